@@ -1,0 +1,111 @@
+# nn.h needs no build: copy the header. This file runs the examples and the tests. `make help` lists
+# what there is.
+
+CC ?= cc
+CFLAGS ?= -O2
+PREFIX ?= /usr/local
+BUILD = build
+OUT = out
+VERSION = 0.1.0
+WARN = -std=c99 -Wall -Wextra -Wpedantic
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+MAKEFLAGS += --jobs=$(CORES) --no-print-directory
+
+TESTS = random plain graph ops gradcheck optim train data determinism chart
+LINKED = random plain ops gradcheck optim
+EXAMPLES = $(filter-out examples/tdt4265% examples/dd2424% examples/report.c,$(wildcard examples/*.c))
+TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
+STB = $(BUILD)/stb/.found
+export BUILD
+
+.PHONY: all run test check examples data reproduce bench install help clean
+
+all: examples
+
+run: $(BUILD)/quickstart | $(OUT)
+	@$(BUILD)/quickstart
+	@ls $(OUT)/*.png 2>/dev/null | sed 's/^/wrote /'
+
+# -- programs --
+
+$(BUILD) $(OUT):
+	@mkdir -p $@
+
+# stb_image_write.h, for pictures: from the include path or fetched into $(BUILD); without it the
+# programs say that they skip pictures.
+$(STB): tests/get_stb.sh | $(BUILD)
+	@CC="$(CC)" sh tests/get_stb.sh $(BUILD)/stb && touch $@
+
+$(BUILD)/%: examples/%.c nn.h examples/chart.h examples/digits.h $(STB)
+	$(CC) $(CFLAGS) $(WARN) -I$(BUILD)/stb $< -o $@ -lm
+
+examples: $(EXAMPLES:examples/%.c=$(BUILD)/%)
+
+# -- tests: each in float and double; the header's body is compiled once for most of them --
+
+$(BUILD)/isa: tests/isa.c nn.h | $(BUILD)
+	@$(CC) $(CFLAGS) $(WARN) $< -o $@ -lm
+
+$(BUILD)/nn_float.o: nn.h | $(BUILD)
+	@$(CC) $(CFLAGS) $(WARN) -DNN_IMPLEMENTATION -x c -c $< -o $@
+
+$(BUILD)/nn_double.o: nn.h | $(BUILD)
+	@$(CC) $(CFLAGS) $(WARN) -DNN_DOUBLE -DNN_IMPLEMENTATION -x c -c $< -o $@
+
+TEST_FLAGS = $(CFLAGS) $(WARN) -DTEST_TMP='"$(BUILD)/tmp"'
+LINKED_FLAGS = $(TEST_FLAGS) -DTEST_LINKED
+
+$(LINKED:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/test.h $(BUILD)/nn_float.o
+	@$(CC) $(LINKED_FLAGS) $< $(BUILD)/nn_float.o -o $@ -lm
+
+$(LINKED:%=$(BUILD)/test_%_double): $(BUILD)/test_%_double: tests/test_%.c tests/test.h $(BUILD)/nn_double.o
+	@$(CC) $(LINKED_FLAGS) -DNN_DOUBLE $< $(BUILD)/nn_double.o -o $@ -lm
+
+$(BUILD)/test_%_float: tests/test_%.c tests/test.h nn.h examples/digits.h examples/chart.h $(STB)
+	@$(CC) $(TEST_FLAGS) -I$(BUILD)/stb $< -o $@ -lm
+
+$(BUILD)/test_%_double: tests/test_%.c tests/test.h nn.h examples/digits.h examples/chart.h $(STB)
+	@$(CC) $(TEST_FLAGS) -I$(BUILD)/stb -DNN_DOUBLE $< -o $@ -lm
+
+# The same bits at other levels of optimisation, where the portable path alone would be slow.
+$(BUILD)/test_determinism_O0: LEVEL = -O0
+$(BUILD)/test_determinism_O3: LEVEL = -O3 -march=native
+$(BUILD)/test_determinism_O0 $(BUILD)/test_determinism_O3: tests/test_determinism.c tests/test.h nn.h examples/digits.h | $(BUILD)
+	@$(CC) $(LEVEL) $(WARN) $< -o $@ -lm
+
+TEST_PROGRAMS = $(foreach t,$(TESTS),$(BUILD)/test_$(t)_float $(BUILD)/test_$(t)_double) \
+  $(BUILD)/test_determinism_O0 $(BUILD)/test_determinism_O3
+
+test: $(BUILD)/isa $(TEST_PROGRAMS)
+	@sh tests/run.sh $(TEST_PROGRAMS)
+
+check: $(BUILD)/isa
+	@CC="$(CC)" sh tests/check.sh
+
+# -- data, figures, measurements --
+
+data:
+	@sh tests/get_data.sh $${NN_DATA:-data}
+
+bench:
+	@CC="$(CC)" sh tests/bench/bench.sh
+
+install:
+	mkdir -p "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
+	cp nn.h "$(DESTDIR)$(PREFIX)/include/nn.h"
+	printf '%s\n' 'prefix=$(PREFIX)' 'Name: nn' 'Description: neural networks in one C header' \
+	  'Version: $(VERSION)' 'Cflags: -I$${prefix}/include' 'Libs: -lm' \
+	  >"$(DESTDIR)$(PREFIX)/lib/pkgconfig/nn.pc"
+
+help:
+	@echo 'make run        train on the embedded digits, write pictures to out/'
+	@echo 'make test       every test, in float and double, on every kernel path of this CPU'
+	@echo 'make check      compilers, standards, warnings, sanitizers, real data (NN_DATA)'
+	@echo 'make examples   build the example programs into build/'
+	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'
+	@echo 'make bench      speed against the peers that are installed'
+	@echo 'make install    nn.h and nn.pc under PREFIX (/usr/local)'
+	@echo 'make clean      remove build/ and out/'
+
+clean:
+	rm -rf $(BUILD) $(OUT)

@@ -1,0 +1,55 @@
+/* Trains on 1,797 handwritten digits (or MNIST, given its folder), shows the test accuracy and writes
+   two pictures into out/.   cc -O2 examples/quickstart.c -lm -o quickstart && ./quickstart [FOLDER] */
+#define NN_IMPLEMENTATION
+#include "../nn.h"
+#include "chart.h"
+#include "digits.h"
+
+static int fail(void) { return fprintf(stderr, "quickstart: %s\n", nn_last_error()), 1; }
+
+int main(int argc, char **argv)
+{
+    nn_dataset all, train, test;
+    nn_status status;
+    if (argc > 1) status = nn_load_mnist(argv[1], &train, &test);
+    else if ((status = digits_load(&all)) == NN_OK)
+        status = nn_dataset_split(&all, 0.8, 1, &train, &test);
+    if (status != NN_OK) return fail();
+
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *hidden = nn_dense(nn_input(net, train.features), 64);
+    nn_tensor *logits = nn_dense(nn_dropout(nn_relu(hidden), 0.3), 10);
+    nn_tensor *loss = nn_softmax_cross_entropy(logits);
+
+    nn_train_desc desc = {0};
+    desc.epochs = argc > 1 ? 5 : 60;
+    desc.batch_size = 32;
+    desc.optimizer.kind = NN_ADAM;
+    desc.optimizer.learning_rate = 0.005;
+    desc.optimizer.schedule.kind = NN_COSINE;
+    desc.validation = &test;
+    desc.progress = stdout;
+    nn_history log = {0};
+    if (nn_train(loss, &train, &desc, &log) != NN_OK) return fail();
+    nn_result result;
+    if (nn_evaluate(loss, &test, &result) != NN_OK) return fail();
+    printf("%d parameters, test accuracy %.2f %%, %.2f s on the %s kernels\n",
+           (int)nn_net_parameter_count(net), 100 * result.accuracy, log.seconds, nn_isa());
+
+    chart_data step = chart_sizes(&log.checks->step, sizeof *log.checks);
+    chart_series curve[] = {
+        chart_curve("training batch", log.check_count, step,
+                    chart_doubles(&log.checks->train_loss, sizeof *log.checks)),
+        chart_curve("test", log.check_count, step,
+                    chart_doubles(&log.checks->validation_loss, sizeof *log.checks))};
+    chart_desc lines = {0}, weights = {0};
+    lines.title = "Loss", lines.x_label = "step", lines.y_label = "mean cross-entropy";
+    lines.series = curve, lines.series_count = 2;
+    weights.title = "What the 64 hidden units look for";
+    weights.rows = 4, weights.cols = 16, weights.in_columns = 1;
+    weights.image_width = (int)train.shape[1], weights.image_height = (int)train.shape[0];
+    weights.values = chart_reals(nn_weight(hidden)->data, sizeof(nn_real));
+    if (!chart_ok(chart_line(&lines, "out/loss.png"))) return 1;
+    if (!chart_ok(chart_image_grid(&weights, "out/weights.png"))) return 1;
+    return nn_history_free(&log), nn_net_destroy(net), 0;
+}

@@ -1,0 +1,6645 @@
+/*  nn.h - neural networks in one C header: train them, check them, ship them.
+
+    WHAT IT IS
+        Multi-layer networks, their losses, optimisers, data loaders and a gradient checker, in one
+        file that depends on the C library alone. `cc -O2 prog.c -lm` is fast: the kernels carry their
+        own instruction-set attributes and are chosen when the program runs. The same seed gives the
+        same bits on every machine, compiler, optimisation level and number of threads.
+
+    HOW TO USE IT
+        In exactly one source file, before the include:
+
+            #define NN_IMPLEMENTATION
+            #include "nn.h"
+
+        and plain #include "nn.h" wherever else it is needed. Compile with:  cc -O2 prog.c -lm
+
+    A WHOLE PROGRAM (tests compile and run it as it stands; examples/ has longer ones)
+
+        #define NN_IMPLEMENTATION
+        #include "nn.h"
+
+        int main(void)
+        {
+            static const nn_real x[] = {0,0, 0,1, 1,0, 1,1};
+            static const int label[] = {0, 1, 1, 0};
+            nn_dataset data;
+            if (nn_dataset_from_arrays(&data, x, 4, 2, label, 2) != NN_OK) return 1;
+
+            nn_net_desc net_desc = {0};
+            net_desc.seed = 1;
+            nn_net *net = nn_net_create(&net_desc);
+            nn_tensor *in = nn_input(net, 2);
+            nn_tensor *hidden = nn_tanh(nn_dense(in, 8));
+            nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(hidden, 2));
+
+            nn_train_desc train = {0};
+            train.epochs = 500;
+            train.batch_size = 4;
+            train.optimizer.kind = NN_ADAM;
+            train.optimizer.learning_rate = 0.05;
+            nn_status status = nn_train(loss, &data, &train, NULL);
+            if (status != NN_OK) fprintf(stderr, "%s\n", nn_last_error());
+
+            nn_result result;
+            nn_evaluate(loss, &data, &result);
+            printf("loss %.4f accuracy %.2f\n", result.loss, result.accuracy);
+            nn_net_destroy(net);
+            nn_dataset_free(&data);
+            return status == NN_OK && result.accuracy == 1 ? 0 : 1;
+        }
+
+    WHICH CALLS DO I NEED?
+        train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
+                                      nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
+        write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step
+        derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
+        add an operation of my own    nn_custom, then nn_gradcheck
+        use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
+
+    TABLE OF CONTENTS   (search for the tag; in the implementation each section uses only those above)
+        declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
+                         >>api-data  >>api-train   >>api-gradcheck
+        implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
+                         >>plain  >>tensor  >>graph  >>ops  >>layers  >>loss  >>optim  >>gradcheck
+                         >>data  >>train  >>licence
+
+    OPTIONS   (macros; "impl": only where NN_IMPLEMENTATION is defined, "all": in every including file)
+        NN_IMPLEMENTATION     impl  compile the function bodies here
+        NN_STATIC             all   every function static: a private copy for one source file
+        NN_DOUBLE             all   nn_real is double instead of float
+        NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets and histories; all three or none.
+                                    Networks take an allocator in nn_net_desc, these by default
+        NN_ASSERT(x)          impl  checks of the library's own invariants (default: assert)
+        NN_NO_SIMD            impl  compile the portable kernels only
+        NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several times
+                                    faster on a CPU without fused multiply-add, but other bits there
+        NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
+        NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
+        -fopenmp              impl  (a compiler flag) use threads
+    ENVIRONMENT   (read once, at the first call that computes)
+        NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
+        NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's own)
+
+    CONVENTIONS
+        Matrices are row-major. A tensor that depends on an input has the batch as its first dimension.
+        Descs are zero-initialised structs (= {0} in C, = {} in C++): a member left at 0 takes its
+        documented default.
+        Functions that can fail return nn_status; nn_last_error() then tells the whole story.
+        Building a network cannot crash on a bad argument: the operation returns NULL, NULL in gives
+        NULL out, and the network keeps the first error, which every later call on it returns.
+
+    LIMITS
+        float or double, one at a time; at most 8 dimensions; CPU only. One network is used by one
+        thread at a time; different networks may run in different threads at once. The readers check
+        every count against the file's real size before they allocate.
+
+    LICENCE
+        Public domain or MIT, your choice; the text is at the end of this file.
+*/
+#ifndef NN_H
+#define NN_H
+
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#if defined(__GNUC__) || defined(__clang__)
+#define NN__UNUSED __attribute__((unused))
+#else
+#define NN__UNUSED
+#endif
+
+#ifdef NN_STATIC
+#define NN_DEF NN__UNUSED static
+#else
+#define NN_DEF extern
+#endif
+
+#ifdef NN_DOUBLE
+typedef double nn_real;
+#else
+typedef float nn_real;
+#endif
+
+#define NN_MAX_RANK 8
+
+/* ------------------------------------------------------------------------------------- >>api-base */
+
+/* Every way in which a call can fail. The text is what nn_status_string returns. */
+#define NN_STATUS_LIST(X)                                                                          \
+    X(NN_OK, "no error")                                                                           \
+    X(NN_BAD_ARGUMENT, "an argument is out of its range")                                          \
+    X(NN_BAD_SHAPE, "shapes do not fit each other")                                                \
+    X(NN_OUT_OF_MEMORY, "out of memory")                                                           \
+    X(NN_CANNOT_OPEN, "file cannot be opened")                                                     \
+    X(NN_CANNOT_READ, "file cannot be read")                                                       \
+    X(NN_CANNOT_WRITE, "file cannot be written")                                                   \
+    X(NN_EMPTY, "nothing there")                                                                   \
+    X(NN_TRUNCATED, "file ends too early")                                                         \
+    X(NN_BAD_FORMAT, "file is not in the expected format")                                         \
+    X(NN_COMPRESSED, "file is compressed")                                                         \
+    X(NN_TOO_LARGE, "a size does not fit the file or the address space")                           \
+    X(NN_BAD_LABEL, "a label is outside the classes")                                              \
+    X(NN_BAD_NUMBER, "a value is not a finite number")                                             \
+    X(NN_MISMATCH, "two things that belong together differ")                                       \
+    X(NN_NOT_FINITE, "the loss is not finite")                                                     \
+    X(NN_GRADIENT_WRONG, "a gradient differs from its numerical estimate")                         \
+    X(NN_GRADIENT_ZERO, "a gradient is zero everywhere, so the check proves nothing")
+
+#define NN__STATUS_ENUM(id, text) id,
+typedef enum nn_status { NN_STATUS_LIST(NN__STATUS_ENUM) NN_STATUS_COUNT } nn_status;
+
+/* One line for a status; "unknown status" outside the enum. Static storage. */
+NN_DEF const char *nn_status_string(nn_status status);
+
+/* What the last failed call in this thread said: file, thing, expected and found value. Never NULL;
+   "" before the first failure. Valid until the next failure in the same thread. */
+NN_DEF const char *nn_last_error(void);
+
+/* The kernel path in use: "avx512", "avx2", "neon" or "portable". */
+NN_DEF const char *nn_isa(void);
+
+/* ----------------------------------------------------------------------------------- >>api-random
+   A counter-based generator: draw i is a bijective mix of key + i * 0x9E3779B97F4A7C15 (SplitMix64:
+   Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014). Two integers
+   are its whole state, so a copy of the struct replays the same draws. */
+typedef struct nn_rng {
+    uint64_t key, counter;
+} nn_rng;
+
+NN_DEF nn_rng nn_rng_seed(uint64_t seed);       /* any seed is good, 0 included */
+NN_DEF uint64_t nn_rng_next(nn_rng *rng);       /* 64 random bits */
+NN_DEF double nn_rng_uniform(nn_rng *rng);      /* in [0, 1), a multiple of 2^-53 */
+NN_DEF double nn_rng_normal(nn_rng *rng);       /* mean 0, deviation 1 (Marsaglia's polar method) */
+NN_DEF uint64_t nn_rng_below(nn_rng *rng, uint64_t n); /* in [0, n) without bias; 0 when n is 0 */
+NN_DEF void nn_rng_shuffle(nn_rng *rng, size_t *items, size_t n); /* Fisher-Yates */
+
+/* ------------------------------------------------------------------------------------ >>api-plain
+   Functions on plain pointers: what the graph below is made of, and what a hand-written backward
+   pass needs. Nothing is allocated, nothing is checked but what is said; arrays do not overlap
+   unless "y may be x" is said. Matrices are row-major and dense except where a leading dimension
+   (elements from one row to the next) is given. */
+
+/* C[m,n] = op(A) op(B), or C += op(A) op(B) when `accumulate`. op(A) is [m,k]: A itself, or the
+   transpose of a stored [k,m] when trans_a; op(B) is [k,n] likewise. lda, ldb, ldc: leading
+   dimensions of the matrices as stored. Each element of C is summed over k = 0, 1, 2, ... with one
+   fused multiply-add per term, starting from 0 (or from C). k = 0 gives zeros (or leaves C). */
+NN_DEF void nn_mat_mul(int trans_a, int trans_b, size_t m, size_t n, size_t k, const nn_real *a,
+                       size_t lda, const nn_real *b, size_t ldb, nn_real *c, size_t ldc,
+                       int accumulate);
+/* x[rows,cols] += row[cols], to every row (a bias). */
+NN_DEF void nn_mat_add_row(size_t rows, size_t cols, nn_real *x, const nn_real *row);
+/* out[cols] = sum over rows of x[rows,cols] (a bias gradient); += when `accumulate`. */
+NN_DEF void nn_mat_sum_rows(size_t rows, size_t cols, const nn_real *x, nn_real *out,
+                            int accumulate);
+/* y = exp(x - max) / sum exp(x - max), row by row; y may be x. */
+NN_DEF void nn_mat_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *y);
+/* y = x - max - log sum exp(x - max), row by row; y may be x. */
+NN_DEF void nn_mat_log_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *y);
+/* index[r] = the first column that holds row r's largest value. cols >= 1. */
+NN_DEF void nn_mat_argmax(size_t rows, size_t cols, const nn_real *x, int *index);
+/* y[rows,classes] = 1 at each row's label, 0 elsewhere. NN_BAD_LABEL outside [0, classes). */
+NN_DEF nn_status nn_mat_one_hot(size_t rows, size_t classes, const int *labels, nn_real *y);
+
+NN_DEF void nn_vec_add(size_t n, const nn_real *a, const nn_real *b, nn_real *y); /* y may be a, b */
+NN_DEF void nn_vec_sub(size_t n, const nn_real *a, const nn_real *b, nn_real *y); /* y may be a, b */
+NN_DEF void nn_vec_mul(size_t n, const nn_real *a, const nn_real *b, nn_real *y); /* y may be a, b */
+NN_DEF void nn_vec_scale(size_t n, nn_real s, const nn_real *x, nn_real *y);      /* y = s x */
+NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y);       /* y += s x */
+/* Sums use 16 partial sums and a fixed tree, the same on every path. */
+NN_DEF nn_real nn_vec_sum(size_t n, const nn_real *x);
+NN_DEF nn_real nn_vec_dot(size_t n, const nn_real *a, const nn_real *b);
+
+/* Activations f. `alpha` belongs to leaky ReLU (slope, default 0.01) and ELU (default 1); 0 takes
+   the default. GELU is the exact x Phi(x) (Hendrycks and Gimpel 2016), SiLU is x sigmoid(x), the
+   scaled tanh is 1.7159 tanh(2x/3) (LeCun et al., "Efficient BackProp", 1998).
+   ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
+#define NN_ACTIVATION_LIST(X)                                                                      \
+    X(NN_IDENTITY, "identity")                                                                     \
+    X(NN_SIGMOID, "sigmoid")                                                                       \
+    X(NN_TANH, "tanh")                                                                             \
+    X(NN_SCALED_TANH, "scaled_tanh")                                                               \
+    X(NN_RELU, "relu")                                                                             \
+    X(NN_LEAKY_RELU, "leaky_relu")                                                                 \
+    X(NN_ELU, "elu")                                                                               \
+    X(NN_GELU, "gelu")                                                                             \
+    X(NN_SILU, "silu")                                                                             \
+    X(NN_SOFTPLUS, "softplus")
+
+#define NN__ACTIVATION_ENUM(id, text) id,
+typedef enum nn_activation {
+    NN_ACTIVATION_LIST(NN__ACTIVATION_ENUM) NN_ACTIVATION_COUNT
+} nn_activation;
+
+/* The activation's name, as in the list; "unknown" outside it. */
+NN_DEF const char *nn_activation_string(nn_activation kind);
+/* y = f(x); y may be x. */
+NN_DEF void nn_vec_activate(nn_activation kind, double alpha, size_t n, const nn_real *x,
+                            nn_real *y);
+/* dx = dy f'(x), given x and y = f(x); dx may be dy. */
+NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n, const nn_real *x,
+                                     const nn_real *y, const nn_real *dy, nn_real *dx);
+
+/* ------------------------------------------------------------------------------------ >>api-graph
+   A network is a list of tensors in the order in which they were made: forward walks it up, backward
+   walks it down. The network owns every tensor and all memory behind it. */
+
+#define NN_OP_LIST(X)                                                                              \
+    X(INPUT, "input", input)                                                                       \
+    X(PARAMETER, "parameter", parameter)                                                           \
+    X(MATMUL, "matmul", matmul)                                                                    \
+    X(DENSE, "dense", dense)                                                                       \
+    X(ADD, "add", add)                                                                             \
+    X(SUB, "sub", sub)                                                                             \
+    X(MUL, "mul", mul)                                                                             \
+    X(SCALE, "scale", scale)                                                                       \
+    X(ACTIVATE, "activation", activate)                                                            \
+    X(SOFTMAX, "softmax", softmax)                                                                 \
+    X(LOG_SOFTMAX, "log_softmax", log_softmax)                                                     \
+    X(RESHAPE, "reshape", reshape)                                                                 \
+    X(CONCAT, "concat", concat)                                                                    \
+    X(SLICE, "slice", slice)                                                                       \
+    X(SUM, "sum", sum)                                                                             \
+    X(DROPOUT, "dropout", dropout)                                                                 \
+    X(SOFTMAX_CROSS_ENTROPY, "softmax_cross_entropy", softmax_cross_entropy)                       \
+    X(BINARY_CROSS_ENTROPY, "binary_cross_entropy", binary_cross_entropy)                          \
+    X(MSE, "mse", mse)                                                                             \
+    X(HUBER, "huber", huber)                                                                       \
+    X(L1, "l1_loss", l1)                                                                           \
+    X(HINGE, "hinge", hinge)                                                                       \
+    X(PENALTY, "weight_penalty", penalty)                                                          \
+    X(CUSTOM, "custom", custom)
+
+#define NN__OP_ENUM(id, text, fn) NN_OP_##id,
+typedef enum nn_op { NN_OP_LIST(NN__OP_ENUM) NN_OP_COUNT } nn_op;
+
+typedef struct nn_net nn_net;
+typedef struct nn_tensor nn_tensor;
+
+/* How a parameter starts. fan_in and fan_out are the rows and columns of a [fan_in, fan_out] weight.
+   NN_INIT_DEFAULT is Glorot uniform, but zeros for the bias of a dense layer. */
+typedef enum nn_init_kind {
+    NN_INIT_DEFAULT,
+    NN_INIT_ZERO,
+    NN_INIT_CONSTANT,       /* a */
+    NN_INIT_UNIFORM,        /* U(a, b) */
+    NN_INIT_NORMAL,         /* mean a, deviation b */
+    NN_INIT_LECUN_NORMAL,   /* N(0, 1/sqrt(fan_in)): LeCun et al. 1998; Xavier in the courses */
+    NN_INIT_GLOROT_UNIFORM, /* U(-r, r), r = sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010 */
+    NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
+    NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
+    NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
+    NN_INIT_COUNT
+} nn_init_kind;
+
+typedef struct nn_init {
+    nn_init_kind kind;
+    double a, b;
+} nn_init;
+
+/* A node's private members: settings of its operation and its buffers. Open for a debugger only. */
+typedef struct nn__node {
+    nn_activation activation;
+    double alpha; /* activation's slope, factor of scale, dropout's p, Huber's delta, smoothing... */
+    double beta;
+    size_t axis, begin;
+    int flag_a, flag_b; /* transposes of matmul; reduction of a loss */
+    int needed;         /* in the present run */
+    size_t rows;        /* batch: what an input was fed, what another tensor ran with last */
+    int grad_set;       /* grad holds something in the present backward */
+    size_t capacity;    /* input: rows that its buffer can hold */
+    nn_real *aux;       /* what forward keeps for backward beside the output */
+    nn_real *work;      /* what backward works in */
+    int *labels;        /* loss: one per row, when fed */
+    nn_real *targets;   /* loss: as many per row as its source has, when fed */
+    size_t label_rows, label_capacity, target_rows, target_capacity;
+    nn_real *slot[2];   /* parameter: optimiser state */
+    struct nn_custom_op *custom;
+} nn__node;
+
+struct nn_tensor {
+    nn_real *data;  /* `size` values, row-major; an activation's buffer moves when the batch grows */
+    nn_real *grad;  /* d loss / d data after nn_backward; NULL where no gradient is kept */
+    int rank;
+    size_t shape[NN_MAX_RANK]; /* shape[0] is the present batch when `batched` */
+    size_t size;               /* product of the shape; 1 at rank 0 */
+    const char *name;          /* "" or owned by the network */
+    nn_op op;
+    int batched;
+    int requires_grad; /* set it on an input to get the input's gradient (saliency, checks) */
+    int frozen;        /* a parameter that nn_step leaves alone */
+    int no_decay;      /* a parameter free of weight decay and penalties: the default for a bias */
+    double learning_rate_scale; /* of a parameter; default 1 */
+    double value;      /* a scalar after nn_forward; losses are summed in double precision */
+    nn_net *net;
+    nn_tensor **src;
+    size_t src_count;
+    size_t id;         /* position in the network */
+    nn__node node;
+};
+
+typedef struct nn_allocator {
+    void *(*alloc)(void *user, size_t bytes); /* NULL: NN_MALLOC */
+    void (*release)(void *user, void *block); /* NULL: NN_FREE */
+    void *user;
+} nn_allocator;
+
+typedef struct nn_net_desc {
+    uint64_t seed;  /* of initial weights, shuffles, dropout (default 0, a seed like any other) */
+    int threads;    /* default: NN_THREADS, else OpenMP's number */
+    nn_allocator allocator;
+} nn_net_desc;
+
+/* A new, empty network; NULL when out of memory or when only one of alloc/release is given. desc may
+   be NULL. */
+NN_DEF nn_net *nn_net_create(const nn_net_desc *desc);
+NN_DEF void nn_net_destroy(nn_net *net); /* NULL is fine */
+/* The first error made while the network was built, NN_OK when there is none. NN_BAD_ARGUMENT for
+   NULL. nn_last_error() tells the rest when called right after this. */
+NN_DEF nn_status nn_net_status(const nn_net *net);
+NN_DEF size_t nn_net_tensor_count(const nn_net *net);
+NN_DEF nn_tensor *nn_net_tensor(const nn_net *net, size_t id); /* NULL past the end */
+NN_DEF nn_tensor *nn_net_find(const nn_net *net, const char *name); /* NULL when there is none */
+NN_DEF size_t nn_net_parameter_count(const nn_net *net); /* scalars in all parameters */
+NN_DEF nn_rng *nn_net_rng(nn_net *net);
+/* 1 (the state at the start): dropout is active; 0: it is not. nn_evaluate and nn_predict use 0. */
+NN_DEF void nn_net_set_training(nn_net *net, int training);
+/* A table of tensors, shapes and parameter counts. NN_CANNOT_WRITE when the stream fails. */
+NN_DEF nn_status nn_net_print(const nn_net *net, FILE *stream);
+/* Names a tensor (copied). Returns the tensor. */
+NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
+
+/* Leaves. `shape` of an input is that of one sample; the tensor gets the batch in front of it. */
+NN_DEF nn_tensor *nn_input(nn_net *net, size_t features);
+NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape);
+NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
+                               const char *name);
+/* Draws a parameter's values again, as at its making; fan_in, fan_out from its first and last
+   dimension. */
+NN_DEF nn_status nn_initialize(nn_tensor *parameter, nn_init init);
+
+typedef struct nn_dense_desc {
+    size_t units;
+    nn_activation activation; /* default: NN_IDENTITY */
+    double alpha;             /* see nn_vec_activate */
+    int no_bias;
+    int decay_bias;           /* the bias, too, is subject to weight decay and penalties */
+    nn_init weight, bias;
+    const char *name;         /* names "NAME.weight" and "NAME.bias"; default "denseI" */
+} nn_dense_desc;
+
+/* y[batch,units] = f(x[batch,in] W[in,units] + b[units]); an x of higher rank is read as a row. W is
+   drawn when the layer is made: two layers made as arguments of one call come in no fixed order. */
+NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
+NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
+/* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
+NN_DEF nn_tensor *nn_weight(const nn_tensor *dense);
+NN_DEF nn_tensor *nn_bias(const nn_tensor *dense);
+
+/* op(a) op(b) of two matrices; a transposed operand must not be batched, nor may b be. */
+NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b);
+/* a + b, a - b, a * b by element. b has a's shape, or equals the last dimensions of a and is then
+   repeated over the others (a bias). */
+NN_DEF nn_tensor *nn_add(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_sub(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_mul(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor);
+NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha);
+NN_DEF nn_tensor *nn_sigmoid(nn_tensor *x);
+NN_DEF nn_tensor *nn_tanh(nn_tensor *x);
+NN_DEF nn_tensor *nn_scaled_tanh(nn_tensor *x);
+NN_DEF nn_tensor *nn_relu(nn_tensor *x);
+NN_DEF nn_tensor *nn_leaky_relu(nn_tensor *x, double slope);
+NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha);
+NN_DEF nn_tensor *nn_gelu(nn_tensor *x);
+NN_DEF nn_tensor *nn_silu(nn_tensor *x);
+NN_DEF nn_tensor *nn_softplus(nn_tensor *x);
+NN_DEF nn_tensor *nn_softmax(nn_tensor *x);     /* over the last dimension */
+NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x); /* over the last dimension */
+/* The same values in another shape; of one sample when x is batched. */
+NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape);
+NN_DEF nn_tensor *nn_flatten(nn_tensor *x); /* [batch, everything else] */
+/* Joins `count` tensors along `axis` (an index of their shape; not the batch). */
+NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, size_t axis);
+/* x[..., begin:end, ...] along `axis` (not the batch). */
+NN_DEF nn_tensor *nn_slice(nn_tensor *x, size_t axis, size_t begin, size_t end);
+NN_DEF nn_tensor *nn_sum(nn_tensor *x);  /* of everything: rank 0 */
+NN_DEF nn_tensor *nn_mean(nn_tensor *x); /* of everything: rank 0 */
+/* In training sets each value to 0 with probability p and divides the others by 1 - p (Srivastava et
+   al. 2014, inverted); otherwise the identity. p in [0, 1). */
+NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p);
+
+/* An operation of the user's own. forward fills t->data from t->src[i]->data; backward ADDS to
+   t->src[i]->grad (zeroed before the first use; NULL when not wanted) from t->grad. user: t's desc is
+   nn_custom_user(t). Both return NN_OK or the error that the run then stops with. The struct is
+   copied, `user` is borrowed. */
+typedef struct nn_custom_op {
+    const char *name;
+    nn_status (*forward)(nn_tensor *t);
+    nn_status (*backward)(nn_tensor *t);
+    void *user;
+} nn_custom_op;
+
+/* The output has the given shape, of one sample when a source is batched; rank 0 with `per_sample` 0
+   gives a scalar for the whole batch (a loss). */
+NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample, int rank,
+                            const size_t *shape, const nn_custom_op *op);
+NN_DEF void *nn_custom_user(const nn_tensor *t);
+
+/* Copies `rows` samples into an input. The first call for a larger batch allocates. */
+NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows);
+/* Computes t and all it depends on from what was fed. */
+NN_DEF nn_status nn_forward(nn_tensor *t);
+/* Gradients of a scalar after nn_forward on it: overwrites the grad of every tensor in the network
+   that has one (zero where the loss does not depend on it). */
+NN_DEF nn_status nn_backward(nn_tensor *loss);
+/* The same, but ADDS to the gradients of parameters: a large batch in several parts. */
+NN_DEF nn_status nn_backward_add(nn_tensor *loss);
+
+/* ------------------------------------------------------------------------------------- >>api-loss
+   A loss is a scalar tensor with its own slot for what it compares with: labels (one class index per
+   row) or targets (as many values as its source has). Rows of a [batch, ...] source are samples. */
+
+typedef enum nn_reduction {
+    NN_MEAN, /* over rows for softmax cross-entropy and hinge, over elements for the others */
+    NN_SUM
+} nn_reduction;
+
+typedef struct nn_loss_desc {
+    nn_reduction reduction;
+    double label_smoothing; /* softmax cross-entropy, s in [0, 1): targets become
+                               (1 - s) t + s / classes (Szegedy et al. 2016) */
+    double delta;           /* nn_huber: where square turns linear (default 1) */
+    double margin;          /* nn_hinge (default 1) */
+} nn_loss_desc;
+
+/* -sum_k t_k log softmax(z)_k; gradient softmax(z) - t. Labels or targets that sum to 1. */
+NN_DEF nn_tensor *nn_softmax_cross_entropy(nn_tensor *logits);
+NN_DEF nn_tensor *nn_softmax_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
+/* -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)). Targets in
+   [0, 1], or labels 0 and 1 when there is one column. */
+NN_DEF nn_tensor *nn_binary_cross_entropy(nn_tensor *logits);
+NN_DEF nn_tensor *nn_binary_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
+NN_DEF nn_tensor *nn_mse(nn_tensor *y);                       /* (y - t)^2, averaged */
+NN_DEF nn_tensor *nn_mse_with(nn_tensor *y, const nn_loss_desc *desc);
+NN_DEF nn_tensor *nn_l1_loss(nn_tensor *y);                   /* |y - t|, averaged */
+NN_DEF nn_tensor *nn_l1_loss_with(nn_tensor *y, const nn_loss_desc *desc);
+/* (y-t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta/2) (Huber 1964). */
+NN_DEF nn_tensor *nn_huber(nn_tensor *y);
+NN_DEF nn_tensor *nn_huber_with(nn_tensor *y, const nn_loss_desc *desc);
+/* sum_{j != label} max(0, z_j - z_label + margin): multi-class SVM (Weston and Watkins 1999; CS231n).
+   Labels only. */
+NN_DEF nn_tensor *nn_hinge(nn_tensor *scores);
+NN_DEF nn_tensor *nn_hinge_with(nn_tensor *scores, const nn_loss_desc *desc);
+/* loss + l1 sum |w| + l2 sum w^2 over the parameters made so far, those with no_decay left out; the
+   gradient of the second is 2 l2 w, as in the courses. */
+NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2);
+
+NN_DEF nn_status nn_feed_labels(nn_tensor *loss, const int *labels, size_t rows);
+NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t rows);
+
+/* ------------------------------------------------------------------------------------ >>api-optim
+   g is the gradient, w the parameter, r the learning rate, t = 1, 2, ... the step. */
+
+typedef enum nn_optimizer_kind {
+    NN_SGD,     /* v = momentum v + g;  w -= r v          (nesterov: w -= r (g + momentum v)): PyTorch */
+    NN_ADAGRAD, /* s += g^2;  w -= r g / (sqrt(s) + epsilon): Duchi et al. 2011; epsilon 1e-10 */
+    NN_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton; rho .99, 1e-8 */
+    NN_ADAM,    /* m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;
+                   w -= r m/(1-b1^t) / (sqrt(s/(1-b2^t)) + epsilon): Kingma and Ba 2015; 1e-8 */
+    NN_ADAMW,   /* w -= r weight_decay w, then Adam: Loshchilov and Hutter 2019 */
+    NN_OPTIMIZER_COUNT
+} nn_optimizer_kind;
+
+typedef enum nn_schedule_kind {
+    NN_CONSTANT,
+    NN_STEP_DECAY,  /* r gamma^floor(t / period) */
+    NN_EXPONENTIAL, /* r gamma^t */
+    NN_COSINE,      /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov and Hutter 2017 */
+    NN_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
+    NN_SCHEDULE_COUNT
+} nn_schedule_kind;
+
+/* Counted in steps from t = 0; the steps of the warm-up come first and do not count for the rest. */
+typedef struct nn_schedule {
+    nn_schedule_kind kind;
+    size_t warm_up;    /* r rises linearly, (t + 1) / warm_up, over this many steps (default 0) */
+    size_t period;     /* step decay: steps per stage; triangular: steps of a rise */
+    size_t total;      /* cosine: its length; default in nn_train: the run without the warm-up */
+    double gamma;      /* step and exponential decay (default 0.1 and 1) */
+    double final_rate; /* cosine: the end, triangular: the low end (default 0) */
+} nn_schedule;
+
+typedef struct nn_optimizer_desc {
+    nn_optimizer_kind kind;
+    double learning_rate; /* > 0, no default */
+    double momentum;      /* SGD: [0, 1) (default 0) */
+    int nesterov;
+    double beta1, beta2;  /* Adam (default 0.9, 0.999) */
+    double rho;           /* RMSprop (default 0.99) */
+    double epsilon;       /* default: see the kind */
+    double weight_decay;  /* g += weight_decay w, after clipping; AdamW: see there (default 0) */
+    double clip_norm;     /* scale all gradients so that their joint 2-norm is at most this (0: off) */
+    double clip_value;    /* clamp each gradient to +-this, before the norm (0: off) */
+    nn_schedule schedule;
+} nn_optimizer_desc;
+
+/* Chooses the optimiser and clears its state and step count. NN_BAD_ARGUMENT names the member. */
+NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
+/* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not count
+   in clip_norm; clip_value changes the gradients themselves. NN_BAD_ARGUMENT without an optimiser. */
+NN_DEF nn_status nn_step(nn_net *net);
+NN_DEF size_t nn_step_count(const nn_net *net);
+/* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot. */
+NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
+
+/* ------------------------------------------------------------------------------------- >>api-data
+   A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is gathered:
+   x = raw * scale + shift. Views (subset, split) share the samples of the set they were made from,
+   which must outlive them; labels and normalisation are their own. */
+
+typedef enum nn_dtype { NN_U8, NN_REAL } nn_dtype;
+
+typedef struct nn_dataset {
+    size_t count;              /* samples */
+    size_t features;           /* values in a sample */
+    int rank;                  /* of a sample */
+    size_t shape[NN_MAX_RANK]; /* of a sample: 28 28, or 3 32 32 */
+    nn_dtype dtype;
+    const void *samples;       /* storage, row by row; `index` says which row is sample i */
+    size_t *index;             /* NULL: sample i is row i */
+    int *labels;               /* count labels in [0, classes); NULL when there are none */
+    int classes;
+    const nn_real *targets;    /* target_size values per ROW of the storage, borrowed; or NULL */
+    size_t target_size;
+    nn_real *scale, *shift;    /* norm_count values each: 0 none, 1 for all, `features` one each */
+    size_t norm_count;
+    char **class_names;        /* `classes` names, or NULL */
+    void *owned[4];            /* what nn_dataset_free releases */
+} nn_dataset;
+
+/* MNIST, Fashion-MNIST, ...: the folder's train-images-idx3-ubyte, train-labels-idx1-ubyte and the
+   t10k pair (also with '.' for the last '-', and .gz with NN_USE_ZLIB). Pixels are scaled to [0, 1].
+   train or test may be NULL. On failure both are left empty. */
+NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test);
+/* CIFAR-10: data_batch_1.bin .. data_batch_5.bin and test_batch.bin in the folder. `batches` has bit
+   i - 1 set for training batch i (0: all five). Shape 3 32 32, pixels scaled to [0, 1]. */
+NN_DEF nn_status nn_load_cifar10(const char *folder, unsigned batches, nn_dataset *train,
+                                 nn_dataset *test);
+/* CIFAR-100: train.bin and test.bin; the fine labels (100), or the coarse (20) when `coarse`. */
+NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
+                                  nn_dataset *test);
+
+/* Any IDX file: type 8 u8, 9 i8, 11 i16, 12 i32, 13 f32, 14 f64. Values in the machine's own byte
+   order, in memory that nn_idx_free releases. */
+typedef struct nn_idx {
+    int type;
+    int rank;
+    size_t shape[NN_MAX_RANK];
+    size_t count; /* product of the shape */
+    void *data;
+    void *block;
+} nn_idx;
+
+NN_DEF nn_status nn_load_idx(const char *path, nn_idx *out);
+/* The same from memory, which is read, not kept; `name` is for messages. */
+NN_DEF nn_status nn_idx_from_memory(const char *name, const void *bytes, size_t size, nn_idx *out);
+NN_DEF void nn_idx_free(nn_idx *idx);
+/* images: u8 of rank >= 2 (samples first); labels: u8 of rank 1. Labels are checked against
+   `classes` (0: largest label + 1). Scaled to [0, 1]. */
+NN_DEF nn_status nn_load_idx_pair(const char *images, const char *labels, int classes,
+                                  nn_dataset *out);
+
+typedef struct nn_csv_desc {
+    char delimiter;    /* default ',' */
+    int header;        /* the first line holds names */
+    int label_column;  /* counted from 1; negative from the end (-1 the last); 0: no labels */
+    int targets;       /* the label column holds a real target instead of a class */
+} nn_csv_desc;
+
+/* Numbers in decimal notation with a point, whatever the locale. A label column of integers >= 0 is
+   taken as it is; any other text names classes in order of appearance (class_names). Blank lines
+   are skipped. NN_BAD_NUMBER names line and column of what is not a finite number. */
+NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
+
+/* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
+NN_DEF nn_status nn_dataset_from_arrays(nn_dataset *out, const nn_real *x, size_t count,
+                                        size_t features, const int *labels, int classes);
+NN_DEF nn_status nn_dataset_from_bytes(nn_dataset *out, const uint8_t *x, size_t count,
+                                       size_t features, const int *labels, int classes);
+/* Adds real targets, borrowed: targets[count,target_size]. Not for a view. */
+NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets,
+                                        size_t target_size);
+/* Sets the shape of one sample; its product must be `features`. */
+NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *shape);
+
+/* Views. first + count <= data->count. */
+NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
+                                   nn_dataset *out);
+/* The samples of the named classes, in order; class classes[i] becomes label i. */
+NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
+                                           const int *classes, nn_dataset *out);
+/* A random split: round(fraction * count) samples into a, the rest into b. 0 < fraction < 1, and
+   neither part may be empty. */
+NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint64_t seed,
+                                  nn_dataset *a, nn_dataset *b);
+NN_DEF void nn_dataset_free(nn_dataset *data); /* leaves it zeroed; NULL is fine */
+
+/* x = raw * scale + shift, replacing the normalisation in force. */
+NN_DEF nn_status nn_normalize_affine(nn_dataset *data, double scale, double shift);
+/* Maps raw values [raw_low, raw_high] to [low, high]: (0, 255, -1, 1) for bytes. */
+NN_DEF nn_status nn_normalize_range(nn_dataset *data, double raw_low, double raw_high, double low,
+                                    double high);
+/* (raw - mean) / deviation, with one scalar of each over all values, or one per feature; population
+   deviation (divided by n). A feature that never changes is only shifted. */
+NN_DEF nn_status nn_normalize_standard(nn_dataset *data, int per_feature);
+/* Gives `data` the normalisation fitted on `from`. NN_BAD_SHAPE when the features differ. */
+NN_DEF nn_status nn_normalize_like(nn_dataset *data, const nn_dataset *from);
+/* out[n,features] = normalised samples rows[0..n); rows NULL: samples 0, 1, ..., n - 1.
+   NN_BAD_ARGUMENT names an index past the end. */
+NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
+                                   nn_real *out);
+
+/* ------------------------------------------------------------------------------------ >>api-train */
+
+typedef struct nn_result {
+    double loss;
+    double accuracy; /* of labels by the largest output (one column: output > 0); 0 without labels */
+    double metric;   /* of nn_train_desc.metric; 0 without one */
+    size_t count;    /* samples */
+} nn_result;
+
+/* Loss and accuracy over a data set, dropout off. */
+NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out);
+/* output's values for every sample: out[count, output's size per sample]. Dropout off. */
+NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
+/* matrix[classes,classes]: how often label (row) was taken for (column), by the largest output. */
+NN_DEF nn_status nn_confusion(nn_tensor *output, const nn_dataset *data, size_t *matrix);
+
+typedef struct nn_check {
+    size_t step, epoch; /* steps done; epoch from 0 */
+    double train_loss, train_accuracy; /* the batch's, or the whole set's with evaluate_training */
+    double validation_loss, validation_accuracy, validation_metric;
+    double learning_rate;
+    double seconds;     /* since the start */
+    int improved;       /* the validation loss is the best so far */
+} nn_check;
+
+/* What happened in training. Zero it before the first use; nn_history_free afterwards. Runs append. */
+typedef struct nn_history {
+    nn_check *checks;
+    size_t check_count, check_capacity;
+    float *step_loss; /* every step's batch loss, with nn_train_desc.log_steps */
+    size_t step_count, step_capacity;
+    size_t epochs;    /* epochs begun in the last run; 33 when it stopped within epoch 32 */
+    size_t best;      /* index of the best check of the last run */
+    int stopped_early;
+    double seconds;   /* of the last run */
+} nn_history;
+
+NN_DEF void nn_history_free(nn_history *history);
+/* step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,seconds: one
+   line per check, a decimal point whatever the locale. */
+NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
+
+typedef struct nn_train_desc {
+    size_t epochs;     /* > 0 */
+    size_t batch_size; /* > 0, at most the number of samples */
+    int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
+    int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
+    nn_optimizer_desc optimizer; /* all zero: go on with the optimiser set before, state included */
+    const nn_dataset *validation;
+    /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one step;
+       checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at the end
+       of every epoch. */
+    size_t check_every, checks_per_epoch;
+    int evaluate_training; /* checks compute loss and accuracy over the whole training set */
+    size_t patience;       /* stop after this many checks without a lower validation loss (0: off) */
+    int restore_best;      /* end with the weights of the best check instead of the last */
+    int log_steps;         /* keep every step's loss in the history */
+    FILE *progress;        /* where to report; NULL: nowhere. A bar on a terminal, else plain lines */
+    double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
+                     const nn_real *targets); /* summed over rows; nn_check has the mean */
+    int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
+    int (*on_check)(void *user, nn_net *net, const nn_check *check);   /* not 0: stop here */
+    void *user;
+} nn_train_desc;
+
+/* Trains the network that `loss` belongs to: it must have one input. history may be NULL.
+   NN_NOT_FINITE: stopped because the loss was not finite; the message names step and tensor. */
+NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_train_desc *desc,
+                          nn_history *history);
+
+/* -------------------------------------------------------------------------------- >>api-gradcheck
+   Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
+   time: |analytic - numeric| <= atol + rtol max(|analytic|, |numeric|). Where the two one-sided slopes
+   keep apart as h shrinks the function has a kink; any slope between the two is right there. */
+typedef struct nn_gradcheck_desc {
+    double h;         /* step: default 1e-5 in double, 1e-2 in float */
+    double atol;      /* default 1e-7 in double, 2e-3 in float */
+    double rtol;      /* default 1e-5 in double, 2e-2 in float */
+    size_t max_per_tensor; /* check at most this many elements of a tensor, spread evenly (0: all) */
+    int allow_zero;   /* a gradient that is zero everywhere is no error */
+    int inputs;       /* check inputs that have requires_grad, too (parameters always) */
+} nn_gradcheck_desc;
+
+typedef struct nn_gradcheck_report {
+    size_t checked, wrong, kinks;
+    double max_error;          /* the largest |analytic - numeric| away from kinks */
+    double max_relative_error; /* the largest |a - n| / max(1e-12, |a| + |n|) away from kinks */
+    const char *tensor;        /* where the worst element is: name, index, both slopes */
+    size_t index;
+    double analytic, numeric;
+} nn_gradcheck_report;
+
+/* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the parameters
+   made before it. Dropout draws the same mask in every evaluation. The network's values are as before
+   afterwards. NN_GRADIENT_WRONG comes with the worst element, NN_GRADIENT_ZERO with the tensor;
+   NN_NOT_FINITE when the loss is NaN or infinite near a value. desc and report may be NULL. */
+NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
+                              nn_gradcheck_report *report);
+/* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by hand. */
+NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
+                                       size_t n, nn_real *x, const nn_real *analytic,
+                                       const nn_gradcheck_desc *desc, nn_gradcheck_report *report);
+
+#ifdef __cplusplus
+}
+#endif
+#endif /* NN_H */
+
+/* ==================================================================================================
+   IMPLEMENTATION
+   ==================================================================================================
+   This file includes itself once per instruction set: with NN__PASS defined, all that it contributes
+   is the sections >>vectors, >>math, >>gemm and >>kernels, compiled for that set. So each kernel is
+   written once, and a debugger shows its lines. */
+#if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
+
+#include <float.h>
+#include <limits.h>
+#include <locale.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+#ifdef NN_USE_ZLIB
+#include <zlib.h>
+#endif
+#if defined(__unix__) || defined(__APPLE__)
+#include <unistd.h>
+#define NN__ISATTY(fd) isatty(fd)
+#else
+#define NN__ISATTY(fd) 0
+#endif
+
+#if !defined(NN_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
+#if defined(__x86_64__) || defined(__i386__)
+#define NN__X86
+#include <cpuid.h>
+#if defined(__GNUC__) && !defined(__clang__)
+/* gcc's own AVX-512 header reads variables that it leaves undefined on purpose, and warns of it. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wuninitialized"
+#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
+#include <immintrin.h>
+#pragma GCC diagnostic pop
+#else
+#include <immintrin.h>
+#endif
+#elif defined(__aarch64__)
+#define NN__ARM
+#include <arm_neon.h>
+#endif
+#endif
+
+#if defined(NN_MALLOC) && defined(NN_REALLOC) && defined(NN_FREE)
+#elif !defined(NN_MALLOC) && !defined(NN_REALLOC) && !defined(NN_FREE)
+#define NN_MALLOC(size) malloc(size)
+#define NN_REALLOC(block, size) realloc(block, size)
+#define NN_FREE(block) free(block)
+#else
+#error "define all three of NN_MALLOC, NN_REALLOC and NN_FREE, or none"
+#endif
+
+#ifndef NN_ASSERT
+#include <assert.h>
+#define NN_ASSERT(x) assert(x)
+#endif
+
+#ifndef NN_SELF
+#define NN_SELF "nn.h"
+#endif
+
+/* Every result depends on the order and the rounding that are written down here, so the compiler
+   must neither contract, reassociate nor assume finite values, whatever the command line says. */
+#if defined(__clang__)
+#pragma float_control(push)
+#pragma float_control(precise, on)
+#pragma STDC FP_CONTRACT OFF
+#define NN__INLINE static inline __attribute__((always_inline, unused))
+#define NN__THREAD_LOCAL static __thread
+#define NN__ALIGNED __attribute__((aligned(64)))
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC optimize("no-fast-math", "no-associative-math", "no-reciprocal-math")
+#pragma GCC optimize("no-finite-math-only", "signed-zeros", "fp-contract=off")
+#if defined(__i386__) && !defined(__SSE2_MATH__)
+#pragma GCC target("sse2", "fpmath=sse")
+#endif
+#define NN__INLINE static inline __attribute__((always_inline, unused))
+#define NN__THREAD_LOCAL static __thread
+#define NN__ALIGNED __attribute__((aligned(64)))
+#else
+#define NN__INLINE static inline
+#define NN__THREAD_LOCAL static _Thread_local
+#define NN__ALIGNED
+#endif
+
+/* -------------------------------------------------------------------------------------- >>base
+   Errors, sizes, memory. Everything that can fail passes through nn__fail, so that the message and
+   the status cannot drift apart. */
+
+NN__THREAD_LOCAL char nn__message[512];
+
+#define NN__STATUS_TEXT(id, text) text,
+NN_DEF const char *nn_status_string(nn_status status)
+{
+    static const char *const texts[] = {NN_STATUS_LIST(NN__STATUS_TEXT)};
+    return (unsigned)status < NN_STATUS_COUNT ? texts[status] : "unknown status";
+}
+
+NN_DEF const char *nn_last_error(void) { return nn__message; }
+
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 2, 3)))
+#endif
+static nn_status nn__fail(nn_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(nn__message, sizeof nn__message, format, args);
+    va_end(args);
+    return status;
+}
+
+/* Messages print sizes as unsigned long long: C89-era printf libraries do not know %zu. */
+typedef unsigned long long nn__ull;
+
+/* *product = a * b; 0 when it does not fit. */
+static int nn__multiply(size_t a, size_t b, size_t *product)
+{
+    if (b != 0 && a > SIZE_MAX / b) return 0;
+    *product = a * b;
+    return 1;
+}
+
+static int nn__shape_size(int rank, const size_t *shape, size_t *size)
+{
+    *size = 1;
+    for (int i = 0; i < rank; i++)
+        if (!nn__multiply(*size, shape[i], size)) return 0;
+    return 1;
+}
+
+/* NULL with a message when count * size bytes cannot be had. Never asks for 0 bytes. */
+static void *nn__allocate(size_t count, size_t size)
+{
+    size_t bytes;
+    void *block = NULL;
+    if (nn__multiply(count, size, &bytes)) block = NN_MALLOC(bytes ? bytes : 1);
+    if (!block)
+        nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu values of %llu bytes", (nn__ull)count,
+                 (nn__ull)size);
+    return block;
+}
+
+static size_t nn__min_size(size_t a, size_t b) { return a < b ? a : b; }
+static size_t nn__max_size(size_t a, size_t b) { return a > b ? a : b; }
+
+/* By the bits, because -ffast-math lets a caller's compiler assume that isfinite is always true. */
+static int nn__is_finite(double x)
+{
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return (bits >> 52 & 0x7ff) != 0x7ff;
+}
+
+/* Seconds since some moment, from the best clock that the language level in use offers. */
+static double nn__now(void)
+{
+#if defined(TIME_UTC)
+    struct timespec t;
+    timespec_get(&t, TIME_UTC);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#elif defined(CLOCK_MONOTONIC)
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#else
+    return (double)clock() / CLOCKS_PER_SEC;
+#endif
+}
+
+/* Scalar double functions for initial weights and schedules. libm's differ in the last bit from one
+   machine to the next; these use +, -, *, / and sqrt alone, which IEEE 754 fixes. */
+
+/* ln x for x > 0, normal: x = 2^e m, ln m = 2 artanh((m - 1) / (m + 1)). */
+static double nn__log_scalar(double x)
+{
+    int e;
+    double m = frexp(x, &e);
+    if (m < 0.70710678118654752) m *= 2, e--;
+    double s = (m - 1) / (m + 1), z = s * s, sum = 0;
+    for (int k = 23; k >= 3; k -= 2) sum = (sum + 1.0 / k) * z;
+    return e * 0.69314718055994530942 + 2 * (s + s * sum);
+}
+
+/* cos(pi t) for t in [0, 1], by the series of sin(pi (1/2 - t)). */
+static double nn__cos_pi(double t)
+{
+    double u = 3.14159265358979323846 * (0.5 - t), z = u * u, sum = 1;
+    for (int k = 20; k >= 2; k -= 2) sum = 1 - sum * z / (k * (k + 1.0));
+    return u * sum;
+}
+
+static double nn__power(double base, size_t exponent)
+{
+    double result = 1;
+    for (; exponent; exponent >>= 1, base *= base)
+        if (exponent & 1) result *= base;
+    return result;
+}
+
+/* ------------------------------------------------------------------------------------ >>random */
+
+static uint64_t nn__mix(uint64_t x)
+{
+    x = (x ^ (x >> 30)) * UINT64_C(0xBF58476D1CE4E5B9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94D049BB133111EB);
+    return x ^ (x >> 31);
+}
+
+NN_DEF nn_rng nn_rng_seed(uint64_t seed)
+{
+    nn_rng rng;
+    rng.key = nn__mix(seed + UINT64_C(0x9E3779B97F4A7C15));
+    rng.counter = 0;
+    return rng;
+}
+
+NN_DEF uint64_t nn_rng_next(nn_rng *rng)
+{
+    return nn__mix(rng->key + ++rng->counter * UINT64_C(0x9E3779B97F4A7C15));
+}
+
+NN_DEF double nn_rng_uniform(nn_rng *rng)
+{
+    return (double)(nn_rng_next(rng) >> 11) * (1.0 / 9007199254740992.0);
+}
+
+/* The pair's second value is thrown away: keeping it would be state that a checkpoint has to carry. */
+NN_DEF double nn_rng_normal(nn_rng *rng)
+{
+    double u, v, s;
+    do {
+        u = 2 * nn_rng_uniform(rng) - 1;
+        v = 2 * nn_rng_uniform(rng) - 1;
+        s = u * u + v * v;
+    } while (s >= 1 || s < 1e-300);
+    return u * sqrt(-2 * nn__log_scalar(s) / s);
+}
+
+/* Draws that fall into the incomplete last multiple of n are rejected. */
+NN_DEF uint64_t nn_rng_below(nn_rng *rng, uint64_t n)
+{
+    if (n == 0) return 0;
+    uint64_t x, limit = UINT64_MAX - UINT64_MAX % n;
+    do x = nn_rng_next(rng);
+    while (x >= limit);
+    return x % n;
+}
+
+NN_DEF void nn_rng_shuffle(nn_rng *rng, size_t *items, size_t n)
+{
+    for (size_t i = n; i > 1; i--) {
+        size_t j = (size_t)nn_rng_below(rng, i), t = items[i - 1];
+        items[i - 1] = items[j];
+        items[j] = t;
+    }
+}
+
+/* ----------------------------------------------------------------------------------- >>threads
+   Work is shared out in ranges of independent outputs; no sum is ever split between threads, so
+   their number cannot change a result. */
+
+typedef void nn__range_fn(void *context, size_t begin, size_t end);
+
+/* Threads to use when the caller wants `wanted` (0: the default). */
+static int nn__thread_count(int wanted)
+{
+#ifdef _OPENMP
+    if (omp_in_parallel()) return 1;
+    return wanted > 0 ? wanted : omp_get_max_threads();
+#else
+    (void)wanted;
+    return 1;
+#endif
+}
+
+/* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a thread. */
+static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, void *context)
+{
+    size_t grains = (n + grain - 1) / grain;
+    size_t pieces = nn__min_size((size_t)nn__thread_count(threads), grains);
+    if (pieces < 2) {
+        f(context, 0, n);
+        return;
+    }
+#ifdef _OPENMP
+    int count = (int)pieces;
+#pragma omp parallel for schedule(static) num_threads(count)
+    for (int i = 0; i < count; i++) {
+        size_t begin = grains * (size_t)i / pieces * grain;
+        size_t end = nn__min_size(grains * ((size_t)i + 1) / pieces * grain, n);
+        f(context, begin, end);
+    }
+#endif
+}
+
+/* -------------------------------------------------------------------------------------- >>simd
+   What one instruction set offers, as a table of kernels; which sets there are; which one this CPU
+   gets. A kernel never fails, never allocates and knows nothing of tensors. */
+
+/* C = init + op(A) op(B), where init is 0, C itself or one row for all rows. */
+typedef struct nn__gemm_args {
+    int trans_a, trans_b;
+    size_t m, n, k;
+    const nn_real *a;
+    size_t lda;
+    const nn_real *b;
+    size_t ldb;
+    nn_real *c;
+    size_t ldc;
+    const nn_real *bias;
+    int accumulate;
+} nn__gemm_args;
+
+/* One optimiser step; the members that a kind does not use are 0. */
+typedef struct nn__update {
+    nn_optimizer_kind kind;
+    int nesterov;
+    nn_real rate, momentum, beta1, beta2, epsilon, decay, shrink; /* shrink: AdamW's own decay */
+    nn_real scale; /* of the gradient */
+    nn_real correction1, correction2; /* Adam: 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
+} nn__update;
+
+typedef struct nn__kernels {
+    const char *name;
+    void (*gemm)(const nn__gemm_args *g);
+    void (*add_row)(size_t rows, size_t cols, nn_real *x, const nn_real *row);
+    void (*sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out, int accumulate);
+    /* y = softmax or its log; stats, when given, gets each row's maximum and log of the sum. */
+    void (*softmax)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log, nn_real *stats);
+    void (*add)(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+    void (*sub)(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+    void (*mul)(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+    void (*scale)(size_t n, nn_real s, const nn_real *x, nn_real *y);
+    void (*axpy)(size_t n, nn_real s, const nn_real *x, nn_real *y);
+    nn_real (*sum)(size_t n, const nn_real *x);
+    nn_real (*dot)(size_t n, const nn_real *a, const nn_real *b);
+    void (*activate)(nn_activation kind, nn_real alpha, size_t n, const nn_real *x, nn_real *y);
+    void (*activate_backward)(nn_activation kind, nn_real alpha, size_t n, const nn_real *x,
+                              const nn_real *y, const nn_real *dy, nn_real *dx);
+    /* out = x * scale + shift; scale and shift advance with x when `each`. */
+    void (*affine_bytes)(size_t n, const uint8_t *x, const nn_real *scale, const nn_real *shift,
+                         int each, nn_real *out);
+    void (*affine)(size_t n, const nn_real *x, const nn_real *scale, const nn_real *shift, int each,
+                   nn_real *out);
+    void (*clamp)(size_t n, nn_real limit, nn_real *x);
+    void (*update)(const nn__update *u, size_t n, nn_real *w, const nn_real *g, nn_real *s0,
+                   nn_real *s1);
+} nn__kernels;
+
+/* a * b + c with one rounding. For float without hardware FMA: the product is exact in double; the
+   sum is rounded to odd there (its last bit is set when it is inexact), which makes the second
+   rounding harmless (Boldo and Melquiond, "Emulation of FMA and correctly rounded sums", 2008). */
+#if defined(NN_NO_FMA)
+NN__INLINE nn_real nn__fma(nn_real a, nn_real b, nn_real c) { return a * b + c; }
+#elif defined(NN_DOUBLE)
+NN__INLINE nn_real nn__fma(nn_real a, nn_real b, nn_real c) { return fma(a, b, c); }
+#elif defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__aarch64__)
+NN__INLINE nn_real nn__fma(nn_real a, nn_real b, nn_real c) { return fmaf(a, b, c); }
+#else
+static nn_real nn__fma(nn_real a, nn_real b, nn_real c)
+{
+    double p = (double)a * (double)b, d = (double)c, s = p + d;
+    double t = s - p, error = (p - (s - t)) + (d - t);
+    uint64_t bits, error_bits;
+    memcpy(&bits, &s, sizeof bits);
+    memcpy(&error_bits, &error, sizeof error_bits);
+    uint64_t inexact = (error_bits << 1) != 0, finite = (bits >> 52 & 0x7ff) != 0x7ff;
+    uint64_t toward_zero = (error_bits ^ bits) >> 63; /* then the odd neighbour is one below */
+    bits += (inexact & finite & ~bits) * (1 - 2 * toward_zero);
+    memcpy(&s, &bits, sizeof s);
+    return (float)s;
+}
+#endif
+
+#ifdef NN_DOUBLE
+typedef uint64_t nn__bits;
+#define NN__SQRT_SCALAR(x) sqrt(x)
+#define NN__MANTISSA 52
+#define NN__EXPONENT_BIAS 1023
+#define NN__HALF_SQRT_BITS UINT64_C(0x3FE6A09E667F3BCD) /* of sqrt(1/2) */
+#define NN__ROUND_MAGIC 6755399441055744.0              /* 1.5 * 2^52 */
+#define NN__EXP_LOW -746.0
+#define NN__EXP_HIGH 710.0
+#define NN__EXPM1_LOW -50.0
+#define NN__EXPM1_HIGH 709.0
+#define NN__LN2_LOW 2.3190468138462996e-17
+#define NN__EXP_TERMS 12
+#define NN__LOG_TERMS 11
+#else
+typedef uint32_t nn__bits;
+#define NN__SQRT_SCALAR(x) sqrtf(x)
+#define NN__MANTISSA 23
+#define NN__EXPONENT_BIAS 127
+#define NN__HALF_SQRT_BITS UINT32_C(0x3F3504F3)
+#define NN__ROUND_MAGIC 12582912.0f /* 1.5 * 2^23 */
+#define NN__EXP_LOW -104.0f
+#define NN__EXP_HIGH 89.0f
+#define NN__EXPM1_LOW -25.0f
+#define NN__EXPM1_HIGH 88.0f
+#define NN__LN2_LOW -1.90465430e-9f
+#define NN__EXP_TERMS 6
+#define NN__LOG_TERMS 5
+#endif
+
+/* exp(r) = 1 + r + r^2 (1/2! + r/3! + ...), highest power first. */
+static const nn_real nn__exp_terms[] = {
+#ifdef NN_DOUBLE
+    1 / 6227020800.0, 1 / 479001600.0, 1 / 39916800.0, 1 / 3628800.0, 1 / 362880.0, 1 / 40320.0,
+#endif
+    (nn_real)(1 / 5040.0), (nn_real)(1 / 720.0), (nn_real)(1 / 120.0), (nn_real)(1 / 24.0),
+    (nn_real)(1 / 6.0), (nn_real)0.5};
+
+/* ln((1 + s) / (1 - s)) = 2 s (1 + s^2/3 + s^4/5 + ...), highest power first, without the 1. */
+static const nn_real nn__log_terms[] = {
+#ifdef NN_DOUBLE
+    2 / 23.0, 2 / 21.0, 2 / 19.0, 2 / 17.0, 2 / 15.0, 2 / 13.0,
+#endif
+    (nn_real)(2 / 11.0), (nn_real)(2 / 9.0), (nn_real)(2 / 7.0), (nn_real)(2 / 5.0),
+    (nn_real)(2 / 3.0)};
+
+/* exp(a^2) erfc(a) = t H(2t - 1) with t = 3 / (3 + a), a >= 0: H's Chebyshev interpolant of degree 11
+   or 24, as powers of 2t - 1, lowest first; relative error below 1.1e-8 and 2e-17. */
+static const nn_real nn__erfc_terms[] = {
+#ifdef NN_DOUBLE
+    0.3580023023627799008, 0.2944648177232944857, 0.1967427857013672406, 0.1034890873001945316,
+    0.03984258709576552485, 0.008942411541347221848, -0.000404138875793666382,
+    -0.001011353998646807147, -0.000182769896417389328, 0.00009225927107779572315,
+    0.00003585382225127929463, -0.00001013268278654813339, -5.823491992514210944e-6,
+    1.583006602647131426e-6, 9.217159972005492494e-7, -3.329341506078094191e-7,
+    -1.358562814227432862e-7, 7.794578660145061371e-8, 1.521823345741904958e-8,
+    -1.705698051550543727e-8, -2.38458371516506049e-10, 2.896390765578543315e-9,
+    -3.598345759503591614e-10, -2.700889541334418982e-10, 6.034271894545841621e-11
+#else
+    0.35800230417f, 0.29446481728f, 0.19674265533f, 0.10348911926f, 0.039844125597f,
+    0.0089420335064f, -0.00041086091773f, -0.0010096945618f, -0.00016920326064f, 8.8878256797e-5f,
+    2.2577891625e-5f, -6.751377339e-6f
+#endif
+};
+#define NN__ERFC_TERMS ((int)(sizeof nn__erfc_terms / sizeof *nn__erfc_terms))
+
+NN__INLINE nn__bits nn__to_bits(nn_real x)
+{
+    nn__bits bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+NN__INLINE nn_real nn__from_bits(nn__bits bits)
+{
+    nn_real x;
+    memcpy(&x, &bits, sizeof x);
+    return x;
+}
+
+#define NN__PASTE2(a, b) a##b
+#define NN__PASTE3(a, b, c) a##b##c
+#define NN__CAT2(a, b) NN__PASTE2(a, b)
+#define NN__CAT3(a, b, c) NN__PASTE3(a, b, c)
+
+#define NN__PORTABLE 1
+#define NN__AVX2 2
+#define NN__AVX512 3
+#define NN__NEON 4
+
+#define NN__PASS NN__PORTABLE
+#include NN_SELF
+#undef NN__PASS
+#ifdef NN__X86
+#define NN__PASS NN__AVX2
+#include NN_SELF
+#undef NN__PASS
+#define NN__PASS NN__AVX512
+#include NN_SELF
+#undef NN__PASS
+#endif
+#ifdef NN__ARM
+#define NN__PASS NN__NEON
+#include NN_SELF
+#undef NN__PASS
+#endif
+
+#elif defined(NN__PASS)
+
+/* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
+   kernels even in a debug build. The portable ones are there for their bits: left small, they keep the
+   compile time down. */
+#if !defined(__clang__) && defined(__GNUC__)
+#pragma GCC push_options
+#if NN__PASS != NN__PORTABLE
+#pragma GCC optimize("O2", "no-tree-slp-vectorize")
+#endif
+#endif
+#if NN__PASS == NN__PORTABLE
+#define NN__UNROLL
+#elif defined(__clang__)
+#define NN__UNROLL _Pragma("clang loop unroll(full)")
+#elif defined(__GNUC__)
+#define NN__UNROLL _Pragma("GCC unroll 16")
+#else
+#define NN__UNROLL
+#endif
+
+/* ----------------------------------------------------------------------------------- >>vectors
+   The whole vocabulary of the kernels. NN__V is a vector of NN__VL reals; NN__LOADN and NN__STOREN
+   touch only the first n lanes, the rest reads as 0; NN__KEEPN clears the lanes from n on. MAX and
+   MIN return their second operand when one is NaN, on every path. */
+
+#define NN__FN(name) NN__CAT3(nn__, name, NN__SUFFIX)
+
+#if NN__PASS == NN__PORTABLE
+#define NN__SUFFIX _portable
+#define NN__NAME "portable"
+#define NN__VL 1
+#define NN__V nn_real
+#define NN__VI nn__bits
+#define NN__M int
+#define NN__LOAD(p) (*(p))
+#define NN__STORE(p, v) (void)(*(p) = (v))
+#define NN__LOADN(p, n) ((n) ? *(p) : (nn_real)0)
+#define NN__STOREN(p, v, n) ((n) ? (void)(*(p) = (v)) : (void)0)
+#define NN__KEEPN(v, n) ((n) ? (v) : (nn_real)0)
+#define NN__BYTES(p) ((nn_real)*(p))
+#define NN__SET1(x) (x)
+#define NN__ADD(a, b) ((a) + (b))
+#define NN__SUB(a, b) ((a) - (b))
+#define NN__MUL(a, b) ((a) * (b))
+#define NN__DIV(a, b) ((a) / (b))
+#define NN__FMA(a, b, c) nn__fma(a, b, c)
+#define NN__SQRT(a) NN__SQRT_SCALAR(a)
+#define NN__MAX(a, b) ((a) > (b) ? (a) : (b))
+#define NN__MIN(a, b) ((a) < (b) ? (a) : (b))
+#define NN__LT(a, b) ((a) < (b))
+#define NN__SELECT(m, a, b) ((m) ? (a) : (b))
+#define NN__TOI(v) nn__to_bits(v)
+#define NN__TOF(i) nn__from_bits(i)
+#define NN__ISET1(i) ((nn__bits)(i))
+#define NN__IADD(a, b) ((nn__bits)((a) + (b)))
+#define NN__ISUB(a, b) ((nn__bits)((a) - (b)))
+#define NN__ISHL(a, k) ((nn__bits)((a) << (k)))
+#define NN__ISHR(a, k) ((nn__bits)((a) >> (k)))
+#endif
+
+#if NN__PASS == NN__AVX512
+#define NN__SUFFIX _avx512
+#define NN__NAME "avx512"
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
+#else
+#pragma GCC target("avx512f")
+#endif
+#ifdef NN_DOUBLE
+#define NN__VL 8
+#define NN__V __m512d
+#define NN__M __mmask8
+#define NN__X(op) NN__CAT3(_mm512_, op, _pd)
+#define NN__XI(op) NN__CAT3(_mm512_, op, _epi64)
+#define NN__TOI(v) _mm512_castpd_si512(v)
+#define NN__TOF(i) _mm512_castsi512_pd(i)
+#define NN__ISET1(i) _mm512_set1_epi64((long long)(i))
+#define NN__LT(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
+#define NN__BYTES(p) _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#define NN__ZIPLO(a, b)                                                                            \
+    _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
+#define NN__ZIPHI(a, b)                                                                            \
+    _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)
+#else
+#define NN__VL 16
+#define NN__V __m512
+#define NN__M __mmask16
+#define NN__X(op) NN__CAT3(_mm512_, op, _ps)
+#define NN__XI(op) NN__CAT3(_mm512_, op, _epi32)
+#define NN__TOI(v) _mm512_castps_si512(v)
+#define NN__TOF(i) _mm512_castsi512_ps(i)
+#define NN__ISET1(i) _mm512_set1_epi32((int)(i))
+#define NN__LT(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
+#define NN__BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
+#define NN__ZIPLO(a, b)                                                                            \
+    _mm512_permutex2var_ps(                                                                        \
+        a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b)
+#define NN__ZIPHI(a, b)                                                                            \
+    _mm512_permutex2var_ps(                                                                        \
+        a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b)
+#endif
+#define NN__VI __m512i
+#define NN__MASKN(n) ((NN__M)((1u << (n)) - 1))
+#define NN__LOADN(p, n) NN__X(maskz_loadu)(NN__MASKN(n), p)
+#define NN__STOREN(p, v, n) NN__X(mask_storeu)(p, NN__MASKN(n), v)
+#define NN__KEEPN(v, n) NN__X(maskz_mov)(NN__MASKN(n), v)
+#define NN__SELECT(m, a, b) NN__X(mask_blend)(m, b, a)
+#endif
+
+#if NN__PASS == NN__AVX2
+#define NN__SUFFIX _avx2
+#define NN__NAME "avx2"
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
+#else
+#pragma GCC target("avx2,fma")
+#endif
+#ifdef NN_DOUBLE
+#define NN__VL 4
+#define NN__V __m256d
+#define NN__X(op) NN__CAT3(_mm256_, op, _pd)
+#define NN__XI(op) NN__CAT3(_mm256_, op, _epi64)
+#define NN__TOI(v) _mm256_castpd_si256(v)
+#define NN__TOF(i) _mm256_castsi256_pd(i)
+#define NN__ISET1(i) _mm256_set1_epi64x((long long)(i))
+#define NN__MASKN(n)                                                                               \
+    _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)), _mm256_setr_epi64x(0, 1, 2, 3))
+#define NN__BYTES(p) _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(nn__four_bytes(p))))
+NN__INLINE int nn__four_bytes(const uint8_t *p)
+{
+    int four;
+    memcpy(&four, p, sizeof four);
+    return four;
+}
+#else
+#define NN__VL 8
+#define NN__V __m256
+#define NN__X(op) NN__CAT3(_mm256_, op, _ps)
+#define NN__XI(op) NN__CAT3(_mm256_, op, _epi32)
+#define NN__TOI(v) _mm256_castps_si256(v)
+#define NN__TOF(i) _mm256_castsi256_ps(i)
+#define NN__ISET1(i) _mm256_set1_epi32((int)(i))
+#define NN__MASKN(n)                                                                               \
+    _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+#define NN__BYTES(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
+#endif
+#define NN__VI __m256i
+#define NN__M NN__V
+#define NN__LOADN(p, n) NN__X(maskload)(p, NN__MASKN(n))
+#define NN__STOREN(p, v, n) NN__X(maskstore)(p, NN__MASKN(n), v)
+#define NN__KEEPN(v, n) NN__TOF(_mm256_and_si256(NN__TOI(v), NN__MASKN(n)))
+#define NN__LT(a, b) NN__X(cmp)(a, b, _CMP_LT_OQ)
+#define NN__SELECT(m, a, b) NN__X(blendv)(b, a, m)
+#define NN__ZIPLO(a, b) NN__X2F128(NN__X(unpacklo)(a, b), NN__X(unpackhi)(a, b), 0x20)
+#define NN__ZIPHI(a, b) NN__X2F128(NN__X(unpacklo)(a, b), NN__X(unpackhi)(a, b), 0x31)
+#define NN__X2F128(a, b, k) NN__X(permute2f128)(a, b, k)
+#endif
+
+#if NN__PASS == NN__AVX512 || NN__PASS == NN__AVX2
+#define NN__LOAD(p) NN__X(loadu)(p)
+#define NN__STORE(p, v) NN__X(storeu)(p, v)
+#define NN__SET1(x) NN__X(set1)(x)
+#define NN__ADD(a, b) NN__X(add)(a, b)
+#define NN__SUB(a, b) NN__X(sub)(a, b)
+#define NN__MUL(a, b) NN__X(mul)(a, b)
+#define NN__DIV(a, b) NN__X(div)(a, b)
+#define NN__FMA(a, b, c) NN__X(fmadd)(a, b, c)
+#define NN__SQRT(a) NN__X(sqrt)(a)
+#define NN__MAX(a, b) NN__X(max)(a, b)
+#define NN__MIN(a, b) NN__X(min)(a, b)
+#define NN__IADD(a, b) NN__XI(add)(a, b)
+#define NN__ISUB(a, b) NN__XI(sub)(a, b)
+#define NN__ISHL(a, k) NN__XI(slli)(a, k)
+#define NN__ISHR(a, k) NN__XI(srli)(a, k)
+#endif
+
+#if NN__PASS == NN__NEON
+#define NN__SUFFIX _neon
+#define NN__NAME "neon"
+#ifdef NN_DOUBLE
+#define NN__VL 2
+#define NN__V float64x2_t
+#define NN__VI uint64x2_t
+#define NN__X(op) NN__CAT2(op, _f64)
+#define NN__XI(op) NN__CAT2(op, _u64)
+#define NN__TOI(v) vreinterpretq_u64_f64(v)
+#define NN__TOF(i) vreinterpretq_f64_u64(i)
+#define NN__COUNTS(i) vdupq_n_s64(-(int64_t)(i))
+#define NN__ISHR_COUNT(a, k) vshlq_u64(a, NN__COUNTS(k))
+#else
+#define NN__VL 4
+#define NN__V float32x4_t
+#define NN__VI uint32x4_t
+#define NN__X(op) NN__CAT2(op, _f32)
+#define NN__XI(op) NN__CAT2(op, _u32)
+#define NN__TOI(v) vreinterpretq_u32_f32(v)
+#define NN__TOF(i) vreinterpretq_f32_u32(i)
+#define NN__COUNTS(i) vdupq_n_s32(-(int32_t)(i))
+#define NN__ISHR_COUNT(a, k) vshlq_u32(a, NN__COUNTS(k))
+#endif
+#define NN__M NN__VI
+#define NN__LOAD(p) NN__X(vld1q)(p)
+#define NN__STORE(p, v) NN__X(vst1q)(p, v)
+#define NN__LOADN(p, n) nn__loadn_neon(p, n)
+#define NN__STOREN(p, v, n) nn__storen_neon(p, v, n)
+#define NN__KEEPN(v, n) nn__keepn_neon(v, n)
+#define NN__BYTES(p) nn__bytes_neon(p)
+#define NN__SET1(x) NN__X(vdupq_n)(x)
+#define NN__ADD(a, b) NN__X(vaddq)(a, b)
+#define NN__SUB(a, b) NN__X(vsubq)(a, b)
+#define NN__MUL(a, b) NN__X(vmulq)(a, b)
+#define NN__DIV(a, b) NN__X(vdivq)(a, b)
+#define NN__FMA(a, b, c) NN__X(vfmaq)(c, a, b)
+#define NN__SQRT(a) NN__X(vsqrtq)(a)
+#define NN__LT(a, b) NN__X(vcltq)(a, b)
+#define NN__SELECT(m, a, b) NN__X(vbslq)(m, a, b)
+#define NN__MAX(a, b) nn__max_neon(a, b)
+#define NN__MIN(a, b) nn__min_neon(a, b)
+#define NN__ISET1(i) NN__XI(vdupq_n)((nn__bits)(i))
+#define NN__IADD(a, b) NN__XI(vaddq)(a, b)
+#define NN__ISUB(a, b) NN__XI(vsubq)(a, b)
+#define NN__ISHL(a, k) NN__XI(vshlq_n)(a, k)
+#define NN__ISHR(a, k) NN__XI(vshrq_n)(a, k)
+#define NN__ZIPLO(a, b) NN__X(vzip1q)(a, b)
+#define NN__ZIPHI(a, b) NN__X(vzip2q)(a, b)
+NN__INLINE NN__V nn__max_neon(NN__V a, NN__V b) { return NN__SELECT(NN__LT(b, a), a, b); }
+NN__INLINE NN__V nn__min_neon(NN__V a, NN__V b) { return NN__SELECT(NN__LT(a, b), a, b); }
+NN__INLINE NN__V nn__loadn_neon(const nn_real *p, size_t n)
+{
+    nn_real lane[NN__VL] = {0};
+    for (size_t i = 0; i < n; i++) lane[i] = p[i];
+    return NN__LOAD(lane);
+}
+NN__INLINE void nn__storen_neon(nn_real *p, NN__V v, size_t n)
+{
+    nn_real lane[NN__VL];
+    NN__STORE(lane, v);
+    for (size_t i = 0; i < n; i++) p[i] = lane[i];
+}
+NN__INLINE NN__V nn__keepn_neon(NN__V v, size_t n)
+{
+    nn_real lane[NN__VL];
+    NN__STORE(lane, v);
+    return nn__loadn_neon(lane, n);
+}
+NN__INLINE NN__V nn__bytes_neon(const uint8_t *p)
+{
+    nn_real lane[NN__VL];
+    for (int i = 0; i < NN__VL; i++) lane[i] = (nn_real)p[i];
+    return NN__LOAD(lane);
+}
+#endif
+
+#define NN__C(x) NN__SET1((nn_real)(x))
+
+/* The vector at p, of which c values are left in the array; whole vectors take the plain way. */
+NN__INLINE NN__V NN__FN(load)(const nn_real *p, size_t c)
+{
+    return c >= NN__VL ? NN__LOAD(p) : NN__LOADN(p, c);
+}
+
+NN__INLINE void NN__FN(store)(nn_real *p, NN__V v, size_t c)
+{
+    if (c >= NN__VL) NN__STORE(p, v);
+    else NN__STOREN(p, v, c);
+}
+
+NN__INLINE NN__V NN__FN(keep)(NN__V v, size_t c) { return c >= NN__VL ? v : NN__KEEPN(v, c); }
+
+#define NN__LD(p, c) NN__FN(load)(p, c)
+#define NN__ST(p, v, c) NN__FN(store)(p, v, c)
+/* for each vector of an array of n reals: i its first index, c how many values are left from there */
+#define NN__EACH(n) for (size_t i = 0, c = (n); i < (n); i += NN__VL, c = (n)-i)
+
+/* A sum has 16 virtual lanes: lane j adds the elements j, j + 16, j + 32, ... in order; then lanes
+   8 apart are added, then 4, 2, 1. NN__PARTS vectors make up the lanes. */
+#define NN__LANES 16
+#define NN__PARTS (NN__LANES / NN__VL)
+
+NN__INLINE nn_real NN__FN(reduce)(const NN__V *part)
+{
+    nn_real lane[NN__LANES];
+    for (int l = 0; l < NN__PARTS; l++) NN__STORE(lane + l * NN__VL, part[l]);
+    for (int step = NN__LANES / 2; step; step /= 2)
+        for (int j = 0; j < step; j++) lane[j] += lane[j + step];
+    return lane[0];
+}
+
+/* -------------------------------------------------------------------------------------- >>math
+   exp, log, tanh and their kin by range reduction and a series whose first dropped term is below the
+   rounding error. Adding 1.5 * 2^mantissa rounds to an integer and leaves it in the low bits. */
+
+/* 2^n for t = n + NN__ROUND_MAGIC, n a whole number in the normal exponents. */
+NN__INLINE NN__V NN__FN(pow2)(NN__V t)
+{
+    return NN__TOF(NN__ISHL(NN__IADD(NN__TOI(t), NN__ISET1(NN__EXPONENT_BIAS)), NN__MANTISSA));
+}
+
+/* x = n ln 2 + r with |r| <= ln(2) / 2: returns exp(r) - 1, *t = n + NN__ROUND_MAGIC. */
+NN__INLINE NN__V NN__FN(exp_reduced)(NN__V x, NN__V *t)
+{
+    *t = NN__FMA(x, NN__C(1.44269504088896340736), NN__C(NN__ROUND_MAGIC));
+    NN__V n = NN__SUB(*t, NN__C(NN__ROUND_MAGIC));
+    NN__V r = NN__FMA(n, NN__C(-0.69314718055994530942), x);
+    r = NN__FMA(n, NN__C(-NN__LN2_LOW), r);
+    NN__V q = NN__C(nn__exp_terms[0]);
+    NN__UNROLL for (int k = 1; k < NN__EXP_TERMS; k++) q = NN__FMA(q, r, NN__C(nn__exp_terms[k]));
+    return NN__FMA(NN__MUL(r, r), q, r);
+}
+
+/* exp(x), and in *low what its rounding lost. 2^n is applied in two halves, so that subnormal results
+   and infinity come out right. */
+NN__INLINE NN__V NN__FN(exp_pair)(NN__V x, NN__V *low)
+{
+    NN__V t, magic = NN__C(NN__ROUND_MAGIC);
+    NN__V p = NN__FN(exp_reduced)(NN__MIN(NN__C(NN__EXP_HIGH), NN__MAX(NN__C(NN__EXP_LOW), x)), &t);
+    NN__V n = NN__SUB(t, magic), half = NN__FMA(n, NN__C(0.5), magic);
+    NN__V rest = NN__FN(pow2)(NN__ADD(NN__SUB(n, NN__SUB(half, magic)), magic));
+    NN__V s = NN__FN(pow2)(half), e = NN__FMA(p, s, s);
+    *low = NN__MUL(NN__FMA(p, s, NN__SUB(s, e)), rest);
+    return NN__MUL(e, rest);
+}
+
+NN__INLINE NN__V NN__FN(exp)(NN__V x)
+{
+    NN__V low;
+    return NN__FN(exp_pair)(x, &low);
+}
+
+/* exp(x) - 1 for x up to NN__EXPM1_HIGH, and what its rounding lost. */
+NN__INLINE NN__V NN__FN(expm1_pair)(NN__V x, NN__V *low)
+{
+    NN__V t;
+    NN__V p = NN__FN(exp_reduced)(NN__MAX(NN__C(NN__EXPM1_LOW), x), &t), s = NN__FN(pow2)(t);
+    NN__V less = NN__SUB(s, NN__C(1)), e = NN__FMA(p, s, less);
+    *low = NN__FMA(p, s, NN__SUB(less, e));
+    return e;
+}
+
+NN__INLINE NN__V NN__FN(expm1)(NN__V x)
+{
+    NN__V low;
+    return NN__FN(expm1_pair)(x, &low);
+}
+
+/* (a + a_low) / (b + b_low), rounded about once: the quotient's remainder is divided again. */
+NN__INLINE NN__V NN__FN(quotient)(NN__V a, NN__V a_low, NN__V b, NN__V b_low)
+{
+    NN__V w = NN__DIV(NN__C(1), b), q = NN__MUL(a, w), minus_q = NN__SUB(NN__C(0), q);
+    NN__V left = NN__ADD(NN__FMA(minus_q, b, a), NN__FMA(minus_q, b_low, a_low));
+    return NN__FMA(left, w, q);
+}
+
+/* ln x for normal x; infinity and NaN are returned as they are. */
+NN__INLINE NN__V NN__FN(log)(NN__V x)
+{
+    NN__VI offset = NN__ISET1(((nn__bits)NN__EXPONENT_BIAS << NN__MANTISSA) - NN__HALF_SQRT_BITS);
+    NN__VI biased = NN__ISHR(NN__IADD(NN__TOI(x), offset), NN__MANTISSA); /* exponent + bias */
+    NN__VI shift = NN__ISHL(NN__ISUB(biased, NN__ISET1(NN__EXPONENT_BIAS)), NN__MANTISSA);
+    NN__V m = NN__TOF(NN__ISUB(NN__TOI(x), shift));
+    NN__V e = NN__SUB(NN__TOF(NN__IADD(biased, NN__TOI(NN__C(NN__ROUND_MAGIC)))),
+                      NN__C(NN__ROUND_MAGIC + NN__EXPONENT_BIAS));
+    NN__V f = NN__SUB(m, NN__C(1)), s = NN__DIV(f, NN__ADD(m, NN__C(1))), z = NN__MUL(s, s);
+    NN__V q = NN__C(nn__log_terms[0]);
+    NN__UNROLL for (int k = 1; k < NN__LOG_TERMS; k++) q = NN__FMA(q, z, NN__C(nn__log_terms[k]));
+    /* ln m = f - s (f - z q): s q z alone would carry the rounding error of 2 s */
+    NN__V low = NN__FMA(s, NN__SUB(f, NN__MUL(z, q)), NN__MUL(e, NN__C(-NN__LN2_LOW)));
+    NN__V y = NN__FMA(e, NN__C(0.69314718055994530942), NN__SUB(f, low));
+    return NN__SELECT(NN__LT(x, NN__C(HUGE_VAL)), y, x);
+}
+
+/* ln(1 + u) for u in [0, 1]: ln of the rounded sum, and what the rounding lost. */
+NN__INLINE NN__V NN__FN(log1p)(NN__V u)
+{
+    NN__V w = NN__ADD(u, NN__C(1)), lost = NN__SUB(u, NN__SUB(w, NN__C(1)));
+    return NN__ADD(NN__FN(log)(w), NN__DIV(lost, w));
+}
+
+NN__INLINE NN__V NN__FN(abs)(NN__V x) { return NN__TOF(NN__ISHR(NN__ISHL(NN__TOI(x), 1), 1)); }
+
+/* y >= 0 with the sign of x */
+NN__INLINE NN__V NN__FN(with_sign)(NN__V y, NN__V x)
+{
+    NN__VI sign = NN__ISUB(NN__TOI(x), NN__TOI(NN__FN(abs)(x)));
+    return NN__TOF(NN__IADD(NN__TOI(y), sign));
+}
+
+/* (e^2|x| - 1) / (e^2|x| + 1) */
+NN__INLINE NN__V NN__FN(tanh)(NN__V x)
+{
+    NN__V a = NN__MIN(NN__C(NN__EXPM1_HIGH / 4), NN__FN(abs)(x));
+    NN__V low, two = NN__C(2), e = NN__FN(expm1_pair)(NN__ADD(a, a), &low), d = NN__ADD(e, two);
+    /* what the sum loses: exactly, with the larger term first */
+    NN__V large = NN__MAX(e, two), small = NN__MIN(e, two);
+    NN__V d_low = NN__ADD(NN__ADD(NN__SUB(large, d), small), low);
+    return NN__FN(with_sign)(NN__FN(quotient)(e, low, d, d_low), x);
+}
+
+/* With e = exp(-|x|): 1 / (1 + e) or e / (1 + e), so that neither end overflows or cancels. */
+NN__INLINE NN__V NN__FN(sigmoid)(NN__V x)
+{
+    NN__V low, zero = NN__C(0), one = NN__C(1);
+    NN__V e = NN__FN(exp_pair)(NN__SUB(zero, NN__FN(abs)(x)), &low), d = NN__ADD(e, one);
+    NN__V d_low = NN__ADD(NN__ADD(NN__SUB(one, d), e), low);
+    NN__M negative = NN__LT(x, zero);
+    return NN__FN(quotient)(NN__SELECT(negative, e, one), NN__SELECT(negative, low, zero), d, d_low);
+}
+
+/* max(x, 0) + ln(1 + exp(-|x|)) */
+NN__INLINE NN__V NN__FN(softplus)(NN__V x)
+{
+    NN__V e = NN__FN(exp)(NN__SUB(NN__C(0), NN__FN(abs)(x)));
+    return NN__ADD(NN__MAX(NN__C(0), x), NN__FN(log1p)(e));
+}
+
+/* exp(-x^2 / 2), 0 from 40 on: the part of x^2 / 2 that its rounding loses comes back as a factor. */
+NN__INLINE NN__V NN__FN(gauss)(NN__V x)
+{
+    x = NN__MIN(NN__C(40), NN__FN(abs)(x));
+    NN__V half = NN__MUL(x, NN__C(0.5)), h = NN__MUL(half, x);
+    NN__V lost = NN__FMA(half, x, NN__SUB(NN__C(0), h));
+    NN__V y = NN__FN(exp)(NN__SUB(NN__C(0), h));
+    return NN__FMA(NN__SUB(NN__C(0), y), lost, y);
+}
+
+/* The standard normal distribution function: erfc(|x| / sqrt 2) / 2, or one less that. */
+NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
+{
+    NN__V a = NN__MUL(NN__FN(abs)(x), NN__C(0.70710678118654752440));
+    NN__V t = NN__DIV(NN__C(3), NN__ADD(a, NN__C(3))), u = NN__SUB(NN__ADD(t, t), NN__C(1));
+    NN__V h = NN__C(nn__erfc_terms[NN__ERFC_TERMS - 1]);
+    for (int k = NN__ERFC_TERMS - 2; k >= 0; k--) h = NN__FMA(h, u, NN__C(nn__erfc_terms[k]));
+    NN__V tail = NN__MUL(NN__MUL(gauss, t), NN__MUL(h, NN__C(0.5)));
+    return NN__SELECT(NN__LT(x, NN__C(0)), tail, NN__SUB(NN__C(1), tail));
+}
+
+/* -------------------------------------------------------------------------------------- >>gemm
+   C is cut into register tiles of mr rows by nv vectors; a tile runs over all of k (or one block of
+   it) with its sums in registers. A is read element by element with any two strides, so neither of
+   its forms needs packing. B is read in vectors along a row: rows as they are, or copied to a panel
+   first where it is stored transposed or its rows lie so far apart that they fight for cache sets.
+
+   Where B is narrow or its transposition dear, the product is computed as C' = B' A' instead, with
+   the vectors along C's columns. Neither choice changes a bit: each element is the same chain of
+   fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
+
+   NN__KC: a panel of 4 vectors by 256 is 64 KB in float, a quarter of a common L2 cache.
+   NN__MC: 240 rows of A by 256 are 240 KB, another quarter. */
+#define NN__KC 256
+#define NN__MC 240
+#if NN__PASS == NN__PORTABLE
+#define NN__NV 1
+#elif NN__PASS == NN__AVX2
+#define NN__NV 2
+#else
+#define NN__NV 4
+#endif
+#define NN__NR (NN__NV * NN__VL)
+#define NN__NB 48 /* rows of the turned product whose tile is kept until it is complete */
+
+/* A strip of C: m rows by up to NN__NR columns. Row r starts from init[r * init_ld ...], or from 0. */
+typedef struct NN__FN(strip_args) {
+    size_t m, k, cols;
+    const nn_real *a;
+    size_t ai, ak; /* strides of A along C's rows and along k */
+    const nn_real *b;
+    size_t ldb;
+    nn_real *c;
+    size_t ldc;
+    const nn_real *init;
+    size_t init_ld;
+} NN__FN(strip_args);
+
+NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail,
+                             const NN__FN(strip_args) * s, size_t row)
+{
+    NN__V acc[16][NN__NV];
+    const nn_real *a[6], *b = s->b;
+    const size_t last = s->cols - (size_t)(nv - 1) * NN__VL, ai = s->ai, ak = s->ak, ldb = s->ldb;
+    NN__UNROLL for (int i = 0; i < mr; i++) {
+        const nn_real *from = s->init ? s->init + (row + (size_t)i) * s->init_ld : NULL;
+        NN__UNROLL for (int j = 0; j < nv; j++) {
+            if (!from) acc[i][j] = NN__C(0);
+            else if (tail && j == nv - 1) acc[i][j] = NN__LOADN(from + j * NN__VL, last);
+            else acc[i][j] = NN__LOAD(from + j * NN__VL);
+        }
+    }
+    /* one pointer for three rows: the others are at one and two times the stride */
+    NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] = s->a + (row + (size_t)i) * ai;
+    for (size_t p = s->k; p; p--) {
+        NN__V bv[NN__NV];
+        NN__UNROLL for (int j = 0; j < nv; j++)
+            bv[j] = tail && j == nv - 1 ? NN__LOADN(b + j * NN__VL, last) : NN__LOAD(b + j * NN__VL);
+        NN__UNROLL for (int i = 0; i < mr; i++) {
+            NN__V av = NN__SET1(a[i / 3][(size_t)(i % 3) * ai]);
+            NN__UNROLL for (int j = 0; j < nv; j++) acc[i][j] = NN__FMA(av, bv[j], acc[i][j]);
+        }
+        NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += ak;
+        b += ldb;
+    }
+    NN__UNROLL for (int i = 0; i < mr; i++) {
+        nn_real *to = s->c + (row + (size_t)i) * s->ldc;
+        NN__UNROLL for (int j = 0; j < nv; j++) {
+            if (tail && j == nv - 1) NN__STOREN(to + j * NN__VL, acc[i][j], last);
+            else NN__STORE(to + j * NN__VL, acc[i][j]);
+        }
+    }
+}
+
+/* Tiles of mr rows as long as they fit. */
+#define NN__TILES(mr, nv)                                                                          \
+    for (; row + (mr) <= s->m; row += (mr)) NN__FN(tile)(mr, nv, tail, s, row)
+
+#if NN__NV == 4
+NN__INLINE void NN__FN(strip4)(const NN__FN(strip_args) * s, const int tail)
+{
+    size_t row = 0;
+    NN__TILES(6, 4);
+    NN__TILES(4, 4);
+    NN__TILES(2, 4);
+    NN__TILES(1, 4);
+}
+#endif
+
+#if NN__NV >= 2
+NN__INLINE void NN__FN(strip2)(const NN__FN(strip_args) * s, const int tail)
+{
+    size_t row = 0;
+#if NN__NV == 4
+    NN__TILES(12, 2);
+    NN__TILES(8, 2);
+#endif
+    NN__TILES(6, 2);
+    NN__TILES(4, 2);
+    NN__TILES(2, 2);
+    NN__TILES(1, 2);
+}
+#endif
+
+NN__INLINE void NN__FN(strip1)(const NN__FN(strip_args) * s, const int tail)
+{
+    size_t row = 0;
+#if NN__NV == 4
+    NN__TILES(16, 1);
+#endif
+#if NN__NV >= 2
+    NN__TILES(10, 1);
+#endif
+    NN__TILES(4, 1);
+    NN__TILES(1, 1);
+}
+#undef NN__TILES
+
+NN__INLINE void NN__FN(strip_of)(const NN__FN(strip_args) * s, const int tail)
+{
+#if NN__NV == 4
+    if (s->cols > 2 * NN__VL) {
+        NN__FN(strip4)(s, tail);
+        return;
+    }
+#endif
+#if NN__NV >= 2
+    if (s->cols > NN__VL) {
+        NN__FN(strip2)(s, tail);
+        return;
+    }
+#endif
+    NN__FN(strip1)(s, tail);
+}
+
+static void NN__FN(strip)(const NN__FN(strip_args) * s)
+{
+#if NN__PASS == NN__AVX512
+    NN__FN(strip_of)(s, 1); /* a full mask costs nothing here, a second copy of the tiles does */
+#else
+    if (NN__VL > 1 && s->cols % NN__VL) NN__FN(strip_of)(s, 1);
+    else NN__FN(strip_of)(s, 0);
+#endif
+}
+
+/* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one partial. */
+NN__INLINE size_t NN__FN(strip_width)(size_t left)
+{
+    if (left >= NN__NR) return NN__NR;
+    if (left > 3 * NN__VL) return left;
+    if (left > 2 * NN__VL) return 2 * NN__VL;
+    return left;
+}
+
+/* dst[cols,rows] = src[rows,cols]', both at most one vector wide. Round by round, element i and
+   element i + VL/2 of the list of rows are interleaved; log2 VL rounds of that transpose a square. */
+NN__INLINE void NN__FN(transpose_square)(size_t rows, size_t cols, const nn_real *src, size_t lds,
+                                         nn_real *dst, size_t ldd)
+{
+#if NN__VL == 1
+    (void)rows, (void)cols, (void)lds, (void)ldd;
+    *dst = *src;
+#else
+    NN__V r[NN__VL], t[NN__VL];
+#define NN__ROUND(from, to)                                                                        \
+    NN__UNROLL for (int i = 0; i < NN__VL / 2; i++)                                                \
+    {                                                                                              \
+        to[2 * i] = NN__ZIPLO(from[i], from[i + NN__VL / 2]);                                      \
+        to[2 * i + 1] = NN__ZIPHI(from[i], from[i + NN__VL / 2]);                                  \
+    }
+    if (rows >= NN__VL && cols >= NN__VL) {
+        NN__UNROLL for (int i = 0; i < NN__VL; i++) r[i] = NN__LOAD(src + (size_t)i * lds);
+    } else {
+        for (int i = 0; i < NN__VL; i++)
+            r[i] = (size_t)i < rows ? NN__LD(src + (size_t)i * lds, cols) : NN__C(0);
+    }
+#if NN__VL == 16 || NN__VL == 4
+    NN__ROUND(r, t)
+    NN__ROUND(t, r)
+#if NN__VL == 16
+    NN__ROUND(r, t)
+    NN__ROUND(t, r)
+#endif
+#else
+    NN__ROUND(r, t)
+#if NN__VL == 8
+    NN__ROUND(t, r)
+    NN__ROUND(r, t)
+#endif
+    NN__UNROLL for (int i = 0; i < NN__VL; i++) r[i] = t[i];
+#endif
+#undef NN__ROUND
+    if (rows >= NN__VL && cols >= NN__VL) {
+        NN__UNROLL for (int i = 0; i < NN__VL; i++) NN__STORE(dst + (size_t)i * ldd, r[i]);
+    } else {
+        for (size_t i = 0; i < NN__VL && i < cols; i++) NN__ST(dst + i * ldd, r[i], rows);
+    }
+#endif
+}
+
+static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
+                              nn_real *dst, size_t ldd)
+{
+    for (size_t i = 0; i < rows; i += NN__VL)
+        for (size_t j = 0; j < cols; j += NN__VL)
+            NN__FN(transpose_square)(rows - i, cols - j, src + i * lds + j, lds, dst + j * ldd + i,
+                                     ldd);
+}
+
+static void NN__FN(copy_panel)(size_t rows, size_t cols, const nn_real *src, size_t lds,
+                               nn_real *dst)
+{
+    for (size_t r = 0; r < rows; r++, src += lds, dst += NN__NR)
+        NN__EACH(cols) NN__ST(dst + i, NN__LD(src + i, c), c);
+}
+
+/* One block of B's rows k0 .. k0 + kc: all of C's columns, strip by strip. */
+static void NN__FN(gemm_block)(const nn__gemm_args *g, size_t i0, size_t mc, size_t k0, size_t kc,
+                               int pack, nn_real *panel)
+{
+    NN__FN(strip_args) s;
+    s.m = mc, s.k = kc;
+    s.ai = g->trans_a ? 1 : g->lda, s.ak = g->trans_a ? g->lda : 1;
+    s.a = g->a + i0 * s.ai + k0 * s.ak;
+    s.ldc = g->ldc;
+    for (size_t j = 0; j < g->n; j += s.cols) {
+        s.cols = NN__FN(strip_width)(g->n - j);
+        s.c = g->c + i0 * g->ldc + j;
+        s.init = NULL, s.init_ld = 0;
+        if (k0 || g->accumulate) s.init = s.c, s.init_ld = g->ldc;
+        else if (g->bias) s.init = g->bias + j;
+        s.b = g->b + k0 * g->ldb + j, s.ldb = g->ldb;
+        if (g->trans_b) NN__FN(transpose)(s.cols, kc, g->b + j * g->ldb + k0, g->ldb, panel, NN__NR);
+        else if (pack) NN__FN(copy_panel)(kc, s.cols, s.b, g->ldb, panel);
+        if (g->trans_b || pack) s.b = panel, s.ldb = NN__NR;
+        NN__FN(strip)(&s);
+    }
+}
+
+static void NN__FN(gemm_straight)(const nn__gemm_args *g)
+{
+    NN__ALIGNED nn_real panel[NN__KC * NN__NR];
+    int pack = g->m >= 32 && g->n > NN__NR && g->ldb > 4 * NN__NR;
+    for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC)
+        for (size_t i0 = 0; i0 < g->m; i0 += NN__MC)
+            NN__FN(gemm_block)(g, i0, nn__min_size(NN__MC, g->m - i0), k0,
+                               nn__min_size(NN__KC, g->k - k0), pack, panel);
+}
+
+/* The start of a turned tile: rows are C's columns j0 .. j0 + s->m. Returns what to start from. */
+static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, const NN__FN(strip_args) * s,
+                                           size_t i0, size_t j0)
+{
+    if (g->accumulate) {
+        NN__FN(transpose)(s->cols, s->m, g->c + i0 * g->ldc + j0, g->ldc, s->c, NN__NR);
+        return s->c;
+    }
+    if (!g->bias) return NULL;
+    for (size_t r = 0; r < s->m; r++) {
+        NN__V v = NN__C(g->bias[j0 + r]);
+        NN__EACH(s->cols) NN__ST(s->c + r * NN__NR + i, v, c);
+    }
+    return s->c;
+}
+
+/* C' = B' A' in tiles of NN__NB of C's columns by a strip of C's rows. */
+static void NN__FN(gemm_turned)(const nn__gemm_args *g)
+{
+    NN__ALIGNED nn_real panel[NN__KC * NN__NR];
+    NN__ALIGNED nn_real tile[NN__NB * NN__NR];
+    NN__FN(strip_args) s;
+    s.ai = g->trans_b ? g->ldb : 1, s.ak = g->trans_b ? 1 : g->ldb;
+    s.c = tile, s.ldc = NN__NR;
+    for (size_t i0 = 0; i0 < g->m; i0 += s.cols) {
+        s.cols = NN__FN(strip_width)(g->m - i0);
+        for (size_t j0 = 0; j0 < g->n; j0 += NN__NB) {
+            s.m = nn__min_size(NN__NB, g->n - j0);
+            s.init = NN__FN(turned_start)(g, &s, i0, j0), s.init_ld = NN__NR;
+            for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC) {
+                s.k = nn__min_size(NN__KC, g->k - k0);
+                s.a = g->b + j0 * s.ai + k0 * s.ak;
+                s.b = g->trans_a ? g->a + k0 * g->lda + i0 : panel;
+                s.ldb = g->trans_a ? g->lda : NN__NR;
+                if (!g->trans_a && (j0 == 0 || g->k > NN__KC))
+                    NN__FN(transpose)(s.cols, s.k, g->a + i0 * g->lda + k0, g->lda, panel, NN__NR);
+                NN__FN(strip)(&s);
+                s.init = tile;
+            }
+            NN__FN(transpose)(s.m, s.cols, tile, NN__NR, g->c + i0 * g->ldc + j0, g->ldc);
+        }
+    }
+}
+
+/* Cycles, roughly: multiply-adds on whole vectors, and elements that have to be transposed. */
+static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
+{
+    double m = (double)g->m, n = (double)g->n, k = (double)g->k, turn = 0.4;
+    double whole_m = (double)((g->m + NN__VL - 1) / NN__VL * NN__VL);
+    double whole_n = (double)((g->n + NN__VL - 1) / NN__VL * NN__VL);
+    double blocks_m = (double)((g->m + NN__MC - 1) / NN__MC);
+    double blocks_n = g->k > NN__KC ? (double)((g->n + NN__NB - 1) / NN__NB) : 1;
+    double straight = m * whole_n * k / (2 * NN__VL) + (g->trans_b ? turn * n * k * blocks_m : 0);
+    double turned = whole_m * n * k / (2 * NN__VL) + (g->trans_a ? 0 : turn * m * k * blocks_n) +
+                    turn * m * n * (g->accumulate ? 2 : 1);
+    return NN__VL > 1 && turned < straight;
+}
+
+static void NN__FN(gemm)(const nn__gemm_args *g)
+{
+    if (NN__FN(gemm_is_better_turned)(g)) NN__FN(gemm_turned)(g);
+    else NN__FN(gemm_straight)(g);
+}
+
+/* ----------------------------------------------------------------------------------- >>kernels
+   Loops over arrays and rows. Where an output may be an input, an element is read before it is
+   written. */
+
+static void NN__FN(add_row)(size_t rows, size_t cols, nn_real *x, const nn_real *row)
+{
+    for (; rows; rows--, x += cols)
+        NN__EACH(cols) NN__ST(x + i, NN__ADD(NN__LD(x + i, c), NN__LD(row + i, c)), c);
+}
+
+static void NN__FN(sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out,
+                             int accumulate)
+{
+    NN__EACH(cols)
+    {
+        NN__V sum = accumulate ? NN__LD(out + i, c) : NN__C(0);
+        for (size_t r = 0; r < rows; r++) sum = NN__ADD(sum, NN__LD(x + r * cols + i, c));
+        NN__ST(out + i, sum, c);
+    }
+}
+
+static nn_real NN__FN(row_max)(size_t n, const nn_real *x)
+{
+    nn_real lane[NN__VL], max;
+    NN__V v = NN__C(-HUGE_VAL);
+    size_t whole = n - n % NN__VL;
+    for (size_t i = 0; i < whole; i += NN__VL) v = NN__MAX(NN__LOAD(x + i), v);
+    NN__STORE(lane, v);
+    max = lane[0];
+    for (int l = 1; l < NN__VL; l++) max = lane[l] > max ? lane[l] : max;
+    for (size_t i = whole; i < n; i++) max = x[i] > max ? x[i] : max;
+    return max;
+}
+
+#define NN__FOR_PARTS NN__UNROLL for (int l = 0; l < NN__PARTS; l++)
+/* values left from part l of the 16 that begin at i */
+#define NN__LEFT(n, i, l) ((n) > (i) + (size_t)(l)*NN__VL ? (n) - (i) - (size_t)(l)*NN__VL : 0)
+
+static nn_real NN__FN(sum)(size_t n, const nn_real *x)
+{
+    NN__V part[NN__PARTS];
+    NN__FOR_PARTS part[l] = NN__C(0);
+    for (size_t i = 0; i < n; i += NN__LANES)
+        NN__FOR_PARTS part[l] = NN__ADD(part[l], NN__LD(x + i + l * NN__VL, NN__LEFT(n, i, l)));
+    return NN__FN(reduce)(part);
+}
+
+static nn_real NN__FN(dot)(size_t n, const nn_real *a, const nn_real *b)
+{
+    NN__V part[NN__PARTS];
+    NN__FOR_PARTS part[l] = NN__C(0);
+    for (size_t i = 0; i < n; i += NN__LANES)
+        NN__FOR_PARTS
+        {
+            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__VL;
+            part[l] = NN__FMA(NN__LD(a + at, c), NN__LD(b + at, c), part[l]);
+        }
+    return NN__FN(reduce)(part);
+}
+
+/* y = exp(x - max); returns the sum. */
+NN__INLINE nn_real NN__FN(exp_row)(size_t n, const nn_real *x, nn_real max, nn_real *y)
+{
+    NN__V part[NN__PARTS];
+    NN__FOR_PARTS part[l] = NN__C(0);
+    for (size_t i = 0; i < n; i += NN__LANES)
+        NN__FOR_PARTS
+        {
+            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__VL;
+            NN__V e = NN__FN(exp)(NN__SUB(NN__LD(x + at, c), NN__C(max)));
+            if (y) NN__ST(y + at, e, c);
+            part[l] = NN__ADD(part[l], NN__FN(keep)(e, c));
+        }
+    return NN__FN(reduce)(part);
+}
+
+static void NN__FN(softmax)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log,
+                            nn_real *stats)
+{
+    for (size_t r = 0; r < rows; r++, x += cols, y += cols) {
+        nn_real max = NN__FN(row_max)(cols, x), lane[NN__VL];
+        nn_real sum = NN__FN(exp_row)(cols, x, max, log ? NULL : y);
+        NN__V scale = NN__DIV(NN__C(1), NN__C(sum)), log_sum = NN__FN(log)(NN__C(sum));
+        NN__STORE(lane, log_sum);
+        if (stats) stats[2 * r] = max, stats[2 * r + 1] = lane[0];
+        if (log) {
+            NN__EACH(cols)
+            {
+                NN__V shifted = NN__SUB(NN__LD(x + i, c), NN__C(max));
+                NN__ST(y + i, NN__SUB(shifted, log_sum), c);
+            }
+        } else {
+            NN__EACH(cols) NN__ST(y + i, NN__MUL(NN__LD(y + i, c), scale), c);
+        }
+    }
+}
+
+static void NN__FN(add)(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    NN__EACH(n) NN__ST(y + i, NN__ADD(NN__LD(a + i, c), NN__LD(b + i, c)), c);
+}
+
+static void NN__FN(sub)(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    NN__EACH(n) NN__ST(y + i, NN__SUB(NN__LD(a + i, c), NN__LD(b + i, c)), c);
+}
+
+static void NN__FN(mul)(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    NN__EACH(n) NN__ST(y + i, NN__MUL(NN__LD(a + i, c), NN__LD(b + i, c)), c);
+}
+
+static void NN__FN(scale)(size_t n, nn_real s, const nn_real *x, nn_real *y)
+{
+    NN__EACH(n) NN__ST(y + i, NN__MUL(NN__C(s), NN__LD(x + i, c)), c);
+}
+
+static void NN__FN(axpy)(size_t n, nn_real s, const nn_real *x, nn_real *y)
+{
+    NN__EACH(n) NN__ST(y + i, NN__FMA(NN__C(s), NN__LD(x + i, c), NN__LD(y + i, c)), c);
+}
+
+static void NN__FN(clamp)(size_t n, nn_real limit, nn_real *x)
+{
+    NN__V high = NN__C(limit), low = NN__C(-limit);
+    NN__EACH(n) NN__ST(x + i, NN__MIN(high, NN__MAX(low, NN__LD(x + i, c))), c);
+}
+
+#define NN__MAP(expression)                                                                        \
+    NN__EACH(n)                                                                                    \
+    {                                                                                              \
+        NN__V v = NN__LD(x + i, c);                                                                \
+        NN__ST(y + i, expression, c);                                                              \
+    }
+
+static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const nn_real *x,
+                             nn_real *y)
+{
+    NN__V zero = NN__C(0), slope = NN__C(alpha);
+    switch (kind) {
+    case NN_SIGMOID: NN__MAP(NN__FN(sigmoid)(v)) break;
+    case NN_TANH: NN__MAP(NN__FN(tanh)(v)) break;
+    case NN_SCALED_TANH:
+        NN__MAP(NN__MUL(NN__C(1.7159), NN__FN(tanh)(NN__MUL(v, NN__C(2.0 / 3))))) break;
+    case NN_RELU: NN__MAP(NN__MAX(zero, v)) break;
+    case NN_LEAKY_RELU: NN__MAP(NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, v))) break;
+    case NN_ELU:
+        NN__MAP(NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, NN__FN(expm1)(NN__MIN(zero, v)))))
+        break;
+    case NN_GELU: NN__MAP(NN__MUL(v, NN__FN(normal_cdf)(v, NN__FN(gauss)(v)))) break;
+    case NN_SILU: NN__MAP(NN__MUL(v, NN__FN(sigmoid)(v))) break;
+    case NN_SOFTPLUS: NN__MAP(NN__FN(softplus)(v)) break;
+    case NN_IDENTITY:
+    case NN_ACTIVATION_COUNT:
+    default: NN__MAP(v) break;
+    }
+}
+#undef NN__MAP
+
+/* d/dx x Phi(x) = Phi(x) + x phi(x) */
+NN__INLINE NN__V NN__FN(gelu_slope)(NN__V x)
+{
+    NN__V gauss = NN__FN(gauss)(x), density = NN__MUL(gauss, NN__C(0.39894228040143267794));
+    return NN__FMA(x, density, NN__FN(normal_cdf)(x, gauss));
+}
+
+/* d/dx x s(x) = s (1 + x (1 - s)) */
+NN__INLINE NN__V NN__FN(silu_slope)(NN__V x)
+{
+    NN__V s = NN__FN(sigmoid)(x), one = NN__C(1);
+    return NN__MUL(s, NN__FMA(x, NN__SUB(one, s), one));
+}
+
+/* v is f's output, or its input for the functions whose slope needs that. */
+#define NN__MAP(from, expression)                                                                  \
+    NN__EACH(n)                                                                                    \
+    {                                                                                              \
+        NN__V v = NN__LD(from + i, c), d = NN__LD(dy + i, c);                                      \
+        NN__ST(dx + i, expression, c);                                                             \
+    }
+
+static void NN__FN(activate_backward)(nn_activation kind, nn_real alpha, size_t n,
+                                      const nn_real *x, const nn_real *y, const nn_real *dy,
+                                      nn_real *dx)
+{
+    NN__V zero = NN__C(0), one = NN__C(1), slope = NN__C(alpha);
+    NN__V ab = NN__C(1.7159 * 2 / 3), b_over_a = NN__C(-2.0 / 3 / 1.7159);
+    switch (kind) {
+    case NN_SIGMOID: NN__MAP(y, NN__MUL(d, NN__MUL(v, NN__SUB(one, v)))) break;
+    case NN_TANH: NN__MAP(y, NN__MUL(d, NN__SUB(one, NN__MUL(v, v)))) break;
+    case NN_SCALED_TANH: NN__MAP(y, NN__MUL(d, NN__FMA(NN__MUL(v, v), b_over_a, ab))) break;
+    case NN_RELU: NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, zero)) break;
+    case NN_LEAKY_RELU: NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(slope, d))) break;
+    case NN_ELU: NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(d, NN__ADD(v, slope)))) break;
+    case NN_GELU: NN__MAP(x, NN__MUL(d, NN__FN(gelu_slope)(v))) break;
+    case NN_SILU: NN__MAP(x, NN__MUL(d, NN__FN(silu_slope)(v))) break;
+    case NN_SOFTPLUS: NN__MAP(x, NN__MUL(d, NN__FN(sigmoid)(v))) break;
+    case NN_IDENTITY:
+    case NN_ACTIVATION_COUNT:
+    default:
+        NN__EACH(n) NN__ST(dx + i, NN__LD(dy + i, c), c);
+        break;
+    }
+}
+#undef NN__MAP
+
+static void NN__FN(affine)(size_t n, const nn_real *x, const nn_real *scale, const nn_real *shift,
+                           int each, nn_real *out)
+{
+    NN__V a = NN__C(*scale), b = NN__C(*shift);
+    NN__EACH(n)
+    {
+        if (each) a = NN__LD(scale + i, c), b = NN__LD(shift + i, c);
+        NN__ST(out + i, NN__FMA(NN__LD(x + i, c), a, b), c);
+    }
+}
+
+static void NN__FN(affine_bytes)(size_t n, const uint8_t *x, const nn_real *scale,
+                                 const nn_real *shift, int each, nn_real *out)
+{
+    NN__V a = NN__C(*scale), b = NN__C(*shift);
+    uint8_t end[NN__VL] = {0}; /* the last bytes, so that nothing behind the array is read */
+    size_t whole = n - n % NN__VL;
+    memcpy(end, x + whole, n - whole);
+    NN__EACH(n)
+    {
+        NN__V v = i < whole ? NN__BYTES(x + i) : NN__BYTES(end);
+        if (each) a = NN__LD(scale + i, c), b = NN__LD(shift + i, c);
+        NN__ST(out + i, NN__FMA(v, a, b), c);
+    }
+}
+
+#define NN__UPDATE(body)                                                                           \
+    NN__EACH(n)                                                                                    \
+    {                                                                                              \
+        NN__V v = NN__LD(w + i, c), d = NN__FMA(decay, v, NN__MUL(NN__LD(g + i, c), scale));       \
+        body;                                                                                      \
+        NN__ST(w + i, v, c);                                                                       \
+    }
+
+static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_real *g,
+                           nn_real *s0, nn_real *s1)
+{
+    NN__V scale = NN__C(u->scale), decay = NN__C(u->decay);
+    NN__V minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon), keep = NN__C(1 - u->shrink);
+    NN__V momentum = NN__C(u->momentum), b1 = NN__C(u->beta1), b2 = NN__C(u->beta2);
+    NN__V c1 = NN__C(u->correction1), c2 = NN__C(u->correction2);
+    NN__V rest1 = NN__C(1 - u->beta1), rest2 = NN__C(1 - u->beta2), m, s;
+    switch (u->kind) {
+    case NN_SGD:
+        if (!s0) {
+            NN__UPDATE(v = NN__FMA(minus_rate, d, v))
+        } else if (u->nesterov) {
+            NN__UPDATE(m = NN__FMA(momentum, NN__LD(s0 + i, c), d); NN__ST(s0 + i, m, c);
+                       v = NN__FMA(minus_rate, NN__FMA(momentum, m, d), v))
+        } else {
+            NN__UPDATE(m = NN__FMA(momentum, NN__LD(s0 + i, c), d); NN__ST(s0 + i, m, c);
+                       v = NN__FMA(minus_rate, m, v))
+        }
+        break;
+    case NN_ADAGRAD:
+        NN__UPDATE(s = NN__FMA(d, d, NN__LD(s0 + i, c)); NN__ST(s0 + i, s, c);
+                   v = NN__FMA(minus_rate, NN__DIV(d, NN__ADD(NN__SQRT(s), epsilon)), v))
+        break;
+    case NN_RMSPROP:
+        NN__UPDATE(s = NN__FMA(NN__MUL(rest2, d), d, NN__MUL(b2, NN__LD(s0 + i, c)));
+                   NN__ST(s0 + i, s, c);
+                   v = NN__FMA(minus_rate, NN__DIV(d, NN__ADD(NN__SQRT(s), epsilon)), v))
+        break;
+    case NN_ADAM:
+    case NN_ADAMW:
+        NN__UPDATE(m = NN__FMA(rest1, d, NN__MUL(b1, NN__LD(s0 + i, c))); NN__ST(s0 + i, m, c);
+                   s = NN__FMA(NN__MUL(rest2, d), d, NN__MUL(b2, NN__LD(s1 + i, c)));
+                   NN__ST(s1 + i, s, c); s = NN__FMA(NN__SQRT(s), c2, epsilon);
+                   v = NN__FMA(minus_rate, NN__DIV(NN__MUL(m, c1), s), NN__MUL(v, keep)))
+        break;
+    case NN_OPTIMIZER_COUNT:
+    default: break;
+    }
+}
+#undef NN__UPDATE
+
+static const nn__kernels NN__FN(kernels) = {
+    NN__NAME, NN__FN(gemm), NN__FN(add_row), NN__FN(sum_rows),
+    NN__FN(softmax), NN__FN(add), NN__FN(sub), NN__FN(mul), NN__FN(scale), NN__FN(axpy),
+    NN__FN(sum), NN__FN(dot), NN__FN(activate), NN__FN(activate_backward), NN__FN(affine_bytes),
+    NN__FN(affine), NN__FN(clamp), NN__FN(update)};
+
+#undef NN__SUFFIX
+#undef NN__NAME
+#undef NN__VL
+#undef NN__V
+#undef NN__VI
+#undef NN__M
+#undef NN__X
+#undef NN__XI
+#undef NN__X2F128
+#undef NN__MASKN
+#undef NN__LOAD
+#undef NN__STORE
+#undef NN__LOADN
+#undef NN__STOREN
+#undef NN__KEEPN
+#undef NN__BYTES
+#undef NN__SET1
+#undef NN__ADD
+#undef NN__SUB
+#undef NN__MUL
+#undef NN__DIV
+#undef NN__FMA
+#undef NN__SQRT
+#undef NN__MAX
+#undef NN__MIN
+#undef NN__LT
+#undef NN__SELECT
+#undef NN__TOI
+#undef NN__TOF
+#undef NN__ISET1
+#undef NN__IADD
+#undef NN__ISUB
+#undef NN__ISHL
+#undef NN__ISHR
+#undef NN__ZIPLO
+#undef NN__ZIPHI
+#undef NN__C
+#undef NN__FN
+#undef NN__LD
+#undef NN__ST
+#undef NN__EACH
+#undef NN__LANES
+#undef NN__PARTS
+#undef NN__FOR_PARTS
+#undef NN__LEFT
+#undef NN__KC
+#undef NN__MC
+#undef NN__NV
+#undef NN__NR
+#undef NN__NB
+#undef NN__UNROLL
+
+#if defined(__clang__)
+#if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
+#pragma clang attribute pop
+#endif
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+
+#endif /* NN__PASS */
+
+#if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
+#define NN__IMPLEMENTED
+
+/* Which kernels this CPU and its operating system can run: bit NN__AVX2, NN__AVX512, ... */
+static unsigned nn__cpu_paths(void)
+{
+    unsigned paths = 1u << NN__PORTABLE;
+#ifdef NN__X86
+    unsigned a, b, c, d, low, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) return paths;
+    __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+    (void)high;
+    int has_fma = (c & bit_FMA) != 0;
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d)) return paths;
+    /* The system must save what the registers hold: bits 1-2 SSE and AVX, 5-7 AVX-512. */
+    if ((low & 0x06) == 0x06 && has_fma && (b & bit_AVX2)) paths |= 1u << NN__AVX2;
+    if ((low & 0xe6) == 0xe6 && (b & bit_AVX512F)) paths |= 1u << NN__AVX512;
+#endif
+#ifdef NN__ARM
+    paths |= 1u << NN__NEON; /* part of the architecture */
+#endif
+    return paths;
+}
+
+static const nn__kernels *nn__choose(void)
+{
+    const nn__kernels *list[5], *best = NULL;
+    const char *wanted = getenv("NN_ISA");
+    unsigned paths = nn__cpu_paths();
+    int count = 0;
+    list[count++] = &nn__kernels_portable;
+#ifdef NN__X86
+    if (paths & 1u << NN__AVX2) list[count++] = &nn__kernels_avx2;
+    if (paths & 1u << NN__AVX512) list[count++] = &nn__kernels_avx512;
+#endif
+#ifdef NN__ARM
+    if (paths & 1u << NN__NEON) list[count++] = &nn__kernels_neon;
+#endif
+    (void)paths;
+    for (int i = 0; i < count; i++)
+        if (wanted && strcmp(wanted, list[i]->name) == 0) best = list[i];
+    return best ? best : list[count - 1];
+}
+
+/* Found once. Two threads that meet here find the same thing and store the same pointer. */
+static const nn__kernels *nn__k(void)
+{
+    static const nn__kernels *chosen;
+#if defined(__GNUC__) || defined(__clang__)
+    const nn__kernels *k = __atomic_load_n(&chosen, __ATOMIC_RELAXED);
+    if (!k) {
+        k = nn__choose();
+        __atomic_store_n(&chosen, k, __ATOMIC_RELAXED);
+    }
+    return k;
+#else
+    if (!chosen) chosen = nn__choose();
+    return chosen;
+#endif
+}
+
+NN_DEF const char *nn_isa(void) { return nn__k()->name; }
+
+/* ------------------------------------------------------------------------------------- >>plain */
+
+typedef struct nn__gemm_part {
+    const nn__gemm_args *whole;
+    int by_rows;
+} nn__gemm_part;
+
+static void nn__gemm_range(void *context, size_t begin, size_t end)
+{
+    const nn__gemm_part *part = (const nn__gemm_part *)context;
+    nn__gemm_args g = *part->whole;
+    if (part->by_rows) {
+        g.m = end - begin;
+        g.a += g.trans_a ? begin : begin * g.lda;
+        g.c += begin * g.ldc;
+    } else {
+        g.n = end - begin;
+        g.b += g.trans_b ? begin * g.ldb : begin;
+        g.c += begin;
+        if (g.bias) g.bias += begin;
+    }
+    if (g.m && g.n) nn__k()->gemm(&g);
+}
+
+/* Threads get blocks of C's rows or columns, whichever are more; at least half a million
+   multiply-adds each, since starting a thread costs about as much as a tenth of that. */
+static void nn__gemm(int threads, const nn__gemm_args *g)
+{
+    nn__gemm_part part;
+    part.whole = g, part.by_rows = g->m >= g->n;
+    double per_line = (double)(part.by_rows ? g->n : g->m) * ((double)g->k + 1);
+    size_t grain = (size_t)(500000 / (per_line + 1)) / 48 * 48 + 48;
+    nn__parallel(threads, part.by_rows ? g->m : g->n, grain, nn__gemm_range, &part);
+}
+
+NN_DEF void nn_mat_mul(int trans_a, int trans_b, size_t m, size_t n, size_t k, const nn_real *a,
+                       size_t lda, const nn_real *b, size_t ldb, nn_real *c, size_t ldc,
+                       int accumulate)
+{
+    nn__gemm_args g;
+    g.trans_a = trans_a, g.trans_b = trans_b;
+    g.m = m, g.n = n, g.k = k;
+    g.a = a, g.lda = lda, g.b = b, g.ldb = ldb, g.c = c, g.ldc = ldc;
+    g.bias = NULL, g.accumulate = accumulate;
+    nn__gemm(0, &g);
+}
+
+NN_DEF void nn_mat_add_row(size_t rows, size_t cols, nn_real *x, const nn_real *row)
+{
+    nn__k()->add_row(rows, cols, x, row);
+}
+
+NN_DEF void nn_mat_sum_rows(size_t rows, size_t cols, const nn_real *x, nn_real *out,
+                            int accumulate)
+{
+    nn__k()->sum_rows(rows, cols, x, out, accumulate);
+}
+
+NN_DEF void nn_mat_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *y)
+{
+    nn__k()->softmax(rows, cols, x, y, 0, NULL);
+}
+
+NN_DEF void nn_mat_log_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *y)
+{
+    nn__k()->softmax(rows, cols, x, y, 1, NULL);
+}
+
+NN_DEF void nn_mat_argmax(size_t rows, size_t cols, const nn_real *x, int *index)
+{
+    for (size_t r = 0; r < rows; r++, x += cols) {
+        size_t best = 0;
+        for (size_t j = 1; j < cols; j++)
+            if (x[j] > x[best]) best = j;
+        index[r] = (int)best;
+    }
+}
+
+static nn_status nn__check_labels(const char *what, size_t count, const int *labels, size_t classes)
+{
+    for (size_t i = 0; i < count; i++)
+        if (labels[i] < 0 || (size_t)labels[i] >= classes)
+            return nn__fail(NN_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %lld", what,
+                            labels[i], (nn__ull)i, (long long)classes - 1);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_mat_one_hot(size_t rows, size_t classes, const int *labels, nn_real *y)
+{
+    nn_status status = nn__check_labels("one_hot", rows, labels, classes);
+    if (status != NN_OK) return status;
+    for (size_t r = 0; r < rows; r++)
+        for (size_t j = 0; j < classes; j++) y[r * classes + j] = (size_t)labels[r] == j;
+    return NN_OK;
+}
+
+NN_DEF void nn_vec_add(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    nn__k()->add(n, a, b, y);
+}
+
+NN_DEF void nn_vec_sub(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    nn__k()->sub(n, a, b, y);
+}
+
+NN_DEF void nn_vec_mul(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    nn__k()->mul(n, a, b, y);
+}
+
+NN_DEF void nn_vec_scale(size_t n, nn_real s, const nn_real *x, nn_real *y)
+{
+    nn__k()->scale(n, s, x, y);
+}
+
+NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y)
+{
+    nn__k()->axpy(n, s, x, y);
+}
+
+NN_DEF nn_real nn_vec_sum(size_t n, const nn_real *x) { return nn__k()->sum(n, x); }
+
+NN_DEF nn_real nn_vec_dot(size_t n, const nn_real *a, const nn_real *b)
+{
+    return nn__k()->dot(n, a, b);
+}
+
+#define NN__ACTIVATION_TEXT(id, text) text,
+NN_DEF const char *nn_activation_string(nn_activation kind)
+{
+    static const char *const texts[] = {NN_ACTIVATION_LIST(NN__ACTIVATION_TEXT)};
+    return (unsigned)kind < NN_ACTIVATION_COUNT ? texts[kind] : "unknown";
+}
+
+static nn_real nn__activation_alpha(nn_activation kind, double alpha)
+{
+    if (alpha == 0) alpha = kind == NN_LEAKY_RELU ? 0.01 : 1;
+    return (nn_real)alpha;
+}
+
+/* Functions whose slope is computed from the input; the others need the output alone. */
+static int nn__slope_needs_input(nn_activation kind)
+{
+    return kind == NN_GELU || kind == NN_SILU || kind == NN_SOFTPLUS;
+}
+
+NN_DEF void nn_vec_activate(nn_activation kind, double alpha, size_t n, const nn_real *x,
+                            nn_real *y)
+{
+    nn__k()->activate(kind, nn__activation_alpha(kind, alpha), n, x, y);
+}
+
+NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n, const nn_real *x,
+                                     const nn_real *y, const nn_real *dy, nn_real *dx)
+{
+    nn__k()->activate_backward(kind, nn__activation_alpha(kind, alpha), n, x, y, dy, dx);
+}
+
+/* In blocks, so that a float sum over millions of weights keeps its precision. */
+static double nn__sum_of_squares(size_t n, const nn_real *x)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i += 256) {
+        size_t count = nn__min_size(256, n - i);
+        sum += (double)nn__k()->dot(count, x + i, x + i);
+    }
+    if (nn__is_finite(sum)) return sum;
+    sum = 0; /* squares beyond the range of float, or a NaN, which stays one */
+    for (size_t i = 0; i < n; i++) sum += (double)x[i] * (double)x[i];
+    return sum;
+}
+
+static double nn__sum_of_magnitudes(size_t n, const nn_real *x)
+{
+    double sum = 0;
+    for (size_t i = 0; i < n; i++) sum += fabs((double)x[i]);
+    return sum;
+}
+
+/* ------------------------------------------------------------------------------------ >>tensor
+   The network's memory. Tensors, names, parameters and optimiser state never move: they come from
+   an arena of chunks. Activations and gradients live in two blocks that are laid out again when a
+   larger batch comes along or the network has grown. */
+
+#define NN__ALIGN 64 /* bytes: a cache line, and the widest vector */
+
+typedef struct nn__chunk {
+    struct nn__chunk *next;
+    size_t used, size;
+} nn__chunk;
+
+typedef struct nn__block {
+    void *memory;
+    size_t bytes;
+} nn__block;
+
+struct nn_net {
+    nn_allocator allocator;
+    nn__chunk *chunks;
+    nn_rng rng;
+    int threads, training;
+    nn_status status;
+    char message[sizeof nn__message];
+    nn_tensor **tensors;
+    size_t count, capacity;
+    nn__block data_block, grad_block;
+    size_t data_count, data_batch; /* what the data block is laid out for */
+    size_t grad_count, grad_batch, grad_wanted;
+    nn_real *scratch; /* in the gradient block: as large as the largest tensor */
+    nn_tensor *ran;   /* the target of the last successful forward */
+    nn_optimizer_desc optimizer;
+    int has_optimizer;
+    size_t steps;
+};
+
+static void *nn__default_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return NN_MALLOC(bytes);
+}
+
+static void nn__default_release(void *user, void *block)
+{
+    (void)user;
+    NN_FREE(block);
+}
+
+/* The first error of a network stays; NULL, so that a builder can return it. */
+static nn_tensor *nn__refuse(nn_net *net, nn_status status)
+{
+    if (net && net->status == NN_OK) {
+        net->status = status;
+        memcpy(net->message, nn__message, sizeof net->message);
+    }
+    return NULL;
+}
+
+static void *nn__net_alloc(nn_net *net, size_t bytes)
+{
+    void *block = bytes ? net->allocator.alloc(net->allocator.user, bytes) : NULL;
+    if (!block)
+        nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu bytes for the network", (nn__ull)bytes);
+    return block;
+}
+
+static void nn__net_release(nn_net *net, void *block)
+{
+    if (block) net->allocator.release(net->allocator.user, block);
+}
+
+static size_t nn__round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
+static void *nn__align(void *p)
+{
+    return (void *)(((uintptr_t)p + NN__ALIGN - 1) / NN__ALIGN * NN__ALIGN);
+}
+
+/* `count` zeroed items of `size` bytes for the life of the network, aligned to NN__ALIGN. */
+static void *nn__arena(nn_net *net, size_t count, size_t size)
+{
+    const size_t head = sizeof(nn__chunk) + NN__ALIGN;
+    size_t bytes;
+    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - 2 * NN__ALIGN) {
+        nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu items of %llu bytes", (nn__ull)count,
+                 (nn__ull)size);
+        return NULL;
+    }
+    bytes = nn__round_up(bytes ? bytes : 1, NN__ALIGN);
+    nn__chunk *chunk = net->chunks;
+    if (!chunk || chunk->size - chunk->used < bytes) {
+        size_t room = nn__max_size(bytes, 16384);
+        chunk = (nn__chunk *)nn__net_alloc(net, head + room);
+        if (!chunk) return NULL;
+        chunk->next = net->chunks, chunk->used = 0, chunk->size = room;
+        net->chunks = chunk;
+    }
+    char *base = (char *)nn__align(chunk + 1);
+    void *p = base + chunk->used;
+    chunk->used += bytes;
+    memset(p, 0, bytes);
+    return p;
+}
+
+NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
+{
+    nn_net_desc d;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (!d.allocator.alloc != !d.allocator.release) {
+        nn__fail(NN_BAD_ARGUMENT, "nn_net_create: allocator has only one of alloc and release");
+        return NULL;
+    }
+    if (d.threads < 0) {
+        nn__fail(NN_BAD_ARGUMENT, "nn_net_create: threads is %d, expected 0 or more", d.threads);
+        return NULL;
+    }
+    if (!d.allocator.alloc)
+        d.allocator.alloc = nn__default_alloc, d.allocator.release = nn__default_release;
+    nn_net *net = (nn_net *)d.allocator.alloc(d.allocator.user, sizeof *net);
+    if (!net) {
+        nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
+                 (nn__ull)sizeof *net);
+        return NULL;
+    }
+    memset(net, 0, sizeof *net);
+    net->allocator = d.allocator;
+    net->rng = nn_rng_seed(d.seed);
+    net->threads = d.threads;
+    net->training = 1;
+    return net;
+}
+
+NN_DEF void nn_net_destroy(nn_net *net)
+{
+    if (!net) return;
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *t = net->tensors[i];
+        if (t->op == NN_OP_INPUT) nn__net_release(net, t->data);
+        nn__net_release(net, t->node.labels);
+        nn__net_release(net, t->node.targets);
+    }
+    nn__net_release(net, net->tensors);
+    nn__net_release(net, net->data_block.memory);
+    nn__net_release(net, net->grad_block.memory);
+    while (net->chunks) {
+        nn__chunk *next = net->chunks->next;
+        nn__net_release(net, net->chunks);
+        net->chunks = next;
+    }
+    net->allocator.release(net->allocator.user, net);
+}
+
+NN_DEF nn_status nn_net_status(const nn_net *net)
+{
+    if (!net) return nn__fail(NN_BAD_ARGUMENT, "nn_net_status: the network is NULL");
+    if (net->status != NN_OK) memcpy(nn__message, net->message, sizeof nn__message);
+    return net->status;
+}
+
+NN_DEF size_t nn_net_tensor_count(const nn_net *net) { return net ? net->count : 0; }
+
+NN_DEF nn_tensor *nn_net_tensor(const nn_net *net, size_t id)
+{
+    return net && id < net->count ? net->tensors[id] : NULL;
+}
+
+NN_DEF nn_tensor *nn_net_find(const nn_net *net, const char *name)
+{
+    for (size_t i = 0; net && name && name[0] && i < net->count; i++)
+        if (strcmp(net->tensors[i]->name, name) == 0) return net->tensors[i];
+    return NULL;
+}
+
+NN_DEF size_t nn_net_parameter_count(const nn_net *net)
+{
+    size_t sum = 0;
+    for (size_t i = 0; net && i < net->count; i++)
+        if (net->tensors[i]->op == NN_OP_PARAMETER) sum += net->tensors[i]->size;
+    return sum;
+}
+
+NN_DEF nn_rng *nn_net_rng(nn_net *net) { return net ? &net->rng : NULL; }
+
+NN_DEF void nn_net_set_training(nn_net *net, int training)
+{
+    if (net) net->training = training != 0;
+}
+
+/* A name is unique only if its maker sees to that; find returns the first. */
+static const char *nn__copy_name(nn_net *net, const char *name)
+{
+    size_t length = name ? strlen(name) : 0;
+    if (length == 0) return "";
+    char *copy = (char *)nn__arena(net, length + 1, 1);
+    if (copy) memcpy(copy, name, length);
+    return copy;
+}
+
+NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
+{
+    if (!t) return NULL;
+    const char *copy = nn__copy_name(t->net, name);
+    if (!copy) return nn__refuse(t->net, NN_OUT_OF_MEMORY);
+    t->name = copy;
+    return t;
+}
+
+#define NN__OP_TEXT(id, text, fn) text,
+static const char *nn__op_string(nn_op op)
+{
+    static const char *const texts[] = {NN_OP_LIST(NN__OP_TEXT)};
+    return (unsigned)op < NN_OP_COUNT ? texts[op] : "unknown";
+}
+
+/* "[batch 3 4]", for messages. Returns text. */
+static const char *nn__shape_text(int rank, const size_t *shape, int batched, char text[160])
+{
+    size_t at = 0;
+    text[at++] = '[';
+    for (int i = 0; i < rank; i++) {
+        const char *space = i ? " " : "";
+        if (i == 0 && batched) at += (size_t)snprintf(text + at, 160 - at, "batch");
+        else at += (size_t)snprintf(text + at, 160 - at, "%s%llu", space, (nn__ull)shape[i]);
+    }
+    snprintf(text + at, 160 - at, "]");
+    return text;
+}
+
+static const char *nn__tensor_shape(const nn_tensor *t, char text[160])
+{
+    return nn__shape_text(t->rank, t->shape, t->batched, text);
+}
+
+/* Values in one sample, or in all of a tensor without a batch. */
+static size_t nn__sample_size(const nn_tensor *t)
+{
+    size_t size = 1;
+    for (int i = t->batched ? 1 : 0; i < t->rank; i++) size *= t->shape[i];
+    return size;
+}
+
+NN_DEF nn_status nn_net_print(const nn_net *net, FILE *stream)
+{
+    char shape[160];
+    if (!net || !stream) return nn__fail(NN_BAD_ARGUMENT, "nn_net_print: an argument is NULL");
+    fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
+            "parameters");
+    for (size_t i = 0; i < net->count; i++) {
+        const nn_tensor *t = net->tensors[i];
+        fprintf(stream, "%4llu  %-22s %-20s %-18s", (nn__ull)i, nn__op_string(t->op), t->name,
+                nn__tensor_shape(t, shape));
+        if (t->op == NN_OP_PARAMETER) fprintf(stream, " %10llu", (nn__ull)t->size);
+        fprintf(stream, "\n");
+    }
+    fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
+    if (fflush(stream) != 0 || ferror(stream))
+        return nn__fail(NN_CANNOT_WRITE, "nn_net_print: the stream cannot be written");
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------------------------------- >>graph
+   Building: nn__node_new makes a tensor of any operation, or refuses. Running: who is needed, how
+   large is the batch, is there room, then one pass. */
+
+/* One more slot in the network's list of tensors. */
+static int nn__grow_tensors(nn_net *net)
+{
+    if (net->count < net->capacity) return 1;
+    size_t capacity = net->capacity ? 2 * net->capacity : 32;
+    nn_tensor **grown = (nn_tensor **)nn__net_alloc(net, capacity * sizeof *grown);
+    if (!grown) return 0;
+    if (net->count) memcpy(grown, net->tensors, net->count * sizeof *grown);
+    nn__net_release(net, net->tensors);
+    net->tensors = grown;
+    net->capacity = capacity;
+    return 1;
+}
+
+/* All sources are there and of one network, which has no error yet: that network; else NULL. */
+static nn_net *nn__common_net(nn_op op, size_t count, nn_tensor *const *src)
+{
+    nn_net *net = NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (!src || !src[i]) {
+            nn__fail(NN_BAD_ARGUMENT, "%s: source %llu is NULL", nn__op_string(op), (nn__ull)i);
+            for (size_t j = 0; src && j < count; j++)
+                if (src[j]) nn__refuse(src[j]->net, NN_BAD_ARGUMENT);
+            return NULL;
+        }
+        if (net && src[i]->net != net) {
+            nn__fail(NN_MISMATCH, "%s: sources 0 and %llu belong to different networks",
+                     nn__op_string(op), (nn__ull)i);
+            nn__refuse(net, NN_MISMATCH);
+            return NULL;
+        }
+        net = src[i]->net;
+    }
+    return net && nn_net_status(net) == NN_OK ? net : NULL;
+}
+
+static nn_tensor *nn__node_new(nn_net *net, nn_op op, size_t src_count, nn_tensor *const *src,
+                               int batched, int rank, const size_t *shape)
+{
+    if (!net || nn_net_status(net) != NN_OK) return NULL;
+    if (rank > NN_MAX_RANK)
+        return nn__refuse(net, nn__fail(NN_BAD_SHAPE, "%s: rank %d, at most %d is possible",
+                                        nn__op_string(op), rank, NN_MAX_RANK));
+    nn_tensor *t = NULL;
+    if (nn__grow_tensors(net)) t = (nn_tensor *)nn__arena(net, 1, sizeof *t);
+    if (t && src_count) t->src = (nn_tensor **)nn__arena(net, src_count, sizeof *t->src);
+    if (!t || (src_count && !t->src)) return nn__refuse(net, NN_OUT_OF_MEMORY);
+    t->op = op;
+    t->name = "";
+    t->net = net;
+    t->rank = rank;
+    t->batched = batched;
+    for (int i = 0; i < rank; i++) t->shape[i] = batched && i == 0 ? 1 : shape[i];
+    for (size_t i = 0; i < src_count; i++) {
+        t->src[i] = src[i];
+        t->requires_grad |= src[i]->requires_grad;
+    }
+    t->src_count = src_count;
+    t->learning_rate_scale = 1;
+    size_t bytes;
+    if (!nn__shape_size(rank, t->shape, &t->size) ||
+        !nn__multiply(t->size, sizeof(nn_real), &bytes))
+        return nn__refuse(net, nn__fail(NN_TOO_LARGE, "%s: the shape's product does not fit",
+                                        nn__op_string(op)));
+    for (int i = 0; i < rank; i++)
+        if (t->shape[i] == 0)
+            return nn__refuse(net, nn__fail(NN_BAD_SHAPE, "%s: dimension %d is 0, expected at least "
+                                                          "1",
+                                            nn__op_string(op), i - batched));
+    if (batched) t->shape[0] = t->size = 0;
+    t->id = net->count;
+    net->tensors[net->count++] = t;
+    return t;
+}
+
+/* A node of one source with that source's shape. */
+static nn_tensor *nn__node_like(nn_tensor *x, nn_op op)
+{
+    nn_net *net = nn__common_net(op, 1, &x);
+    return net ? nn__node_new(net, op, 1, &x, x->batched, x->rank, x->shape) : NULL;
+}
+
+typedef nn_status nn__op_fn(nn_tensor *t);
+
+#define NN__OP_DECLARE(id, text, fn)                                                               \
+    static nn_status nn__##fn##_forward(nn_tensor *t);                                             \
+    static nn_status nn__##fn##_backward(nn_tensor *t);
+NN_OP_LIST(NN__OP_DECLARE)
+
+static size_t nn__aux_size(const nn_tensor *t);  /* reals an operation keeps for its backward */
+static size_t nn__work_size(const nn_tensor *t); /* reals its backward works in */
+
+static int nn__is_leaf(const nn_tensor *t)
+{
+    return t->op == NN_OP_INPUT || t->op == NN_OP_PARAMETER;
+}
+
+/* Every tensor takes this batch while a block is laid out; 0: the one that it ran with last. */
+static void nn__set_batch(nn_net *net, size_t batch)
+{
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *t = net->tensors[i];
+        if (!t->batched) continue;
+        t->shape[0] = batch ? batch : t->node.rows;
+        t->size = t->shape[0] * nn__sample_size(t);
+    }
+}
+
+/* Where the next piece of a block goes: counts only while base is NULL. */
+typedef struct nn__layout {
+    char *base;
+    size_t bytes;
+    int overflow;
+} nn__layout;
+
+static nn_real *nn__lay(nn__layout *layout, size_t reals)
+{
+    size_t bytes, at = layout->bytes;
+    if (reals == 0) return NULL;
+    if (!nn__multiply(reals, sizeof(nn_real), &bytes) || bytes > SIZE_MAX / 2 - at) {
+        layout->overflow = 1;
+        return NULL;
+    }
+    layout->bytes = at + nn__round_up(bytes, NN__ALIGN);
+    return layout->base ? (nn_real *)(void *)(layout->base + at) : NULL;
+}
+
+static void nn__lay_data(nn_net *net, nn__layout *layout)
+{
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *t = net->tensors[i];
+        if (nn__is_leaf(t)) continue;
+        t->data = nn__lay(layout, t->size);
+        t->node.aux = nn__lay(layout, nn__aux_size(t));
+    }
+}
+
+static void nn__lay_grads(nn_net *net, nn__layout *layout)
+{
+    size_t largest = 0;
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *t = net->tensors[i];
+        largest = nn__max_size(largest, t->size);
+        if (t->op == NN_OP_PARAMETER) continue;
+        t->grad = t->requires_grad ? nn__lay(layout, t->size) : NULL;
+        t->node.work = t->requires_grad ? nn__lay(layout, nn__work_size(t)) : NULL;
+    }
+    net->scratch = nn__lay(layout, largest);
+}
+
+/* Measures with `lay`, makes room in the block, and lays out for good. A block only grows. */
+static nn_status nn__lay_block(nn_net *net, nn__block *block,
+                               void (*lay)(nn_net *, nn__layout *))
+{
+    nn__layout layout = {NULL, 0, 0};
+    lay(net, &layout);
+    if (layout.overflow)
+        return nn__fail(NN_OUT_OF_MEMORY, "out of memory: the tensors exceed the address space");
+    size_t bytes = layout.bytes + NN__ALIGN;
+    if (bytes > block->bytes) {
+        void *memory = nn__net_alloc(net, bytes);
+        if (!memory) return NN_OUT_OF_MEMORY;
+        nn__net_release(net, block->memory);
+        block->memory = memory;
+        block->bytes = bytes;
+    }
+    layout.base = (char *)nn__align(block->memory);
+    layout.bytes = 0;
+    lay(net, &layout);
+    return NN_OK;
+}
+
+/* Room for the outputs of all tensors at this batch; shapes are set to it. */
+static nn_status nn__plan_data(nn_net *net, size_t batch)
+{
+    nn_status status = NN_OK;
+    size_t largest = nn__max_size(batch, net->data_batch);
+    for (size_t i = 0; i < net->count; i++) /* also inputs that this run does not need */
+        if (net->tensors[i]->op == NN_OP_INPUT)
+            largest = nn__max_size(largest, net->tensors[i]->node.rows);
+    if (net->data_count != net->count || net->data_batch < largest) {
+        net->data_count = 0; /* until it has succeeded */
+        nn__set_batch(net, largest);
+        status = nn__lay_block(net, &net->data_block, nn__lay_data);
+        if (status == NN_OK) net->data_count = net->count, net->data_batch = largest;
+    }
+    for (size_t i = 0; i < net->count; i++)
+        if (net->tensors[i]->node.needed) net->tensors[i]->node.rows = batch;
+    nn__set_batch(net, 0);
+    return status;
+}
+
+/* A user may have switched an input's requires_grad: what depends on it follows. Returns how many
+   tensors have a gradient, with their positions mixed in, so that another set gives another number. */
+static size_t nn__spread_requires_grad(nn_net *net)
+{
+    size_t wanted = 0;
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *t = net->tensors[i];
+        if (!nn__is_leaf(t)) {
+            t->requires_grad = t->op == NN_OP_PENALTY;
+            for (size_t j = 0; j < t->src_count; j++) t->requires_grad |= t->src[j]->requires_grad;
+        }
+        wanted = wanted * 31 + (t->requires_grad != 0);
+    }
+    return wanted;
+}
+
+static nn_status nn__plan_grads(nn_net *net)
+{
+    nn_status status = NN_OK;
+    size_t wanted = nn__spread_requires_grad(net);
+    if (net->grad_count != net->count || net->grad_batch < net->data_batch ||
+        net->grad_wanted != wanted) {
+        net->grad_count = 0;
+        nn__set_batch(net, net->data_batch);
+        status = nn__lay_block(net, &net->grad_block, nn__lay_grads);
+        if (status == NN_OK)
+            net->grad_count = net->count, net->grad_batch = net->data_batch,
+            net->grad_wanted = wanted;
+        nn__set_batch(net, 0);
+    }
+    return status;
+}
+
+/* Marks what t depends on and finds the batch that was fed: 0 when nothing is batched. */
+static nn_status nn__mark_needed(nn_tensor *t, size_t *batch)
+{
+    nn_net *net = t->net;
+    const nn_tensor *first = NULL;
+    for (size_t i = 0; i < net->count; i++) net->tensors[i]->node.needed = 0;
+    t->node.needed = 1;
+    *batch = 0;
+    for (size_t i = t->id + 1; i-- > 0;) {
+        nn_tensor *s = net->tensors[i];
+        if (!s->node.needed) continue;
+        for (size_t j = 0; j < s->src_count; j++) s->src[j]->node.needed = 1;
+        if (s->op != NN_OP_INPUT) continue;
+        if (s->node.rows == 0)
+            return nn__fail(NN_EMPTY, "forward: input %llu has not been fed", (nn__ull)s->id);
+        if (first && s->node.rows != *batch)
+            return nn__fail(NN_MISMATCH, "forward: input %llu was fed %llu rows, input %llu %llu",
+                            (nn__ull)first->id, (nn__ull)*batch, (nn__ull)s->id,
+                            (nn__ull)s->node.rows);
+        first = s;
+        *batch = s->node.rows;
+    }
+    return NN_OK;
+}
+
+/* A caller's tensor, and a network without an error. */
+static nn_status nn__check_tensor(const char *call, const nn_tensor *t)
+{
+    if (!t) return nn__fail(NN_BAD_ARGUMENT, "%s: the tensor is NULL", call);
+    return nn_net_status(t->net);
+}
+
+/* Operations that sum in double and leave the sum in `value` themselves. */
+static int nn__sets_value(const nn_tensor *t)
+{
+    return t->op == NN_OP_SUM ||
+           (t->op >= NN_OP_SOFTMAX_CROSS_ENTROPY && t->op <= NN_OP_PENALTY);
+}
+
+static nn_status nn__run_forward(nn_tensor *t)
+{
+#define NN__OP_FORWARD(id, text, fn) nn__##fn##_forward,
+    static nn__op_fn *const forward[] = {NN_OP_LIST(NN__OP_FORWARD)};
+    return forward[t->op](t);
+}
+
+static nn_status nn__run_backward(nn_tensor *t)
+{
+#define NN__OP_BACKWARD(id, text, fn) nn__##fn##_backward,
+    static nn__op_fn *const backward[] = {NN_OP_LIST(NN__OP_BACKWARD)};
+    return backward[t->op](t);
+}
+
+NN_DEF nn_status nn_forward(nn_tensor *t)
+{
+    size_t batch;
+    nn_status status = nn__check_tensor("forward", t);
+    if (status != NN_OK) return status;
+    nn_net *net = t->net;
+    net->ran = NULL;
+    status = nn__mark_needed(t, &batch);
+    if (status == NN_OK) status = nn__plan_data(net, batch);
+    for (size_t i = 0; status == NN_OK && i <= t->id; i++) {
+        nn_tensor *s = net->tensors[i];
+        if (!s->node.needed || nn__is_leaf(s)) continue;
+        status = nn__run_forward(s);
+        if (s->size == 1 && !nn__sets_value(s)) s->value = (double)s->data[0];
+    }
+    if (status == NN_OK) net->ran = t;
+    return status;
+}
+
+static nn_status nn__backward(nn_tensor *loss, int add)
+{
+    nn_status status = nn__check_tensor("backward", loss);
+    if (status != NN_OK) return status;
+    nn_net *net = loss->net;
+    if (loss->size != 1 || loss->batched)
+        return nn__fail(NN_BAD_SHAPE, "backward: %s tensor %llu is no scalar",
+                        nn__op_string(loss->op), (nn__ull)loss->id);
+    if (net->ran != loss)
+        return nn__fail(NN_BAD_ARGUMENT, "backward: call nn_forward on tensor %llu first",
+                        (nn__ull)loss->id);
+    status = nn__plan_grads(net);
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < net->count; i++)
+        net->tensors[i]->node.grad_set = add && net->tensors[i]->op == NN_OP_PARAMETER;
+    if (loss->grad && !nn__is_leaf(loss)) loss->grad[0] = 1, loss->node.grad_set = 1;
+    for (size_t i = loss->id + 1; status == NN_OK && i-- > 0;) {
+        nn_tensor *t = net->tensors[i];
+        if (!nn__is_leaf(t) && t->grad && t->node.grad_set) status = nn__run_backward(t);
+    }
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *t = net->tensors[i];
+        if (t->grad && !t->node.grad_set) memset(t->grad, 0, t->size * sizeof *t->grad);
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_backward(nn_tensor *loss) { return nn__backward(loss, 0); }
+NN_DEF nn_status nn_backward_add(nn_tensor *loss) { return nn__backward(loss, 1); }
+
+/* A buffer of a leaf that keeps its content only until it has to grow. */
+static nn_status nn__reserve(nn_net *net, void **buffer, size_t *capacity, size_t rows,
+                             size_t row_bytes)
+{
+    size_t bytes;
+    if (rows <= *capacity && *buffer) return NN_OK;
+    if (!nn__multiply(rows, row_bytes, &bytes) || bytes > SIZE_MAX - NN__ALIGN)
+        return nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu rows of %llu bytes", (nn__ull)rows,
+                        (nn__ull)row_bytes);
+    void *grown = nn__net_alloc(net, bytes ? bytes : 1);
+    if (!grown) return NN_OUT_OF_MEMORY;
+    nn__net_release(net, *buffer);
+    *buffer = grown;
+    *capacity = rows;
+    return NN_OK;
+}
+
+/* Room for `rows` samples in an input, which the caller then fills. */
+static nn_status nn__begin_feed(nn_tensor *input, size_t rows)
+{
+    nn_status status = nn__check_tensor("feed", input);
+    if (status != NN_OK) return status;
+    if (input->op != NN_OP_INPUT)
+        return nn__fail(NN_BAD_ARGUMENT, "feed: tensor %llu is a %s, expected an input",
+                        (nn__ull)input->id, nn__op_string(input->op));
+    if (rows == 0) return nn__fail(NN_BAD_ARGUMENT, "feed: 0 rows, expected at least 1");
+    void *buffer = input->data;
+    status = nn__reserve(input->net, &buffer, &input->node.capacity, rows,
+                         nn__sample_size(input) * sizeof(nn_real));
+    input->data = (nn_real *)buffer;
+    if (status == NN_OK) {
+        input->net->ran = NULL;
+        input->node.rows = rows;
+        input->shape[0] = rows;
+        input->size = rows * nn__sample_size(input);
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows)
+{
+    if (!data) return nn__fail(NN_BAD_ARGUMENT, "feed: the data pointer is NULL");
+    nn_status status = nn__begin_feed(input, rows);
+    if (status == NN_OK) memcpy(input->data, data, input->size * sizeof *data);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------- >>ops
+   Forward beside backward, the formula above. dX means d loss / dX. A backward pass overwrites a
+   gradient that nobody has written yet and adds to one that somebody has: nn__gradient_of tells
+   which, and nn__gradient_buffer / nn__gradient_done do it for those that can only overwrite.
+
+   To add an operation: a line in NN_OP_LIST, a builder, a forward and a backward here, a row in
+   tests/test_ops.c. */
+
+/* x's gradient, NULL when none is wanted; *accumulate says whether to add to what is there. */
+static nn_real *nn__gradient_of(nn_tensor *x, int *accumulate)
+{
+    if (!x->requires_grad) return NULL;
+    *accumulate = x->node.grad_set;
+    x->node.grad_set = 1;
+    return x->grad;
+}
+
+/* Where to write dX from scratch; NULL when none is wanted. */
+static nn_real *nn__gradient_buffer(nn_tensor *x)
+{
+    if (!x->requires_grad) return NULL;
+    return x->node.grad_set ? x->net->scratch : x->grad;
+}
+
+/* After writing all of nn__gradient_buffer(x). */
+static void nn__gradient_done(nn_tensor *x)
+{
+    if (x->node.grad_set) nn__k()->add(x->size, x->grad, x->net->scratch, x->grad);
+    x->node.grad_set = 1;
+}
+
+/* dX += s dY, or dX = s dY */
+static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
+{
+    int accumulate;
+    nn_real *dx = nn__gradient_of(x, &accumulate);
+    if (!dx) return;
+    if (accumulate) nn__k()->axpy(x->size, (nn_real)s, dy, dx);
+    else nn__k()->scale(x->size, (nn_real)s, dy, dx);
+}
+
+static size_t nn__rows(const nn_tensor *t) { return t->rank ? t->shape[0] : 1; }
+static size_t nn__last_dimension(const nn_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
+
+static nn_status nn__input_forward(nn_tensor *t) { return (void)t, NN_OK; }
+static nn_status nn__input_backward(nn_tensor *t) { return (void)t, NN_OK; }
+static nn_status nn__parameter_forward(nn_tensor *t) { return (void)t, NN_OK; }
+static nn_status nn__parameter_backward(nn_tensor *t) { return (void)t, NN_OK; }
+
+/* C = op(A) op(B):  dA = dC op(B)',  dB = op(A)' dC, each transposed when its operand is. */
+static nn_status nn__matmul_forward(nn_tensor *t)
+{
+    const nn_tensor *a = t->src[0], *b = t->src[1];
+    nn__gemm_args g;
+    g.trans_a = t->node.flag_a, g.trans_b = t->node.flag_b;
+    g.m = t->shape[0], g.n = t->shape[1], g.k = a->shape[g.trans_a ? 0 : 1];
+    g.a = a->data, g.lda = a->shape[1], g.b = b->data, g.ldb = b->shape[1];
+    g.c = t->data, g.ldc = g.n, g.bias = NULL, g.accumulate = 0;
+    nn__gemm(t->net->threads, &g);
+    return NN_OK;
+}
+
+/* C[m,n] (+)= op(A) op(B) of tensors' data or gradients. */
+static void nn__product(nn_net *net, int trans_a, int trans_b, size_t m, size_t n, size_t k,
+                        const nn_real *a, const nn_real *b, nn_real *c, int accumulate)
+{
+    nn__gemm_args g;
+    g.trans_a = trans_a, g.trans_b = trans_b, g.m = m, g.n = n, g.k = k;
+    g.a = a, g.lda = trans_a ? m : k, g.b = b, g.ldb = trans_b ? k : n;
+    g.c = c, g.ldc = n, g.bias = NULL, g.accumulate = accumulate;
+    nn__gemm(net->threads, &g);
+}
+
+static nn_status nn__matmul_backward(nn_tensor *t)
+{
+    nn_tensor *a = t->src[0], *b = t->src[1];
+    int ta = t->node.flag_a, tb = t->node.flag_b, accumulate;
+    size_t m = t->shape[0], n = t->shape[1], k = a->shape[ta ? 0 : 1];
+    nn_real *da = nn__gradient_of(a, &accumulate);
+    if (da && ta) nn__product(t->net, tb, 1, k, m, n, b->data, t->grad, da, accumulate);
+    else if (da) nn__product(t->net, 0, !tb, m, k, n, t->grad, b->data, da, accumulate);
+    nn_real *db = nn__gradient_of(b, &accumulate);
+    if (db && tb) nn__product(t->net, 1, ta, n, k, m, t->grad, a->data, db, accumulate);
+    else if (db) nn__product(t->net, !ta, 0, k, n, m, a->data, t->grad, db, accumulate);
+    return NN_OK;
+}
+
+/* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is kept
+   only for those f whose slope needs it. */
+static nn_status nn__dense_forward(nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0], *w = t->src[1];
+    nn__gemm_args g;
+    g.trans_a = g.trans_b = 0;
+    g.m = t->shape[0], g.n = t->shape[1], g.k = w->shape[0];
+    g.a = x->data, g.lda = g.k, g.b = w->data, g.ldb = g.n;
+    g.c = t->node.aux ? t->node.aux : t->data, g.ldc = g.n;
+    g.bias = t->src_count > 2 ? t->src[2]->data : NULL, g.accumulate = 0;
+    nn__gemm(t->net->threads, &g);
+    if (t->node.activation != NN_IDENTITY)
+        nn_vec_activate(t->node.activation, t->node.alpha, t->size, g.c, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__dense_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0], *w = t->src[1];
+    size_t rows = t->shape[0], units = t->shape[1], in = w->shape[0];
+    const nn_real *dz = t->grad;
+    int accumulate;
+    if (t->node.activation != NN_IDENTITY) {
+        nn_vec_activate_backward(t->node.activation, t->node.alpha, t->size, t->node.aux, t->data,
+                                 t->grad, t->node.work);
+        dz = t->node.work;
+    }
+    nn_real *dw = nn__gradient_of(w, &accumulate);
+    if (dw) nn__product(t->net, 1, 0, in, units, rows, x->data, dz, dw, accumulate);
+    nn_real *db = t->src_count > 2 ? nn__gradient_of(t->src[2], &accumulate) : NULL;
+    if (db) nn__k()->sum_rows(rows, units, dz, db, accumulate);
+    nn_real *dx = nn__gradient_of(x, &accumulate);
+    if (dx) nn__product(t->net, 0, 1, rows, in, units, dz, w->data, dx, accumulate);
+    return NN_OK;
+}
+
+/* Y = A op B, where B may be one row for all of A's. */
+typedef void nn__binary_fn(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+
+static void nn__binary(nn_tensor *t, nn__binary_fn *f)
+{
+    const nn_tensor *a = t->src[0], *b = t->src[1];
+    for (size_t i = 0; i < t->size; i += b->size) f(b->size, a->data + i, b->data, t->data + i);
+}
+
+/* dB = the sum of s dY over the rows that B was repeated for. */
+static void nn__pass_repeated(nn_tensor *b, const nn_tensor *t, double s, const nn_real *dy)
+{
+    int accumulate;
+    if (b->size == t->size) {
+        nn__pass_gradient(b, s, dy);
+        return;
+    }
+    nn_real *db = nn__gradient_of(b, &accumulate);
+    if (!db || b->size == 0) return;
+    if (!accumulate) memset(db, 0, b->size * sizeof *db);
+    for (size_t i = 0; i < t->size; i += b->size)
+        nn__k()->axpy(b->size, (nn_real)s, dy + i, db);
+}
+
+static nn_status nn__add_forward(nn_tensor *t) { return nn__binary(t, nn__k()->add), NN_OK; }
+static nn_status nn__sub_forward(nn_tensor *t) { return nn__binary(t, nn__k()->sub), NN_OK; }
+static nn_status nn__mul_forward(nn_tensor *t) { return nn__binary(t, nn__k()->mul), NN_OK; }
+
+static nn_status nn__add_backward(nn_tensor *t)
+{
+    nn__pass_gradient(t->src[0], 1, t->grad);
+    nn__pass_repeated(t->src[1], t, 1, t->grad);
+    return NN_OK;
+}
+
+static nn_status nn__sub_backward(nn_tensor *t)
+{
+    nn__pass_gradient(t->src[0], 1, t->grad);
+    nn__pass_repeated(t->src[1], t, -1, t->grad);
+    return NN_OK;
+}
+
+/* dA = dY B,  dB = dY A */
+static nn_status nn__mul_backward(nn_tensor *t)
+{
+    nn_tensor *a = t->src[0], *b = t->src[1];
+    nn_real *work = t->node.work;
+    for (size_t i = 0; a->requires_grad && i < t->size; i += b->size)
+        nn__k()->mul(b->size, t->grad + i, b->data, work + i);
+    nn__pass_gradient(a, 1, work);
+    if (b->requires_grad) nn__k()->mul(t->size, t->grad, a->data, work);
+    nn__pass_repeated(b, t, 1, work);
+    return NN_OK;
+}
+
+static nn_status nn__scale_forward(nn_tensor *t)
+{
+    nn__k()->scale(t->size, (nn_real)t->node.alpha, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__scale_backward(nn_tensor *t)
+{
+    nn__pass_gradient(t->src[0], t->node.alpha, t->grad);
+    return NN_OK;
+}
+
+static nn_status nn__activate_forward(nn_tensor *t)
+{
+    nn_vec_activate(t->node.activation, t->node.alpha, t->size, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__activate_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    nn_real *dx = nn__gradient_buffer(x);
+    nn_vec_activate_backward(t->node.activation, t->node.alpha, t->size, x->data, t->data, t->grad,
+                             dx);
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+/* y = softmax(x):  dx = y (dy - sum y dy) */
+static nn_status nn__softmax_forward(nn_tensor *t)
+{
+    size_t cols = nn__last_dimension(t);
+    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__softmax_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    size_t cols = nn__last_dimension(t);
+    nn_real *dx = nn__gradient_buffer(x);
+    for (size_t i = 0; i < t->size; i += cols) {
+        const nn_real *y = t->data + i, *dy = t->grad + i;
+        nn_real sum = nn__k()->dot(cols, y, dy);
+        for (size_t j = 0; j < cols; j++) dx[i + j] = y[j] * (dy[j] - sum);
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+/* y = log softmax(x):  dx = dy - exp(y) sum dy */
+static nn_status nn__log_softmax_forward(nn_tensor *t)
+{
+    size_t cols = nn__last_dimension(t);
+    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 1, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__log_softmax_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    size_t cols = nn__last_dimension(t);
+    nn_real *dx = nn__gradient_buffer(x);
+    nn__k()->softmax(t->size / cols, cols, x->data, dx, 0, NULL);
+    for (size_t i = 0; i < t->size; i += cols) {
+        nn_real sum = nn__k()->sum(cols, t->grad + i);
+        for (size_t j = i; j < i + cols; j++) dx[j] = t->grad[j] - dx[j] * sum;
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static nn_status nn__reshape_forward(nn_tensor *t)
+{
+    if (t->size) memcpy(t->data, t->src[0]->data, t->size * sizeof *t->data);
+    return NN_OK;
+}
+
+static nn_status nn__reshape_backward(nn_tensor *t)
+{
+    nn__pass_gradient(t->src[0], 1, t->grad);
+    return NN_OK;
+}
+
+/* The product of the dimensions from `from` on: the length of one run along an axis. */
+static size_t nn__inner_size(const nn_tensor *t, size_t from)
+{
+    size_t size = 1;
+    for (int i = (int)from; i < t->rank; i++) size *= t->shape[i];
+    return size;
+}
+
+static nn_status nn__concat_forward(nn_tensor *t)
+{
+    size_t run = nn__inner_size(t, t->node.axis), offset = 0;
+    for (size_t s = 0; s < t->src_count; s++) {
+        const nn_tensor *x = t->src[s];
+        size_t part = nn__inner_size(x, t->node.axis);
+        for (size_t i = 0, j = offset; part && i < x->size; i += part, j += run)
+            memcpy(t->data + j, x->data + i, part * sizeof *x->data);
+        offset += part;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__concat_backward(nn_tensor *t)
+{
+    size_t run = nn__inner_size(t, t->node.axis), offset = 0;
+    for (size_t s = 0; s < t->src_count; s++) {
+        nn_tensor *x = t->src[s];
+        size_t part = nn__inner_size(x, t->node.axis);
+        nn_real *dx = nn__gradient_buffer(x);
+        for (size_t i = 0, j = offset; dx && part && i < x->size; i += part, j += run)
+            memcpy(dx + i, t->grad + j, part * sizeof *dx);
+        if (dx) nn__gradient_done(x);
+        offset += part;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__slice_forward(nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0];
+    size_t axis = t->node.axis, run = nn__inner_size(x, axis), part = nn__inner_size(t, axis);
+    size_t offset = t->node.begin * nn__inner_size(x, axis + 1);
+    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
+        memcpy(t->data + j, x->data + i, part * sizeof *x->data);
+    return NN_OK;
+}
+
+static nn_status nn__slice_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    size_t axis = t->node.axis, run = nn__inner_size(x, axis), part = nn__inner_size(t, axis);
+    size_t offset = t->node.begin * nn__inner_size(x, axis + 1);
+    nn_real *dx = nn__gradient_buffer(x);
+    memset(dx, 0, x->size * sizeof *dx);
+    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
+        memcpy(dx + i, t->grad + j, part * sizeof *dx);
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+/* y = s sum x (s = 1, or 1 / the number of elements):  dx = s dy */
+static double nn__sum_factor(const nn_tensor *t)
+{
+    return t->node.flag_a && t->src[0]->size ? 1 / (double)t->src[0]->size : 1;
+}
+
+static nn_status nn__sum_forward(nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0];
+    double sum = 0;
+    for (size_t i = 0; i < x->size; i++) sum += (double)x->data[i];
+    t->value = sum * nn__sum_factor(t);
+    t->data[0] = (nn_real)t->value;
+    return NN_OK;
+}
+
+static nn_status nn__sum_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    nn_real *dx = nn__gradient_buffer(x);
+    nn_real slope = (nn_real)((double)t->grad[0] * nn__sum_factor(t));
+    for (size_t i = 0; i < x->size; i++) dx[i] = slope;
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+/* aux holds the mask: 0, or 1 / (1 - p). One draw per element, in order. */
+static nn_status nn__dropout_forward(nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0];
+    double p = t->node.alpha;
+    nn_real keep = (nn_real)(1 / (1 - p)), *mask = t->node.aux;
+    uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
+    if (!t->net->training || p == 0) {
+        for (size_t i = 0; i < t->size; i++) mask[i] = 1;
+    } else {
+        nn_rng *rng = &t->net->rng;
+        for (size_t i = 0; i < t->size; i++)
+            mask[i] = (nn_real)(nn_rng_next(rng) >> 11 >= limit) * keep;
+    }
+    nn__k()->mul(t->size, x->data, mask, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__dropout_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    nn__k()->mul(t->size, t->grad, t->node.aux, nn__gradient_buffer(x));
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static nn_status nn__custom_forward(nn_tensor *t) { return t->node.custom->forward(t); }
+
+static nn_status nn__custom_backward(nn_tensor *t)
+{
+    for (size_t i = 0; i < t->src_count; i++) {
+        nn_tensor *x = t->src[i];
+        if (x->grad && !x->node.grad_set) memset(x->grad, 0, x->size * sizeof *x->grad);
+        if (x->grad) x->node.grad_set = 1;
+    }
+    return t->node.custom->backward(t);
+}
+
+/* ------------------------------------------------------------------------------------ >>layers
+   The builders: they check shapes, make parameters and record the operation. */
+
+static nn_tensor *nn__bad_shapes(nn_op op, const nn_tensor *a, const nn_tensor *b, const char *rule)
+{
+    char left[160], right[160];
+    return nn__refuse(a->net, nn__fail(NN_BAD_SHAPE, "%s: shapes %s and %s; expected %s",
+                                       nn__op_string(op), nn__tensor_shape(a, left),
+                                       nn__tensor_shape(b, right), rule));
+}
+
+static nn_tensor *nn__bad_argument(nn_net *net, nn_op op, const char *member, double found,
+                                   const char *expected)
+{
+    return nn__refuse(net, nn__fail(NN_BAD_ARGUMENT, "%s: %s is %g, expected %s",
+                                    nn__op_string(op), member, found, expected));
+}
+
+NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape)
+{
+    size_t full[NN_MAX_RANK] = {0};
+    if (!net) {
+        nn__fail(NN_BAD_ARGUMENT, "input: the network is NULL");
+        return NULL;
+    }
+    if (rank < 0 || rank >= NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, NN_OP_INPUT, "rank", rank, "0 to 7 and a shape");
+    for (int i = 0; i < rank; i++) full[i + 1] = shape[i];
+    return nn__node_new(net, NN_OP_INPUT, 0, NULL, 1, rank + 1, full);
+}
+
+NN_DEF nn_tensor *nn_input(nn_net *net, size_t features)
+{
+    return nn_input_shape(net, 1, &features);
+}
+
+static int nn__init_is_valid(nn_init init)
+{
+    return (unsigned)init.kind < NN_INIT_COUNT && nn__is_finite(init.a) && nn__is_finite(init.b);
+}
+
+static double nn__draw(nn_rng *rng, nn_init init, double fan_in, double fan_out)
+{
+    double r = 0;
+    switch (init.kind) {
+    case NN_INIT_CONSTANT: return init.a;
+    case NN_INIT_UNIFORM: return init.a + (init.b - init.a) * nn_rng_uniform(rng);
+    case NN_INIT_NORMAL: return init.a + init.b * nn_rng_normal(rng);
+    case NN_INIT_LECUN_NORMAL: return nn_rng_normal(rng) / sqrt(fan_in);
+    case NN_INIT_GLOROT_NORMAL: return nn_rng_normal(rng) * sqrt(2 / (fan_in + fan_out));
+    case NN_INIT_HE_NORMAL: return nn_rng_normal(rng) * sqrt(2 / fan_in);
+    case NN_INIT_DEFAULT:
+    case NN_INIT_GLOROT_UNIFORM: r = sqrt(6 / (fan_in + fan_out)); break;
+    case NN_INIT_HE_UNIFORM: r = sqrt(6 / fan_in); break;
+    case NN_INIT_ZERO:
+    case NN_INIT_COUNT: return 0;
+    }
+    return (2 * nn_rng_uniform(rng) - 1) * r;
+}
+
+NN_DEF nn_status nn_initialize(nn_tensor *parameter, nn_init init)
+{
+    nn_status status = nn__check_tensor("initialize", parameter);
+    if (status != NN_OK) return status;
+    if (parameter->op != NN_OP_PARAMETER || !nn__init_is_valid(init))
+        return nn__fail(NN_BAD_ARGUMENT, "initialize: %s",
+                        parameter->op == NN_OP_PARAMETER ? "the nn_init is not valid"
+                                                         : "the tensor is no parameter");
+    size_t in = nn__rows(parameter), out = nn__last_dimension(parameter);
+    for (size_t i = 0; i < parameter->size; i++)
+        parameter->data[i] = (nn_real)nn__draw(&parameter->net->rng, init, (double)in, (double)out);
+    return NN_OK;
+}
+
+NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
+                               const char *name)
+{
+    if (!net) {
+        nn__fail(NN_BAD_ARGUMENT, "parameter: the network is NULL");
+        return NULL;
+    }
+    if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, NN_OP_PARAMETER, "rank", rank, "0 to 8 and a shape");
+    if (!nn__init_is_valid(init))
+        return nn__bad_argument(net, NN_OP_PARAMETER, "init.kind", (double)init.kind,
+                                "a kind of nn_init_kind with finite a and b");
+    nn_tensor *t = nn__node_new(net, NN_OP_PARAMETER, 0, NULL, 0, rank, shape);
+    if (!t) return NULL;
+    t->requires_grad = 1;
+    t->data = (nn_real *)nn__arena(net, t->size, sizeof(nn_real));
+    t->grad = (nn_real *)nn__arena(net, t->size, sizeof(nn_real));
+    if (!t->data || !t->grad || (name && !nn_name(t, name)))
+        return nn__refuse(net, NN_OUT_OF_MEMORY);
+    nn_initialize(t, init);
+    return t;
+}
+
+static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t id, const char *kind,
+                                      int rank, const size_t *shape, nn_init init)
+{
+    size_t size = (layer ? strlen(layer) : 32) + strlen(kind) + 2;
+    char *name = (char *)nn__arena(net, size, 1);
+    if (!name) return nn__refuse(net, NN_OUT_OF_MEMORY);
+    if (layer) snprintf(name, size, "%s.%s", layer, kind);
+    else snprintf(name, size, "dense%llu.%s", (nn__ull)id, kind);
+    nn_tensor *t = nn_parameter(net, rank, shape, init, NULL);
+    if (t) t->name = name;
+    return t;
+}
+
+/* How many dense tensors the network has: the number in the next one's default name. */
+static size_t nn__count_op(const nn_net *net, nn_op op)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < net->count; i++) count += net->tensors[i]->op == op;
+    return count;
+}
+
+NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
+{
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn_net *net = nn__common_net(NN_OP_DENSE, 1, src);
+    if (!net) return NULL;
+    if (!desc || desc->units == 0)
+        return nn__bad_argument(net, NN_OP_DENSE, "units", 0, "at least 1");
+    if ((unsigned)desc->activation >= NN_ACTIVATION_COUNT)
+        return nn__bad_argument(net, NN_OP_DENSE, "activation", (double)desc->activation,
+                                "one of NN_ACTIVATION_LIST");
+    if (!(desc->alpha >= 0) || !nn__is_finite(desc->alpha))
+        return nn__bad_argument(net, NN_OP_DENSE, "alpha", desc->alpha, "0 or a positive number");
+    if (x->rank == 0 || (!x->batched && x->rank != 2))
+        return nn__bad_shapes(NN_OP_DENSE, x, x, "a batch or a matrix as input");
+    if (x->rank > 2) {
+        src[0] = x = nn_flatten(x);
+        if (!x) return NULL;
+    }
+    size_t index = nn__count_op(net, NN_OP_DENSE), out[2], weight[2], bias = desc->units;
+    weight[0] = x->batched ? nn__sample_size(x) : x->shape[1], weight[1] = desc->units;
+    out[0] = x->shape[0], out[1] = desc->units;
+    nn_init bias_init = desc->bias;
+    if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
+    src[1] = nn__layer_parameter(net, desc->name, index, "weight", 2, weight, desc->weight);
+    if (src[1] && !desc->no_bias)
+        src[2] = nn__layer_parameter(net, desc->name, index, "bias", 1, &bias, bias_init);
+    if (!src[1] || (!desc->no_bias && !src[2])) return NULL;
+    if (src[2]) src[2]->no_decay = !desc->decay_bias;
+    nn_tensor *t = nn__node_new(net, NN_OP_DENSE, desc->no_bias ? 2 : 3, src, x->batched, 2, out);
+    if (!t) return NULL;
+    t->node.activation = desc->activation;
+    t->node.alpha = desc->alpha;
+    return desc->name ? nn_name(t, desc->name) : t;
+}
+
+NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
+{
+    nn_dense_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.units = units;
+    return nn_dense_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_weight(const nn_tensor *dense)
+{
+    return dense && dense->op == NN_OP_DENSE ? dense->src[1] : NULL;
+}
+
+NN_DEF nn_tensor *nn_bias(const nn_tensor *dense)
+{
+    return dense && dense->op == NN_OP_DENSE && dense->src_count > 2 ? dense->src[2] : NULL;
+}
+
+NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b)
+{
+    nn_tensor *src[2] = {a, b};
+    nn_net *net = nn__common_net(NN_OP_MATMUL, 2, src);
+    if (!net) return NULL;
+    if (a->rank != 2 || b->rank != 2 || b->batched || (a->batched && trans_a))
+        return nn__bad_shapes(NN_OP_MATMUL, a, b,
+                              "two matrices, the second one and transposed ones without a batch");
+    if (a->shape[trans_a ? 0 : 1] != b->shape[trans_b ? 1 : 0])
+        return nn__bad_shapes(NN_OP_MATMUL, a, b, "equal inner dimensions");
+    size_t shape[2];
+    shape[0] = a->shape[trans_a ? 1 : 0], shape[1] = b->shape[trans_b ? 0 : 1];
+    nn_tensor *t = nn__node_new(net, NN_OP_MATMUL, 2, src, a->batched, 2, shape);
+    if (t) t->node.flag_a = trans_a != 0, t->node.flag_b = trans_b != 0;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
+
+/* b has a's shape, or that of a's last dimensions. */
+static int nn__can_repeat(const nn_tensor *a, const nn_tensor *b)
+{
+    if (b->rank > a->rank || (b->batched && (!a->batched || b->rank != a->rank))) return 0;
+    if (!b->batched && a->batched && b->rank == a->rank) return 0;
+    for (int i = b->batched ? 1 : 0; i < b->rank; i++)
+        if (b->shape[i] != a->shape[a->rank - b->rank + i]) return 0;
+    return 1;
+}
+
+static nn_tensor *nn__binary_new(nn_op op, nn_tensor *a, nn_tensor *b)
+{
+    nn_tensor *src[2] = {a, b};
+    nn_net *net = nn__common_net(op, 2, src);
+    if (!net) return NULL;
+    if (!nn__can_repeat(a, b))
+        return nn__bad_shapes(op, a, b, "the same, or the second as the first's last dimensions");
+    return nn__node_new(net, op, 2, src, a->batched, a->rank, a->shape);
+}
+
+NN_DEF nn_tensor *nn_add(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_ADD, a, b); }
+NN_DEF nn_tensor *nn_sub(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_SUB, a, b); }
+NN_DEF nn_tensor *nn_mul(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_MUL, a, b); }
+
+NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
+{
+    if (x && !nn__is_finite(factor))
+        return nn__bad_argument(x->net, NN_OP_SCALE, "factor", factor, "a finite number");
+    nn_tensor *t = nn__node_like(x, NN_OP_SCALE);
+    if (t) t->node.alpha = factor;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha)
+{
+    if (x && (unsigned)kind >= NN_ACTIVATION_COUNT)
+        return nn__bad_argument(x->net, NN_OP_ACTIVATE, "kind", (double)kind,
+                                "one of NN_ACTIVATION_LIST");
+    if (x && (!(alpha >= 0) || !nn__is_finite(alpha)))
+        return nn__bad_argument(x->net, NN_OP_ACTIVATE, "alpha", alpha, "0 or a positive number");
+    nn_tensor *t = nn__node_like(x, NN_OP_ACTIVATE);
+    if (t) t->node.activation = kind, t->node.alpha = alpha;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_sigmoid(nn_tensor *x) { return nn_activate(x, NN_SIGMOID, 0); }
+NN_DEF nn_tensor *nn_tanh(nn_tensor *x) { return nn_activate(x, NN_TANH, 0); }
+NN_DEF nn_tensor *nn_scaled_tanh(nn_tensor *x) { return nn_activate(x, NN_SCALED_TANH, 0); }
+NN_DEF nn_tensor *nn_relu(nn_tensor *x) { return nn_activate(x, NN_RELU, 0); }
+NN_DEF nn_tensor *nn_leaky_relu(nn_tensor *x, double slope)
+{
+    return nn_activate(x, NN_LEAKY_RELU, slope);
+}
+NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha) { return nn_activate(x, NN_ELU, alpha); }
+NN_DEF nn_tensor *nn_gelu(nn_tensor *x) { return nn_activate(x, NN_GELU, 0); }
+NN_DEF nn_tensor *nn_silu(nn_tensor *x) { return nn_activate(x, NN_SILU, 0); }
+NN_DEF nn_tensor *nn_softplus(nn_tensor *x) { return nn_activate(x, NN_SOFTPLUS, 0); }
+
+static nn_tensor *nn__softmax_new(nn_tensor *x, nn_op op)
+{
+    if (x && (x->rank == 0 || (x->batched && x->rank == 1)))
+        return nn__bad_shapes(op, x, x, "at least one dimension beside the batch");
+    return nn__node_like(x, op);
+}
+
+NN_DEF nn_tensor *nn_softmax(nn_tensor *x) { return nn__softmax_new(x, NN_OP_SOFTMAX); }
+NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x) { return nn__softmax_new(x, NN_OP_LOG_SOFTMAX); }
+
+NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
+{
+    nn_net *net = nn__common_net(NN_OP_RESHAPE, 1, &x);
+    size_t full[NN_MAX_RANK] = {0}, size;
+    int first = net && x->batched ? 1 : 0;
+    if (!net) return NULL;
+    if (rank < 0 || rank + first > NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, NN_OP_RESHAPE, "rank", rank, "0 to 8, batch included");
+    for (int i = 0; i < rank; i++) full[first + i] = shape[i];
+    if (!nn__shape_size(rank, shape, &size) || size != nn__sample_size(x)) {
+        char from[160], to[160];
+        return nn__refuse(net, nn__fail(NN_BAD_SHAPE,
+                                        "reshape: shapes %s and %s differ in size",
+                                        nn__tensor_shape(x, from),
+                                        nn__shape_text(rank + first, full, first, to)));
+    }
+    return nn__node_new(net, NN_OP_RESHAPE, 1, &x, x->batched, rank + first, full);
+}
+
+NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
+{
+    size_t size = x ? nn__sample_size(x) : 0;
+    return nn_reshape(x, 1, &size);
+}
+
+/* Axis and shape of a join: all other dimensions equal. */
+NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, size_t axis)
+{
+    nn_net *net = nn__common_net(NN_OP_CONCAT, count, x);
+    size_t shape[NN_MAX_RANK] = {0};
+    if (!net) return NULL;
+    if ((int)axis >= x[0]->rank || axis > NN_MAX_RANK || (axis == 0 && x[0]->batched))
+        return nn__bad_argument(net, NN_OP_CONCAT, "axis", (double)axis,
+                                "a dimension of the first source other than the batch");
+    for (int d = 0; d < x[0]->rank; d++) shape[d] = x[0]->shape[d];
+    for (size_t s = 1; s < count; s++) {
+        int same = x[s]->rank == x[0]->rank && x[s]->batched == x[0]->batched;
+        for (int d = x[0]->batched ? 1 : 0; same && d < x[0]->rank; d++)
+            same = d == (int)axis || x[s]->shape[d] == shape[d];
+        if (!same)
+            return nn__bad_shapes(NN_OP_CONCAT, x[0], x[s], "equal dimensions but for the axis");
+        shape[axis] += x[s]->shape[axis];
+    }
+    nn_tensor *t =
+        nn__node_new(net, NN_OP_CONCAT, count, x, x[0]->batched, x[0]->rank, shape);
+    if (t) t->node.axis = axis;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_slice(nn_tensor *x, size_t axis, size_t begin, size_t end)
+{
+    nn_net *net = nn__common_net(NN_OP_SLICE, 1, &x);
+    size_t shape[NN_MAX_RANK] = {0};
+    char text[160];
+    if (!net) return NULL;
+    if (axis >= (size_t)x->rank || (axis == 0 && x->batched))
+        return nn__bad_argument(net, NN_OP_SLICE, "axis", (double)axis,
+                                "a dimension of the source other than the batch");
+    if (begin >= end || end > x->shape[axis])
+        return nn__refuse(net, nn__fail(NN_BAD_SHAPE, "slice: %llu to %llu along axis %llu of %s",
+                                        (nn__ull)begin, (nn__ull)end, (nn__ull)axis,
+                                        nn__tensor_shape(x, text)));
+    for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
+    shape[axis] = end - begin;
+    nn_tensor *t = nn__node_new(net, NN_OP_SLICE, 1, &x, x->batched, x->rank, shape);
+    if (t) t->node.axis = axis, t->node.begin = begin;
+    return t;
+}
+
+static nn_tensor *nn__sum_new(nn_tensor *x, int mean)
+{
+    nn_net *net = nn__common_net(NN_OP_SUM, 1, &x);
+    nn_tensor *t = net ? nn__node_new(net, NN_OP_SUM, 1, &x, 0, 0, NULL) : NULL;
+    if (t) t->node.flag_a = mean;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__sum_new(x, 0); }
+NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__sum_new(x, 1); }
+
+NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p)
+{
+    if (x && !(p >= 0 && p < 1))
+        return nn__bad_argument(x->net, NN_OP_DROPOUT, "p", p, "0 <= p < 1");
+    nn_tensor *t = nn__node_like(x, NN_OP_DROPOUT);
+    if (t) t->node.alpha = p;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample, int rank,
+                            const size_t *shape, const nn_custom_op *op)
+{
+    nn_net *net = nn__common_net(NN_OP_CUSTOM, count, src);
+    size_t full[NN_MAX_RANK] = {0};
+    int batched = 0;
+    if (!net) return NULL;
+    if (!op || !op->forward || !op->backward)
+        return nn__refuse(net, nn__fail(NN_BAD_ARGUMENT, "custom: forward or backward is NULL"));
+    for (size_t i = 0; i < count; i++) batched |= src[i]->batched;
+    batched = batched && per_sample;
+    if (rank < 0 || rank + batched > NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, NN_OP_CUSTOM, "rank", rank, "0 to 8, batch included");
+    for (int i = 0; i < rank; i++) full[batched + i] = shape[i];
+    nn_custom_op *copy = (nn_custom_op *)nn__arena(net, 1, sizeof *copy);
+    if (!copy) return nn__refuse(net, NN_OUT_OF_MEMORY);
+    *copy = *op;
+    nn_tensor *t = nn__node_new(net, NN_OP_CUSTOM, count, src, batched, rank + batched, full);
+    if (!t) return NULL;
+    t->node.custom = copy;
+    return op->name ? nn_name(t, op->name) : t;
+}
+
+NN_DEF void *nn_custom_user(const nn_tensor *t)
+{
+    return t && t->node.custom ? t->node.custom->user : NULL;
+}
+
+/* -------------------------------------------------------------------------------------- >>loss
+   Values are summed in double. node: flag_a the reduction, alpha smoothing / delta / margin. */
+
+/* What a loss divides its sum by. */
+static double nn__loss_count(const nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0];
+    int by_row = t->op == NN_OP_SOFTMAX_CROSS_ENTROPY || t->op == NN_OP_HINGE;
+    if (t->node.flag_a == NN_SUM) return 1;
+    return (double)nn__max_size(by_row ? nn__rows(x) : x->size, 1);
+}
+
+static nn_status nn__set_value(nn_tensor *t, double sum)
+{
+    t->value = sum / nn__loss_count(t);
+    t->data[0] = (nn_real)t->value;
+    return NN_OK;
+}
+
+/* d loss / d (the sum before its division) */
+static nn_real nn__loss_slope(const nn_tensor *t)
+{
+    return (nn_real)((double)t->grad[0] / nn__loss_count(t));
+}
+
+static int nn__takes_labels(const nn_tensor *t)
+{
+    if (t->op == NN_OP_BINARY_CROSS_ENTROPY) return nn__sample_size(t->src[0]) == 1;
+    return t->op == NN_OP_SOFTMAX_CROSS_ENTROPY || t->op == NN_OP_HINGE;
+}
+
+static int nn__is_loss(const nn_tensor *t)
+{
+    return t->op >= NN_OP_SOFTMAX_CROSS_ENTROPY && t->op <= NN_OP_HINGE;
+}
+
+/* What was fed fits the batch: labels, or targets for the losses that take them. */
+static nn_status nn__check_fed(const nn_tensor *t)
+{
+    size_t rows = nn__rows(t->src[0]), fed = nn__max_size(t->node.label_rows, t->node.target_rows);
+    if (fed == 0)
+        return nn__fail(NN_EMPTY, "%s: no %s fed", nn__op_string(t->op),
+                        nn__takes_labels(t) ? "labels have been" : "targets have been");
+    if (fed != rows)
+        return nn__fail(NN_MISMATCH, "%s: %llu %s for a batch of %llu", nn__op_string(t->op),
+                        (nn__ull)fed, t->node.label_rows ? "labels" : "rows of targets",
+                        (nn__ull)rows);
+    return NN_OK;
+}
+
+/* The target of element i when targets were fed, or labels 0 and 1 to a single column. */
+static double nn__target(const nn_tensor *t, size_t i)
+{
+    return t->node.target_rows ? (double)t->node.targets[i] : (double)t->node.labels[i];
+}
+
+/* Class j's target in row r, smoothed: (1 - s) t + s / classes. */
+static double nn__class_target(const nn_tensor *t, size_t r, size_t j, size_t classes)
+{
+    double target = t->node.target_rows ? (double)t->node.targets[r * classes + j]
+                                        : (double)((size_t)t->node.labels[r] == j);
+    return (1 - t->node.alpha) * target + t->node.alpha / (double)classes;
+}
+
+/* -sum_j t_j log p_j, where -log p_j = (max - z_j) + log sum exp(z - max): no term overflows. aux
+   holds p and then, for each row, max and the log of the sum. dz = p sum_j t_j - t */
+static nn_status nn__softmax_cross_entropy_forward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
+    nn_real *p = t->node.aux, *stats = p + z->size;
+    nn_status status = nn__check_fed(t);
+    double sum = 0;
+    if (status != NN_OK) return status;
+    nn__k()->softmax(rows, classes, z->data, p, 0, stats);
+    for (size_t r = 0; r < rows; r++) {
+        const nn_real *row = z->data + r * classes;
+        double max = (double)stats[2 * r], log_sum = (double)stats[2 * r + 1];
+        if (t->node.label_rows && t->node.alpha == 0) {
+            sum += (max - (double)row[t->node.labels[r]]) + log_sum;
+            continue;
+        }
+        for (size_t j = 0; j < classes; j++) {
+            double target = nn__class_target(t, r, j, classes);
+            if (target != 0) sum += target * ((max - (double)row[j]) + log_sum);
+        }
+    }
+    return nn__set_value(t, sum);
+}
+
+static nn_status nn__softmax_cross_entropy_backward(nn_tensor *t)
+{
+    nn_tensor *z = t->src[0];
+    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
+    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
+    nn__k()->scale(z->size, slope, t->node.aux, dz);
+    for (size_t r = 0; r < rows; r++) {
+        nn_real *row = dz + r * classes;
+        if (t->node.label_rows && t->node.alpha == 0) {
+            row[t->node.labels[r]] -= slope;
+            continue;
+        }
+        double total = 0;
+        for (size_t j = 0; j < classes; j++) total += nn__class_target(t, r, j, classes);
+        for (size_t j = 0; j < classes; j++) {
+            double target = nn__class_target(t, r, j, classes);
+            row[j] = (nn_real)((double)row[j] * total - (double)slope * target);
+        }
+    }
+    nn__gradient_done(z);
+    return NN_OK;
+}
+
+/* max(z, 0) - z t + log(1 + exp(-|z|));  dz = sigmoid(z) - t */
+static nn_status nn__binary_cross_entropy_forward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    nn_real *aux = t->node.aux;
+    nn_status status = nn__check_fed(t);
+    double sum = 0;
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < z->size; i++) aux[i] = z->data[i] < 0 ? z->data[i] : -z->data[i];
+    nn_vec_activate(NN_SOFTPLUS, 0, z->size, aux, aux);
+    for (size_t i = 0; i < z->size; i++) {
+        double v = (double)z->data[i];
+        sum += ((v > 0 ? v : 0) - v * nn__target(t, i)) + (double)aux[i];
+    }
+    return nn__set_value(t, sum);
+}
+
+static nn_status nn__binary_cross_entropy_backward(nn_tensor *t)
+{
+    nn_tensor *z = t->src[0];
+    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
+    nn_vec_activate(NN_SIGMOID, 0, z->size, z->data, dz);
+    for (size_t i = 0; i < z->size; i++)
+        dz[i] = (nn_real)((double)slope * ((double)dz[i] - nn__target(t, i)));
+    nn__gradient_done(z);
+    return NN_OK;
+}
+
+/* The losses that are a sum of f(y - t): value and slope of f at d. */
+static double nn__residual_value(const nn_tensor *t, double d)
+{
+    double delta = t->node.alpha, a = fabs(d);
+    if (t->op == NN_OP_MSE) return d * d;
+    if (t->op == NN_OP_L1) return a;
+    return a <= delta ? d * d / 2 : delta * (a - delta / 2);
+}
+
+static double nn__residual_slope(const nn_tensor *t, double d)
+{
+    double delta = t->op == NN_OP_L1 ? 1 : t->node.alpha;
+    if (t->op == NN_OP_MSE) return 2 * d;
+    if (t->op == NN_OP_HUBER && fabs(d) <= delta) return d;
+    return d > 0 ? delta : d < 0 ? -delta : d;
+}
+
+static nn_status nn__residual_forward(nn_tensor *t)
+{
+    const nn_tensor *y = t->src[0];
+    nn_status status = nn__check_fed(t);
+    double sum = 0;
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < y->size; i++)
+        sum += nn__residual_value(t, (double)y->data[i] - nn__target(t, i));
+    return nn__set_value(t, sum);
+}
+
+static nn_status nn__residual_backward(nn_tensor *t)
+{
+    nn_tensor *y = t->src[0];
+    double slope = (double)nn__loss_slope(t);
+    nn_real *dy = nn__gradient_buffer(y);
+    for (size_t i = 0; i < y->size; i++)
+        dy[i] = (nn_real)(slope * nn__residual_slope(t, (double)y->data[i] - nn__target(t, i)));
+    nn__gradient_done(y);
+    return NN_OK;
+}
+
+static nn_status nn__mse_forward(nn_tensor *t) { return nn__residual_forward(t); }
+static nn_status nn__mse_backward(nn_tensor *t) { return nn__residual_backward(t); }
+static nn_status nn__huber_forward(nn_tensor *t) { return nn__residual_forward(t); }
+static nn_status nn__huber_backward(nn_tensor *t) { return nn__residual_backward(t); }
+static nn_status nn__l1_forward(nn_tensor *t) { return nn__residual_forward(t); }
+static nn_status nn__l1_backward(nn_tensor *t) { return nn__residual_backward(t); }
+
+/* sum_{j != l} max(0, z_j - z_l + margin):  dz_j = 1 where that is positive, dz_l = -their number */
+static nn_status nn__hinge_forward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
+    nn_status status = nn__check_fed(t);
+    double sum = 0;
+    if (status != NN_OK) return status;
+    for (size_t r = 0; r < rows; r++) {
+        const nn_real *row = z->data + r * classes;
+        size_t label = (size_t)t->node.labels[r];
+        for (size_t j = 0; j < classes; j++) {
+            double over = (double)row[j] - (double)row[label] + t->node.alpha;
+            if (j != label && !(over <= 0)) sum += over;
+        }
+    }
+    return nn__set_value(t, sum);
+}
+
+static nn_status nn__hinge_backward(nn_tensor *t)
+{
+    nn_tensor *z = t->src[0];
+    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
+    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
+    for (size_t r = 0; r < rows; r++) {
+        const nn_real *row = z->data + r * classes;
+        size_t label = (size_t)t->node.labels[r], over = 0;
+        for (size_t j = 0; j < classes; j++) {
+            int is_over = j != label && (double)row[j] - (double)row[label] + t->node.alpha > 0;
+            dz[r * classes + j] = is_over ? slope : 0;
+            over += (size_t)is_over;
+        }
+        dz[r * classes + label] = -slope * (nn_real)over;
+    }
+    nn__gradient_done(z);
+    return NN_OK;
+}
+
+/* loss + l1 sum |w| + l2 sum w^2:  dw = l1 sign(w) + 2 l2 w */
+static int nn__is_penalised(const nn_tensor *t, const nn_tensor *p)
+{
+    return p->op == NN_OP_PARAMETER && !p->no_decay && p->id < t->id;
+}
+
+static nn_status nn__penalty_forward(nn_tensor *t)
+{
+    double l1 = t->node.alpha, l2 = t->node.beta, magnitudes = 0, squares = 0;
+    for (size_t i = 0; i < t->id; i++) {
+        const nn_tensor *p = t->net->tensors[i];
+        if (!nn__is_penalised(t, p)) continue;
+        if (l1 > 0) magnitudes += nn__sum_of_magnitudes(p->size, p->data);
+        if (l2 > 0) squares += nn__sum_of_squares(p->size, p->data);
+    }
+    t->value = t->src[0]->value + (l1 * magnitudes + l2 * squares);
+    t->data[0] = (nn_real)t->value;
+    return NN_OK;
+}
+
+static nn_status nn__penalty_backward(nn_tensor *t)
+{
+    double slope = (double)t->grad[0], l1 = t->node.alpha, l2 = t->node.beta;
+    nn__pass_gradient(t->src[0], 1, t->grad);
+    for (size_t i = 0; i < t->id; i++) {
+        nn_tensor *p = t->net->tensors[i];
+        if (!nn__is_penalised(t, p)) continue;
+        nn__pass_gradient(p, 2 * l2 * slope, p->data);
+        nn_real step = (nn_real)(l1 * slope);
+        for (size_t j = 0; l1 > 0 && j < p->size; j++)
+            p->grad[j] += p->data[j] > 0 ? step : p->data[j] < 0 ? -step : 0;
+    }
+    return NN_OK;
+}
+
+static size_t nn__aux_size(const nn_tensor *t)
+{
+    switch ((int)t->op) {
+    case NN_OP_DENSE: return nn__slope_needs_input(t->node.activation) ? t->size : 0;
+    case NN_OP_DROPOUT: return t->size;
+    case NN_OP_SOFTMAX_CROSS_ENTROPY: return t->src[0]->size + 2 * nn__rows(t->src[0]);
+    case NN_OP_BINARY_CROSS_ENTROPY: return t->src[0]->size;
+    default: return 0;
+    }
+}
+
+static size_t nn__work_size(const nn_tensor *t)
+{
+    if (t->op == NN_OP_DENSE) return t->node.activation != NN_IDENTITY ? t->size : 0;
+    return t->op == NN_OP_MUL ? t->size : 0;
+}
+
+static nn_tensor *nn__loss_new(nn_op op, nn_tensor *x, const nn_loss_desc *desc)
+{
+    nn_loss_desc d;
+    nn_net *net = nn__common_net(op, 1, &x);
+    memset(&d, 0, sizeof d);
+    if (!net) return NULL;
+    if (desc) d = *desc;
+    if (d.reduction != NN_MEAN && d.reduction != NN_SUM)
+        return nn__bad_argument(net, op, "reduction", (double)d.reduction, "NN_MEAN or NN_SUM");
+    if (!(d.label_smoothing >= 0 && d.label_smoothing < 1))
+        return nn__bad_argument(net, op, "label_smoothing", d.label_smoothing, "0 <= s < 1");
+    if (!(d.delta >= 0) || !nn__is_finite(d.delta))
+        return nn__bad_argument(net, op, "delta", d.delta, "0 or a positive number");
+    if (!(d.margin >= 0) || !nn__is_finite(d.margin))
+        return nn__bad_argument(net, op, "margin", d.margin, "0 or a positive number");
+    if (!x->batched) return nn__bad_shapes(op, x, x, "a source with a batch");
+    nn_tensor *t = nn__node_new(net, op, 1, &x, 0, 0, NULL);
+    if (!t) return NULL;
+    t->node.flag_a = (int)d.reduction;
+    if (op == NN_OP_SOFTMAX_CROSS_ENTROPY) t->node.alpha = d.label_smoothing;
+    if (op == NN_OP_HUBER) t->node.alpha = d.delta > 0 ? d.delta : 1;
+    if (op == NN_OP_HINGE) t->node.alpha = d.margin > 0 ? d.margin : 1;
+    return t;
+}
+
+#define NN__LOSS(name, op)                                                                         \
+    NN_DEF nn_tensor *name(nn_tensor *x) { return nn__loss_new(op, x, NULL); }                     \
+    NN_DEF nn_tensor *name##_with(nn_tensor *x, const nn_loss_desc *desc)                          \
+    {                                                                                              \
+        return nn__loss_new(op, x, desc);                                                          \
+    }
+NN__LOSS(nn_softmax_cross_entropy, NN_OP_SOFTMAX_CROSS_ENTROPY)
+NN__LOSS(nn_binary_cross_entropy, NN_OP_BINARY_CROSS_ENTROPY)
+NN__LOSS(nn_mse, NN_OP_MSE)
+NN__LOSS(nn_l1_loss, NN_OP_L1)
+NN__LOSS(nn_huber, NN_OP_HUBER)
+NN__LOSS(nn_hinge, NN_OP_HINGE)
+
+NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
+{
+    nn_net *net = nn__common_net(NN_OP_PENALTY, 1, &loss);
+    if (!net) return NULL;
+    if (loss->size != 1 || loss->batched)
+        return nn__bad_shapes(NN_OP_PENALTY, loss, loss, "a scalar");
+    if (!(l1 >= 0) || !nn__is_finite(l1))
+        return nn__bad_argument(net, NN_OP_PENALTY, "l1", l1, "0 or a positive number");
+    if (!(l2 >= 0) || !nn__is_finite(l2))
+        return nn__bad_argument(net, NN_OP_PENALTY, "l2", l2, "0 or a positive number");
+    nn_tensor *t = nn__node_new(net, NN_OP_PENALTY, 1, &loss, 0, 0, NULL);
+    if (t) t->node.alpha = l1, t->node.beta = l2, t->requires_grad = 1;
+    return t;
+}
+
+/* A loss, not something else; rows > 0; data given. */
+static nn_status nn__check_feed(const char *call, const nn_tensor *loss, const void *data,
+                                size_t rows)
+{
+    nn_status status = nn__check_tensor(call, loss);
+    if (status != NN_OK) return status;
+    if (!nn__is_loss(loss))
+        return nn__fail(NN_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
+                        (nn__ull)loss->id, nn__op_string(loss->op));
+    if (!data || rows == 0)
+        return nn__fail(NN_BAD_ARGUMENT, "%s: %s", call, data ? "0 rows" : "the data is NULL");
+    return NN_OK;
+}
+
+/* Room for labels of `rows` rows, which the caller then fills. */
+static nn_status nn__begin_labels(nn_tensor *loss, size_t rows)
+{
+    nn__node *n = &loss->node;
+    void *buffer = n->labels;
+    nn_status status = nn__reserve(loss->net, &buffer, &n->label_capacity, rows, sizeof *n->labels);
+    n->labels = (int *)buffer;
+    if (status == NN_OK) n->label_rows = rows, n->target_rows = 0, loss->net->ran = NULL;
+    return status;
+}
+
+static nn_status nn__begin_targets(nn_tensor *loss, size_t rows)
+{
+    nn__node *n = &loss->node;
+    void *buffer = n->targets;
+    nn_status status = nn__reserve(loss->net, &buffer, &n->target_capacity, rows,
+                                   nn__sample_size(loss->src[0]) * sizeof(nn_real));
+    n->targets = (nn_real *)buffer;
+    if (status == NN_OK) n->target_rows = rows, n->label_rows = 0, loss->net->ran = NULL;
+    return status;
+}
+
+NN_DEF nn_status nn_feed_labels(nn_tensor *loss, const int *labels, size_t rows)
+{
+    nn_status status = nn__check_feed("feed_labels", loss, labels, rows);
+    if (status != NN_OK) return status;
+    size_t outputs = nn__sample_size(loss->src[0]);
+    if (!nn__takes_labels(loss))
+        return nn__fail(NN_BAD_ARGUMENT, "feed_labels: %s takes targets",
+                        nn__op_string(loss->op));
+    int binary = loss->op == NN_OP_BINARY_CROSS_ENTROPY;
+    status = nn__check_labels("feed_labels", rows, labels, binary ? 2 : outputs);
+    if (status == NN_OK) status = nn__begin_labels(loss, rows);
+    if (status == NN_OK) memcpy(loss->node.labels, labels, rows * sizeof *labels);
+    return status;
+}
+
+NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t rows)
+{
+    nn_status status = nn__check_feed("feed_targets", loss, targets, rows);
+    if (status != NN_OK) return status;
+    if (loss->op == NN_OP_HINGE)
+        return nn__fail(NN_BAD_ARGUMENT, "feed_targets: hinge takes labels");
+    status = nn__begin_targets(loss, rows);
+    if (status == NN_OK)
+        memcpy(loss->node.targets, targets,
+               rows * nn__sample_size(loss->src[0]) * sizeof *targets);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------- >>optim */
+
+static nn_status nn__bad_member(const char *member, double found, const char *expected)
+{
+    return nn__fail(NN_BAD_ARGUMENT, "optimizer: %s is %g, expected %s", member, found, expected);
+}
+
+static int nn__in_range(double x, double low, double high) { return x >= low && x <= high; }
+
+static nn_status nn__check_schedule(const nn_schedule *s)
+{
+    if ((unsigned)s->kind >= NN_SCHEDULE_COUNT)
+        return nn__bad_member("schedule.kind", (double)s->kind, "one of nn_schedule_kind");
+    if ((s->kind == NN_STEP_DECAY || s->kind == NN_TRIANGULAR) && s->period == 0)
+        return nn__bad_member("schedule.period", 0, "at least 1 step");
+    if (s->kind == NN_COSINE && s->total == 0)
+        return nn__bad_member("schedule.total", 0, "at least 1 step");
+    if (!nn__in_range(s->gamma, 0, 1e300))
+        return nn__bad_member("schedule.gamma", s->gamma, "0 or a positive number");
+    if (!nn__in_range(s->final_rate, 0, 1e300))
+        return nn__bad_member("schedule.final_rate", s->final_rate, "0 or a positive number");
+    return NN_OK;
+}
+
+static nn_status nn__check_optimizer(const nn_optimizer_desc *d)
+{
+    const double most = 1e300, below_one = 1 - DBL_EPSILON / 2;
+    if ((unsigned)d->kind >= NN_OPTIMIZER_COUNT)
+        return nn__bad_member("kind", (double)d->kind, "one of nn_optimizer_kind");
+    if (!(d->learning_rate > 0 && d->learning_rate <= most))
+        return nn__bad_member("learning_rate", d->learning_rate, "a positive number");
+    if (!nn__in_range(d->momentum, 0, below_one))
+        return nn__bad_member("momentum", d->momentum, "0 <= momentum < 1");
+    if (!nn__in_range(d->beta1, 0, below_one))
+        return nn__bad_member("beta1", d->beta1, "0 <= beta1 < 1");
+    if (!nn__in_range(d->beta2, 0, below_one))
+        return nn__bad_member("beta2", d->beta2, "0 <= beta2 < 1");
+    if (!nn__in_range(d->rho, 0, below_one))
+        return nn__bad_member("rho", d->rho, "0 <= rho < 1");
+    if (!nn__in_range(d->epsilon, 0, most))
+        return nn__bad_member("epsilon", d->epsilon, "0 or a positive number");
+    if (!nn__in_range(d->weight_decay, 0, most))
+        return nn__bad_member("weight_decay", d->weight_decay, "0 or a positive number");
+    if (!nn__in_range(d->clip_norm, 0, most))
+        return nn__bad_member("clip_norm", d->clip_norm, "0 or a positive number");
+    if (!nn__in_range(d->clip_value, 0, most))
+        return nn__bad_member("clip_value", d->clip_value, "0 or a positive number");
+    return nn__check_schedule(&d->schedule);
+}
+
+static double nn__default(double value, double otherwise) { return value > 0 ? value : otherwise; }
+
+/* The desc with its defaults filled in. */
+static nn_optimizer_desc nn__optimizer_defaults(nn_optimizer_desc d)
+{
+    d.beta1 = nn__default(d.beta1, 0.9);
+    d.beta2 = nn__default(d.beta2, 0.999);
+    d.rho = nn__default(d.rho, 0.99);
+    d.epsilon = nn__default(d.epsilon, d.kind == NN_ADAGRAD ? 1e-10 : 1e-8);
+    d.schedule.gamma = nn__default(d.schedule.gamma, d.schedule.kind == NN_STEP_DECAY ? 0.1 : 1);
+    return d;
+}
+
+NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
+{
+    nn_optimizer_desc d = nn__optimizer_defaults(*desc);
+    const nn_schedule *s = &d.schedule;
+    double rate = d.learning_rate, low = s->final_rate;
+    if (t < s->warm_up) return rate * ((double)t + 1) / (double)s->warm_up;
+    t -= s->warm_up;
+    switch (s->kind) {
+    case NN_STEP_DECAY: return s->period ? rate * nn__power(s->gamma, t / s->period) : rate;
+    case NN_EXPONENTIAL: return rate * nn__power(s->gamma, t);
+    case NN_COSINE:
+        if (t >= s->total) return low;
+        return low + (rate - low) * (1 + nn__cos_pi((double)t / (double)s->total)) / 2;
+    case NN_TRIANGULAR: {
+        if (!s->period) return rate;
+        double place = (double)(t % s->period) / (double)s->period;
+        return low + (rate - low) * (t / s->period % 2 ? 1 - place : place);
+    }
+    case NN_CONSTANT:
+    case NN_SCHEDULE_COUNT: break;
+    }
+    return rate;
+}
+
+static int nn__slot_count(const nn_optimizer_desc *d)
+{
+    if (d->kind == NN_SGD) return d->momentum > 0 ? 1 : 0;
+    return d->kind == NN_ADAM || d->kind == NN_ADAMW ? 2 : 1;
+}
+
+/* State for every parameter: what is missing starts at 0; `clear` sets the rest to 0, too. */
+static nn_status nn__make_slots(nn_net *net, int count, int clear)
+{
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *p = net->tensors[i];
+        if (p->op != NN_OP_PARAMETER) continue;
+        for (int s = 0; s < count; s++) {
+            nn_real **slot = &p->node.slot[s];
+            if (*slot && clear) memset(*slot, 0, p->size * sizeof **slot);
+            if (!*slot) *slot = (nn_real *)nn__arena(net, p->size, sizeof **slot);
+            if (!*slot) return NN_OUT_OF_MEMORY;
+        }
+    }
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc)
+{
+    if (!net || !desc)
+        return nn__fail(NN_BAD_ARGUMENT, "set_optimizer: the %s is NULL", net ? "desc" : "network");
+    nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__check_optimizer(desc);
+    if (status == NN_OK) status = nn__make_slots(net, nn__slot_count(desc), 0);
+    if (status != NN_OK) return status; /* with the state of the optimiser before untouched */
+    nn__make_slots(net, nn__slot_count(desc), 1);
+    net->optimizer = *desc;
+    net->has_optimizer = 1;
+    net->steps = 0;
+    return NN_OK;
+}
+
+NN_DEF size_t nn_step_count(const nn_net *net) { return net ? net->steps : 0; }
+
+static int nn__is_updated(const nn_tensor *t) { return t->op == NN_OP_PARAMETER && !t->frozen; }
+
+/* Clips by value in place; returns what the norm asks the gradients to be multiplied with. */
+static double nn__clip(nn_net *net, const nn_optimizer_desc *d)
+{
+    double squares = 0;
+    if (d->clip_value <= 0 && d->clip_norm <= 0) return 1;
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *p = net->tensors[i];
+        if (!nn__is_updated(p)) continue;
+        if (d->clip_value > 0) nn__k()->clamp(p->size, (nn_real)d->clip_value, p->grad);
+        if (d->clip_norm > 0) squares += nn__sum_of_squares(p->size, p->grad);
+    }
+    double norm = sqrt(squares);
+    return d->clip_norm > 0 && norm > d->clip_norm ? d->clip_norm / norm : 1;
+}
+
+typedef struct nn__update_part {
+    const nn__update *u;
+    nn_tensor *p;
+} nn__update_part;
+
+static void nn__update_range(void *context, size_t begin, size_t end)
+{
+    const nn__update_part *part = (const nn__update_part *)context;
+    nn_tensor *p = part->p;
+    nn_real *s0 = p->node.slot[0] ? p->node.slot[0] + begin : NULL;
+    nn_real *s1 = p->node.slot[1] ? p->node.slot[1] + begin : NULL;
+    if (part->u->kind == NN_SGD && part->u->momentum == 0) s0 = NULL;
+    nn__k()->update(part->u, end - begin, p->data + begin, p->grad + begin, s0, s1);
+}
+
+static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, double scale)
+{
+    nn__update u;
+    memset(&u, 0, sizeof u);
+    u.kind = d->kind;
+    u.nesterov = d->nesterov;
+    u.momentum = (nn_real)d->momentum;
+    u.beta1 = (nn_real)d->beta1;
+    u.beta2 = (nn_real)(d->kind == NN_RMSPROP ? d->rho : d->beta2);
+    u.epsilon = (nn_real)d->epsilon;
+    u.scale = (nn_real)scale;
+    u.correction1 = (nn_real)(1 / (1 - nn__power((double)u.beta1, steps + 1)));
+    u.correction2 = (nn_real)(1 / sqrt(1 - nn__power((double)u.beta2, steps + 1)));
+    return u;
+}
+
+NN_DEF nn_status nn_step(nn_net *net)
+{
+    if (!net) return nn__fail(NN_BAD_ARGUMENT, "step: the network is NULL");
+    nn_status status = nn_net_status(net);
+    if (status != NN_OK) return status;
+    if (!net->has_optimizer)
+        return nn__fail(NN_BAD_ARGUMENT, "step: call nn_set_optimizer first");
+    nn_optimizer_desc d = nn__optimizer_defaults(net->optimizer);
+    status = nn__make_slots(net, nn__slot_count(&d), 0); /* for parameters made since */
+    if (status != NN_OK) return status;
+    double rate = nn_learning_rate(&net->optimizer, net->steps);
+    nn__update u = nn__update_for(&d, net->steps, nn__clip(net, &d));
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *p = net->tensors[i];
+        if (!nn__is_updated(p)) continue;
+        double decay = p->no_decay ? 0 : d.weight_decay;
+        u.rate = (nn_real)(rate * p->learning_rate_scale);
+        u.decay = d.kind == NN_ADAMW ? 0 : (nn_real)decay;
+        u.shrink = d.kind == NN_ADAMW ? (nn_real)(rate * p->learning_rate_scale * decay) : 0;
+        nn__update_part part = {&u, p};
+        nn__parallel(net->threads, p->size, 16384, nn__update_range, &part);
+    }
+    net->steps++;
+    return NN_OK;
+}
+
+/* --------------------------------------------------------------------------------- >>gradcheck */
+
+static nn_gradcheck_desc nn__gradcheck_defaults(const nn_gradcheck_desc *desc)
+{
+    nn_gradcheck_desc d;
+    int is_double = sizeof(nn_real) == sizeof(double);
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    d.h = nn__default(d.h, is_double ? 1e-5 : 1e-2);
+    d.atol = nn__default(d.atol, is_double ? 1e-7 : 2e-3);
+    d.rtol = nn__default(d.rtol, is_double ? 1e-5 : 2e-2);
+    return d;
+}
+
+typedef struct nn__checker {
+    nn_gradcheck_desc desc;
+    nn_gradcheck_report report;
+    double (*f)(void *user);
+    void *user;
+    double worst; /* error of the element in the report, as a multiple of what is allowed */
+    int not_finite;
+} nn__checker;
+
+typedef struct nn__slopes {
+    double left, right, central;
+} nn__slopes;
+
+/* Slopes at *x over a step of about h: exactly the distance that x + h and x - h have as nn_real. */
+static nn__slopes nn__numeric_slopes(nn__checker *c, nn_real *x, double h)
+{
+    nn__slopes s;
+    const nn_real old = *x;
+    const nn_real up = (nn_real)((double)old + h), down = (nn_real)((double)old - h);
+    double middle = c->f(c->user);
+    *x = up;
+    double high = c->f(c->user);
+    *x = down;
+    double low = c->f(c->user);
+    *x = old;
+    s.central = up > down ? (high - low) / ((double)up - (double)down) : 0;
+    s.right = up > old ? (high - middle) / ((double)up - (double)old) : s.central;
+    s.left = old > down ? (middle - low) / ((double)old - (double)down) : s.central;
+    if (!nn__is_finite(high) || !nn__is_finite(middle) || !nn__is_finite(low)) c->not_finite = 1;
+    return s;
+}
+
+static double nn__allowed(const nn__checker *c, double a, double b)
+{
+    double fa = fabs(a), fb = fabs(b);
+    return c->desc.atol + c->desc.rtol * (fa > fb ? fa : fb);
+}
+
+/* Whether a slope that the central difference denies is right after all because of a kink: in reach
+   of h but not of h / 64, or at x itself, where the one-sided slopes keep their distance (on a smooth
+   function it shrinks with h) and any value between them is a subgradient. */
+static int nn__is_kink(nn__checker *c, nn_real *x, double analytic, nn__slopes wide)
+{
+    nn__slopes near = nn__numeric_slopes(c, x, c->desc.h / 64);
+    double gap = fabs(wide.right - wide.left), near_gap = fabs(near.right - near.left);
+    double allowed = nn__allowed(c, analytic, near.central);
+    double low = near.left < near.right ? near.left : near.right;
+    double high = near.left < near.right ? near.right : near.left;
+    if (gap <= allowed) return 0;
+    if (near_gap <= allowed) return fabs(analytic - near.central) <= allowed;
+    return near_gap > gap / 8 && analytic >= low - allowed && analytic <= high + allowed;
+}
+
+static void nn__check_element(nn__checker *c, const char *name, size_t index, nn_real *x,
+                              double analytic)
+{
+    nn__slopes s = nn__numeric_slopes(c, x, c->desc.h);
+    double error = fabs(analytic - s.central), allowed = nn__allowed(c, analytic, s.central);
+    double magnitude = fabs(analytic) + fabs(s.central);
+    double relative = error / (magnitude > 1e-12 ? magnitude : 1e-12);
+    nn_gradcheck_report *r = &c->report;
+    int bad = !nn__is_finite(error) || error > allowed;
+    r->checked++;
+    if (bad && nn__is_finite(error) && nn__is_kink(c, x, analytic, s)) {
+        r->kinks++;
+        return;
+    }
+    r->wrong += (size_t)bad;
+    if (error > r->max_error) r->max_error = error;
+    if (relative > r->max_relative_error) r->max_relative_error = relative;
+    double ratio = nn__is_finite(error) ? error / allowed : 1e308;
+    if (r->tensor && ratio <= c->worst) return;
+    c->worst = ratio;
+    r->tensor = name, r->index = index;
+    r->analytic = analytic, r->numeric = s.central;
+}
+
+/* All elements, or max_per_tensor of them spread evenly from the first to the last. */
+static nn_status nn__check_array(nn__checker *c, const char *name, size_t n, nn_real *x,
+                                 const nn_real *analytic)
+{
+    size_t most = c->desc.max_per_tensor, count = most && most < n ? most : n, nonzero = 0;
+    for (size_t i = 0; i < n; i++) nonzero += analytic[i] != 0;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = i;
+        if (count > 1 && count < n)
+            at = (size_t)((double)i * (double)(n - 1) / (double)(count - 1));
+        nn__check_element(c, name, at, x + at, (double)analytic[at]);
+    }
+    if (n && !nonzero && !c->desc.allow_zero)
+        return nn__fail(NN_GRADIENT_ZERO, "gradcheck: the gradient of '%s' is zero everywhere: the "
+                                          "check proves nothing (allow_zero accepts it)", name);
+    return NN_OK;
+}
+
+static nn_status nn__check_verdict(const nn__checker *c)
+{
+    const nn_gradcheck_report *r = &c->report;
+    if (c->not_finite)
+        return nn__fail(NN_NOT_FINITE,
+                        "gradcheck: the function is not finite near '%s' element %llu, where the "
+                        "analytic gradient is %.9g and the numeric one %.9g",
+                        r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
+    if (r->wrong)
+        return nn__fail(NN_GRADIENT_WRONG,
+                        "gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
+                        "elements wrong)",
+                        r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
+                        (nn__ull)r->checked);
+    return NN_OK;
+}
+
+static nn_status nn__check_desc(const nn_gradcheck_desc *d)
+{
+    if (!d) return NN_OK;
+    if (!nn__in_range(d->h, 0, 1e3))
+        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: h is %g, expected 0 or a positive number", d->h);
+    if (!nn__in_range(d->atol, 0, 1e3))
+        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: atol is %g, expected 0 or a positive number",
+                        d->atol);
+    if (!nn__in_range(d->rtol, 0, 1e3))
+        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: rtol is %g, expected 0 or a positive number",
+                        d->rtol);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
+                                       size_t n, nn_real *x, const nn_real *analytic,
+                                       const nn_gradcheck_desc *desc, nn_gradcheck_report *report)
+{
+    nn__checker c;
+    memset(&c, 0, sizeof c);
+    if (!f || !x || !analytic || n == 0)
+        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: %s",
+                        n == 0 ? "0 elements" : "f, x or analytic is NULL");
+    nn_status status = nn__check_desc(desc);
+    if (status != NN_OK) return status;
+    c.desc = nn__gradcheck_defaults(desc);
+    c.f = f, c.user = user;
+    nn_status zero = nn__check_array(&c, name ? name : "x", n, x, analytic);
+    if (report) *report = c.report;
+    status = nn__check_verdict(&c);
+    return status != NN_OK ? status : zero;
+}
+
+typedef struct nn__graph_value {
+    nn_tensor *loss;
+    nn_rng rng;
+    nn_status status;
+} nn__graph_value;
+
+/* The loss with the generator put back first, so that dropout draws the same mask again. */
+static double nn__evaluate_graph(void *user)
+{
+    nn__graph_value *v = (nn__graph_value *)user;
+    v->loss->net->rng = v->rng;
+    nn_status status = nn_forward(v->loss);
+    if (status != NN_OK) v->status = status;
+    return status == NN_OK ? v->loss->value : 0;
+}
+
+NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
+                              nn_gradcheck_report *report)
+{
+    nn__checker c;
+    nn__graph_value v;
+    memset(&c, 0, sizeof c);
+    nn_status status = nn__check_tensor("gradcheck", loss);
+    if (status == NN_OK) status = nn__check_desc(desc);
+    if (status != NN_OK) return status;
+    nn_net *net = loss->net;
+    v.loss = loss, v.rng = net->rng, v.status = NN_OK;
+    c.desc = nn__gradcheck_defaults(desc);
+    c.f = nn__evaluate_graph, c.user = &v;
+    nn__evaluate_graph(&v);
+    status = v.status;
+    if (status == NN_OK) status = nn_backward(loss);
+    nn_status zero = NN_OK;
+    for (size_t i = 0; status == NN_OK && i <= loss->id; i++) {
+        nn_tensor *t = net->tensors[i];
+        int wanted = t->op == NN_OP_PARAMETER || (t->op == NN_OP_INPUT && c.desc.inputs &&
+                                                  t->requires_grad && t->node.needed);
+        if (!wanted) continue;
+        nn_status one = nn__check_array(&c, t->name, t->size, t->data, t->grad);
+        if (zero == NN_OK) zero = one;
+        status = v.status;
+    }
+    nn__evaluate_graph(&v);
+    net->rng = v.rng;
+    if (report) *report = c.report;
+    if (status == NN_OK) status = nn__check_verdict(&c);
+    if (status == NN_OK && c.report.checked == 0)
+        status = nn__fail(NN_GRADIENT_ZERO, "gradcheck: there is nothing to check");
+    return status != NN_OK ? status : zero;
+}
+
+/* -------------------------------------------------------------------------------------- >>data
+   Readers take a whole file into memory, check every count against its size, and only then use it.
+   Bytes of an image file become the data set's storage where they stand. */
+
+typedef struct nn__file {
+    const char *path;
+    unsigned char *bytes;
+    size_t size;
+} nn__file;
+
+static nn_status nn__open_failed(const char *path)
+{
+    return nn__fail(NN_CANNOT_OPEN, "%s: cannot be opened", path);
+}
+
+#ifdef NN_USE_ZLIB
+/* Uncompressed bytes of a .gz file, or of a plain one; grown as they come, since a gzip header's own
+   size field is not to be trusted. */
+static nn_status nn__read_zlib(nn__file *file)
+{
+    size_t capacity = 0;
+    nn_status status = NN_OK;
+    gzFile gz = gzopen(file->path, "rb");
+    if (!gz) return nn__open_failed(file->path);
+    for (;;) {
+        if (file->size == capacity) {
+            size_t wider = capacity ? 2 * capacity : 1 << 20;
+            void *grown = wider > capacity ? NN_REALLOC(file->bytes, wider) : NULL;
+            if (!grown) {
+                status = nn__fail(NN_OUT_OF_MEMORY, "%s: out of memory", file->path);
+                break;
+            }
+            file->bytes = (unsigned char *)grown;
+            capacity = wider;
+        }
+        size_t room = nn__min_size(capacity - file->size, 1 << 30);
+        int got = gzread(gz, file->bytes + file->size, (unsigned)room);
+        int code = Z_OK;
+        if (got <= 0) gzerror(gz, &code);
+        if (got < 0 && code == Z_ERRNO)
+            status = nn__fail(NN_CANNOT_READ, "%s: cannot be read", file->path);
+        else if (got < 0 || (code != Z_OK && code != Z_STREAM_END))
+            status = nn__fail(NN_TRUNCATED, "%s: the compressed data is damaged or cut off after "
+                                            "%llu bytes",
+                              file->path, (nn__ull)file->size);
+        if (got <= 0) break;
+        file->size += (size_t)got;
+    }
+    if (gzclose(gz) != Z_OK && status == NN_OK)
+        status = nn__fail(NN_TRUNCATED, "%s: the compressed data is cut off", file->path);
+    return status;
+}
+#else
+static nn_status nn__read_plain(nn__file *file)
+{
+    nn_status status = NN_OK;
+    FILE *f = fopen(file->path, "rb");
+    if (!f) return nn__open_failed(file->path);
+    long end = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
+    if (end < 0 || end == LONG_MAX || fseek(f, 0, SEEK_SET) != 0)
+        status = nn__fail(NN_CANNOT_READ, "%s: cannot be read", file->path);
+    if (status == NN_OK) {
+        file->size = (size_t)end;
+        file->bytes = (unsigned char *)nn__allocate(file->size, 1);
+        if (!file->bytes) status = NN_OUT_OF_MEMORY;
+    }
+    if (status == NN_OK && fread(file->bytes, 1, file->size, f) != file->size)
+        status = nn__fail(NN_CANNOT_READ, "%s: %llu bytes cannot be read", file->path,
+                          (nn__ull)file->size);
+    fclose(f);
+    return status;
+}
+#endif
+
+static void nn__file_free(nn__file *file)
+{
+    NN_FREE(file->bytes);
+    file->bytes = NULL;
+}
+
+/* What a download can turn out to be instead of the data. NULL: nothing known. */
+static const char *nn__looks_like(const unsigned char *bytes, size_t size)
+{
+    static const char *const starts[][2] = {{"<!DOCTYPE", "an HTML page"},
+                                            {"<!doctype", "an HTML page"},
+                                            {"<html", "an HTML page"},
+                                            {"<HTML", "an HTML page"},
+                                            {"<?xml", "an XML page"},
+                                            {"version https://git-lfs", "a Git LFS pointer"},
+                                            {"PK\003\004", "a zip archive"},
+                                            {"BZh", "bzip2"},
+                                            {"\3757zXZ", "xz"}};
+    size_t at = 0;
+    while (at < size && at < 64 && (bytes[at] == ' ' || bytes[at] == '\n' || bytes[at] == '\r')) at++;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        size_t length = strlen(starts[i][0]);
+        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
+            return starts[i][1];
+    }
+    return NULL;
+}
+
+static nn_status nn__check_content(const char *name, const unsigned char *bytes, size_t size)
+{
+    if (size == 0) return nn__fail(NN_EMPTY, "%s: the file is empty", name);
+    if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
+        return nn__fail(NN_COMPRESSED, "%s: compressed: gunzip it or compile with NN_USE_ZLIB",
+                        name);
+    const char *found = nn__looks_like(bytes, size);
+    if (found) return nn__fail(NN_BAD_FORMAT, "%s: looks like %s", name, found);
+    return NN_OK;
+}
+
+static nn_status nn__file_read(const char *path, nn__file *file)
+{
+    memset(file, 0, sizeof *file);
+    if (!path) return nn__fail(NN_BAD_ARGUMENT, "the path is NULL");
+    file->path = path;
+#ifdef NN_USE_ZLIB
+    nn_status status = nn__read_zlib(file);
+#else
+    nn_status status = nn__read_plain(file);
+#endif
+    if (status == NN_OK) status = nn__check_content(path, file->bytes, file->size);
+    if (status != NN_OK) nn__file_free(file);
+    return status;
+}
+
+/* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
+
+static size_t nn__idx_type_size(int type)
+{
+    switch (type) {
+    case 0x08:
+    case 0x09: return 1;
+    case 0x0b: return 2;
+    case 0x0c:
+    case 0x0d: return 4;
+    case 0x0e: return 8;
+    default: return 0;
+    }
+}
+
+/* Fills type, rank, shape, count; *offset is where the values begin, *bytes how many they are. */
+static nn_status nn__idx_header(const char *name, const unsigned char *p, size_t size, nn_idx *out,
+                                size_t *offset, size_t *bytes)
+{
+    if (size < 4)
+        return nn__fail(NN_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4", name,
+                        (nn__ull)size);
+    out->type = p[2], out->rank = p[3];
+    if (p[0] || p[1] || !nn__idx_type_size(out->type))
+        return nn__fail(NN_BAD_FORMAT,
+                        "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and a "
+                        "type of 08, 09, 0b, 0c, 0d or 0e",
+                        name, p[0], p[1], p[2], p[3]);
+    if (out->rank > NN_MAX_RANK)
+        return nn__fail(NN_BAD_FORMAT, "%s: rank %d, at most %d is possible", name, out->rank,
+                        NN_MAX_RANK);
+    *offset = 4 + 4 * (size_t)out->rank;
+    if (size < *offset)
+        return nn__fail(NN_TRUNCATED, "%s: %llu bytes, the header of rank %d has %llu", name,
+                        (nn__ull)size, out->rank, (nn__ull)*offset);
+    for (int i = 0; i < out->rank; i++) {
+        const unsigned char *d = p + 4 + 4 * i;
+        out->shape[i] = (size_t)d[0] << 24 | (size_t)d[1] << 16 | (size_t)d[2] << 8 | d[3];
+    }
+    if (!nn__shape_size(out->rank, out->shape, &out->count) ||
+        !nn__multiply(out->count, nn__idx_type_size(out->type), bytes))
+        return nn__fail(NN_TOO_LARGE, "%s: the product of the dimensions does not fit", name);
+    if (*bytes > size - *offset)
+        return nn__fail(NN_TRUNCATED, "%s: %llu bytes of values, expected %llu", name,
+                        (nn__ull)(size - *offset), (nn__ull)*bytes);
+    if (*bytes < size - *offset)
+        return nn__fail(NN_BAD_FORMAT, "%s: %llu bytes of values, expected %llu", name,
+                        (nn__ull)(size - *offset), (nn__ull)*bytes);
+    return NN_OK;
+}
+
+static int nn__is_little_endian(void)
+{
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 1;
+}
+
+/* Big-endian items in place to the machine's order. */
+static void nn__swap_bytes(unsigned char *p, size_t count, size_t size)
+{
+    if (size == 1 || !nn__is_little_endian()) return;
+    for (; count; count--, p += size)
+        for (size_t i = 0; i < size / 2; i++) {
+            unsigned char t = p[i];
+            p[i] = p[size - 1 - i];
+            p[size - 1 - i] = t;
+        }
+}
+
+NN_DEF nn_status nn_idx_from_memory(const char *name, const void *bytes, size_t size, nn_idx *out)
+{
+    size_t offset, length;
+    const unsigned char *p = (const unsigned char *)bytes;
+    if (!name) name = "IDX data";
+    if (!out) return nn__fail(NN_BAD_ARGUMENT, "%s: out is NULL", name);
+    memset(out, 0, sizeof *out);
+    nn_status status = nn__check_content(name, p, p ? size : 0);
+    nn_idx idx = *out;
+    if (status == NN_OK) status = nn__idx_header(name, p, size, &idx, &offset, &length);
+    if (status != NN_OK) return status;
+    idx.block = idx.data = nn__allocate(length, 1);
+    if (!idx.block) return NN_OUT_OF_MEMORY;
+    memcpy(idx.data, p + offset, length);
+    nn__swap_bytes((unsigned char *)idx.data, idx.count, nn__idx_type_size(idx.type));
+    *out = idx;
+    return NN_OK;
+}
+
+/* Values wider than a byte must be aligned: they are moved to the start of the file's block. */
+NN_DEF nn_status nn_load_idx(const char *path, nn_idx *out)
+{
+    nn__file file;
+    size_t offset, length;
+    if (!out) return nn__fail(NN_BAD_ARGUMENT, "load_idx: out is NULL");
+    memset(out, 0, sizeof *out);
+    nn_status status = nn__file_read(path, &file);
+    if (status != NN_OK) return status;
+    nn_idx idx = *out;
+    status = nn__idx_header(path, file.bytes, file.size, &idx, &offset, &length);
+    if (status != NN_OK) {
+        nn__file_free(&file);
+        return status;
+    }
+    size_t size = nn__idx_type_size(idx.type);
+    if (size > 1) memmove(file.bytes, file.bytes + offset, length);
+    nn__swap_bytes(file.bytes, size > 1 ? idx.count : 0, size);
+    idx.block = file.bytes;
+    idx.data = size > 1 ? file.bytes : file.bytes + offset;
+    *out = idx;
+    return NN_OK;
+}
+
+NN_DEF void nn_idx_free(nn_idx *idx)
+{
+    if (!idx) return;
+    NN_FREE(idx->block);
+    memset(idx, 0, sizeof *idx);
+}
+
+/* -- data sets -- */
+
+enum { NN__OWNS_SAMPLES, NN__OWNS_INDEX, NN__OWNS_LABELS, NN__OWNS_NORM };
+
+NN_DEF void nn_dataset_free(nn_dataset *data)
+{
+    if (!data) return;
+    for (size_t i = 0; i < sizeof data->owned / sizeof *data->owned; i++) NN_FREE(data->owned[i]);
+    NN_FREE(data->class_names);
+    memset(data, 0, sizeof *data);
+}
+
+/* Fails with everything given back. */
+static nn_status nn__drop(nn_dataset *data, nn_status status)
+{
+    nn_dataset_free(data);
+    return status;
+}
+
+static nn_status nn__copy_labels(nn_dataset *data, const int *labels)
+{
+    int *copy = (int *)nn__allocate(data->count, sizeof *copy);
+    if (!copy) return NN_OUT_OF_MEMORY;
+    memcpy(copy, labels, data->count * sizeof *copy);
+    data->owned[NN__OWNS_LABELS] = data->labels = copy;
+    return NN_OK;
+}
+
+/* Room for n scales and n shifts, replacing what was there. */
+static nn_status nn__make_norm(nn_dataset *data, size_t n)
+{
+    size_t values;
+    nn_real *norm = NULL;
+    if (nn__multiply(n, 2, &values)) norm = (nn_real *)nn__allocate(values, sizeof *norm);
+    if (!norm) return NN_OUT_OF_MEMORY;
+    NN_FREE(data->owned[NN__OWNS_NORM]);
+    data->owned[NN__OWNS_NORM] = norm;
+    data->scale = norm, data->shift = norm + n, data->norm_count = n;
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_normalize_affine(nn_dataset *data, double scale, double shift)
+{
+    if (!data) return nn__fail(NN_BAD_ARGUMENT, "normalize_affine: the data set is NULL");
+    if (!nn__is_finite(scale) || !nn__is_finite(shift))
+        return nn__fail(NN_BAD_ARGUMENT, "normalize_affine: scale %g and shift %g, expected finite "
+                                         "numbers",
+                        scale, shift);
+    nn_status status = nn__make_norm(data, 1);
+    if (status == NN_OK) *data->scale = (nn_real)scale, *data->shift = (nn_real)shift;
+    return status;
+}
+
+NN_DEF nn_status nn_normalize_range(nn_dataset *data, double raw_low, double raw_high, double low,
+                                    double high)
+{
+    if (!(raw_low < raw_high) || !nn__is_finite(raw_high - raw_low))
+        return nn__fail(NN_BAD_ARGUMENT, "normalize_range: raw range %g to %g, expected low < high",
+                        raw_low, raw_high);
+    double scale = (high - low) / (raw_high - raw_low);
+    return nn_normalize_affine(data, scale, low - raw_low * scale);
+}
+
+/* Raw value j of sample i, before normalisation. */
+static double nn__raw(const nn_dataset *data, size_t i, size_t j)
+{
+    size_t row = data->index ? data->index[i] : i, at = row * data->features + j;
+    return data->dtype == NN_U8 ? (double)((const uint8_t *)data->samples)[at]
+                                : (double)((const nn_real *)data->samples)[at];
+}
+
+/* Two passes, because the one-pass formula cancels. sums[n] gets the sum of distances from sample 0,
+   so that the mean of equal values is exactly their value, or with a mean the sum of squared
+   distances from it, over all samples: per feature when n > 1. */
+static void nn__moments(const nn_dataset *data, size_t n, const double *mean, double *sums)
+{
+    memset(sums, 0, n * sizeof *sums);
+    for (size_t i = 0; i < data->count; i++)
+        for (size_t j = 0; j < data->features; j++) {
+            size_t k = n > 1 ? j : 0;
+            double d = nn__raw(data, i, j) - (mean ? mean[k] : nn__raw(data, 0, k));
+            sums[k] += mean ? d * d : d;
+        }
+}
+
+NN_DEF nn_status nn_normalize_standard(nn_dataset *data, int per_feature)
+{
+    if (!data || data->count == 0)
+        return nn__fail(NN_BAD_ARGUMENT, "normalize_standard: the data set is %s",
+                        data ? "empty" : "NULL");
+    size_t n = per_feature ? data->features : 1, values;
+    double per = (double)data->count * (per_feature ? 1 : (double)data->features);
+    double *mean = NULL;
+    if (nn__multiply(n, 2, &values)) mean = (double *)nn__allocate(values, sizeof *mean);
+    if (!mean) return NN_OUT_OF_MEMORY;
+    double *squares = mean + n;
+    nn__moments(data, n, NULL, mean);
+    for (size_t j = 0; j < n; j++) mean[j] = nn__raw(data, 0, j) + mean[j] / per;
+    nn__moments(data, n, mean, squares);
+    nn_status status = nn__make_norm(data, n);
+    for (size_t j = 0; status == NN_OK && j < n; j++) {
+        double deviation = sqrt(squares[j] / per), scale = deviation > 0 ? 1 / deviation : 1;
+        data->scale[j] = (nn_real)scale;
+        data->shift[j] = (nn_real)(-mean[j] * scale);
+    }
+    NN_FREE(mean);
+    return status;
+}
+
+NN_DEF nn_status nn_normalize_like(nn_dataset *data, const nn_dataset *from)
+{
+    if (!data || !from) return nn__fail(NN_BAD_ARGUMENT, "normalize_like: a data set is NULL");
+    if (data->features != from->features)
+        return nn__fail(NN_BAD_SHAPE, "normalize_like: %llu features, the other set has %llu",
+                        (nn__ull)data->features, (nn__ull)from->features);
+    if (data == from) return NN_OK;
+    if (from->norm_count == 0) return nn_normalize_affine(data, 1, 0);
+    nn_status status = nn__make_norm(data, from->norm_count);
+    if (status == NN_OK)
+        memcpy(data->scale, from->scale, 2 * from->norm_count * sizeof *data->scale);
+    return status;
+}
+
+static void nn__gather_row(const nn_dataset *data, size_t row, nn_real *out)
+{
+    static const nn_real one = 1, zero = 0;
+    const nn_real *scale = data->norm_count ? data->scale : &one;
+    const nn_real *shift = data->norm_count ? data->shift : &zero;
+    size_t n = data->features, at = row * n;
+    int each = data->norm_count > 1;
+    if (data->dtype == NN_U8)
+        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, scale, shift, each, out);
+    else nn__k()->affine(n, (const nn_real *)data->samples + at, scale, shift, each, out);
+}
+
+NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
+                                   nn_real *out)
+{
+    if (!data || (n && !out))
+        return nn__fail(NN_BAD_ARGUMENT, "gather: %s is NULL", data ? "out" : "the data set");
+    for (size_t i = 0; i < n; i++) {
+        size_t sample = rows ? rows[i] : i;
+        if (sample >= data->count)
+            return nn__fail(NN_BAD_ARGUMENT, "gather: index %llu, the data set has %llu samples",
+                            (nn__ull)sample, (nn__ull)data->count);
+    }
+    for (size_t i = 0; i < n; i++) {
+        size_t sample = rows ? rows[i] : i;
+        nn__gather_row(data, data->index ? data->index[sample] : sample, out + i * data->features);
+    }
+    return NN_OK;
+}
+
+/* The largest label + 1 when the caller does not say how many classes there are. */
+static int nn__class_count(size_t count, const int *labels)
+{
+    int most = -1;
+    for (size_t i = 0; i < count; i++)
+        if (labels[i] > most) most = labels[i];
+    return most < INT_MAX ? most + 1 : INT_MAX;
+}
+
+static nn_status nn__dataset_from(nn_dataset *out, nn_dtype dtype, const void *x, size_t count,
+                                  size_t features, const int *labels, int classes)
+{
+    if (!out) return nn__fail(NN_BAD_ARGUMENT, "dataset: out is NULL");
+    memset(out, 0, sizeof *out);
+    if (!x) return nn__fail(NN_BAD_ARGUMENT, "dataset: x is NULL");
+    if (count == 0 || features == 0)
+        return nn__fail(NN_EMPTY, "dataset: %llu samples of %llu features, expected at least 1 of 1",
+                        (nn__ull)count, (nn__ull)features);
+    size_t size;
+    if (!nn__multiply(count, features, &size) || !nn__multiply(size, sizeof(nn_real), &size))
+        return nn__fail(NN_TOO_LARGE, "dataset: %llu samples of %llu features do not fit",
+                        (nn__ull)count, (nn__ull)features);
+    if (classes < 0)
+        return nn__fail(NN_BAD_ARGUMENT, "dataset: %d classes, expected 0 or more", classes);
+    nn_dataset d;
+    memset(&d, 0, sizeof d);
+    d.count = count, d.features = features, d.dtype = dtype, d.samples = x;
+    d.rank = 1, d.shape[0] = features;
+    if (labels) {
+        d.classes = classes ? classes : nn__class_count(count, labels);
+        nn_status status = nn__check_labels("dataset", count, labels, (size_t)d.classes);
+        if (status == NN_OK) status = nn__copy_labels(&d, labels);
+        if (status != NN_OK) return status;
+    }
+    *out = d;
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_dataset_from_arrays(nn_dataset *out, const nn_real *x, size_t count,
+                                        size_t features, const int *labels, int classes)
+{
+    return nn__dataset_from(out, NN_REAL, x, count, features, labels, classes);
+}
+
+NN_DEF nn_status nn_dataset_from_bytes(nn_dataset *out, const uint8_t *x, size_t count,
+                                       size_t features, const int *labels, int classes)
+{
+    return nn__dataset_from(out, NN_U8, x, count, features, labels, classes);
+}
+
+NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets,
+                                        size_t target_size)
+{
+    if (!data || !targets || target_size == 0)
+        return nn__fail(NN_BAD_ARGUMENT, "set_targets: %s",
+                        !data ? "the data set is NULL"
+                              : !targets ? "targets is NULL" : "target_size is 0");
+    if (data->index)
+        return nn__fail(NN_BAD_ARGUMENT, "set_targets: the data set is a view; set the targets of "
+                                         "the set that it was made from");
+    data->targets = targets;
+    data->target_size = target_size;
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *shape)
+{
+    size_t size;
+    if (!data || !shape || rank < 1 || rank > NN_MAX_RANK)
+        return nn__fail(NN_BAD_ARGUMENT, "set_shape: %s",
+                        !data ? "the data set is NULL"
+                              : !shape ? "the shape is NULL" : "the rank is not in 1 to 8");
+    if (!nn__shape_size(rank, shape, &size) || size != data->features) {
+        char text[160];
+        return nn__fail(NN_BAD_SHAPE, "set_shape: %s for %llu features",
+                        nn__shape_text(rank, shape, 0, text), (nn__ull)data->features);
+    }
+    data->rank = rank;
+    for (int i = 0; i < rank; i++) data->shape[i] = shape[i];
+    return NN_OK;
+}
+
+/* A view without samples yet: own index of `count`, own labels, own normalisation. */
+static nn_status nn__make_view(const nn_dataset *data, size_t count, nn_dataset *out)
+{
+    nn_dataset view = *data;
+    memset(view.owned, 0, sizeof view.owned);
+    view.count = count;
+    view.labels = NULL;
+    view.class_names = NULL;
+    view.norm_count = 0;
+    view.scale = view.shift = NULL;
+    view.index = (size_t *)nn__allocate(count, sizeof *view.index);
+    view.owned[NN__OWNS_INDEX] = view.index;
+    nn_status status = view.index ? NN_OK : NN_OUT_OF_MEMORY;
+    if (status == NN_OK && data->labels) {
+        view.labels = (int *)nn__allocate(count, sizeof *view.labels);
+        view.owned[NN__OWNS_LABELS] = view.labels;
+        if (!view.labels) status = NN_OUT_OF_MEMORY;
+    }
+    if (status == NN_OK && data->norm_count) status = nn_normalize_like(&view, data);
+    if (status != NN_OK) return nn__drop(&view, status);
+    *out = view;
+    return NN_OK;
+}
+
+/* Sample i of the view is sample `from` of the data set. */
+static void nn__set_view(nn_dataset *view, size_t i, const nn_dataset *data, size_t from)
+{
+    view->index[i] = data->index ? data->index[from] : from;
+    if (data->labels) view->labels[i] = data->labels[from];
+}
+
+static nn_status nn__check_view(const char *call, const nn_dataset *data, const nn_dataset *out)
+{
+    if (!data || !out || data == out)
+        return nn__fail(NN_BAD_ARGUMENT, "%s: %s", call,
+                        !data ? "the data set is NULL"
+                              : !out ? "out is NULL" : "out is the data set itself");
+    return NN_OK;
+}
+
+/* Names live in the block of the set that was loaded; a view has its own list of them. */
+static nn_status nn__view_names(const nn_dataset *data, const int *classes, int count,
+                                nn_dataset *view)
+{
+    if (!data->class_names) return NN_OK;
+    view->class_names = (char **)nn__allocate((size_t)count, sizeof *view->class_names);
+    if (!view->class_names) return NN_OUT_OF_MEMORY;
+    for (int i = 0; i < count; i++)
+        view->class_names[i] = data->class_names[classes ? classes[i] : i];
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
+                                   nn_dataset *out)
+{
+    nn_dataset view;
+    nn_status status = nn__check_view("subset", data, out);
+    if (status != NN_OK) return status;
+    memset(out, 0, sizeof *out);
+    if (count == 0 || first > data->count || count > data->count - first)
+        return nn__fail(NN_BAD_ARGUMENT, "subset: %llu samples from %llu, the data set has %llu",
+                        (nn__ull)count, (nn__ull)first, (nn__ull)data->count);
+    status = nn__make_view(data, count, &view);
+    if (status != NN_OK) return status;
+    status = nn__view_names(data, NULL, data->classes, &view);
+    if (status != NN_OK) return nn__drop(&view, status);
+    for (size_t i = 0; i < count; i++) nn__set_view(&view, i, data, first + i);
+    *out = view;
+    return NN_OK;
+}
+
+static nn_status nn__check_classes(const nn_dataset *data, int count, const int *classes)
+{
+    if (!data->labels) return nn__fail(NN_BAD_ARGUMENT, "select_classes: there are no labels");
+    if (count <= 0 || !classes)
+        return nn__fail(NN_BAD_ARGUMENT, "select_classes: %d classes, expected at least 1", count);
+    for (int i = 0; i < count; i++) {
+        if (classes[i] < 0 || classes[i] >= data->classes)
+            return nn__fail(NN_BAD_LABEL, "select_classes: class %d, expected 0 to %d", classes[i],
+                            data->classes - 1);
+        for (int j = 0; j < i; j++)
+            if (classes[i] == classes[j])
+                return nn__fail(NN_BAD_ARGUMENT, "select_classes: class %d is named twice",
+                                classes[i]);
+    }
+    return NN_OK;
+}
+
+/* The place of a label in the list of classes; -1 when it is not there. */
+static int nn__class_place(int label, int count, const int *classes)
+{
+    for (int i = 0; i < count; i++)
+        if (classes[i] == label) return i;
+    return -1;
+}
+
+NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
+                                           const int *classes, nn_dataset *out)
+{
+    nn_dataset view;
+    size_t count = 0, at = 0;
+    nn_status status = nn__check_view("select_classes", data, out);
+    if (status != NN_OK) return status;
+    memset(out, 0, sizeof *out);
+    status = nn__check_classes(data, class_count, classes);
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < data->count; i++)
+        count += nn__class_place(data->labels[i], class_count, classes) >= 0;
+    if (count == 0) return nn__fail(NN_EMPTY, "select_classes: no sample has one of the classes");
+    status = nn__make_view(data, count, &view);
+    if (status != NN_OK) return status;
+    status = nn__view_names(data, classes, class_count, &view);
+    if (status != NN_OK) return nn__drop(&view, status);
+    for (size_t i = 0; i < data->count; i++) {
+        int place = nn__class_place(data->labels[i], class_count, classes);
+        if (place < 0) continue;
+        nn__set_view(&view, at, data, i);
+        view.labels[at++] = place;
+    }
+    view.classes = class_count;
+    *out = view;
+    return NN_OK;
+}
+
+/* The samples order[0..count) as a view. */
+static nn_status nn__take(const nn_dataset *data, const size_t *order, size_t count,
+                          nn_dataset *out)
+{
+    nn_status status = nn_dataset_subset(data, 0, count, out);
+    for (size_t i = 0; status == NN_OK && i < count; i++) nn__set_view(out, i, data, order[i]);
+    return status;
+}
+
+NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint64_t seed,
+                                  nn_dataset *a, nn_dataset *b)
+{
+    nn_status status = nn__check_view("split", data, a);
+    if (status == NN_OK) status = nn__check_view("split", data, b);
+    if (status != NN_OK) return status;
+    if (a == b) return nn__fail(NN_BAD_ARGUMENT, "split: both parts are the same struct");
+    memset(a, 0, sizeof *a);
+    memset(b, 0, sizeof *b);
+    if (!(fraction > 0 && fraction < 1))
+        return nn__fail(NN_BAD_ARGUMENT, "split: fraction is %g, expected 0 < fraction < 1",
+                        fraction);
+    size_t first = (size_t)(fraction * (double)data->count + 0.5);
+    if (first == 0 || first >= data->count)
+        return nn__fail(NN_EMPTY, "split: %llu samples at %g leave one part empty",
+                        (nn__ull)data->count, fraction);
+    size_t *order = (size_t *)nn__allocate(data->count, sizeof *order);
+    if (!order) return NN_OUT_OF_MEMORY;
+    nn_rng rng = nn_rng_seed(seed);
+    for (size_t i = 0; i < data->count; i++) order[i] = i;
+    nn_rng_shuffle(&rng, order, data->count);
+    status = nn__take(data, order, first, a);
+    if (status == NN_OK) status = nn__take(data, order + first, data->count - first, b);
+    if (status != NN_OK) nn_dataset_free(a);
+    NN_FREE(order);
+    return status;
+}
+
+/* -- image files -- */
+
+/* Moves the block into the data set's ownership with the labels of `bytes`, pixels to [0, 1]. */
+static nn_status nn__finish_images(nn_dataset *d, const char *name, const uint8_t *labels,
+                                   size_t stride, int classes)
+{
+    int *copy = (int *)nn__allocate(d->count, sizeof *copy);
+    if (!copy) return NN_OUT_OF_MEMORY;
+    d->owned[NN__OWNS_LABELS] = d->labels = copy;
+    for (size_t i = 0; i < d->count; i++) copy[i] = labels[i * stride];
+    d->classes = classes ? classes : nn__class_count(d->count, copy);
+    nn_status status = nn__check_labels(name, d->count, copy, (size_t)d->classes);
+    return status == NN_OK ? nn_normalize_affine(d, 1 / 255.0, 0) : status;
+}
+
+static nn_status nn__check_pair(const char *images, const nn_idx *x, const char *labels,
+                                const nn_idx *y)
+{
+    if (x->type != 0x08 || x->rank < 2)
+        return nn__fail(NN_BAD_FORMAT, "%s: type %d and rank %d, expected images: 8 and at least 2",
+                        images, x->type, x->rank);
+    if (y->type != 0x08 || y->rank != 1)
+        return nn__fail(NN_BAD_FORMAT, "%s: type %d and rank %d, expected labels: 8 and 1", labels,
+                        y->type, y->rank);
+    if (x->shape[0] != y->shape[0])
+        return nn__fail(NN_MISMATCH, "%s: %llu images, but %s has %llu labels", images,
+                        (nn__ull)x->shape[0], labels, (nn__ull)y->shape[0]);
+    if (x->count == 0)
+        return nn__fail(NN_EMPTY, "%s: %llu images of %llu dimensions hold no values", images,
+                        (nn__ull)x->shape[0], (nn__ull)x->rank - 1);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_load_idx_pair(const char *images, const char *labels, int classes,
+                                  nn_dataset *out)
+{
+    nn_idx x, y;
+    nn_dataset d;
+    if (!out) return nn__fail(NN_BAD_ARGUMENT, "load_idx_pair: out is NULL");
+    memset(out, 0, sizeof *out);
+    memset(&d, 0, sizeof d);
+    memset(&y, 0, sizeof y);
+    if (classes < 0)
+        return nn__fail(NN_BAD_ARGUMENT, "load_idx_pair: %d classes, expected 0 or more", classes);
+    nn_status status = nn_load_idx(images, &x);
+    if (status == NN_OK) status = nn_load_idx(labels, &y);
+    if (status == NN_OK) status = nn__check_pair(images, &x, labels, &y);
+    if (status == NN_OK) {
+        d.count = x.shape[0], d.features = x.count / x.shape[0];
+        d.rank = x.rank - 1;
+        for (int i = 0; i < d.rank; i++) d.shape[i] = x.shape[i + 1];
+        d.dtype = NN_U8, d.samples = x.data;
+        status = nn__finish_images(&d, labels, (const uint8_t *)y.data, 1, classes);
+    }
+    nn_idx_free(&y);
+    if (status != NN_OK) {
+        nn_idx_free(&x);
+        return nn__drop(&d, status);
+    }
+    d.owned[NN__OWNS_SAMPLES] = x.block;
+    *out = d;
+    return NN_OK;
+}
+
+/* folder/name in memory from nn__allocate. */
+static char *nn__path(const char *folder, const char *name, const char *suffix)
+{
+    size_t size = strlen(folder) + strlen(name) + strlen(suffix) + 2;
+    char *path = (char *)nn__allocate(size, 1);
+    if (path) snprintf(path, size, "%s/%s%s", folder, name, suffix);
+    return path;
+}
+
+static int nn__can_open(const char *path)
+{
+    FILE *f = fopen(path, "rb");
+    if (f) fclose(f);
+    return f != NULL;
+}
+
+/* The first of the names that an IDX file goes by: a-idx3-ubyte, a.idx3-ubyte, each with .gz; the
+   plain name when there is none, so that the error shows it. */
+static char *nn__find_idx(const char *folder, const char *stem, int rank)
+{
+    char name[64];
+    for (int form = 0; form < 4; form++) {
+        snprintf(name, sizeof name, "%s%cidx%d-ubyte", stem, form % 2 ? '.' : '-', rank);
+        char *path = nn__path(folder, name, form < 2 ? "" : ".gz");
+        if (!path || nn__can_open(path)) return path;
+        NN_FREE(path);
+    }
+    snprintf(name, sizeof name, "%s-idx%d-ubyte", stem, rank);
+    return nn__path(folder, name, "");
+}
+
+static nn_status nn__load_mnist_part(const char *folder, const char *images, const char *labels,
+                                     nn_dataset *out)
+{
+    nn_status status = NN_OUT_OF_MEMORY;
+    char *x = nn__find_idx(folder, images, 3);
+    char *y = x ? nn__find_idx(folder, labels, 1) : NULL;
+    if (x && y) status = nn_load_idx_pair(x, y, 10, out);
+    NN_FREE(x);
+    NN_FREE(y);
+    return status;
+}
+
+static nn_status nn__check_load(const char *call, const char *folder, nn_dataset *train,
+                                nn_dataset *test)
+{
+    if (train) memset(train, 0, sizeof *train);
+    if (test) memset(test, 0, sizeof *test);
+    if (!folder) return nn__fail(NN_BAD_ARGUMENT, "%s: the folder is NULL", call);
+    return NN_OK;
+}
+
+/* EMNIST's letters have 26 classes and other folders other counts: those load as pairs. */
+NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test)
+{
+    nn_status status = nn__check_load("load_mnist", folder, train, test);
+    if (status == NN_OK && train)
+        status = nn__load_mnist_part(folder, "train-images", "train-labels", train);
+    if (status == NN_OK && test)
+        status = nn__load_mnist_part(folder, "t10k-images", "t10k-labels", test);
+    if (status != NN_OK && train) nn_dataset_free(train);
+    return status;
+}
+
+/* CIFAR records: label bytes, then 3 x 32 x 32 pixels. The pixels of all files are moved together,
+   the labels aside. */
+enum { NN__CIFAR_PIXELS = 3072 };
+
+typedef struct nn__cifar {
+    size_t label_bytes, label_at; /* in a record: how many, and which one counts */
+    int classes;
+} nn__cifar;
+
+static nn_status nn__add_cifar_file(const char *path, const nn__cifar *kind, nn_dataset *d,
+                                    uint8_t **pixels, uint8_t **labels)
+{
+    nn__file file;
+    size_t record = kind->label_bytes + NN__CIFAR_PIXELS;
+    nn_status status = nn__file_read(path, &file);
+    if (status != NN_OK) return status;
+    size_t added = file.size / record, count = d->count + added;
+    if (file.size % record != 0)
+        status = nn__fail(NN_TRUNCATED, "%s: %llu bytes, expected a multiple of %llu", path,
+                          (nn__ull)file.size, (nn__ull)record);
+    for (size_t i = 0; status == NN_OK && i < added; i++) {
+        int label = file.bytes[i * record + kind->label_at];
+        if (label >= kind->classes)
+            status = nn__fail(NN_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %d", path,
+                              label, (nn__ull)i, kind->classes - 1);
+    }
+    uint8_t *more = NULL, *more_labels = NULL;
+    if (status == NN_OK) more = (uint8_t *)NN_REALLOC(*pixels, count * NN__CIFAR_PIXELS);
+    if (more) *pixels = more;
+    if (more) more_labels = (uint8_t *)NN_REALLOC(*labels, count);
+    if (more_labels) *labels = more_labels;
+    else if (status == NN_OK) status = nn__fail(NN_OUT_OF_MEMORY, "%s: out of memory", path);
+    for (size_t i = 0; status == NN_OK && i < added; i++) {
+        const unsigned char *from = file.bytes + i * record;
+        more_labels[d->count + i] = from[kind->label_at];
+        memcpy(more + (d->count + i) * NN__CIFAR_PIXELS, from + kind->label_bytes,
+               NN__CIFAR_PIXELS);
+    }
+    if (status == NN_OK) d->count = count;
+    nn__file_free(&file);
+    return status;
+}
+
+static nn_status nn__load_cifar(const char *folder, const nn__cifar *kind, size_t file_count,
+                                const char *const *files, nn_dataset *out)
+{
+    nn_dataset d;
+    uint8_t *pixels = NULL, *labels = NULL;
+    nn_status status = NN_OK;
+    memset(&d, 0, sizeof d);
+    for (size_t i = 0; status == NN_OK && i < file_count; i++) {
+        char *path = nn__path(folder, files[i], "");
+        status = path ? nn__add_cifar_file(path, kind, &d, &pixels, &labels) : NN_OUT_OF_MEMORY;
+        NN_FREE(path);
+    }
+    d.owned[NN__OWNS_SAMPLES] = pixels;
+    d.samples = pixels, d.dtype = NN_U8;
+    d.features = NN__CIFAR_PIXELS;
+    d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32;
+    if (status == NN_OK) status = nn__finish_images(&d, folder, labels, 1, kind->classes);
+    NN_FREE(labels);
+    if (status != NN_OK) return nn__drop(&d, status);
+    *out = d;
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_load_cifar10(const char *folder, unsigned batches, nn_dataset *train,
+                                 nn_dataset *test)
+{
+    static const char *const all[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                      "data_batch_4.bin", "data_batch_5.bin"};
+    static const char *const test_file[] = {"test_batch.bin"};
+    static const nn__cifar kind = {1, 0, 10};
+    const char *files[5];
+    size_t count = 0;
+    nn_status status = nn__check_load("load_cifar10", folder, train, test);
+    if (status == NN_OK && batches > 31)
+        status = nn__fail(NN_BAD_ARGUMENT, "load_cifar10: batches is %u, expected 0 to 31", batches);
+    for (unsigned i = 0; i < 5; i++)
+        if (batches == 0 || (batches >> i & 1)) files[count++] = all[i];
+    if (status == NN_OK && train) status = nn__load_cifar(folder, &kind, count, files, train);
+    if (status == NN_OK && test) status = nn__load_cifar(folder, &kind, 1, test_file, test);
+    if (status != NN_OK && train) nn_dataset_free(train);
+    return status;
+}
+
+NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
+                                  nn_dataset *test)
+{
+    static const char *const train_file[] = {"train.bin"}, *const test_file[] = {"test.bin"};
+    static const nn__cifar kinds[] = {{2, 1, 100}, {2, 0, 20}};
+    const nn__cifar *kind = &kinds[coarse != 0];
+    nn_status status = nn__check_load("load_cifar100", folder, train, test);
+    if (status == NN_OK && train) status = nn__load_cifar(folder, kind, 1, train_file, train);
+    if (status == NN_OK && test) status = nn__load_cifar(folder, kind, 1, test_file, test);
+    if (status != NN_OK && train) nn_dataset_free(train);
+    return status;
+}
+
+/* -- CSV: a first pass counts rows and columns, a second one reads the cells -- */
+
+typedef struct nn__span {
+    const char *begin, *end;
+} nn__span;
+
+typedef struct nn__csv {
+    const char *path;
+    nn_csv_desc desc;
+    nn__span rest; /* what has not been read */
+    size_t line, columns, rows;
+    size_t label; /* the label's column from 0; `columns` when there is none */
+    int integer_labels;
+    nn__span *names; /* classes in order of appearance, as they stand in the file */
+    int name_count, name_capacity;
+} nn__csv;
+
+static size_t nn__span_size(nn__span s) { return (size_t)(s.end - s.begin); }
+
+static nn__span nn__trim(nn__span s)
+{
+    while (s.begin < s.end && (*s.begin == ' ' || *s.begin == '\r')) s.begin++;
+    while (s.end > s.begin && (s.end[-1] == ' ' || s.end[-1] == '\r')) s.end--;
+    return s;
+}
+
+/* The next line that is not blank; 0 after the last. */
+static int nn__csv_line(nn__csv *csv, nn__span *line)
+{
+    while (csv->rest.begin < csv->rest.end) {
+        const char *newline =
+            (const char *)memchr(csv->rest.begin, '\n', nn__span_size(csv->rest));
+        line->begin = csv->rest.begin;
+        line->end = newline ? newline : csv->rest.end;
+        csv->rest.begin = newline ? newline + 1 : csv->rest.end;
+        csv->line++;
+        *line = nn__trim(*line);
+        if (nn__span_size(*line)) return 1;
+    }
+    return 0;
+}
+
+/* Takes the first cell off the line, without its quotes; *more says whether another follows. */
+static nn__span nn__csv_cell(const nn__csv *csv, nn__span *line, int *more)
+{
+    nn__span cell = *line;
+    const char *from = line->begin;
+    if (from < line->end && *from == '"') {
+        const char *close = (const char *)memchr(from + 1, '"', (size_t)(line->end - from - 1));
+        if (close) from = close;
+    }
+    const char *next =
+        (const char *)memchr(from, csv->desc.delimiter, (size_t)(line->end - from));
+    cell.end = next ? next : line->end;
+    *more = next != NULL;
+    line->begin = next ? next + 1 : line->end;
+    cell = nn__trim(cell);
+    if (nn__span_size(cell) >= 2 && *cell.begin == '"' && cell.end[-1] == '"')
+        cell.begin++, cell.end--;
+    return cell;
+}
+
+/* A decimal number that fills the cell. strtod wants the locale's decimal point, so it gets a copy
+   with that in place of '.'. */
+static int nn__parse_number(nn__span cell, double *value)
+{
+    char text[1024], *end;
+    const char *point = localeconv()->decimal_point;
+    size_t n = 0;
+    if (nn__span_size(cell) == 0 || nn__span_size(cell) > 400 || strlen(point) > 8) return 0;
+    for (const char *c = cell.begin; c < cell.end; c++) {
+        if (*c == 0 || !strchr("+-.eE0123456789", *c)) return 0;
+        if (*c != '.') text[n++] = *c;
+        else for (const char *d = point; *d && n + 400 < sizeof text; d++) text[n++] = *d;
+    }
+    text[n] = 0;
+    *value = strtod(text, &end);
+    return end == text + n && nn__is_finite(*value) && nn__is_finite((double)(nn_real)*value);
+}
+
+/* A class index in digits, INT_MAX when it is too large for one; -1 for anything else. */
+static int nn__parse_index(nn__span cell)
+{
+    long long value = 0;
+    if (nn__span_size(cell) == 0) return -1;
+    for (const char *c = cell.begin; c < cell.end; c++) {
+        if (*c < '0' || *c > '9') return -1;
+        value = 10 * value + (*c - '0');
+        if (value > INT_MAX) value = INT_MAX;
+    }
+    return (int)value;
+}
+
+static size_t nn__csv_cells(const nn__csv *csv, nn__span line)
+{
+    size_t cells = 0;
+    for (int more = 1; more; cells++) nn__csv_cell(csv, &line, &more);
+    return cells;
+}
+
+/* Before the first data row: back to the start, past the header. */
+static void nn__csv_rewind(nn__csv *csv, const nn__file *file)
+{
+    nn__span header;
+    csv->rest.begin = (const char *)file->bytes;
+    csv->rest.end = csv->rest.begin + file->size;
+    csv->line = 0;
+    if (file->size >= 3 && memcmp(file->bytes, "\xEF\xBB\xBF", 3) == 0) csv->rest.begin += 3;
+    if (csv->desc.header && nn__csv_line(csv, &header)) csv->columns = nn__csv_cells(csv, header);
+}
+
+static nn_status nn__csv_count(nn__csv *csv, const nn__file *file)
+{
+    nn__span line;
+    nn__csv_rewind(csv, file);
+    for (; nn__csv_line(csv, &line); csv->rows++) {
+        size_t cells = nn__csv_cells(csv, line);
+        if (csv->columns == 0) csv->columns = cells;
+        if (cells != csv->columns)
+            return nn__fail(NN_BAD_FORMAT, "%s: line %llu: %llu columns, expected %llu", csv->path,
+                            (nn__ull)csv->line, (nn__ull)cells, (nn__ull)csv->columns);
+    }
+    if (csv->rows == 0) return nn__fail(NN_EMPTY, "%s: no rows of data", csv->path);
+    long long column = csv->desc.label_column, count = (long long)csv->columns;
+    if (column > count || column < -count)
+        return nn__fail(NN_BAD_ARGUMENT, "%s: label_column is %lld, the file has %lld columns",
+                        csv->path, column, count);
+    csv->label = (size_t)(column > 0 ? column - 1 : column < 0 ? count + column : count);
+    if (count == 1 && column != 0)
+        return nn__fail(NN_EMPTY, "%s: there is no column beside the label's", csv->path);
+    return NN_OK;
+}
+
+/* The index of a class name, which is added when it is new; -1 when out of memory. */
+static int nn__csv_class(nn__csv *csv, nn__span name)
+{
+    size_t size = nn__span_size(name);
+    for (int i = 0; i < csv->name_count; i++)
+        if (nn__span_size(csv->names[i]) == size && !memcmp(csv->names[i].begin, name.begin, size))
+            return i;
+    if (csv->name_count == csv->name_capacity) {
+        int wider = csv->name_capacity ? 2 * csv->name_capacity : 16;
+        void *grown = NN_REALLOC(csv->names, (size_t)wider * sizeof *csv->names);
+        if (!grown) return -1;
+        csv->names = (nn__span *)grown;
+        csv->name_capacity = wider;
+    }
+    csv->names[csv->name_count] = name;
+    return csv->name_count++;
+}
+
+static nn_status nn__csv_bad_cell(const nn__csv *csv, size_t column, nn__span cell)
+{
+    return nn__fail(NN_BAD_NUMBER, "%s: line %llu, column %llu: '%.*s' is not a finite number",
+                    csv->path, (nn__ull)csv->line, (nn__ull)column + 1,
+                    (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
+}
+
+/* One label: a target, an index, or a name. *all_indices is cleared by the first that is no index. */
+static nn_status nn__csv_label(nn__csv *csv, nn__span cell, nn_real *target, int *label)
+{
+    double value;
+    if (csv->desc.targets) {
+        if (!nn__parse_number(cell, &value)) return nn__csv_bad_cell(csv, csv->label, cell);
+        *target = (nn_real)value;
+        return NN_OK;
+    }
+    if (nn__span_size(cell) == 0)
+        return nn__fail(NN_BAD_LABEL, "%s: line %llu: the label is empty", csv->path,
+                        (nn__ull)csv->line);
+    *label = csv->integer_labels ? nn__parse_index(cell) : nn__csv_class(csv, cell);
+    if (*label == INT_MAX)
+        return nn__fail(NN_BAD_LABEL, "%s: line %llu: label %.*s is too large", csv->path,
+                        (nn__ull)csv->line, (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
+    return *label < 0 ? nn__fail(NN_OUT_OF_MEMORY, "%s: out of memory", csv->path) : NN_OK;
+}
+
+static nn_status nn__csv_read(nn__csv *csv, const nn__file *file, nn_real *x, nn_real *targets,
+                              int *labels)
+{
+    nn__span line;
+    nn_status status = NN_OK;
+    nn__csv_rewind(csv, file);
+    for (size_t row = 0; nn__csv_line(csv, &line); row++) {
+        int more;
+        for (size_t column = 0; status == NN_OK && column < csv->columns; column++) {
+            nn__span cell = nn__csv_cell(csv, &line, &more);
+            double value;
+            if (column == csv->label)
+                status = nn__csv_label(csv, cell, targets ? targets + row : NULL,
+                                       labels ? labels + row : NULL);
+            else if (nn__parse_number(cell, &value)) *x++ = (nn_real)value;
+            else status = nn__csv_bad_cell(csv, column, cell);
+        }
+        if (status != NN_OK) return status;
+    }
+    return status;
+}
+
+/* Whether every label is a class index; otherwise all of them are names. */
+static int nn__csv_has_indices(nn__csv *csv, const nn__file *file)
+{
+    nn__span line;
+    nn__csv_rewind(csv, file);
+    while (nn__csv_line(csv, &line)) {
+        int more;
+        for (size_t column = 0; column < csv->label; column++) nn__csv_cell(csv, &line, &more);
+        if (nn__parse_index(nn__csv_cell(csv, &line, &more)) < 0) return 0;
+    }
+    return 1;
+}
+
+/* The list of names and the names themselves in one block. */
+static char **nn__csv_names(const nn__csv *csv)
+{
+    size_t count = (size_t)csv->name_count, bytes = count * sizeof(char *);
+    for (size_t i = 0; i < count; i++) bytes += nn__span_size(csv->names[i]) + 1;
+    char **list = (char **)nn__allocate(bytes, 1);
+    if (!list) return NULL;
+    char *text = (char *)(list + count);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = nn__span_size(csv->names[i]);
+        list[i] = text;
+        memcpy(text, csv->names[i].begin, size);
+        text[size] = 0;
+        text += size + 1;
+    }
+    return list;
+}
+
+/* Samples and targets share a block. */
+static nn_status nn__csv_load(nn__csv *csv, const nn__file *file, nn_dataset *d)
+{
+    nn_status status = nn__csv_count(csv, file);
+    if (status != NN_OK) return status;
+    int has_label = csv->label < csv->columns, has_target = has_label && csv->desc.targets;
+    d->count = csv->rows, d->features = csv->columns - (size_t)has_label;
+    d->rank = 1, d->shape[0] = d->features, d->dtype = NN_REAL;
+    size_t values = d->count * d->features; /* fewer than the file has bytes */
+    nn_real *x = (nn_real *)nn__allocate(values + (has_target ? d->count : 0), sizeof *x);
+    if (!x) return NN_OUT_OF_MEMORY;
+    d->owned[NN__OWNS_SAMPLES] = x;
+    d->samples = x;
+    if (has_target) d->targets = x + values, d->target_size = 1;
+    if (has_label && !has_target) {
+        d->labels = (int *)nn__allocate(d->count, sizeof *d->labels);
+        d->owned[NN__OWNS_LABELS] = d->labels;
+        if (!d->labels) return NN_OUT_OF_MEMORY;
+        csv->integer_labels = nn__csv_has_indices(csv, file);
+    }
+    status = nn__csv_read(csv, file, x, has_target ? x + values : NULL, d->labels);
+    if (status != NN_OK || !d->labels) return status;
+    d->classes = csv->integer_labels ? nn__class_count(d->count, d->labels) : csv->name_count;
+    if (!csv->integer_labels) d->class_names = nn__csv_names(csv);
+    return csv->integer_labels || d->class_names ? NN_OK : NN_OUT_OF_MEMORY;
+}
+
+NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out)
+{
+    nn__csv csv;
+    nn__file file;
+    nn_dataset d;
+    memset(&csv, 0, sizeof csv);
+    memset(&d, 0, sizeof d);
+    if (!out) return nn__fail(NN_BAD_ARGUMENT, "load_csv: out is NULL");
+    memset(out, 0, sizeof *out);
+    if (desc) csv.desc = *desc;
+    if (!csv.desc.delimiter) csv.desc.delimiter = ',';
+    csv.path = path;
+    nn_status status = nn__file_read(path, &file);
+    if (status != NN_OK) return status;
+    if (memchr(file.bytes, 0, file.size))
+        status = nn__fail(NN_BAD_FORMAT, "%s: holds a zero byte, so it is not text", path);
+    if (status == NN_OK) status = nn__csv_load(&csv, &file, &d);
+    NN_FREE(csv.names);
+    nn__file_free(&file);
+    if (status != NN_OK) return nn__drop(&d, status);
+    *out = d;
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------------------------------- >>train
+   Everything here stands on the public calls above: a loop of one's own can do what nn_train does. */
+
+enum { NN__EVALUATION_ROWS = 256 }; /* a chunk of inputs stays in the caches */
+
+/* The loss proper, under the penalties and scalings that were put on top of it. */
+static nn_tensor *nn__base_loss(nn_tensor *loss)
+{
+    while (loss && !nn__is_loss(loss) && loss->src_count == 1 && loss->size == 1 && !loss->batched &&
+           (loss->op == NN_OP_PENALTY || loss->op == NN_OP_SCALE))
+        loss = loss->src[0];
+    return loss && nn__is_loss(loss) ? loss : NULL;
+}
+
+/* The one input that t depends on. */
+static nn_status nn__only_input(const char *call, nn_tensor *t, nn_tensor **input)
+{
+    nn_net *net = t->net;
+    *input = NULL;
+    for (size_t i = 0; i <= t->id; i++) net->tensors[i]->node.needed = i == t->id;
+    for (size_t i = t->id + 1; i-- > 0;) {
+        nn_tensor *s = net->tensors[i];
+        if (!s->node.needed) continue;
+        for (size_t j = 0; j < s->src_count; j++) s->src[j]->node.needed = 1;
+        if (s->op != NN_OP_INPUT) continue;
+        if (*input)
+            return nn__fail(NN_BAD_ARGUMENT, "%s: the network has several inputs; feed them in a "
+                                             "loop of your own",
+                            call);
+        *input = s;
+    }
+    if (!*input) return nn__fail(NN_BAD_ARGUMENT, "%s: the tensor depends on no input", call);
+    return NN_OK;
+}
+
+static nn_status nn__check_features(const char *call, const nn_tensor *input,
+                                    const nn_dataset *data)
+{
+    if (!data || data->count == 0)
+        return nn__fail(data ? NN_EMPTY : NN_BAD_ARGUMENT, "%s: the data set is %s", call,
+                        data ? "empty" : "NULL");
+    if (nn__sample_size(input) != data->features)
+        return nn__fail(NN_BAD_SHAPE, "%s: the data set has %llu features, the input takes %llu",
+                        call, (nn__ull)data->features, (nn__ull)nn__sample_size(input));
+    return NN_OK;
+}
+
+/* What a loss is to be fed from a data set is there and fits. */
+static nn_status nn__check_answers(const char *call, const nn_tensor *base, const nn_dataset *data)
+{
+    size_t outputs = nn__sample_size(base->src[0]);
+    int binary = base->op == NN_OP_BINARY_CROSS_ENTROPY;
+    if (data->labels && nn__takes_labels(base)) {
+        if ((size_t)data->classes > (binary ? 2 : outputs))
+            return nn__fail(NN_BAD_SHAPE, "%s: the data set has %d classes, the network %llu "
+                                          "outputs",
+                            call, data->classes, (nn__ull)outputs);
+        return NN_OK;
+    }
+    if (!data->targets || base->op == NN_OP_HINGE)
+        return nn__fail(NN_BAD_ARGUMENT, "%s: the data set has no %s for %s", call,
+                        nn__takes_labels(base) ? "labels" : "targets", nn__op_string(base->op));
+    if (data->target_size != outputs)
+        return nn__fail(NN_BAD_SHAPE, "%s: the data set has %llu targets a sample, the network %llu "
+                                      "outputs",
+                        call, (nn__ull)data->target_size, (nn__ull)outputs);
+    return NN_OK;
+}
+
+/* The loss and all that a batch of it needs. */
+typedef struct nn__session {
+    const char *call;
+    nn_tensor *loss, *base, *input;
+} nn__session;
+
+static nn_status nn__open_session(nn__session *s, const char *call, nn_tensor *loss,
+                                  const nn_dataset *data)
+{
+    s->call = call;
+    s->loss = loss;
+    nn_status status = nn__check_tensor(call, loss);
+    if (status != NN_OK) return status;
+    s->base = nn__base_loss(loss);
+    if (!s->base)
+        return nn__fail(NN_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
+                        (nn__ull)loss->id, nn__op_string(loss->op));
+    status = nn__only_input(call, loss, &s->input);
+    if (status == NN_OK) status = nn__check_features(call, s->input, data);
+    if (status == NN_OK) status = nn__check_answers(call, s->base, data);
+    return status;
+}
+
+/* Sample i of a batch: rows[i], or first + i when rows is NULL. */
+static size_t nn__sample(const size_t *rows, size_t first, size_t i)
+{
+    return rows ? rows[i] : first + i;
+}
+
+/* Feeds samples rows[0..n), or first .. first + n, into an input. */
+static nn_status nn__feed_samples(nn_tensor *input, const nn_dataset *data, const size_t *rows,
+                                  size_t first, size_t n)
+{
+    nn_status status = nn__begin_feed(input, n);
+    for (size_t i = 0; status == NN_OK && i < n; i++) {
+        size_t sample = nn__sample(rows, first, i);
+        nn__gather_row(data, data->index ? data->index[sample] : sample,
+                       input->data + i * data->features);
+    }
+    return status;
+}
+
+static nn_status nn__feed_batch(const nn__session *s, const nn_dataset *data, const size_t *rows,
+                                size_t first, size_t n)
+{
+    nn_status status = nn__feed_samples(s->input, data, rows, first, n);
+    if (status != NN_OK) return status;
+    if (data->labels && nn__takes_labels(s->base)) {
+        status = nn__begin_labels(s->base, n);
+        for (size_t i = 0; status == NN_OK && i < n; i++)
+            s->base->node.labels[i] = data->labels[nn__sample(rows, first, i)];
+        return status;
+    }
+    size_t size = data->target_size;
+    status = nn__begin_targets(s->base, n);
+    for (size_t i = 0; status == NN_OK && i < n; i++) {
+        size_t sample = nn__sample(rows, first, i);
+        size_t row = data->index ? data->index[sample] : sample;
+        memcpy(s->base->node.targets + i * size, data->targets + row * size,
+               size * sizeof *data->targets);
+    }
+    return status;
+}
+
+/* The predicted class of a row of outputs: the largest, or for one output whether it is positive. */
+static size_t nn__decision(const nn_real *row, size_t n)
+{
+    size_t best = 0;
+    if (n == 1) return row[0] > 0;
+    for (size_t j = 1; j < n; j++)
+        if (row[j] > row[best]) best = j;
+    return best;
+}
+
+/* Samples of the present batch whose label is the decision, whatever the loss compares with; 0
+   without labels. */
+static size_t nn__count_correct(const nn__session *s, const nn_dataset *data, const size_t *rows,
+                                size_t first)
+{
+    const nn_tensor *z = s->base->src[0];
+    size_t n = nn__sample_size(z), correct = 0;
+    for (size_t i = 0; data->labels && i < nn__rows(z); i++)
+        correct += nn__decision(z->data + i * n, n) ==
+                   (size_t)data->labels[nn__sample(rows, first, i)];
+    return correct;
+}
+
+typedef double nn__metric_fn(void *user, size_t rows, size_t cols, const nn_real *output,
+                             const int *labels, const nn_real *targets);
+
+static double nn__measure(const nn__session *s, nn__metric_fn *metric, void *user)
+{
+    const nn__node *n = &s->base->node;
+    const nn_tensor *z = s->base->src[0];
+    return metric(user, nn__rows(z), nn__sample_size(z), z->data, n->label_rows ? n->labels : NULL,
+                  n->target_rows ? n->targets : NULL);
+}
+
+/* Means over a data set in chunks. A mean loss weighs a chunk by its rows; a summed one does not.
+   What is put on top of the base loss (a penalty) does not depend on the batch: the last value does. */
+static nn_status nn__evaluate_session(const nn__session *s, const nn_dataset *data,
+                                      nn__metric_fn *metric, void *user, nn_result *out)
+{
+    nn_net *net = s->loss->net;
+    int training = net->training;
+    double loss = 0, correct = 0, measured = 0, scale = 1;
+    nn_status status = NN_OK;
+    net->training = 0;
+    for (size_t i = 0; status == NN_OK && i < data->count; i += NN__EVALUATION_ROWS) {
+        size_t n = nn__min_size(NN__EVALUATION_ROWS, data->count - i);
+        status = nn__feed_batch(s, data, NULL, i, n);
+        if (status == NN_OK) status = nn_forward(s->loss);
+        if (status != NN_OK) break;
+        loss += s->base->value * (s->base->node.flag_a == NN_SUM ? 1 : (double)n);
+        correct += (double)nn__count_correct(s, data, NULL, i);
+        if (metric) measured += nn__measure(s, metric, user);
+    }
+    net->training = training;
+    if (status != NN_OK) return status;
+    if (s->base->node.flag_a != NN_SUM) loss /= (double)data->count;
+    double penalty = 0;
+    for (const nn_tensor *t = s->loss; t != s->base; t = t->src[0]) {
+        if (t->op == NN_OP_SCALE) scale *= t->node.alpha;
+        else penalty += scale * (t->value - t->src[0]->value);
+    }
+    out->loss = scale * loss + penalty;
+    out->accuracy = correct / (double)data->count;
+    out->metric = measured / (double)data->count;
+    out->count = data->count;
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out)
+{
+    nn__session s;
+    if (!out) return nn__fail(NN_BAD_ARGUMENT, "evaluate: out is NULL");
+    memset(out, 0, sizeof *out);
+    nn_status status = nn__open_session(&s, "evaluate", loss, data);
+    return status == NN_OK ? nn__evaluate_session(&s, data, NULL, NULL, out) : status;
+}
+
+/* Calls f for each chunk of outputs with dropout off. */
+static nn_status nn__each_output(const char *call, nn_tensor *output, const nn_dataset *data,
+                                 void (*f)(void *user, const nn_tensor *output, size_t first),
+                                 void *user)
+{
+    nn_tensor *input;
+    nn_status status = nn__check_tensor(call, output);
+    if (status == NN_OK) status = nn__only_input(call, output, &input);
+    if (status == NN_OK) status = nn__check_features(call, input, data);
+    if (status == NN_OK && !output->batched)
+        status = nn__fail(NN_BAD_SHAPE, "%s: the tensor has no value per sample", call);
+    if (status != NN_OK) return status;
+    int training = output->net->training;
+    output->net->training = 0;
+    for (size_t i = 0; status == NN_OK && i < data->count; i += NN__EVALUATION_ROWS) {
+        size_t n = nn__min_size(NN__EVALUATION_ROWS, data->count - i);
+        status = nn__feed_samples(input, data, NULL, i, n);
+        if (status == NN_OK) status = nn_forward(output);
+        if (status == NN_OK) f(user, output, i);
+    }
+    output->net->training = training;
+    return status;
+}
+
+static void nn__copy_output(void *user, const nn_tensor *output, size_t first)
+{
+    nn_real *out = (nn_real *)user + first * nn__sample_size(output);
+    memcpy(out, output->data, output->size * sizeof *out);
+}
+
+NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out)
+{
+    if (!out) return nn__fail(NN_BAD_ARGUMENT, "predict: out is NULL");
+    return nn__each_output("predict", output, data, nn__copy_output, out);
+}
+
+typedef struct nn__confusion {
+    const nn_dataset *data;
+    size_t *matrix;
+} nn__confusion;
+
+static void nn__count_decisions(void *user, const nn_tensor *output, size_t first)
+{
+    nn__confusion *c = (nn__confusion *)user;
+    size_t n = nn__sample_size(output), classes = (size_t)c->data->classes;
+    for (size_t r = 0; r < nn__rows(output); r++) {
+        size_t label = (size_t)c->data->labels[first + r];
+        c->matrix[label * classes + nn__decision(output->data + r * n, n)]++;
+    }
+}
+
+NN_DEF nn_status nn_confusion(nn_tensor *output, const nn_dataset *data, size_t *matrix)
+{
+    nn__confusion c;
+    c.data = data, c.matrix = matrix;
+    if (!output || !data || !matrix || !data->labels)
+        return nn__fail(NN_BAD_ARGUMENT, "confusion: %s",
+                        data && !data->labels ? "the data set has no labels"
+                                              : "an argument is NULL");
+    size_t outputs = nn__sample_size(output), classes = (size_t)data->classes;
+    if ((outputs == 1 ? 2 : outputs) != classes)
+        return nn__fail(NN_BAD_SHAPE, "confusion: %llu outputs for %llu classes", (nn__ull)outputs,
+                        (nn__ull)classes);
+    memset(matrix, 0, classes * classes * sizeof *matrix);
+    return nn__each_output("confusion", output, data, nn__count_decisions, &c);
+}
+
+/* -- history -- */
+
+NN_DEF void nn_history_free(nn_history *history)
+{
+    if (!history) return;
+    NN_FREE(history->checks);
+    NN_FREE(history->step_loss);
+    memset(history, 0, sizeof *history);
+}
+
+/* Room for one more item. The array may move; on failure it stays as it was. */
+static nn_status nn__grow(void **items, size_t count, size_t *capacity, size_t size)
+{
+    size_t wider = *capacity ? 2 * *capacity : 64, bytes;
+    if (count < *capacity) return NN_OK;
+    void *grown = nn__multiply(wider, size, &bytes) ? NN_REALLOC(*items, bytes) : NULL;
+    if (!grown) return nn__fail(NN_OUT_OF_MEMORY, "out of memory: the history");
+    *items = grown;
+    *capacity = wider;
+    return NN_OK;
+}
+
+static nn_status nn__log_step(nn_history *h, double loss)
+{
+    void *items = h->step_loss;
+    nn_status status = nn__grow(&items, h->step_count, &h->step_capacity, sizeof *h->step_loss);
+    h->step_loss = (float *)items;
+    if (status == NN_OK) h->step_loss[h->step_count++] = (float)loss;
+    return status;
+}
+
+static nn_status nn__log_check(nn_history *h, const nn_check *check)
+{
+    void *items = h->checks;
+    nn_status status = nn__grow(&items, h->check_count, &h->check_capacity, sizeof *h->checks);
+    h->checks = (nn_check *)items;
+    if (status == NN_OK) h->checks[h->check_count++] = *check;
+    return status;
+}
+
+/* The number in text[64] with a decimal point, whatever the locale. */
+static const char *nn__number_text(double x, char text[64])
+{
+    const char *point = localeconv()->decimal_point;
+    size_t length = strlen(point);
+    snprintf(text, 64, "%.9g", x);
+    char *found = length ? strstr(text, point) : NULL;
+    if (found) {
+        *found = '.';
+        memmove(found + 1, found + length, strlen(found + length) + 1);
+    }
+    return text;
+}
+
+NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path)
+{
+    if (!history || !path) return nn__fail(NN_BAD_ARGUMENT, "history: an argument is NULL");
+    FILE *f = fopen(path, "w");
+    if (!f) return nn__fail(NN_CANNOT_WRITE, "%s: cannot be opened for writing", path);
+    fprintf(f, "step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,"
+               "learning_rate,seconds\n");
+    for (size_t i = 0; i < history->check_count; i++) {
+        const nn_check *c = &history->checks[i];
+        const double column[] = {c->train_loss,          c->train_accuracy, c->validation_loss,
+                                 c->validation_accuracy, c->learning_rate,  c->seconds};
+        char text[64];
+        fprintf(f, "%llu,%llu", (nn__ull)c->step, (nn__ull)c->epoch);
+        for (size_t j = 0; j < sizeof column / sizeof *column; j++)
+            fprintf(f, ",%s", nn__number_text(column[j], text));
+        fprintf(f, "\n");
+    }
+    int failed = ferror(f);
+    failed |= fclose(f) != 0;
+    return failed ? nn__fail(NN_CANNOT_WRITE, "%s: cannot be written", path) : NN_OK;
+}
+
+/* -- progress: a line that is written over on a terminal, a line per check elsewhere -- */
+
+typedef struct nn__progress {
+    FILE *stream;
+    int is_terminal;
+    double start, last;
+    size_t steps, total_steps, images;
+} nn__progress;
+
+static void nn__progress_start(nn__progress *p, FILE *stream, size_t total_steps)
+{
+    memset(p, 0, sizeof *p);
+    p->stream = stream;
+    p->is_terminal = (stream == stderr && NN__ISATTY(2)) || (stream == stdout && NN__ISATTY(1));
+    p->start = p->last = nn__now();
+    p->total_steps = total_steps;
+}
+
+static void nn__progress_step(nn__progress *p, size_t images, size_t epoch, double loss)
+{
+    char bar[21] = "....................";
+    p->steps++;
+    p->images += images;
+    if (!p->is_terminal) return;
+    double now = nn__now(), elapsed = now - p->start;
+    if (now - p->last < 0.1 && p->steps != p->total_steps) return;
+    p->last = now;
+    double done = (double)p->steps / (double)p->total_steps;
+    for (int i = 0; i < 20 && i < (int)(20 * done); i++) bar[i] = '#';
+    fprintf(p->stream, "\r[%s] epoch %llu  loss %.4f  %.0f images/s  %.0f s left   ", bar,
+            (nn__ull)epoch + 1, loss, elapsed > 0 ? (double)p->images / elapsed : 0,
+            elapsed * (1 - done) / done);
+    fflush(p->stream);
+}
+
+static void nn__progress_end(nn__progress *p)
+{
+    if (p->is_terminal) fprintf(p->stream, "\r%-78s\r", "");
+    if (p->stream) fflush(p->stream);
+}
+
+static void nn__progress_check(nn__progress *p, const nn_check *c, int has_validation)
+{
+    if (!p->stream) return;
+    if (p->is_terminal) fprintf(p->stream, "\r%-78s\r", "");
+    fprintf(p->stream, "epoch %3llu  step %6llu  loss %.4f  accuracy %.4f",
+            (nn__ull)c->epoch + 1, (nn__ull)c->step, c->train_loss, c->train_accuracy);
+    if (has_validation)
+        fprintf(p->stream, "  validation loss %.4f  accuracy %.4f", c->validation_loss,
+                c->validation_accuracy);
+    fprintf(p->stream, "  %.2f s\n", c->seconds);
+    fflush(p->stream);
+}
+
+/* -- the training loop -- */
+
+typedef struct nn__training {
+    nn__session s;
+    const nn_dataset *data;
+    nn_train_desc desc;
+    nn_history *history;
+    nn__progress progress;
+    size_t *order;     /* sample numbers in this epoch's order */
+    nn_real *best;     /* copies of all parameters at the best check, with restore_best */
+    double best_loss;
+    int has_best, stop;
+    size_t steps_per_epoch, check_every, step, worse_checks, first_check;
+    double start;
+} nn__training;
+
+static nn_status nn__check_train_desc(const nn_train_desc *d, const nn_dataset *data)
+{
+    if (!d) return nn__fail(NN_BAD_ARGUMENT, "train: the desc is NULL");
+    if (d->epochs == 0) return nn__fail(NN_BAD_ARGUMENT, "train: epochs is 0, expected at least 1");
+    if (d->batch_size == 0 || d->batch_size > data->count)
+        return nn__fail(NN_BAD_ARGUMENT, "train: batch_size is %llu, expected 1 to %llu, the number "
+                                         "of samples",
+                        (nn__ull)d->batch_size, (nn__ull)data->count);
+    if ((d->patience || d->restore_best) && !d->validation)
+        return nn__fail(NN_BAD_ARGUMENT, "train: %s needs a validation set",
+                        d->patience ? "patience" : "restore_best");
+    if (d->check_every && d->checks_per_epoch)
+        return nn__fail(NN_BAD_ARGUMENT, "train: check_every and checks_per_epoch are both set");
+    return NN_OK;
+}
+
+/* All members zero: no optimiser is asked for. */
+static int nn__is_blank(const nn_optimizer_desc *d)
+{
+    const nn_schedule *s = &d->schedule;
+    const double number[] = {d->learning_rate, d->momentum,  d->beta1,      d->beta2,
+                             d->rho,           d->epsilon,   d->weight_decay, d->clip_norm,
+                             d->clip_value,    s->gamma,     s->final_rate};
+    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
+        if (number[i] != 0) return 0;
+    return d->kind == NN_SGD && !d->nesterov && s->kind == NN_CONSTANT && !s->warm_up &&
+           !s->period && !s->total;
+}
+
+static nn_status nn__choose_optimizer(nn__training *t)
+{
+    nn_optimizer_desc d = t->desc.optimizer;
+    nn_net *net = t->s.loss->net;
+    if (nn__is_blank(&d) && net->has_optimizer) return NN_OK;
+    if (d.schedule.kind == NN_COSINE && d.schedule.total == 0) {
+        size_t all, warm_up = d.schedule.warm_up;
+        if (!nn__multiply(t->desc.epochs, t->steps_per_epoch, &all)) all = SIZE_MAX;
+        d.schedule.total = all > warm_up ? all - warm_up : 1;
+    }
+    return nn_set_optimizer(net, &d);
+}
+
+static nn_status nn__start_training(nn__training *t)
+{
+    const nn_train_desc *d = &t->desc;
+    size_t count = t->data->count, batch = d->batch_size, wanted;
+    t->steps_per_epoch = d->drop_last ? count / batch : (count + batch - 1) / batch;
+    t->check_every = d->check_every;
+    if (d->checks_per_epoch)
+        t->check_every = nn__max_size(t->steps_per_epoch / d->checks_per_epoch, 1);
+    if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
+    nn_status status = nn__choose_optimizer(t);
+    if (status != NN_OK) return status;
+    t->order = (size_t *)nn__allocate(count, sizeof *t->order);
+    if (!t->order) return NN_OUT_OF_MEMORY;
+    if (d->restore_best) {
+        t->best = (nn_real *)nn__allocate(nn_net_parameter_count(t->s.loss->net), sizeof *t->best);
+        if (!t->best) return NN_OUT_OF_MEMORY;
+    }
+    nn__progress_start(&t->progress, d->progress, wanted);
+    t->start = nn__now();
+    if (t->history) {
+        t->first_check = t->history->check_count;
+        t->history->best = t->first_check;
+        t->history->epochs = 0;
+        t->history->stopped_early = 0;
+    }
+    return NN_OK;
+}
+
+/* Copies all parameters out of the network (or back into it). */
+static void nn__copy_parameters(nn_net *net, nn_real *best, int back)
+{
+    for (size_t i = 0; i < net->count; i++) {
+        nn_tensor *p = net->tensors[i];
+        if (p->op != NN_OP_PARAMETER) continue;
+        memcpy(back ? p->data : best, back ? best : p->data, p->size * sizeof *best);
+        best += p->size;
+    }
+}
+
+/* Names the first tensor in the order of computation that holds a value which is not finite. */
+static nn_status nn__report_not_finite(const nn__training *t)
+{
+    nn_net *net = t->s.loss->net;
+    for (size_t i = 0; i <= t->s.loss->id; i++) {
+        const nn_tensor *x = net->tensors[i];
+        if (!x->node.needed && x->op != NN_OP_PARAMETER) continue;
+        for (size_t j = 0; x->data && j < x->size; j++)
+            if (!nn__is_finite((double)x->data[j]))
+                return nn__fail(NN_NOT_FINITE,
+                                "loss is not finite at step %llu, first non-finite value in tensor "
+                                "%llu '%s' (%s), element %llu",
+                                (nn__ull)t->step, (nn__ull)i, x->name, nn__op_string(x->op),
+                                (nn__ull)j);
+    }
+    return nn__fail(NN_NOT_FINITE, "loss is not finite at step %llu, every tensor is",
+                    (nn__ull)t->step);
+}
+
+/* Early stopping and the best weights. */
+static void nn__judge(nn__training *t, nn_check *c)
+{
+    const nn_train_desc *d = &t->desc;
+    if (!d->validation) return;
+    c->improved = nn__is_finite(c->validation_loss) &&
+                  (!t->has_best || c->validation_loss < t->best_loss);
+    if (c->improved) {
+        t->has_best = 1;
+        t->best_loss = c->validation_loss;
+        t->worse_checks = 0;
+        if (t->best) nn__copy_parameters(t->s.loss->net, t->best, 0);
+        if (t->history) t->history->best = t->history->check_count;
+    } else if (++t->worse_checks >= d->patience && d->patience) {
+        t->stop = 1;
+        if (t->history) t->history->stopped_early = 1;
+    }
+}
+
+static nn_status nn__make_check(nn__training *t, size_t epoch, double loss, double accuracy)
+{
+    const nn_train_desc *d = &t->desc;
+    nn_net *net = t->s.loss->net;
+    nn_result result;
+    nn_check c;
+    nn_status status = NN_OK;
+    memset(&c, 0, sizeof c);
+    c.step = t->step, c.epoch = epoch;
+    c.train_loss = loss, c.train_accuracy = accuracy;
+    c.learning_rate = nn_learning_rate(&net->optimizer, net->steps - 1);
+    if (d->evaluate_training) {
+        status = nn__evaluate_session(&t->s, t->data, NULL, NULL, &result);
+        if (status == NN_OK) c.train_loss = result.loss, c.train_accuracy = result.accuracy;
+    }
+    if (status == NN_OK && d->validation) {
+        status = nn__evaluate_session(&t->s, d->validation, d->metric, d->user, &result);
+        if (status == NN_OK)
+            c.validation_loss = result.loss, c.validation_accuracy = result.accuracy,
+            c.validation_metric = result.metric;
+    }
+    if (status != NN_OK) return status;
+    c.seconds = nn__now() - t->start;
+    nn__judge(t, &c);
+    if (t->history) status = nn__log_check(t->history, &c);
+    nn__progress_check(&t->progress, &c, d->validation != NULL);
+    if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
+    return status;
+}
+
+static nn_status nn__train_step(nn__training *t, size_t epoch, size_t index)
+{
+    const nn_train_desc *d = &t->desc;
+    nn_net *net = t->s.loss->net;
+    size_t first = index * d->batch_size, n = nn__min_size(d->batch_size, t->data->count - first);
+    nn_status status = nn__feed_batch(&t->s, t->data, t->order + first, 0, n);
+    if (status == NN_OK) status = nn_forward(t->s.loss);
+    if (status != NN_OK) return status;
+    double loss = t->s.loss->value;
+    if (!nn__is_finite(loss)) return nn__report_not_finite(t);
+    size_t step = t->step, last = t->steps_per_epoch - 1;
+    int check = t->check_every ? step % t->check_every == 0 : index == last;
+    double accuracy = 0;
+    if (check)
+        accuracy = (double)nn__count_correct(&t->s, t->data, t->order + first, 0) / (double)n;
+    status = nn_backward(t->s.loss);
+    if (status == NN_OK) status = nn_step(net);
+    if (status == NN_OK && d->log_steps && t->history) status = nn__log_step(t->history, loss);
+    if (status != NN_OK) return status;
+    t->step++;
+    nn__progress_step(&t->progress, n, epoch, loss);
+    if (check) status = nn__make_check(t, epoch, loss, accuracy);
+    if (status == NN_OK && d->on_step && d->on_step(d->user, net, step, loss)) t->stop = 1;
+    return status;
+}
+
+static nn_status nn__train_epochs(nn__training *t)
+{
+    nn_status status = NN_OK;
+    for (size_t epoch = 0; status == NN_OK && !t->stop && epoch < t->desc.epochs; epoch++) {
+        if (t->history) t->history->epochs = epoch + 1;
+        for (size_t i = 0; i < t->data->count; i++) t->order[i] = i;
+        if (!t->desc.no_shuffle) nn_rng_shuffle(&t->s.loss->net->rng, t->order, t->data->count);
+        for (size_t i = 0; status == NN_OK && !t->stop && i < t->steps_per_epoch; i++)
+            status = nn__train_step(t, epoch, i);
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_train_desc *desc,
+                          nn_history *history)
+{
+    nn__training t;
+    memset(&t, 0, sizeof t);
+    nn_status status = nn__open_session(&t.s, "train", loss, data);
+    if (status == NN_OK) status = nn__check_train_desc(desc, data);
+    if (status == NN_OK && desc->validation)
+        status = nn__open_session(&t.s, "train: validation", loss, desc->validation);
+    if (status != NN_OK) return status;
+    nn_net *net = loss->net;
+    int training = net->training;
+    t.data = data, t.desc = *desc, t.history = history;
+    net->training = 1;
+    status = nn__start_training(&t);
+    if (status == NN_OK) {
+        status = nn__train_epochs(&t);
+        if (t.best && t.has_best) nn__copy_parameters(net, t.best, 1);
+        if (history) history->seconds = nn__now() - t.start;
+        nn__progress_end(&t.progress);
+    }
+    net->training = training;
+    NN_FREE(t.best);
+    NN_FREE(t.order);
+    return status;
+}
+
+/* End of the implementation: give back the compiler options that were set under >>base. */
+#if defined(__clang__)
+#pragma float_control(pop)
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+
+#endif /* NN_IMPLEMENTATION */
+
+/* ----------------------------------------------------------------------------------- >>licence
+   This software is available under two licences; choose whichever you prefer.
+
+   ALTERNATIVE A - MIT License
+   Copyright (c) 2026 the nn.h authors
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
+   associated documentation files (the "Software"), to deal in the Software without restriction,
+   including without limitation the rights to use, copy, modify, merge, publish, distribute,
+   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
+   furnished to do so, subject to the following conditions:
+   The above copyright notice and this permission notice shall be included in all copies or
+   substantial portions of the Software.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
+   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
+   OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   ALTERNATIVE B - Public Domain (www.unlicense.org)
+   This is free and unencumbered software released into the public domain. Anyone is free to copy,
+   modify, publish, use, compile, sell, or distribute this software, either in source code form or as
+   a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
+   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
+   and all copyright interest in the software to the public domain. We make this dedication for the
+   benefit of the public at large and to the detriment of our heirs and successors. We intend this
+   dedication to be an overt act of relinquishment in perpetuity of all present and future rights to
+   this software under copyright law.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
+   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY,
+   WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
+   SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+
+   end of nn.h */

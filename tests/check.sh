@@ -1,0 +1,151 @@
+#!/bin/sh
+# check.sh: what could break beyond `make test`: other compilers, standards and flags, sanitizers, two
+# translation units, real data. A step that lacks its tool is skipped and says so.
+# NN_DATA names a folder with mnist/ and cifar10/ for the steps on real data (default: data).
+set -u
+build=${BUILD:-build}
+dir=$build/check
+data=${NN_DATA:-data}
+mkdir -p "$dir" "$build/tmp"
+passed=0 failed=0 skipped=0
+
+have() { command -v "$1" >/dev/null 2>&1; }
+pass() { passed=$((passed + 1)); }
+skip() { echo "skipped: $1"; skipped=$((skipped + 1)); }
+step() { # step NAME COMMAND...: quiet when it succeeds
+  what=$1; shift
+  if "$@" >"$dir/log" 2>&1; then pass
+  else failed=$((failed + 1)); echo "FAILED: $what"; tail -n 25 "$dir/log"
+  fi
+}
+
+strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
+printf '#define NN_IMPLEMENTATION\n#include "nn.h"\nint main(void) { return nn_isa()[0] == 0; }\n' >"$dir/body.c"
+printf '#include "nn.h"\nint other(void);\nint other(void) { return nn_status_string(NN_OK)[0]; }\n' >"$dir/use.c"
+printf '#define NN_STATIC\n#define NN_IMPLEMENTATION\n#include "nn.h"\nint third(void);\nint third(void) { return nn_isa()[0]; }\n' >"$dir/static.c"
+for name in body use static; do cp "$dir/$name.c" "$dir/$name.cc"; done
+
+# -- every compiler and standard, at strict settings --
+for cc in gcc clang; do
+  have $cc || { skip "$cc is not here"; continue; }
+  cxx=g++; [ $cc = gcc ] || cxx=clang++
+  for std in c99 c11 c2x; do
+    for real in '' -DNN_DOUBLE; do
+      step "$cc -std=$std $real" $cc -std=$std $strict -Wc++-compat $real -O1 -I. "$dir/body.c" -o "$dir/body" -lm
+    done
+    for file in use static; do
+      step "$cc -std=$std $file" $cc -std=$std $strict -Wc++-compat -O0 -I. -c "$dir/$file.c" -o "$dir/$file.o"
+    done
+  done
+  have $cxx || { skip "$cxx is not here"; continue; }
+  for std in c++11 c++14 c++17 c++20; do
+    step "$cxx -std=$std" $cxx -std=$std $strict -O0 -I. "$dir/body.cc" -o "$dir/body" -lm
+  done
+  step "$cxx in three units" $cxx -std=c++17 $strict -O1 -I. "$dir/body.cc" "$dir/use.cc" "$dir/static.cc" -o "$dir/body" -lm
+  step "$cc in three units" $cc -std=c99 $strict -O2 -DNDEBUG -I. "$dir/body.c" "$dir/use.c" "$dir/static.c" -o "$dir/body" -lm
+  step "$cc -DNN_NO_SIMD" $cc -std=c99 $strict -O2 -DNN_NO_SIMD -I. "$dir/body.c" -o "$dir/body" -lm
+  for test in tests/*.c examples/*.c; do
+    step "$cc strict: $test" $cc -std=c99 $strict -fsyntax-only -DTEST_TMP='"x"' -I"$build/stb" "$test"
+  done
+done
+
+# -- what the object file exports and what it can change --
+symbols() {
+  ${CC:-cc} -O0 -I. -c "$dir/body.c" -o "$dir/body.o" || return 1
+  nm -g --defined-only "$dir/body.o" | awk '$3 !~ /^(nn_|main$)/ {print "exports " $3; bad = 1} END {exit bad}' || return 1
+  nm "$dir/body.o" | awk '$2 ~ /^[bBdD]$/ && $3 !~ /^(nn__message|chosen)/ {print "writable " $3; bad = 1} END {exit bad}'
+}
+step 'symbols' symbols
+
+# -- the tests again: other optimisation, other compiler, sanitizers --
+tests='random plain graph ops gradcheck optim train data determinism'
+suite() { # suite NAME COMPILER FLAGS...: builds all tests in float and double, then runs them
+  suite_dir=$dir/$1 suite_cc=$2; shift 2
+  mkdir -p "$suite_dir"
+  list=
+  for t in $tests; do
+    for real in float double; do
+      list="$list $suite_dir/test_${t}_$real"
+    done
+  done
+  for program in $list; do
+    source=tests/$(basename "$program" | sed 's/_\(float\|double\)$//').c
+    real=; case $program in *_double) real=-DNN_DOUBLE ;; esac
+    echo "$suite_cc -std=c99 $* $real -DTEST_TMP='\"$build/tmp\"' $source -o $program -lm"
+  done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -I{} sh -c '{} || { echo "{}"; exit 255; }' || return 1
+  BUILD=$build TEST_PATHS=${suite_paths:-} sh tests/run.sh $list
+}
+suite_paths=
+tests='ops gradcheck train'
+step 'tests at -Ofast -DNDEBUG' suite ofast "${CC:-cc}" -Ofast -DNDEBUG
+tests='data graph train optim plain'
+step 'tests under ASan and UBSan' suite asan "${CC:-cc}" -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+tests=determinism
+for cc in gcc clang; do
+  have $cc || continue
+  for level in -O0 -O2 '-O3 -march=native'; do
+    step "the same bits: $cc $level" suite "bits_$cc" $cc $level
+  done
+done
+if echo 'int main(void) { return 0; }' | ${CC:-cc} -fopenmp -x c - -o "$dir/omp" 2>/dev/null; then
+  step 'the same bits with OpenMP' suite omp "${CC:-cc}" -O2 -fopenmp
+else skip 'OpenMP: the compiler does not have it'
+fi
+if echo 'int main(void) { return 0; }' | ${CC:-cc} -m32 -x c - -o "$dir/m32" -lm 2>/dev/null && "$dir/m32"; then
+  step 'the same bits with -m32' suite m32 "${CC:-cc}" -O2 -m32
+else skip '-m32: the compiler or the system does not have it'
+fi
+arm=aarch64-linux-gnu-gcc
+if have $arm && have qemu-aarch64; then
+  neon() { $arm -std=c99 -O2 -static $1 tests/test_determinism.c -o "$dir/neon" -lm && qemu-aarch64 "$dir/neon"; }
+  step 'the same bits on NEON' neon ''
+  step 'the same bits on NEON, double' neon -DNN_DOUBLE
+else skip "NEON: $arm or qemu-aarch64 is not here"
+fi
+
+# -- a locale with a decimal comma --
+if have localedef && mkdir -p "$dir/locale" &&
+  { [ -d "$dir/locale/de_DE.UTF-8" ] || localedef -i de_DE -f UTF-8 "$dir/locale/de_DE.UTF-8" >/dev/null 2>&1; }; then
+  comma() {
+    for t in data train; do
+      ${CC:-cc} -std=c99 -O1 -DTEST_TMP="\"$build/tmp\"" tests/test_$t.c -o "$dir/comma" -lm || return 1
+      LOCPATH=$(cd "$dir/locale" && pwd) "$dir/comma" | tee "$dir/comma.txt" || return 1
+      tail -n 1 "$dir/comma.txt" | grep -q ' 0 failed, 0 skipped' || return 1
+    done
+  }
+  step 'a locale with a decimal comma' comma
+else skip 'a locale with a decimal comma: localedef cannot make one'
+fi
+
+# -- compressed files --
+if echo '#include <zlib.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
+  step 'NN_USE_ZLIB' sh tests/zlib.sh
+else skip 'NN_USE_ZLIB: zlib.h is not here'
+fi
+
+# -- the documentation's programs, the examples one by one, the installed header --
+step 'snippets' sh tests/snippets.sh
+for file in examples/*.c; do
+  step "cc $file" ${CC:-cc} -O2 "$file" -o "$dir/example" -lm
+done
+installs() {
+  make -s install PREFIX="$(pwd)/$dir/prefix" && cp "$dir/body.c" "$dir/prefix/prog.c" &&
+    sed -i 's/"nn.h"/<nn.h>/' "$dir/prefix/prog.c" &&
+    ${CC:-cc} -O1 -I"$dir/prefix/include" "$dir/prefix/prog.c" -o "$dir/prefix/prog" -lm && "$dir/prefix/prog" &&
+    grep -q '^Cflags' "$dir/prefix/lib/pkgconfig/nn.pc"
+}
+step 'make install' installs
+
+# -- real data --
+step 'digits over ten seeds' sh tests/real_data.sh digits
+if [ -f "$data/mnist/train-images-idx3-ubyte" ]; then
+  step 'MNIST: the courses'"'"' numbers' sh tests/real_data.sh mnist "$data"
+else skip "MNIST: $data/mnist is not there (make data)"
+fi
+if [ -f "$data/cifar10/data_batch_1.bin" ]; then
+  step 'CIFAR-10 loads' sh tests/real_data.sh cifar10 "$data"
+else skip "CIFAR-10: $data/cifar10 is not there (make data)"
+fi
+
+echo "check: $passed passed, $failed failed, $skipped skipped"
+[ $failed = 0 ]

@@ -1,0 +1,103 @@
+/* The harness of every test program: checks count and go on, a failure prints where and what.
+   A program ends with `return test_done();`, which prints "NAME: N passed, N failed, N skipped".
+   TEST_TMP is a folder for files that a test writes. */
+#ifndef TEST_H
+#define TEST_H
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef TEST_TMP
+#define TEST_TMP "build/tmp"
+#endif
+
+static int test_passed, test_failed, test_skipped, test_bad;
+static const char *test_current = "";
+
+static void test_fail(const char *file, int line)
+{
+    test_bad = 1;
+    printf("%s:%d: %s: ", file, line, test_current);
+}
+
+#define CHECK(cond)                                                                                \
+    do {                                                                                           \
+        if (!(cond)) {                                                                             \
+            test_fail(__FILE__, __LINE__);                                                         \
+            printf("%s\n", #cond);                                                                 \
+        }                                                                                          \
+    } while (0)
+
+#define CHECK_INT(got, expected)                                                                   \
+    do {                                                                                           \
+        long long test_g = (long long)(got), test_e = (long long)(expected);                       \
+        if (test_g != test_e) {                                                                    \
+            test_fail(__FILE__, __LINE__);                                                         \
+            printf("%s is %lld, expected %lld\n", #got, test_g, test_e);                           \
+        }                                                                                          \
+    } while (0)
+
+#define CHECK_NEAR(got, expected, tolerance)                                                       \
+    do {                                                                                           \
+        double test_g = (double)(got), test_e = (double)(expected);                                \
+        if (!(fabs(test_g - test_e) <= (double)(tolerance))) {                                     \
+            test_fail(__FILE__, __LINE__);                                                         \
+            printf("%s is %.17g, expected %.17g\n", #got, test_g, test_e);                         \
+        }                                                                                          \
+    } while (0)
+
+#define CHECK_STR(got, expected)                                                                   \
+    do {                                                                                           \
+        const char *test_g = (got), *test_e = (expected);                                          \
+        if (!test_g || strcmp(test_g, test_e) != 0) {                                              \
+            test_fail(__FILE__, __LINE__);                                                         \
+            printf("%s is \"%s\", expected \"%s\"\n", #got, test_g ? test_g : "(null)", test_e);   \
+        }                                                                                          \
+    } while (0)
+
+/* The call fails with this status, and the message holds every given part ("" for none). */
+#define CHECK_ERROR(call, status, part1, part2)                                                    \
+    do {                                                                                           \
+        nn_status test_s = (call);                                                                 \
+        const char *test_m = nn_last_error();                                                      \
+        if (test_s != (status) || !strstr(test_m, part1) || !strstr(test_m, part2)) {              \
+            test_fail(__FILE__, __LINE__);                                                         \
+            printf("%s gave \"%s\" (%s), expected \"%s\" with '%s' and '%s'\n", #call,             \
+                   nn_status_string(test_s), test_m, nn_status_string(status), part1, part2);      \
+        }                                                                                          \
+    } while (0)
+
+#define CHECK_OK(call)                                                                             \
+    do {                                                                                           \
+        nn_status test_s = (call);                                                                 \
+        if (test_s != NN_OK) {                                                                     \
+            test_fail(__FILE__, __LINE__);                                                         \
+            printf("%s: %s (%s)\n", #call, nn_status_string(test_s), nn_last_error());             \
+        }                                                                                          \
+    } while (0)
+
+/* Runs one test function: void f(void). */
+#define RUN(f)                                                                                     \
+    do {                                                                                           \
+        test_current = #f;                                                                         \
+        test_bad = 0;                                                                              \
+        f();                                                                                       \
+        if (test_bad) test_failed++;                                                               \
+        else test_passed++;                                                                        \
+    } while (0)
+
+#define SKIP(f, why)                                                                               \
+    do {                                                                                           \
+        printf("skipped %s: %s\n", #f, why);                                                       \
+        test_skipped++;                                                                            \
+    } while (0)
+
+static int test_done(const char *name)
+{
+    printf("%s: %d passed, %d failed, %d skipped\n", name, test_passed, test_failed, test_skipped);
+    return test_failed != 0;
+}
+
+#endif

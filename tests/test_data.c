@@ -1,0 +1,2022 @@
+/* Data sets: IDX, MNIST, CIFAR and CSV readers on intact and damaged files, views, normalisation,
+   gathering, and every allocation failing in turn. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+
+/* Counting memory: when `fail_at` is k > 0, the k-th call fails. */
+static size_t live_blocks, calls, fail_at, largest_request;
+
+static int allocation_fails(size_t size)
+{
+    calls++;
+    if (size > largest_request) largest_request = size;
+    return calls == fail_at;
+}
+
+static void *counting_malloc(size_t size)
+{
+    void *block = allocation_fails(size) ? NULL : malloc(size);
+    if (block) live_blocks++;
+    return block;
+}
+
+static void *counting_realloc(void *old, size_t size)
+{
+    void *block = allocation_fails(size) ? NULL : realloc(old, size);
+    if (block && !old) live_blocks++;
+    return block;
+}
+
+static void counting_free(void *block)
+{
+    if (block) live_blocks--;
+    free(block);
+}
+
+#define NN_MALLOC(size) counting_malloc(size)
+#define NN_REALLOC(old, size) counting_realloc(old, size)
+#define NN_FREE(block) counting_free(block)
+#define NN_IMPLEMENTATION
+#include "../nn.h"
+#include "test.h"
+
+#include <locale.h>
+
+#define TMP(name) TEST_TMP "/" name
+#define COUNT(array) (sizeof(array) / sizeof *(array))
+#define SAYS(part) CHECK(strstr(nn_last_error(), part) != NULL)
+#define POISON(object) memset(&(object), 0xA5, sizeof(object))
+
+static const double eps = sizeof(nn_real) == 4 ? 1.2e-7 : 2.3e-16;
+
+/* ------------------------------------------------------------------------------------- helpers */
+
+/* A heap copy without a byte to spare, so that AddressSanitizer sees a read past its end. */
+static void *exact_copy(const void *bytes, size_t size)
+{
+    void *copy = malloc(size ? size : 1);
+    if (!copy) abort();
+    memcpy(copy, bytes, size);
+    return copy;
+}
+
+static void write_file(const char *path, const void *bytes, size_t size)
+{
+    FILE *f = fopen(path, "wb");
+    CHECK(f != NULL);
+    if (!f) return;
+    CHECK_INT(fwrite(bytes, 1, size, f), size);
+    CHECK_INT(fclose(f), 0);
+}
+
+static int is_empty(const nn_dataset *d)
+{
+    int i, zero = !d->count && !d->features && !d->rank && !d->dtype && !d->samples && !d->index;
+    zero = zero && !d->labels && !d->classes && !d->targets && !d->target_size && !d->scale;
+    zero = zero && !d->shift && !d->norm_count && !d->class_names;
+    for (i = 0; i < NN_MAX_RANK; i++) zero = zero && !d->shape[i];
+    for (i = 0; i < 4; i++) zero = zero && !d->owned[i];
+    return zero;
+}
+
+static nn_real gathered[1 << 16];
+
+/* All samples, normalised, in `gathered`. */
+static void gather_all(const nn_dataset *d)
+{
+    size_t i;
+    for (i = 0; i < COUNT(gathered); i++) gathered[i] = -777;
+    CHECK(d->count * d->features < COUNT(gathered));
+    if (d->count * d->features < COUNT(gathered))
+        CHECK_OK(nn_dataset_gather(d, NULL, d->count, gathered));
+}
+
+static void check_values(const nn_dataset *d, size_t n, const double *expected)
+{
+    size_t i;
+    CHECK_INT(d->count * d->features, n);
+    gather_all(d);
+    for (i = 0; i < n; i++) CHECK_NEAR(gathered[i], (nn_real)expected[i], 0);
+}
+
+static void check_gathered(const nn_dataset *d, size_t n, const double *expected, double tolerance)
+{
+    size_t i;
+    CHECK_INT(d->count * d->features, n);
+    gather_all(d);
+    for (i = 0; i < n; i++) CHECK_NEAR(gathered[i], expected[i], tolerance);
+}
+
+static void check_labels(const nn_dataset *d, size_t n, const int *expected)
+{
+    size_t i;
+    CHECK_INT(d->count, n);
+    CHECK(d->labels != NULL);
+    if (!d->labels || d->count != n) return;
+    for (i = 0; i < n; i++) CHECK_INT(d->labels[i], expected[i]);
+}
+
+/* ----------------------------------------------------------------------------------------- IDX */
+
+typedef struct bytes {
+    size_t size;
+    uint8_t at[6000];
+} bytes;
+
+static void put(bytes *b, int value)
+{
+    b->at[b->size++] = (uint8_t)value;
+}
+
+static void put_u32(bytes *b, uint32_t value)
+{
+    int shift;
+    for (shift = 24; shift >= 0; shift -= 8) put(b, (int)(value >> shift & 255));
+}
+
+static uint8_t pattern(size_t i)
+{
+    return (uint8_t)(i * 37 + 11);
+}
+
+/* A header and data_size bytes of the pattern, whether they fit the header or not. */
+static bytes make_idx(int type, int rank, const uint32_t *shape, size_t data_size)
+{
+    bytes b = {0, {0}};
+    int i;
+    put(&b, 0);
+    put(&b, 0);
+    put(&b, type);
+    put(&b, rank);
+    for (i = 0; i < rank; i++) put_u32(&b, shape[i]);
+    while (data_size--) put(&b, pattern(b.size));
+    return b;
+}
+
+static nn_status idx_from(const bytes *b, size_t size, nn_idx *out)
+{
+    void *copy = exact_copy(b->at, size);
+    nn_status status = nn_idx_from_memory("some.idx", copy, size, out);
+    free(copy);
+    return status;
+}
+
+/* Reading fails from memory and from a file alike, names the thing and leaves nothing behind. */
+static void check_bad_idx(const bytes *b, nn_status status, const char *part1, const char *part2)
+{
+    nn_idx idx;
+    POISON(idx);
+    CHECK_ERROR(idx_from(b, b->size, &idx), status, part1, part2);
+    SAYS("some.idx");
+    CHECK(!idx.data && !idx.block);
+    write_file(TMP("bad.idx"), b->at, b->size);
+    POISON(idx);
+    CHECK_ERROR(nn_load_idx(TMP("bad.idx"), &idx), status, part1, part2);
+    SAYS(TMP("bad.idx"));
+    CHECK(!idx.data && !idx.block);
+}
+
+static const struct idx_type {
+    int type, width;
+} idx_types[] = {{8, 1}, {9, 1}, {11, 2}, {12, 4}, {13, 4}, {14, 8}};
+
+static const uint32_t small_shape[] = {2, 1, 3, 1, 2, 1, 1, 2};
+
+static size_t product(int rank, const uint32_t *shape)
+{
+    size_t n = 1;
+    while (rank--) n *= shape[rank];
+    return n;
+}
+
+static uint64_t from_big_endian(const uint8_t *p, int width)
+{
+    uint64_t bits = 0;
+    while (width--) bits = bits << 8 | *p++;
+    return bits;
+}
+
+static uint64_t host_bits(const void *p, int width)
+{
+    uint16_t u16;
+    uint32_t u32;
+    uint64_t u64;
+    if (width == 1) return *(const uint8_t *)p;
+    if (width == 2) return memcpy(&u16, p, 2), u16;
+    if (width == 4) return memcpy(&u32, p, 4), u32;
+    return memcpy(&u64, p, 8), u64;
+}
+
+static void check_idx(const bytes *b, int type, int width, int rank, const nn_idx *idx)
+{
+    const uint8_t *raw = b->at + 4 + 4 * rank;
+    size_t i, count = product(rank, small_shape);
+    CHECK_INT(idx->type, type);
+    CHECK_INT(idx->rank, rank);
+    CHECK_INT(idx->count, count);
+    for (i = 0; i < (size_t)rank; i++) CHECK_INT(idx->shape[i], small_shape[i]);
+    CHECK_INT((uintptr_t)idx->data % (size_t)width, 0);
+    for (i = 0; i < count; i++, raw += width) {
+        const uint8_t *at = (const uint8_t *)idx->data + i * (size_t)width;
+        CHECK(host_bits(at, width) == from_big_endian(raw, width));
+    }
+}
+
+static void idx_types_and_ranks(void)
+{
+    size_t t;
+    int rank;
+    for (t = 0; t < COUNT(idx_types); t++) {
+        for (rank = 1; rank <= 8; rank++) {
+            int type = idx_types[t].type, width = idx_types[t].width;
+            size_t size = product(rank, small_shape) * (size_t)width;
+            bytes b = make_idx(type, rank, small_shape, size);
+            nn_idx idx;
+            POISON(idx);
+            CHECK_OK(idx_from(&b, b.size, &idx));
+            check_idx(&b, type, width, rank, &idx);
+            nn_idx_free(&idx);
+            write_file(TMP("good.idx"), b.at, b.size);
+            CHECK_OK(nn_load_idx(TMP("good.idx"), &idx));
+            check_idx(&b, type, width, rank, &idx);
+            nn_idx_free(&idx);
+            nn_idx_free(&idx);
+        }
+    }
+}
+
+/* Bit for bit above; here the bits mean what they should. */
+static void idx_values(void)
+{
+    static const struct {
+        int type, width;
+        uint64_t bits;
+        double value;
+    } cases[] = {
+        {8, 1, 0xFF, 255},
+        {8, 1, 0x80, 128},
+        {9, 1, 0x80, -128},
+        {9, 1, 0xFF, -1},
+        {11, 2, 0x0102, 258},
+        {11, 2, 0x8000, -32768},
+        {12, 4, 0x01020304, 16909060},
+        {12, 4, 0x80000000, -2147483648.0},
+        {13, 4, 0xC0490FDB, -13176795.0 / 4194304},
+        {13, 4, 0x3F800001, 1 + 1.0 / 8388608},
+        {14, 8, UINT64_C(0xBFF8000000000001), -1.5 - 1.0 / 4503599627370496.0},
+        {14, 8, UINT64_C(0x4340000000000001), 9007199254740994.0},
+    };
+    const uint32_t one = 1;
+    size_t i;
+    int k;
+    for (i = 0; i < COUNT(cases); i++) {
+        bytes b = make_idx(cases[i].type, 1, &one, 0);
+        nn_idx idx;
+        double value = 0;
+        for (k = cases[i].width - 1; k >= 0; k--) put(&b, (int)(cases[i].bits >> 8 * k & 255));
+        CHECK_OK(idx_from(&b, b.size, &idx));
+        if (!idx.data) continue;
+        if (cases[i].type == 8) value = *(uint8_t *)idx.data;
+        if (cases[i].type == 9) value = *(int8_t *)idx.data;
+        if (cases[i].type == 11) value = *(int16_t *)idx.data;
+        if (cases[i].type == 12) value = *(int32_t *)idx.data;
+        if (cases[i].type == 13) value = *(float *)idx.data;
+        if (cases[i].type == 14) value = *(double *)idx.data;
+        CHECK_NEAR(value, cases[i].value, 0);
+        nn_idx_free(&idx);
+    }
+}
+
+static void idx_truncated_at_every_byte(void)
+{
+    size_t t;
+    for (t = 0; t < COUNT(idx_types); t++) {
+        size_t width = (size_t)idx_types[t].width;
+        bytes b = make_idx(idx_types[t].type, 3, small_shape, 6 * width);
+        b.size = 1;
+        for (; b.size < 16 + 6 * width; b.size++) check_bad_idx(&b, NN_TRUNCATED, "", "");
+    }
+}
+
+static void idx_wrong_size(void)
+{
+    static const uint32_t shape[] = {100, 7};
+    bytes b = make_idx(8, 2, shape, 499);
+    check_bad_idx(&b, NN_TRUNCATED, "700", "499");
+    b = make_idx(8, 2, shape, 701);
+    check_bad_idx(&b, NN_BAD_FORMAT, "700", "701");
+    b = make_idx(14, 2, shape, 700 * 8 - 1);
+    check_bad_idx(&b, NN_TRUNCATED, "5600", "5599");
+}
+
+static void idx_wrong_magic(void)
+{
+    static const uint8_t magics[][4] = {
+        {0, 0, 8, 9},  {0, 0, 8, 255}, {0, 0, 0, 1},   {0, 0, 7, 1}, {0, 0, 10, 1},
+        {0, 0, 15, 1}, {0, 0, 255, 1}, {1, 0, 8, 1},   {0, 1, 8, 1}, {3, 8, 0, 0},
+        {1, 8, 0, 0},  {'P', 'K', 3, 4}, {'R', 'I', 'F', 'F'},
+    };
+    size_t i;
+    for (i = 0; i < COUNT(magics); i++) {
+        bytes b = {0, {0}};
+        memcpy(b.at, magics[i], 4);
+        for (b.size = 4; b.size < 2000;) put(&b, 1);
+        check_bad_idx(&b, NN_BAD_FORMAT, "", "");
+    }
+}
+
+static bytes text_bytes(const char *text)
+{
+    bytes b = {0, {0}};
+    while (*text) put(&b, *text++);
+    return b;
+}
+
+#define GIT_LFS "version https://git-lfs.github.com/spec/v1\noid sha256:ba891046e6505d7a\nsize 9\n"
+
+static void idx_is_something_else(void)
+{
+    bytes b = text_bytes("<!DOCTYPE html>\n<html><title>403 Forbidden</title></html>\n");
+    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "HTML");
+    b = text_bytes("<html>\n<body>not found</body></html>\n");
+    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "HTML");
+    b = text_bytes("<HTML><BODY>moved</BODY></HTML>");
+    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "HTML");
+    b = text_bytes("\n  <!doctype html><html></html>");
+    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "HTML");
+    b = text_bytes(GIT_LFS);
+    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "LFS");
+    b = text_bytes("just some words that are no page");
+    check_bad_idx(&b, NN_BAD_FORMAT, "", "");
+    CHECK(!strstr(nn_last_error(), "HTML"));
+}
+
+#ifdef NN_USE_ZLIB
+/* good.idx.gz is cut everywhere behind its header, its check sum included. */
+static void check_damaged_gzip(void)
+{
+    static bytes b;
+    FILE *f = fopen(TMP("good.idx.gz"), "rb");
+    nn_idx idx;
+    CHECK(f != NULL);
+    if (!f) return;
+    b.size = fread(b.at, 1, sizeof b.at, f);
+    fclose(f);
+    CHECK(b.size > 20);
+    while (--b.size > 18) {
+        write_file(TMP("cut.idx.gz"), b.at, b.size);
+        POISON(idx);
+        CHECK_ERROR(nn_load_idx(TMP("cut.idx.gz"), &idx), NN_TRUNCATED, TMP("cut.idx.gz"), "");
+        CHECK(!idx.data && !idx.block);
+    }
+}
+
+static void idx_compressed(void)
+{
+    static const uint32_t shape[] = {4, 9};
+    bytes b = make_idx(8, 2, shape, 36);
+    nn_idx idx;
+    gzFile f = gzopen(TMP("good.idx.gz"), "wb");
+    CHECK(f != NULL);
+    if (!f) return;
+    CHECK_INT(gzwrite(f, b.at, (unsigned)b.size), b.size);
+    CHECK_INT(gzclose(f), Z_OK);
+    CHECK_OK(nn_load_idx(TMP("good.idx.gz"), &idx));
+    CHECK_INT(idx.count, 36);
+    CHECK(idx.data && !memcmp(idx.data, b.at + 12, 36));
+    nn_idx_free(&idx);
+    check_damaged_gzip();
+}
+#else
+static void idx_compressed(void)
+{
+    bytes b = text_bytes("\x1F\x8B\x08");
+    for (b.size = 3; b.size < 100;) put(&b, 0);
+    check_bad_idx(&b, NN_COMPRESSED, "gunzip", "NN_USE_ZLIB");
+    b.size = 2;
+    check_bad_idx(&b, NN_COMPRESSED, "gunzip", "NN_USE_ZLIB");
+}
+#endif
+
+/* Counts that promise more than the file has must not be believed when memory is asked for. */
+static void idx_counts_beyond_the_file(void)
+{
+    static const uint32_t most[] = {~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u, ~0u};
+    static const uint32_t wraps_to_0[] = {1u << 31, 1u << 31, 4, 1};
+    static const uint32_t bytes_wrap_to_0[] = {1u << 31, 1u << 30};
+    static const uint32_t wraps_32_bits[] = {65536, 65536};
+    static const uint32_t too_many[] = {1000, 1000};
+    bytes b = make_idx(8, 8, most, 10);
+    largest_request = 0;
+    check_bad_idx(&b, NN_TOO_LARGE, "", "");
+    b = make_idx(14, 8, most, 10);
+    check_bad_idx(&b, NN_TOO_LARGE, "", "");
+    b = make_idx(8, 4, wraps_to_0, 0);
+    check_bad_idx(&b, NN_TOO_LARGE, "", "");
+    b = make_idx(14, 2, bytes_wrap_to_0, 0);
+    check_bad_idx(&b, NN_TOO_LARGE, "", "");
+    b = make_idx(8, 2, wraps_32_bits, 0);
+    check_bad_idx(&b, sizeof(size_t) > 4 ? NN_TRUNCATED : NN_TOO_LARGE, "", "");
+    b = make_idx(14, 2, too_many, 10);
+    check_bad_idx(&b, NN_TRUNCATED, "8000000", "10");
+    CHECK(largest_request <= 1 << 20);
+}
+
+static void idx_empty_or_missing(void)
+{
+    bytes b = {0, {0}};
+    nn_idx idx;
+    nn_status status;
+    check_bad_idx(&b, NN_EMPTY, "", "");
+    remove(TMP("missing.idx"));
+    POISON(idx);
+    CHECK_ERROR(nn_load_idx(TMP("missing.idx"), &idx), NN_CANNOT_OPEN, TMP("missing.idx"), "");
+    CHECK(!idx.data && !idx.block);
+    /* Some systems open a folder and refuse to read it, others refuse to open it. */
+    POISON(idx);
+    status = nn_load_idx(TEST_TMP, &idx);
+    CHECK(status == NN_CANNOT_READ || status == NN_CANNOT_OPEN);
+    SAYS(TEST_TMP);
+    CHECK(!idx.data && !idx.block);
+    CHECK_ERROR(nn_load_idx(NULL, &idx), NN_BAD_ARGUMENT, "", "");
+}
+
+/* Rank 0 is one value, a dimension of 0 is none. */
+static void idx_rank_and_dimension_of_zero(void)
+{
+    static const uint32_t shape[] = {3, 0, 2};
+    bytes b = make_idx(13, 3, shape, 0);
+    nn_idx idx;
+    CHECK_OK(idx_from(&b, b.size, &idx));
+    CHECK_INT(idx.count, 0);
+    CHECK_INT(idx.rank, 3);
+    CHECK_INT(idx.shape[0], 3);
+    CHECK_INT(idx.shape[1], 0);
+    nn_idx_free(&idx);
+    put(&b, 0);
+    check_bad_idx(&b, NN_BAD_FORMAT, "1 bytes", "expected 0");
+    b = make_idx(8, 0, shape, 0);
+    check_bad_idx(&b, NN_TRUNCATED, "0 bytes", "expected 1");
+    put(&b, 42);
+    CHECK_OK(idx_from(&b, b.size, &idx));
+    CHECK_INT(idx.rank, 0);
+    CHECK_INT(idx.count, 1);
+    CHECK(idx.data && *(uint8_t *)idx.data == 42);
+    nn_idx_free(&idx);
+    put(&b, 0);
+    check_bad_idx(&b, NN_BAD_FORMAT, "2 bytes", "expected 1");
+}
+
+/* ----------------------------------------------------------------------------- pairs and MNIST */
+
+static void write_images(const char *path, uint32_t count, uint32_t rows, uint32_t cols)
+{
+    uint32_t shape[3];
+    bytes b;
+    shape[0] = count;
+    shape[1] = rows;
+    shape[2] = cols;
+    b = make_idx(8, 3, shape, product(3, shape));
+    write_file(path, b.at, b.size);
+}
+
+static void write_labels(const char *path, uint32_t count, const char *labels)
+{
+    bytes b = make_idx(8, 1, &count, 0);
+    uint32_t i;
+    for (i = 0; i < count; i++) put(&b, labels[i]);
+    write_file(path, b.at, b.size);
+}
+
+/* The images that write_images made, scaled to [0, 1]. */
+static void check_images(const nn_dataset *d, size_t count, size_t rows, size_t cols)
+{
+    size_t i;
+    CHECK_INT(d->count, count);
+    CHECK_INT(d->features, rows * cols);
+    CHECK_INT(d->rank, 2);
+    CHECK_INT(d->shape[0], rows);
+    CHECK_INT(d->shape[1], cols);
+    CHECK_INT(d->dtype, NN_U8);
+    gather_all(d);
+    for (i = 0; i < count * rows * cols; i++)
+        CHECK_NEAR(gathered[i], pattern(i + 16) / 255.0, eps);
+}
+
+static nn_status load_pair(int classes, nn_dataset *out)
+{
+    POISON(*out);
+    return nn_load_idx_pair(TMP("pair-images"), TMP("pair-labels"), classes, out);
+}
+
+static void pair_loads(void)
+{
+    static const int expected[] = {2, 0, 4, 2, 1};
+    nn_dataset d;
+    write_images(TMP("pair-images"), 5, 4, 3);
+    write_labels(TMP("pair-labels"), 5, "\2\0\4\2\1");
+    CHECK_OK(load_pair(0, &d));
+    CHECK_INT(d.classes, 5);
+    CHECK(!d.targets && !d.class_names && !d.index);
+    check_images(&d, 5, 4, 3);
+    check_labels(&d, 5, expected);
+    nn_dataset_free(&d);
+    CHECK(is_empty(&d));
+    CHECK_OK(load_pair(10, &d));
+    CHECK_INT(d.classes, 10);
+    check_labels(&d, 5, expected);
+    nn_dataset_free(&d);
+}
+
+static void pair_labels_are_checked(void)
+{
+    static const char zeros[299] = {0};
+    nn_dataset d;
+    write_images(TMP("pair-images"), 300, 2, 2);
+    write_labels(TMP("pair-labels"), 299, zeros);
+    CHECK_ERROR(load_pair(0, &d), NN_MISMATCH, "300", "299");
+    CHECK(is_empty(&d));
+    write_images(TMP("pair-images"), 17, 2, 2);
+    write_labels(TMP("pair-labels"), 17, "\0\1\2\0\1\2\0\1\2\0\1\2\0\310\2\0\1");
+    CHECK_ERROR(load_pair(3, &d), NN_BAD_LABEL, "200", "13");
+    SAYS(TMP("pair-labels"));
+    CHECK(is_empty(&d));
+    CHECK_OK(load_pair(0, &d));
+    CHECK_INT(d.classes, 201);
+    nn_dataset_free(&d);
+    CHECK_ERROR(load_pair(200, &d), NN_BAD_LABEL, "200", "13");
+    CHECK_OK(load_pair(201, &d));
+    nn_dataset_free(&d);
+    CHECK_ERROR(load_pair(-1, &d), NN_BAD_ARGUMENT, "", "");
+    CHECK(is_empty(&d));
+}
+
+static void pair_shapes_are_checked(void)
+{
+    static const uint32_t two = 2;
+    nn_dataset d;
+    bytes b = make_idx(9, 1, &two, 2);
+    write_images(TMP("pair-images"), 0, 4, 3);
+    write_labels(TMP("pair-labels"), 0, "");
+    CHECK_ERROR(load_pair(0, &d), NN_EMPTY, TMP("pair-images"), "");
+    CHECK(is_empty(&d));
+    write_images(TMP("pair-images"), 2, 0, 3);
+    write_labels(TMP("pair-labels"), 2, "\0\1");
+    CHECK_ERROR(load_pair(0, &d), NN_EMPTY, TMP("pair-images"), "");
+    write_labels(TMP("pair-images"), 2, "\0\1");
+    CHECK_ERROR(load_pair(0, &d), NN_BAD_FORMAT, TMP("pair-images"), "");
+    CHECK(is_empty(&d));
+    write_images(TMP("pair-images"), 2, 4, 3);
+    write_images(TMP("pair-labels"), 2, 1, 1);
+    CHECK_ERROR(load_pair(0, &d), NN_BAD_FORMAT, TMP("pair-labels"), "");
+    write_file(TMP("pair-labels"), b.at, b.size);
+    CHECK_ERROR(load_pair(0, &d), NN_BAD_FORMAT, TMP("pair-labels"), "");
+    remove(TMP("pair-labels"));
+    CHECK_ERROR(load_pair(0, &d), NN_CANNOT_OPEN, TMP("pair-labels"), "");
+    CHECK(is_empty(&d));
+}
+
+static const char *const mnist_files[] = {
+    TMP("train-images-idx3-ubyte"), TMP("train-labels-idx1-ubyte"),
+    TMP("t10k-images-idx3-ubyte"),  TMP("t10k-labels-idx1-ubyte"),
+    TMP("train-images.idx3-ubyte"), TMP("train-labels.idx1-ubyte"),
+    TMP("t10k-images.idx3-ubyte"),  TMP("t10k-labels.idx1-ubyte"),
+};
+
+static void remove_mnist(void)
+{
+    size_t i;
+    for (i = 0; i < COUNT(mnist_files); i++) remove(mnist_files[i]);
+}
+
+/* names: the first four of mnist_files, or the last four. */
+static void write_mnist(const char *const *names)
+{
+    write_images(names[0], 5, 28, 28);
+    write_labels(names[1], 5, "\7\2\1\0\4");
+    write_images(names[2], 3, 28, 28);
+    write_labels(names[3], 3, "\11\0\5");
+}
+
+static nn_status load_mnist(nn_dataset *train, nn_dataset *test)
+{
+    if (train) POISON(*train);
+    if (test) POISON(*test);
+    return nn_load_mnist(TEST_TMP, train, test);
+}
+
+static void check_mnist(const nn_dataset *train, const nn_dataset *test)
+{
+    static const int train_labels[] = {7, 2, 1, 0, 4}, test_labels[] = {9, 0, 5};
+    if (train) {
+        CHECK_INT(train->classes, 10);
+        check_images(train, 5, 28, 28);
+        check_labels(train, 5, train_labels);
+    }
+    if (test) {
+        CHECK_INT(test->classes, 10);
+        check_images(test, 3, 28, 28);
+        check_labels(test, 3, test_labels);
+    }
+}
+
+static void mnist_loads(void)
+{
+    nn_dataset train, test;
+    int dots;
+    for (dots = 0; dots < 2; dots++) {
+        remove_mnist();
+        write_mnist(mnist_files + 4 * dots);
+        CHECK_OK(load_mnist(&train, &test));
+        check_mnist(&train, &test);
+        nn_dataset_free(&train);
+        nn_dataset_free(&test);
+        remove(mnist_files[4 * dots + 2]);
+        CHECK_OK(load_mnist(&train, NULL));
+        check_mnist(&train, NULL);
+        nn_dataset_free(&train);
+        write_mnist(mnist_files + 4 * dots);
+        remove(mnist_files[4 * dots]);
+        CHECK_OK(load_mnist(NULL, &test));
+        check_mnist(NULL, &test);
+        nn_dataset_free(&test);
+    }
+    remove_mnist();
+}
+
+static void mnist_fails_whole(void)
+{
+    nn_dataset train, test;
+    int i;
+    for (i = 0; i < 4; i++) {
+        remove_mnist();
+        write_mnist(mnist_files);
+        remove(mnist_files[i]);
+        CHECK_ERROR(load_mnist(&train, &test), NN_CANNOT_OPEN, mnist_files[i], "");
+        CHECK(is_empty(&train) && is_empty(&test));
+        write_file(mnist_files[i], "", 0);
+        CHECK_ERROR(load_mnist(&train, &test), NN_EMPTY, mnist_files[i], "");
+        CHECK(is_empty(&train) && is_empty(&test));
+    }
+    write_mnist(mnist_files);
+    write_labels(mnist_files[3], 3, "\11\12\5");
+    CHECK_ERROR(load_mnist(&train, &test), NN_BAD_LABEL, "10", mnist_files[3]);
+    CHECK(is_empty(&train) && is_empty(&test));
+    CHECK_ERROR(nn_load_mnist(NULL, &train, &test), NN_BAD_ARGUMENT, "", "");
+    remove_mnist();
+}
+
+/* --------------------------------------------------------------------------------------- CIFAR */
+
+#define CIFAR_MAX 8
+
+static uint8_t cifar_pixel(int file, size_t record, size_t i)
+{
+    return (uint8_t)(i * 7 + i / 251 + record * 31 + (size_t)file * 101);
+}
+
+/* `extra` more bytes (or fewer) than the records need; label_bytes labels before every image. */
+static void write_cifar(const char *path, int file, size_t records, int label_bytes,
+                        const char *labels, int extra)
+{
+    static uint8_t out[CIFAR_MAX * 3074 + 1];
+    uint8_t *p = out;
+    size_t r, i;
+    int k;
+    for (r = 0; r < records; r++) {
+        for (k = 0; k < label_bytes; k++) *p++ = (uint8_t)*labels++;
+        for (i = 0; i < 3072; i++) *p++ = cifar_pixel(file, r, i);
+    }
+    *p = 0;
+    write_file(path, out, (size_t)(p - out + extra));
+}
+
+/* Samples first .. first + records - 1 are the given file's. */
+static void check_cifar(const nn_dataset *d, size_t first, int file, size_t records)
+{
+    size_t r, i, wrong = 0;
+    for (r = 0; r < records; r++) {
+        size_t row = first + r;
+        CHECK_OK(nn_dataset_gather(d, &row, 1, gathered));
+        for (i = 0; i < 3072; i++)
+            wrong += !(fabs(gathered[i] - cifar_pixel(file, r, i) / 255.0) <= eps);
+    }
+    CHECK_INT(wrong, 0);
+}
+
+static void check_cifar_shape(const nn_dataset *d, size_t count, int classes)
+{
+    CHECK_INT(d->count, count);
+    CHECK_INT(d->features, 3072);
+    CHECK_INT(d->rank, 3);
+    CHECK_INT(d->shape[0], 3);
+    CHECK_INT(d->shape[1], 32);
+    CHECK_INT(d->shape[2], 32);
+    CHECK_INT(d->classes, classes);
+    CHECK_INT(d->dtype, NN_U8);
+}
+
+static const char *const cifar10_files[] = {
+    TMP("data_batch_1.bin"), TMP("data_batch_2.bin"), TMP("data_batch_3.bin"),
+    TMP("data_batch_4.bin"), TMP("data_batch_5.bin"), TMP("test_batch.bin"),
+};
+static const size_t cifar10_records[] = {1, 3, 2, 1, 4, 2};
+static const char *const cifar10_labels[] = {"\1", "\2\0\11", "\3\4", "\5", "\6\7\10\1", "\0\11"};
+
+static void write_cifar10(void)
+{
+    int i;
+    for (i = 0; i < 6; i++)
+        write_cifar(cifar10_files[i], i + 1, cifar10_records[i], 1, cifar10_labels[i], 0);
+}
+
+static nn_status load_cifar10(unsigned batches, nn_dataset *train, nn_dataset *test)
+{
+    if (train) POISON(*train);
+    if (test) POISON(*test);
+    return nn_load_cifar10(TEST_TMP, batches, train, test);
+}
+
+static void cifar10_batches(void)
+{
+    static const unsigned masks[] = {0, 1, 2, 4, 16, 5, 10, 20, 31};
+    size_t m, first;
+    int i, k;
+    write_cifar10();
+    for (m = 0; m < COUNT(masks); m++) {
+        unsigned mask = masks[m] ? masks[m] : 31;
+        int labels[16];
+        nn_dataset d;
+        CHECK_OK(load_cifar10(masks[m], &d, NULL));
+        for (i = 0, first = 0; i < 5; i++) {
+            if (!(mask >> i & 1)) continue;
+            check_cifar(&d, first, i + 1, cifar10_records[i]);
+            for (k = 0; k < (int)cifar10_records[i]; k++) labels[first++] = cifar10_labels[i][k];
+        }
+        check_cifar_shape(&d, first, 10);
+        check_labels(&d, first, labels);
+        nn_dataset_free(&d);
+    }
+}
+
+static void cifar10_test_batch(void)
+{
+    static const int labels[] = {0, 9};
+    nn_dataset train, test;
+    write_cifar10();
+    CHECK_OK(load_cifar10(2, &train, &test));
+    check_cifar_shape(&train, 3, 10);
+    check_cifar_shape(&test, 2, 10);
+    check_cifar(&test, 0, 6, 2);
+    check_labels(&test, 2, labels);
+    nn_dataset_free(&train);
+    nn_dataset_free(&test);
+    remove(cifar10_files[0]);
+    CHECK_OK(load_cifar10(0, NULL, &test));
+    check_cifar(&test, 0, 6, 2);
+    nn_dataset_free(&test);
+}
+
+static void cifar10_damaged(void)
+{
+    nn_dataset train, test;
+    write_cifar10();
+    write_cifar(cifar10_files[2], 3, 2, 1, "\1\2", -1);
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_TRUNCATED, cifar10_files[2], "6145");
+    CHECK(is_empty(&train) && is_empty(&test));
+    write_cifar(cifar10_files[2], 3, 2, 1, "\1\2", 1);
+    CHECK_ERROR(load_cifar10(4, &train, &test), NN_TRUNCATED, cifar10_files[2], "6147");
+    CHECK_OK(load_cifar10(1, &train, NULL));
+    nn_dataset_free(&train);
+    write_cifar(cifar10_files[2], 3, 2, 1, "\1\12", 0);
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_BAD_LABEL, cifar10_files[2], "10");
+    CHECK(is_empty(&train) && is_empty(&test));
+    write_file(cifar10_files[2], "", 0);
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_EMPTY, cifar10_files[2], "");
+    remove(cifar10_files[2]);
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_CANNOT_OPEN, cifar10_files[2], "");
+    write_cifar10();
+    write_cifar(cifar10_files[5], 6, 1, 1, "\377", 0);
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_BAD_LABEL, cifar10_files[5], "255");
+    CHECK(is_empty(&train) && is_empty(&test));
+    CHECK_ERROR(load_cifar10(32, &train, NULL), NN_BAD_ARGUMENT, "", "");
+    CHECK(is_empty(&train));
+    CHECK_ERROR(nn_load_cifar10(NULL, 0, &train, NULL), NN_BAD_ARGUMENT, "", "");
+}
+
+static nn_status load_cifar100(int coarse, nn_dataset *train, nn_dataset *test)
+{
+    if (train) POISON(*train);
+    if (test) POISON(*test);
+    return nn_load_cifar100(TEST_TMP, coarse, train, test);
+}
+
+static void cifar100_loads(void)
+{
+    static const int coarse[] = {19, 0, 7}, fine[] = {99, 1, 42};
+    nn_dataset train, test;
+    int use_coarse;
+    write_cifar(TMP("train.bin"), 8, 3, 2, "\23\143\0\1\7\52", 0);
+    write_cifar(TMP("test.bin"), 9, 1, 2, "\0\1", 0);
+    for (use_coarse = 0; use_coarse < 2; use_coarse++) {
+        CHECK_OK(load_cifar100(use_coarse, &train, &test));
+        check_cifar_shape(&train, 3, use_coarse ? 20 : 100);
+        check_cifar_shape(&test, 1, use_coarse ? 20 : 100);
+        check_cifar(&train, 0, 8, 3);
+        check_cifar(&test, 0, 9, 1);
+        check_labels(&train, 3, use_coarse ? coarse : fine);
+        check_labels(&test, 1, use_coarse ? coarse + 1 : fine + 1);
+        nn_dataset_free(&train);
+        nn_dataset_free(&test);
+    }
+    CHECK_OK(load_cifar100(0, NULL, &test));
+    check_cifar(&test, 0, 9, 1);
+    nn_dataset_free(&test);
+}
+
+static void cifar100_damaged(void)
+{
+    nn_dataset train, test;
+    write_cifar(TMP("train.bin"), 8, 2, 2, "\0\1\0\144", 0);
+    write_cifar(TMP("test.bin"), 9, 1, 2, "\24\1", 0);
+    CHECK_ERROR(load_cifar100(0, &train, &test), NN_BAD_LABEL, TMP("train.bin"), "100");
+    CHECK(is_empty(&train) && is_empty(&test));
+    CHECK_ERROR(load_cifar100(1, &train, &test), NN_BAD_LABEL, TMP("test.bin"), "20");
+    CHECK(is_empty(&train) && is_empty(&test));
+    write_cifar(TMP("train.bin"), 8, 2, 1, "\0\1", 0);
+    CHECK_ERROR(load_cifar100(0, &train, &test), NN_TRUNCATED, TMP("train.bin"), "6146");
+    CHECK(is_empty(&train) && is_empty(&test));
+    remove(TMP("train.bin"));
+    CHECK_ERROR(load_cifar100(0, &train, &test), NN_CANNOT_OPEN, TMP("train.bin"), "");
+}
+
+/* ----------------------------------------------------------------------------------------- CSV */
+
+static nn_csv_desc csv_desc(char delimiter, int header, int label_column, int targets)
+{
+    nn_csv_desc desc;
+    desc.delimiter = delimiter;
+    desc.header = header;
+    desc.label_column = label_column;
+    desc.targets = targets;
+    return desc;
+}
+
+static nn_status load_csv(const char *text, const nn_csv_desc *desc, nn_dataset *out)
+{
+    write_file(TMP("data.csv"), text, strlen(text));
+    POISON(*out);
+    return nn_load_csv(TMP("data.csv"), desc, out);
+}
+
+static void csv_same_table_in_many_spellings(void)
+{
+    static const double expected[] = {1, -2.5, 3e2, 0.25};
+    static const struct {
+        const char *text;
+        char delimiter;
+        int header;
+    } cases[] = {
+        {"1,-2.5\n3e2,0.25\n", 0, 0},
+        {"1,-2.5\n3e2,0.25", 0, 0},
+        {"1,-2.5\r\n3e2,0.25\r\n", ',', 0},
+        {"1,-2.5\r\n3e2,0.25", 0, 0},
+        {"\n1,-2.5\n\n\n3e2,0.25\n\n", 0, 0},
+        {"\r\n1,-2.5\r\n\r\n3e2,0.25\r\n\r\n", 0, 0},
+        {"1;-2.5\n3e2;0.25\n", ';', 0},
+        {"1\t-2.5\n3e2\t0.25\n", '\t', 0},
+        {"1 -2.5\n3e2 0.25\n", ' ', 0},
+        {"width,height\n1,-2.5\n3e2,0.25\n", 0, 1},
+        {"7;8\r\n1;-2.5\r\n3e2;0.25\r\n", ';', 1},
+        {"\nwidth,height\n1,-2.5\n3e2,0.25\n", 0, 1},
+        {"+1.0,-25e-1\n3.0E+02,.25\n", 0, 0},
+        {"0001.,-2.50000\n300,0.00000025e6\n", 0, 0},
+        {" 1, -2.5\n3e2 ,0.25 \n", 0, 0},
+    };
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        nn_csv_desc desc = csv_desc(cases[i].delimiter, cases[i].header, 0, 0);
+        nn_dataset d;
+        CHECK_OK(load_csv(cases[i].text, &desc, &d));
+        CHECK_INT(d.count, 2);
+        CHECK_INT(d.features, 2);
+        CHECK_INT(d.rank, 1);
+        CHECK_INT(d.shape[0], 2);
+        CHECK_INT(d.dtype, NN_REAL);
+        CHECK(!d.labels && !d.classes && !d.class_names && !d.targets && !d.norm_count);
+        check_values(&d, 4, expected);
+        nn_dataset_free(&d);
+    }
+}
+
+static void csv_label_columns(void)
+{
+    static const int table[2][3] = {{2, 0, 1}, {0, 3, 1}};
+    static const int columns[] = {1, 2, 3, -1, -2, -3};
+    size_t i;
+    int r, c;
+    for (i = 0; i < COUNT(columns); i++) {
+        int column = columns[i] > 0 ? columns[i] - 1 : 3 + columns[i], labels[2];
+        nn_csv_desc desc = csv_desc(0, 0, columns[i], 0);
+        double features[4];
+        size_t n = 0;
+        nn_dataset d;
+        for (r = 0; r < 2; r++) {
+            labels[r] = table[r][column];
+            for (c = 0; c < 3; c++) if (c != column) features[n++] = table[r][c];
+        }
+        CHECK_OK(load_csv("2,0,1\n0,3,1\n", &desc, &d));
+        CHECK_INT(d.features, 2);
+        CHECK_INT(d.classes, (labels[0] > labels[1] ? labels[0] : labels[1]) + 1);
+        CHECK(!d.class_names);
+        check_values(&d, 4, features);
+        check_labels(&d, 2, labels);
+        nn_dataset_free(&d);
+    }
+}
+
+static void check_names(const nn_dataset *d, int n, const char *const *names)
+{
+    int i;
+    CHECK_INT(d->classes, n);
+    CHECK(d->class_names != NULL);
+    if (!d->class_names || d->classes != n) return;
+    for (i = 0; i < n; i++) CHECK_STR(d->class_names[i], names[i]);
+}
+
+static void csv_class_names(void)
+{
+    static const char *const flowers[] = {"setosa", "virginica", "iris versicolor"};
+    static const char *const signs[] = {"-1", "1"}, *const mixed[] = {"3", "cat"};
+    static const int labels[] = {0, 1, 0, 2, 1}, sign_labels[] = {0, 1, 1, 0};
+    static const double features[] = {5.1, 3.5, 6, 3, 4.9, 3.1, 7, 3.2, 5.8, 2.7};
+    nn_csv_desc last = csv_desc(0, 1, -1, 0), first = csv_desc(';', 0, 1, 0);
+    nn_dataset d;
+    CHECK_OK(load_csv("length,width,species\n5.1,3.5,setosa\n6,3,virginica\n4.9,3.1,setosa\n"
+                      "7,3.2,iris versicolor\r\n\n5.8,2.7,virginica", &last, &d));
+    check_values(&d, 10, features);
+    check_labels(&d, 5, labels);
+    check_names(&d, 3, flowers);
+    nn_dataset_free(&d);
+    CHECK_OK(load_csv("-1;5\n1;6\n1;7\n-1;8\n", &first, &d));
+    check_labels(&d, 4, sign_labels);
+    check_names(&d, 2, signs);
+    nn_dataset_free(&d);
+    CHECK_OK(load_csv("3;5\ncat;6\ncat;7\n3;8\n", &first, &d));
+    check_labels(&d, 4, sign_labels);
+    check_names(&d, 2, mixed);
+    nn_dataset_free(&d);
+}
+
+static void csv_quotes_and_spaces(void)
+{
+    static const char *const names[] = {"red, dark", "blue"};
+    static const int labels[] = {0, 1, 0};
+    static const double features[] = {1, 2, 3, 4, 5, 6};
+    nn_csv_desc desc = csv_desc(0, 1, 2, 0);
+    nn_dataset d;
+    CHECK_OK(load_csv("\"a\",\"b, c\",d\n\"1\",\"red, dark\",2\n   \n3 , blue ,4\n"
+                      "5,\"red, dark\",\"6\"\r\n \r\n", &desc, &d));
+    check_values(&d, 6, features);
+    check_labels(&d, 3, labels);
+    check_names(&d, 2, names);
+    nn_dataset_free(&d);
+}
+
+/* The mark that some editors put before UTF-8 text belongs to no cell. */
+static void csv_byte_order_mark(void)
+{
+    static const double features[] = {1, 2};
+    static const int labels[] = {3, 0};
+    nn_csv_desc first = csv_desc(0, 0, 1, 0), last = csv_desc(0, 0, -1, 0);
+    nn_dataset d;
+    CHECK_OK(load_csv("\xEF\xBB\xBF" "3,1\n0,2\n", &first, &d));
+    CHECK(!d.class_names);
+    check_labels(&d, 2, labels);
+    nn_dataset_free(&d);
+    CHECK_OK(load_csv("\xEF\xBB\xBF" "1,3\n2,0\n", &last, &d));
+    CHECK_INT(d.count, 2);
+    if (d.count) check_values(&d, 2, features);
+    nn_dataset_free(&d);
+}
+
+static void csv_targets(void)
+{
+    static const double features[] = {1, 2, 3, 4}, targets[] = {0.5, -7e3};
+    nn_csv_desc desc = csv_desc(0, 0, 2, 1);
+    nn_dataset d;
+    int i;
+    CHECK_OK(load_csv("1,0.5,2\n3,-7e3,4\n", &desc, &d));
+    CHECK(!d.labels && !d.classes && !d.class_names);
+    CHECK_INT(d.target_size, 1);
+    check_values(&d, 4, features);
+    CHECK(d.targets != NULL);
+    for (i = 0; d.targets && i < 2; i++) CHECK_NEAR(d.targets[i], targets[i], 0);
+    nn_dataset_free(&d);
+    CHECK(is_empty(&d));
+    CHECK_ERROR(load_csv("1,2,3\n1,red,3\n", &desc, &d), NN_BAD_NUMBER, "line 2", "column 2");
+    CHECK(is_empty(&d));
+}
+
+static void csv_bad_numbers(void)
+{
+    static const char *const fields[] = {
+        "nan", "NAN", "inf", "-Infinity", "1e999", "-1e999", "red", "1x", "1.2.3", "1e", "1e+",
+        "e5", "--1", "+-1", ".", "-", "+", "", " ", "0x10", "1 2", "1d5", "1_0", "nan(1)", "1e5.5",
+    };
+    size_t i;
+    for (i = 0; i < COUNT(fields); i++) {
+        char text[100];
+        nn_dataset d;
+        snprintf(text, sizeof text, "1,2\n\n3,%s\n5,6\n", fields[i]);
+        CHECK_ERROR(load_csv(text, NULL, &d), NN_BAD_NUMBER, "line 3", "column 2");
+        SAYS(TMP("data.csv"));
+        CHECK(is_empty(&d));
+    }
+}
+
+/* What overflows the type in use is not finite there. */
+static void csv_number_range(void)
+{
+    nn_dataset d;
+    int fits = sizeof(nn_real) == 8;
+    nn_status status = load_csv("1e39,1\n", NULL, &d);
+    CHECK_INT(status, fits ? NN_OK : NN_BAD_NUMBER);
+    if (status == NN_OK) nn_dataset_free(&d);
+    CHECK_OK(load_csv("1e-9999,-0\n", NULL, &d));
+    gather_all(&d);
+    CHECK_NEAR(gathered[0], 0, 0);
+    CHECK_NEAR(gathered[1], 0, 0);
+    nn_dataset_free(&d);
+}
+
+static void csv_numbers_are_exact(void)
+{
+    static const double expected[] = {
+        0.1, 0.2, 0.3, 1e-5, 123456.789, 3.141592653589793, 1e22, 1e-22, 9007199254740991.0, 2.5e-7,
+        1.7976931348623157e30, 4.35, 0.000123456789, 8.41e21, 6.02214076e23,
+    };
+    nn_dataset d;
+    CHECK_OK(load_csv("0.1,0.2,0.3,1e-5,123456.789,3.141592653589793,1e22,1e-22,9007199254740991,"
+                      "2.5e-7,1.7976931348623157e30,4.35,0.000123456789,8.41e21,6.02214076e23\n",
+                      NULL, &d));
+    check_values(&d, COUNT(expected), expected);
+    nn_dataset_free(&d);
+}
+
+/* More digits than a double holds are a number all the same. */
+static void csv_long_numbers(void)
+{
+    static const double expected[] = {0, 1};
+    char text[700];
+    nn_dataset d;
+    snprintf(text, sizeof text, "0.%0299d1,1.%0299d1\n", 0, 0);
+    CHECK_OK(load_csv(text, NULL, &d));
+    CHECK_INT(d.count, 1);
+    if (d.count) check_gathered(&d, 2, expected, 1e-37);
+    nn_dataset_free(&d);
+}
+
+static void csv_malformed(void)
+{
+    nn_csv_desc last = csv_desc(0, 0, -1, 0);
+    nn_csv_desc beyond = csv_desc(0, 0, 4, 0), before = csv_desc(0, 0, -4, 0);
+    nn_dataset d;
+    CHECK_ERROR(load_csv("1,2\n3,4\n5,6,7\n", NULL, &d), NN_BAD_FORMAT, "line 3", "data.csv");
+    CHECK(is_empty(&d));
+    CHECK_ERROR(load_csv("1,2\r\n\r\n3\r\n", NULL, &d), NN_BAD_FORMAT, "line 3", "");
+    CHECK_ERROR(load_csv("1,2\n3,4,\n", NULL, &d), NN_BAD_FORMAT, "line 2", "");
+    CHECK_ERROR(load_csv("1,a\n2,b,c\n", &last, &d), NN_BAD_FORMAT, "line 2", "");
+    CHECK_ERROR(load_csv("1,2,3\n", &beyond, &d), NN_BAD_ARGUMENT, "4", "3");
+    CHECK_ERROR(load_csv("1,2,3\n", &before, &d), NN_BAD_ARGUMENT, "4", "3");
+    CHECK_ERROR(load_csv("1\n2\n", &last, &d), NN_EMPTY, "", "");
+    CHECK_ERROR(load_csv("1,0\n2,\n", &last, &d), NN_BAD_LABEL, "line 2", "");
+    CHECK(is_empty(&d));
+    write_file(TMP("data.csv"), "1,2\0\n3,4\n", 9);
+    CHECK_ERROR(nn_load_csv(TMP("data.csv"), NULL, &d), NN_BAD_FORMAT, "zero byte", "");
+}
+
+/* Names that do not fit the columns speak of a wrong delimiter or a lost column. */
+static void csv_header_must_fit(void)
+{
+    nn_csv_desc header = csv_desc(0, 1, 0, 0);
+    nn_dataset d;
+    CHECK_ERROR(load_csv("a,b,c\n1,2\n", &header, &d), NN_BAD_FORMAT, "line ", "3");
+    nn_dataset_free(&d);
+    CHECK_ERROR(load_csv("a\n1,2\n", &header, &d), NN_BAD_FORMAT, "line ", "1");
+    nn_dataset_free(&d);
+}
+
+/* An integer >= 0 is taken as it is or refused; it never turns into a name. */
+static void csv_labels_beyond_int(void)
+{
+    nn_csv_desc last = csv_desc(0, 0, -1, 0);
+    nn_dataset d;
+    CHECK_OK(load_csv("1,1000000000\n", &last, &d));
+    CHECK(d.labels && d.labels[0] == 1000000000);
+    CHECK_INT(d.classes, 1000000001);
+    nn_dataset_free(&d);
+    CHECK_ERROR(load_csv("1,2147483647\n", &last, &d), NN_BAD_LABEL, "2147483647", "");
+    nn_dataset_free(&d);
+    CHECK_ERROR(load_csv("1,99999999999999999999\n", &last, &d), NN_BAD_LABEL, "9999", "");
+    nn_dataset_free(&d);
+}
+
+static void csv_empty_or_not_csv(void)
+{
+    static const char *const nothing[] = {"", "\n", "\r\n\r\n\n"};
+    nn_csv_desc header = csv_desc(0, 1, 0, 0);
+    nn_dataset d;
+    size_t i;
+    for (i = 0; i < COUNT(nothing); i++)
+        CHECK_ERROR(load_csv(nothing[i], NULL, &d), NN_EMPTY, TMP("data.csv"), "");
+    CHECK_ERROR(load_csv("a,b\n", &header, &d), NN_EMPTY, TMP("data.csv"), "");
+    CHECK(is_empty(&d));
+    CHECK_ERROR(load_csv("<!DOCTYPE html><html></html>\n", NULL, &d), NN_BAD_FORMAT, "looks like",
+                "HTML");
+    CHECK_ERROR(load_csv(GIT_LFS, NULL, &d), NN_BAD_FORMAT, "looks like", "LFS");
+#ifndef NN_USE_ZLIB
+    CHECK_ERROR(load_csv("\x1F\x8B\x08\n", NULL, &d), NN_COMPRESSED, "gunzip", "");
+#endif
+    remove(TMP("data.csv"));
+    CHECK_ERROR(nn_load_csv(TMP("data.csv"), NULL, &d), NN_CANNOT_OPEN, TMP("data.csv"), "");
+    CHECK(is_empty(&d));
+    CHECK_ERROR(nn_load_csv(NULL, NULL, &d), NN_BAD_ARGUMENT, "", "");
+}
+
+/* The exact number of lines and columns, past every buffer's first size. */
+static void csv_many_rows(void)
+{
+    FILE *f = fopen(TMP("data.csv"), "wb");
+    size_t i, wrong = 0;
+    nn_csv_desc desc = csv_desc(0, 0, 1, 0);
+    nn_dataset d;
+    CHECK(f != NULL);
+    if (!f) return;
+    for (i = 0; i < 3000; i++)
+        fprintf(f, "c%d,%d,%d.5\n", (int)(i % 700), (int)i, (int)(i % 13));
+    fclose(f);
+    CHECK_OK(nn_load_csv(TMP("data.csv"), &desc, &d));
+    CHECK_INT(d.count, 3000);
+    CHECK_INT(d.classes, 700);
+    gather_all(&d);
+    for (i = 0; i < 3000 && d.count == 3000; i++) {
+        wrong += d.labels[i] != (int)(i % 700);
+        wrong += gathered[2 * i] != (nn_real)i || gathered[2 * i + 1] != (nn_real)(i % 13) + 0.5f;
+    }
+    CHECK_INT(wrong, 0);
+    nn_dataset_free(&d);
+}
+
+static int set_comma_locale(void)
+{
+    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8",
+                                        "nl_NL.UTF-8", "de-DE", "German_Germany.1252"};
+    size_t i;
+    for (i = 0; i < COUNT(names); i++)
+        if (setlocale(LC_ALL, names[i]) && localeconv()->decimal_point[0] == ',') return 1;
+    setlocale(LC_ALL, "C");
+    return 0;
+}
+
+static void csv_under_comma_locale(void)
+{
+    nn_csv_desc desc = csv_desc(';', 0, 0, 0);
+    nn_dataset d;
+    csv_same_table_in_many_spellings();
+    csv_numbers_are_exact();
+    csv_bad_numbers();
+    CHECK_ERROR(load_csv("1;2,5\n", &desc, &d), NN_BAD_NUMBER, "line 1", "column 2");
+    CHECK_STR(localeconv()->decimal_point, ",");
+}
+
+/* -------------------------------------------------------------------------------------- arrays */
+
+static void arrays_are_borrowed(void)
+{
+    static const nn_real x[] = {1, 2, 3, 4, 5, 6};
+    static const uint8_t bytes_x[] = {0, 255, 3, 4, 5, 6};
+    static const double expected[] = {1, 2, 3, 4, 5, 6}, bytes_expected[] = {0, 255, 3, 4, 5, 6};
+    static const int expected_labels[] = {1, 0};
+    int labels[] = {1, 0};
+    nn_dataset d;
+    POISON(d);
+    CHECK_OK(nn_dataset_from_arrays(&d, x, 2, 3, labels, 2));
+    labels[0] = 7;
+    CHECK(d.samples == x && d.dtype == NN_REAL && d.norm_count == 0 && !d.index);
+    CHECK_INT(d.rank, 1);
+    CHECK_INT(d.shape[0], 3);
+    CHECK_INT(d.classes, 2);
+    check_values(&d, 6, expected);
+    check_labels(&d, 2, expected_labels);
+    nn_dataset_free(&d);
+    CHECK(is_empty(&d));
+    nn_dataset_free(&d);
+    CHECK(is_empty(&d));
+    nn_dataset_free(NULL);
+    POISON(d);
+    CHECK_OK(nn_dataset_from_bytes(&d, bytes_x, 3, 2, NULL, 0));
+    CHECK(d.samples == bytes_x && d.dtype == NN_U8 && !d.labels && d.classes == 0);
+    CHECK_INT(d.count, 3);
+    check_values(&d, 6, bytes_expected);
+    nn_dataset_free(&d);
+}
+
+static void arrays_are_checked(void)
+{
+    static const nn_real x[6] = {0};
+    static const uint8_t b[6] = {0};
+    static const int labels[] = {0, 41, -42};
+    size_t huge = (size_t)-1 / 2 + 1;
+    nn_dataset d;
+    POISON(d);
+    CHECK_ERROR(nn_dataset_from_arrays(&d, NULL, 2, 3, NULL, 0), NN_BAD_ARGUMENT, "", "");
+    CHECK(is_empty(&d));
+    CHECK_ERROR(nn_dataset_from_arrays(&d, x, 0, 3, NULL, 0), NN_EMPTY, "", "");
+    CHECK_ERROR(nn_dataset_from_arrays(&d, x, 2, 0, NULL, 0), NN_EMPTY, "", "");
+    CHECK_ERROR(nn_dataset_from_arrays(&d, x, huge, 2, NULL, 0), NN_TOO_LARGE, "", "");
+    CHECK_ERROR(nn_dataset_from_arrays(&d, x, 2, 3, labels, 41), NN_BAD_LABEL, "41", "1");
+    CHECK_ERROR(nn_dataset_from_arrays(&d, x, 2, 3, labels, -1), NN_BAD_ARGUMENT, "", "");
+    POISON(d);
+    CHECK_ERROR(nn_dataset_from_bytes(&d, b, 3, 2, labels, 42), NN_BAD_LABEL, "-42", "2");
+    CHECK(is_empty(&d));
+    CHECK_ERROR(nn_dataset_from_bytes(&d, NULL, 2, 3, NULL, 0), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_from_bytes(&d, b, 0, 3, NULL, 0), NN_EMPTY, "", "");
+    CHECK_ERROR(nn_dataset_from_bytes(&d, b, 2, 0, NULL, 0), NN_EMPTY, "", "");
+    CHECK(is_empty(&d));
+}
+
+/* Ten samples {i, 100 + i} of class i % 3. */
+static nn_real ten_x[20];
+static const int ten_labels[] = {0, 1, 2, 0, 1, 2, 0, 1, 2, 0};
+
+static nn_dataset ten_samples(void)
+{
+    nn_dataset d;
+    int i;
+    for (i = 0; i < 10; i++) {
+        ten_x[2 * i] = (nn_real)i;
+        ten_x[2 * i + 1] = (nn_real)(100 + i);
+    }
+    CHECK_OK(nn_dataset_from_arrays(&d, ten_x, 10, 2, ten_labels, 3));
+    return d;
+}
+
+static void shape_and_targets(void)
+{
+    static const nn_real targets[20] = {0};
+    size_t shape[NN_MAX_RANK + 1] = {1, 2, 1, 1, 1, 1, 1, 1, 1}, wraps[2], four = 4;
+    nn_dataset d = ten_samples(), view;
+    CHECK_OK(nn_dataset_set_shape(&d, NN_MAX_RANK, shape));
+    CHECK_INT(d.rank, NN_MAX_RANK);
+    CHECK_INT(d.shape[1], 2);
+    CHECK_INT(d.features, 2);
+    CHECK_ERROR(nn_dataset_set_shape(&d, 1, &four), NN_BAD_SHAPE, "4", "2");
+    CHECK_INT(d.rank, NN_MAX_RANK);
+    CHECK_INT(d.shape[1], 2);
+    wraps[0] = (size_t)-1 / 2 + 2; /* times 2 this wraps to 2, the number of features */
+    wraps[1] = 2;
+    CHECK(nn_dataset_set_shape(&d, 2, wraps) != NN_OK);
+    CHECK(nn_dataset_set_shape(&d, NN_MAX_RANK + 1, shape) != NN_OK);
+    CHECK(nn_dataset_set_shape(&d, 0, shape) != NN_OK);
+    CHECK(nn_dataset_set_shape(&d, -1, shape) != NN_OK);
+    CHECK_INT(d.rank, NN_MAX_RANK);
+    CHECK_ERROR(nn_dataset_set_targets(&d, NULL, 2), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_set_targets(&d, targets, 0), NN_BAD_ARGUMENT, "", "");
+    CHECK(!d.targets && !d.target_size);
+    CHECK_OK(nn_dataset_set_targets(&d, targets, 2));
+    CHECK(d.targets == targets && d.target_size == 2);
+    CHECK_OK(nn_dataset_subset(&d, 3, 4, &view));
+    CHECK_ERROR(nn_dataset_set_targets(&view, targets, 2), NN_BAD_ARGUMENT, "", "");
+    nn_dataset_free(&view);
+    nn_dataset_free(&d);
+}
+
+/* --------------------------------------------------------------------------------------- views */
+
+static size_t row_of(const nn_dataset *d, size_t i)
+{
+    return d->index ? d->index[i] : i;
+}
+
+/* `d` views the n named ones of ten_samples, class i % 3 relabelled by relabel[]. */
+static void check_ten(const nn_dataset *d, size_t n, const int *ids, const int *relabel)
+{
+    size_t i;
+    CHECK_INT(d->count, n);
+    CHECK_INT(d->features, 2);
+    CHECK(d->labels != NULL);
+    gather_all(d);
+    for (i = 0; i < n && i < d->count && d->labels; i++) {
+        CHECK_NEAR(gathered[2 * i], ids[i], 0);
+        CHECK_NEAR(gathered[2 * i + 1], ids[i] + 100, 0);
+        CHECK_INT(d->labels[i], relabel[ids[i] % 3]);
+    }
+}
+
+static const int same[] = {0, 1, 2};
+
+static void subsets(void)
+{
+    static const int middle[] = {3, 4, 5, 6, 7, 8}, inner[] = {5, 6}, all[] = {0, 1, 2, 3, 4, 5, 6};
+    nn_dataset d = ten_samples(), a, b, c;
+    POISON(a);
+    CHECK_OK(nn_dataset_subset(&d, 3, 6, &a));
+    CHECK_INT(a.classes, 3);
+    CHECK_INT(a.rank, 1);
+    CHECK_INT(a.shape[0], 2);
+    check_ten(&a, 6, middle, same);
+    CHECK_OK(nn_dataset_subset(&a, 2, 2, &b));
+    check_ten(&b, 2, inner, same);
+    CHECK_OK(nn_dataset_subset(&b, 1, 1, &c));
+    check_ten(&c, 1, inner + 1, same);
+    nn_dataset_free(&c);
+    nn_dataset_free(&b);
+    check_ten(&a, 6, middle, same);
+    CHECK_ERROR(nn_dataset_subset(&a, 2, 5, &b), NN_BAD_ARGUMENT, "6", "");
+    CHECK(is_empty(&b));
+    CHECK_ERROR(nn_dataset_subset(&a, 7, 1, &b), NN_BAD_ARGUMENT, "7", "6");
+    CHECK_ERROR(nn_dataset_subset(&a, 2, (size_t)-1, &b), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_subset(&a, (size_t)-1, 2, &b), NN_BAD_ARGUMENT, "", "");
+    CHECK(is_empty(&b));
+    nn_dataset_free(&a);
+    CHECK_OK(nn_dataset_subset(&d, 0, 7, &a));
+    check_ten(&a, 7, all, same);
+    nn_dataset_free(&a);
+    nn_dataset_free(&d);
+}
+
+static void views_keep_shape_targets_and_names(void)
+{
+    static const int classes[] = {2, 1};
+    static const char *const names[] = {"owl", "cat", "pig"}, *const swapped[] = {"pig", "cat"};
+    static const nn_real targets[] = {0, 10, 20, 30, 40};
+    nn_csv_desc desc = csv_desc(0, 0, -1, 0);
+    size_t shape[2] = {1, 2}, i;
+    nn_dataset d, a, b;
+    CHECK_OK(load_csv("0,0,owl\n1,1,cat\n2,2,cat\n3,3,pig\n4,4,cat\n", &desc, &d));
+    CHECK_OK(nn_dataset_set_shape(&d, 2, shape));
+    CHECK_OK(nn_dataset_set_targets(&d, targets, 1));
+    CHECK_OK(nn_dataset_subset(&d, 1, 4, &a));
+    check_names(&a, 3, names);
+    CHECK_OK(nn_dataset_select_classes(&a, 2, classes, &b));
+    check_names(&b, 2, swapped);
+    CHECK_INT(b.rank, 2);
+    CHECK_INT(b.shape[1], 2);
+    CHECK_INT(b.target_size, 1);
+    gather_all(&b);
+    for (i = 0; i < b.count; i++) {
+        CHECK_NEAR(gathered[2 * i], i + 1, 0);
+        CHECK_NEAR(b.targets[row_of(&b, i)], 10 * (i + 1), 0);
+    }
+    nn_dataset_free(&b);
+    nn_dataset_free(&a);
+    check_names(&d, 3, names);
+    nn_dataset_free(&d);
+}
+
+static void views_normalise_on_their_own(void)
+{
+    nn_dataset d = ten_samples(), a;
+    CHECK_OK(nn_normalize_affine(&d, 2, 1));
+    CHECK_OK(nn_dataset_subset(&d, 4, 2, &a));
+    gather_all(&a);
+    CHECK_NEAR(gathered[0], 9, 0);
+    CHECK_OK(nn_normalize_affine(&d, 5, 0));
+    gather_all(&a);
+    CHECK_NEAR(gathered[0], 9, 0);
+    CHECK_OK(nn_normalize_affine(&d, 2, 1));
+    CHECK(a.scale != d.scale && a.shift != d.shift);
+    CHECK_OK(nn_normalize_affine(&a, -1, 0));
+    gather_all(&a);
+    CHECK_NEAR(gathered[0], -4, 0);
+    gather_all(&d);
+    CHECK_NEAR(gathered[8], 9, 0);
+    a.labels[0] = 0;
+    CHECK_INT(d.labels[4], 1);
+    nn_dataset_free(&a);
+    gather_all(&d);
+    CHECK_NEAR(gathered[8], 9, 0);
+    nn_dataset_free(&d);
+}
+
+static void select_classes(void)
+{
+    static const int two_zero[] = {2, 0}, relabel[] = {1, -1, 0}, one[] = {1}, only[] = {-1, 0, -1};
+    static const int ids20[] = {0, 2, 3, 5, 6, 8, 9}, ids1[] = {1, 4, 7}, inner[] = {3, 5, 6};
+    static const int duplicate[] = {1, 1}, beyond[] = {0, 3}, negative[] = {-1};
+    nn_dataset d = ten_samples(), a, b;
+    POISON(a);
+    CHECK_OK(nn_dataset_select_classes(&d, 2, two_zero, &a));
+    CHECK_INT(a.classes, 2);
+    check_ten(&a, 7, ids20, relabel);
+    CHECK_OK(nn_dataset_subset(&a, 2, 3, &b));
+    check_ten(&b, 3, inner, relabel);
+    nn_dataset_free(&b);
+    nn_dataset_free(&a);
+    CHECK_OK(nn_dataset_select_classes(&d, 1, one, &a));
+    CHECK_INT(a.classes, 1);
+    check_ten(&a, 3, ids1, only);
+    nn_dataset_free(&a);
+    CHECK_ERROR(nn_dataset_select_classes(&d, 2, duplicate, &a), NN_BAD_ARGUMENT, "1", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 2, beyond, &a), NN_BAD_LABEL, "3", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 1, negative, &a), NN_BAD_LABEL, "-1", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 0, one, &a), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 1, NULL, &a), NN_BAD_ARGUMENT, "", "");
+    CHECK(is_empty(&a));
+    CHECK_OK(nn_dataset_subset(&d, 1, 1, &b));
+    CHECK_ERROR(nn_dataset_select_classes(&b, 2, two_zero, &a), NN_EMPTY, "", "");
+    nn_dataset_free(&b);
+    nn_dataset_free(&d);
+    CHECK_OK(nn_dataset_from_arrays(&d, ten_x, 10, 2, NULL, 0));
+    CHECK_ERROR(nn_dataset_select_classes(&d, 1, one, &a), NN_BAD_ARGUMENT, "labels", "");
+    CHECK(is_empty(&a));
+    nn_dataset_free(&d);
+}
+
+/* Adds 1 to seen[id] for every sample of ten_samples in d. */
+static void count_ids(const nn_dataset *d, int *seen)
+{
+    size_t i;
+    gather_all(d);
+    for (i = 0; i < d->count; i++) {
+        int id = (int)gathered[2 * i];
+        CHECK(id >= 0 && id < 10 && gathered[2 * i + 1] == (nn_real)(id + 100));
+        CHECK_INT(d->labels[i], id % 3);
+        if (id >= 0 && id < 10) seen[id]++;
+    }
+}
+
+static void split_is_complete(void)
+{
+    static const struct {
+        size_t count;
+        double fraction;
+        size_t in_a;
+    } cases[] = {{10, 0.25, 3}, {10, 0.24, 2}, {10, 0.9, 9}, {10, 0.94, 9}, {5, 0.5, 3},
+                 {3, 0.5, 2},   {7, 0.1, 1},   {2, 0.5, 1},  {10, 0.8, 8},  {10, 0.3, 3}};
+    size_t i, k;
+    nn_dataset d = ten_samples();
+    for (i = 0; i < COUNT(cases); i++) {
+        int seen[10] = {0};
+        nn_dataset part, a, b;
+        POISON(a);
+        POISON(b);
+        CHECK_OK(nn_dataset_subset(&d, 10 - cases[i].count, cases[i].count, &part));
+        CHECK_OK(nn_dataset_split(&part, cases[i].fraction, 7 + i, &a, &b));
+        CHECK_INT(a.count, cases[i].in_a);
+        CHECK_INT(b.count, cases[i].count - cases[i].in_a);
+        CHECK_INT(a.classes, 3);
+        count_ids(&a, seen);
+        count_ids(&b, seen);
+        for (k = 0; k < 10; k++) CHECK_INT(seen[k], k >= 10 - cases[i].count);
+        nn_dataset_free(&a);
+        nn_dataset_free(&b);
+        nn_dataset_free(&part);
+    }
+    nn_dataset_free(&d);
+}
+
+/* Bit i is set when a split by this seed puts sample i into the first part. */
+static unsigned split_of_seed(const nn_dataset *d, uint64_t seed)
+{
+    int seen[10] = {0}, i;
+    unsigned set = 0;
+    nn_dataset a, b;
+    CHECK_OK(nn_dataset_split(d, 0.5, seed, &a, &b));
+    count_ids(&a, seen);
+    for (i = 0; i < 10; i++) set |= seen[i] ? 1u << i : 0u;
+    nn_dataset_free(&a);
+    nn_dataset_free(&b);
+    return set;
+}
+
+static void split_depends_on_seed(void)
+{
+    nn_dataset d = ten_samples();
+    int times_in_a[10] = {0}, i;
+    unsigned differ = 0, first = split_of_seed(&d, 0);
+    uint64_t seed;
+    for (seed = 0; seed < 200; seed++) {
+        unsigned set = split_of_seed(&d, seed);
+        CHECK_INT(split_of_seed(&d, seed), set);
+        differ += set != first;
+        for (i = 0; i < 10; i++) times_in_a[i] += (int)(set >> i & 1);
+    }
+    CHECK(differ > 150);
+    /* 200 fair coins: 100 heads, deviation 7.1; 30 off is 4.2 deviations. */
+    for (i = 0; i < 10; i++) CHECK(times_in_a[i] > 70 && times_in_a[i] < 130);
+    nn_dataset_free(&d);
+}
+
+static void split_is_checked(void)
+{
+    static const double bad[] = {0, 1, -0.5, 1.5, (double)NAN, (double)INFINITY, -(double)NAN};
+    static const double one_sided[] = {0.04, 0.96};
+    nn_dataset d = ten_samples(), one, a, b;
+    size_t i;
+    for (i = 0; i < COUNT(bad); i++) {
+        POISON(a);
+        POISON(b);
+        CHECK_ERROR(nn_dataset_split(&d, bad[i], 1, &a, &b), NN_BAD_ARGUMENT, "", "");
+        CHECK(is_empty(&a) && is_empty(&b));
+    }
+    for (i = 0; i < COUNT(one_sided); i++) {
+        POISON(a);
+        POISON(b);
+        CHECK_ERROR(nn_dataset_split(&d, one_sided[i], 1, &a, &b), NN_EMPTY, "10", "");
+        CHECK(is_empty(&a) && is_empty(&b));
+    }
+    CHECK_OK(nn_dataset_subset(&d, 0, 1, &one));
+    CHECK_ERROR(nn_dataset_split(&one, 0.5, 1, &a, &b), NN_EMPTY, "1", "");
+    nn_dataset_free(&one);
+    nn_dataset_free(&d);
+}
+
+/* ------------------------------------------------------------------------------- normalisation */
+
+static void normalize_affine_and_range(void)
+{
+    static const uint8_t x[] = {0, 255, 51, 204};
+    static const double affine[] = {-3, 124.5, 22.5, 99}, range[] = {-1, 1, -0.6, 0.6};
+    static const double flipped[] = {10, 0, 8, 2}, inner[] = {-4, 6, -2, 4};
+    nn_dataset d;
+    CHECK_OK(nn_dataset_from_bytes(&d, x, 2, 2, NULL, 0));
+    CHECK_OK(nn_normalize_affine(&d, 0.5, -3));
+    CHECK_INT(d.norm_count, 1);
+    check_gathered(&d, 4, affine, 0);
+    CHECK_OK(nn_normalize_range(&d, 0, 255, -1, 1));
+    check_gathered(&d, 4, range, 2 * eps);
+    CHECK_OK(nn_normalize_range(&d, 51, 204, -2, 4));
+    check_gathered(&d, 4, inner, 40 * eps);
+    CHECK_OK(nn_normalize_range(&d, 0, 255, 10, 0));
+    check_gathered(&d, 4, flipped, 20 * eps);
+    CHECK_ERROR(nn_normalize_range(&d, 5, 5, 0, 1), NN_BAD_ARGUMENT, "5", "");
+    CHECK_ERROR(nn_normalize_range(&d, 0, (double)NAN, 0, 1), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_normalize_affine(&d, (double)INFINITY, 0), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_normalize_affine(&d, 1, (double)NAN), NN_BAD_ARGUMENT, "", "");
+    check_gathered(&d, 4, flipped, 20 * eps);
+    nn_dataset_free(&d);
+}
+
+/* Means 4, 7, 130 and deviations sqrt(5), 0, 50 by feature; mean 47 and variance 4281 over all:
+   (4 (5 + 0 + 2500) + 4 (43^2 + 40^2 + 83^2)) / 12. */
+static const uint8_t by_hand[] = {1, 7, 80, 3, 7, 180, 5, 7, 80, 7, 7, 180};
+
+static void normalize_standard_by_hand(void)
+{
+    double expected[12], root5 = 2.23606797749978969, all = 65.42935121182236;
+    nn_dataset d;
+    size_t i;
+    CHECK_NEAR(all * all, (5 + 2500 + 43 * 43 + 40 * 40 + 83 * 83) / 3.0, 1e-9);
+    CHECK_OK(nn_dataset_from_bytes(&d, by_hand, 4, 3, NULL, 0));
+    CHECK_OK(nn_normalize_standard(&d, 1));
+    CHECK_INT(d.norm_count, 3);
+    for (i = 0; i < 4; i++) {
+        expected[3 * i] = (by_hand[3 * i] - 4) / root5;
+        expected[3 * i + 1] = 0;
+        expected[3 * i + 2] = (by_hand[3 * i + 2] - 130) / 50.0;
+    }
+    check_gathered(&d, 12, expected, 16 * eps);
+    CHECK_OK(nn_normalize_standard(&d, 0));
+    CHECK_INT(d.norm_count, 1);
+    for (i = 0; i < 12; i++) expected[i] = (by_hand[i] - 47) / all;
+    check_gathered(&d, 12, expected, 16 * eps);
+    nn_dataset_free(&d);
+}
+
+/* A view is fitted on its own samples. */
+static void normalize_standard_of_a_view(void)
+{
+    static const double expected[] = {-1, -1, 1, 1};
+    nn_dataset d = ten_samples(), a, b;
+    CHECK_OK(nn_dataset_subset(&d, 4, 6, &a));
+    CHECK_OK(nn_dataset_subset(&a, 3, 2, &b));
+    CHECK_OK(nn_normalize_standard(&b, 1));
+    check_gathered(&b, 4, expected, 500 * eps);
+    CHECK_INT(a.norm_count, 0);
+    nn_dataset_free(&b);
+    nn_dataset_free(&a);
+    nn_dataset_free(&d);
+}
+
+/* A deviation that drowns in the mean's square: the two-pass or Welford form is needed. */
+static void normalize_standard_far_from_zero(void)
+{
+    static const double expected[] = {-1, 1, 1, -1};
+    nn_real base = (nn_real)(sizeof(nn_real) == 8 ? 1e9 : 4e6), x[4];
+    nn_dataset d;
+    int per_feature;
+    x[0] = x[3] = base;
+    x[1] = x[2] = base + 1;
+    for (per_feature = 0; per_feature < 2; per_feature++) {
+        CHECK_OK(nn_dataset_from_arrays(&d, x, 4, 1, NULL, 0));
+        CHECK_OK(nn_normalize_standard(&d, per_feature));
+        check_gathered(&d, 4, expected, 0);
+        nn_dataset_free(&d);
+    }
+}
+
+/* The mean of equal values can be rounded; what never changes must be shifted all the same. */
+static void normalize_standard_of_a_constant(void)
+{
+    nn_real x[60];
+    size_t n, wrong = 0, scaled = 0;
+    int per_feature, i;
+    for (i = 0; i < 60; i++) x[i] = (nn_real)0.1;
+    for (n = 1; n <= 60; n++) {
+        for (per_feature = 0; per_feature < 2; per_feature++) {
+            nn_dataset d;
+            CHECK_OK(nn_dataset_from_arrays(&d, x, n, 1, NULL, 0));
+            CHECK_OK(nn_normalize_standard(&d, per_feature));
+            scaled += d.scale[0] != 1;
+            gather_all(&d);
+            for (i = 0; i < (int)n; i++) wrong += !(fabs((double)gathered[i]) <= eps);
+            nn_dataset_free(&d);
+        }
+    }
+    CHECK_INT(scaled, 0);
+    CHECK_INT(wrong, 0);
+}
+
+static void normalize_like(void)
+{
+    static const uint8_t other_x[] = {0, 10, 20, 30, 40, 50};
+    double expected[6];
+    nn_dataset from, d, narrow;
+    int i;
+    CHECK_OK(nn_dataset_from_bytes(&from, by_hand, 4, 3, NULL, 0));
+    CHECK_OK(nn_dataset_from_bytes(&d, other_x, 2, 3, NULL, 0));
+    CHECK_OK(nn_dataset_from_bytes(&narrow, other_x, 3, 2, NULL, 0));
+    CHECK_OK(nn_normalize_standard(&from, 1));
+    CHECK_OK(nn_normalize_like(&d, &from));
+    for (i = 0; i < 6; i += 3) {
+        expected[i] = (other_x[i] - 4) / 2.23606797749978969;
+        expected[i + 1] = other_x[i + 1] - 7;
+        expected[i + 2] = (other_x[i + 2] - 130) / 50.0;
+    }
+    check_gathered(&d, 6, expected, 64 * eps);
+    CHECK_ERROR(nn_normalize_like(&narrow, &from), NN_BAD_SHAPE, "3", "2");
+    CHECK_OK(nn_normalize_affine(&from, 2, 1));
+    CHECK_ERROR(nn_normalize_like(&narrow, &from), NN_BAD_SHAPE, "3", "2");
+    CHECK_INT(narrow.norm_count, 0);
+    CHECK_OK(nn_normalize_like(&d, &from));
+    nn_dataset_free(&from);
+    for (i = 0; i < 6; i++) expected[i] = 2 * other_x[i] + 1;
+    check_gathered(&d, 6, expected, 0);
+    CHECK_OK(nn_dataset_from_bytes(&from, by_hand, 4, 3, NULL, 0));
+    CHECK_OK(nn_normalize_like(&d, &from));
+    for (i = 0; i < 6; i++) expected[i] = other_x[i];
+    check_gathered(&d, 6, expected, 0);
+    CHECK_OK(nn_normalize_affine(&d, 2, 1));
+    CHECK_OK(nn_normalize_like(&d, &d));
+    for (i = 0; i < 6; i++) expected[i] = 2 * other_x[i] + 1;
+    check_gathered(&d, 6, expected, 0);
+    nn_dataset_free(&from);
+    nn_dataset_free(&narrow);
+    nn_dataset_free(&d);
+}
+
+/* -------------------------------------------------------------------------------------- gather */
+
+enum { ROWS = 5, GUARD = 16, PICKS = 7 };
+static const size_t picks[PICKS] = {4, 0, 0, 3, 4, 1, 2};
+
+/* Byte sample values and reals that are no bytes, by a formula that the check repeats. */
+static double raw_value(nn_dtype dtype, size_t i)
+{
+    return dtype == NN_U8 ? pattern(i * i) : 0.25 * pattern(i * i) - 20;
+}
+
+static void *make_samples(nn_dtype dtype, size_t n)
+{
+    size_t i, width = dtype == NN_U8 ? 1 : sizeof(nn_real);
+    void *x = malloc(n * width);
+    if (!x) abort();
+    for (i = 0; i < n; i++) {
+        if (dtype == NN_U8) ((uint8_t *)x)[i] = (uint8_t)raw_value(dtype, i);
+        else ((nn_real *)x)[i] = (nn_real)raw_value(dtype, i);
+    }
+    return x;
+}
+
+/* What nn_normalize_standard should do to feature f: kind 2; kind 1 is an affine map, 0 nothing. */
+static double normalised(nn_dtype dtype, int kind, size_t features, size_t row, size_t f)
+{
+    double sum = 0, squares = 0, mean, x = raw_value(dtype, row * features + f);
+    size_t r;
+    if (kind == 0) return x;
+    if (kind == 1) return x * 0.5 - 3;
+    for (r = 0; r < ROWS; r++) sum += raw_value(dtype, r * features + f);
+    mean = sum / ROWS;
+    for (r = 0; r < ROWS; r++) {
+        double off = raw_value(dtype, r * features + f) - mean;
+        squares += off * off;
+    }
+    return squares > 0 ? (x - mean) / sqrt(squares / ROWS) : x - mean;
+}
+
+static void check_gather(const nn_dataset *d, int kind, const size_t *rows, size_t n)
+{
+    size_t i, size = n * d->features;
+    nn_real *out = (nn_real *)malloc((size + GUARD) * sizeof *out);
+    if (!out) abort();
+    for (i = 0; i < size + GUARD; i++) out[i] = -777;
+    CHECK_OK(nn_dataset_gather(d, rows, n, out));
+    for (i = 0; i < size; i++) {
+        size_t row = rows ? rows[i / d->features] : i / d->features;
+        double expected = normalised(d->dtype, kind, d->features, row, i % d->features);
+        CHECK_NEAR(out[i], expected, kind == 2 ? 40 * eps : 0);
+    }
+    for (i = size; i < size + GUARD; i++) CHECK_NEAR(out[i], -777, 0);
+    free(out);
+}
+
+static void gather_every_tail(void)
+{
+    static const size_t features[] = {1, 7, 8, 15, 16, 17, 31, 32, 33, 64, 100};
+    size_t i, n;
+    int dtype, kind;
+    for (i = 0; i < COUNT(features); i++) {
+        for (dtype = 0; dtype < 2; dtype++) {
+            nn_dtype type = dtype ? NN_REAL : NN_U8;
+            void *x = make_samples(type, ROWS * features[i]);
+            nn_dataset d;
+            if (dtype) CHECK_OK(nn_dataset_from_arrays(&d, (nn_real *)x, ROWS, features[i], 0, 0));
+            else CHECK_OK(nn_dataset_from_bytes(&d, (uint8_t *)x, ROWS, features[i], 0, 0));
+            for (kind = 0; kind < 3; kind++) {
+                if (kind == 1) CHECK_OK(nn_normalize_affine(&d, 0.5, -3));
+                if (kind == 2) CHECK_OK(nn_normalize_standard(&d, 1));
+                for (n = 0; n <= ROWS; n++) check_gather(&d, kind, NULL, n);
+                for (n = 0; n <= PICKS; n++) check_gather(&d, kind, picks, n);
+            }
+            nn_dataset_free(&d);
+            free(x);
+        }
+    }
+}
+
+static void gather_is_checked(void)
+{
+    static const size_t rows[] = {0, 3, 10}, beyond[] = {(size_t)-1};
+    nn_dataset d = ten_samples(), a;
+    nn_real out[40];
+    CHECK_OK(nn_dataset_gather(&d, rows, 2, out));
+    CHECK_NEAR(out[2], 3, 0);
+    CHECK_ERROR(nn_dataset_gather(&d, rows, 3, out), NN_BAD_ARGUMENT, "10", "");
+    CHECK_ERROR(nn_dataset_gather(&d, beyond, 1, out), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_gather(&d, NULL, 11, out), NN_BAD_ARGUMENT, "10", "");
+    CHECK_OK(nn_dataset_gather(&d, NULL, 0, out));
+    CHECK_OK(nn_dataset_subset(&d, 4, 3, &a));
+    CHECK_ERROR(nn_dataset_gather(&a, rows + 1, 1, out), NN_BAD_ARGUMENT, "3", "");
+    CHECK_ERROR(nn_dataset_gather(&a, NULL, 4, out), NN_BAD_ARGUMENT, "3", "");
+    nn_dataset_free(&a);
+    nn_dataset_free(&d);
+}
+
+/* ------------------------------------------------------------------------------- out of memory */
+
+typedef nn_status (*scenario)(void);
+
+/* Runs it with the first call failing, then the second, ... until none fails. */
+static void fail_every_allocation(scenario run)
+{
+    size_t k, before = live_blocks;
+    nn_status status = NN_OUT_OF_MEMORY;
+    for (k = 1; k < 5000 && status != NN_OK; k++) {
+        calls = 0;
+        fail_at = k;
+        status = run();
+        fail_at = 0;
+        CHECK_INT(status, calls >= k ? NN_OUT_OF_MEMORY : NN_OK);
+        CHECK_INT(live_blocks, before);
+        if (status != NN_OK && status != NN_OUT_OF_MEMORY) return;
+    }
+    CHECK_INT(status, NN_OK);
+    CHECK(k > 2);
+}
+
+static nn_status idx_scenario(void)
+{
+    nn_idx idx;
+    nn_status status = nn_load_idx(TMP("pair-images"), &idx);
+    nn_idx_free(&idx);
+    return status;
+}
+
+static nn_status pair_scenario(void)
+{
+    nn_dataset d;
+    nn_status status = load_pair(0, &d);
+    CHECK(status == NN_OK || is_empty(&d));
+    nn_dataset_free(&d);
+    return status;
+}
+
+static nn_status mnist_scenario(void)
+{
+    nn_dataset train, test;
+    nn_status status = load_mnist(&train, &test);
+    CHECK(status == NN_OK || (is_empty(&train) && is_empty(&test)));
+    nn_dataset_free(&train);
+    nn_dataset_free(&test);
+    return status;
+}
+
+static nn_status cifar_scenario(void)
+{
+    nn_dataset train, test;
+    nn_status status = load_cifar10(0, &train, &test);
+    CHECK(status == NN_OK || (is_empty(&train) && is_empty(&test)));
+    nn_dataset_free(&train);
+    nn_dataset_free(&test);
+    return status;
+}
+
+static nn_status csv_scenario(void)
+{
+    nn_csv_desc names = csv_desc(0, 1, -1, 0), targets = csv_desc(0, 1, 1, 1);
+    nn_dataset d;
+    nn_status status = nn_load_csv(TMP("names.csv"), &names, &d);
+    CHECK(status == NN_OK || is_empty(&d));
+    nn_dataset_free(&d);
+    if (status != NN_OK) return status;
+    status = nn_load_csv(TMP("targets.csv"), &targets, &d);
+    CHECK(status == NN_OK || is_empty(&d));
+    nn_dataset_free(&d);
+    return status;
+}
+
+/* Every call that makes a view or a normalisation, in a chain that stops at the first failure. */
+static nn_status views_scenario(void)
+{
+    static const int classes[] = {0, 2};
+    enum { ALL, MOST, PAIR, A, B, VIEWS };
+    nn_csv_desc names = csv_desc(0, 1, -1, 0);
+    nn_dataset d[VIEWS];
+    nn_status status;
+    int i;
+    memset(d, 0, sizeof d);
+    status = nn_load_csv(TMP("names.csv"), &names, &d[ALL]);
+    if (status == NN_OK) status = nn_normalize_standard(&d[ALL], 1);
+    if (status == NN_OK) status = nn_dataset_subset(&d[ALL], 1, 30, &d[MOST]);
+    if (status == NN_OK) status = nn_dataset_select_classes(&d[MOST], 2, classes, &d[PAIR]);
+    if (status == NN_OK) status = nn_dataset_split(&d[PAIR], 0.5, 3, &d[A], &d[B]);
+    if (status == NN_OK) status = nn_normalize_affine(&d[A], 2, 1);
+    if (status == NN_OK) status = nn_normalize_standard(&d[B], 1);
+    if (status == NN_OK) status = nn_normalize_like(&d[B], &d[A]);
+    if (status == NN_OK) status = nn_dataset_gather(&d[B], NULL, d[B].count, gathered);
+    for (i = VIEWS - 1; i >= 0; i--) nn_dataset_free(&d[i]);
+    return status;
+}
+
+static nn_status split_scenario(void)
+{
+    nn_dataset d, a, b;
+    nn_status status = nn_dataset_from_arrays(&d, ten_x, 10, 2, ten_labels, 3);
+    if (status != NN_OK) return status;
+    POISON(a);
+    POISON(b);
+    status = nn_dataset_split(&d, 0.3, 1, &a, &b);
+    CHECK(status == NN_OK || (is_empty(&a) && is_empty(&b)));
+    nn_dataset_free(&a);
+    nn_dataset_free(&b);
+    nn_dataset_free(&d);
+    return status;
+}
+
+static nn_status arrays_scenario(void)
+{
+    nn_dataset d;
+    nn_status status;
+    POISON(d);
+    status = nn_dataset_from_arrays(&d, ten_x, 10, 2, ten_labels, 3);
+    CHECK(status == NN_OK || is_empty(&d));
+    if (status == NN_OK) status = nn_normalize_range(&d, 0, 109, 0, 1);
+    nn_dataset_free(&d);
+    return status;
+}
+
+static void write_csv_files(void)
+{
+    FILE *names = fopen(TMP("names.csv"), "wb"), *targets = fopen(TMP("targets.csv"), "wb");
+    int i;
+    CHECK(names && targets);
+    if (!names || !targets) return;
+    fprintf(names, "x,y,kind\n");
+    fprintf(targets, "price,x,y\n");
+    for (i = 0; i < 40; i++) {
+        fprintf(names, "%d,%d.5,kind %d\n", i, i * i, i % 4);
+        fprintf(targets, "%d.25,%d,%d\n", i, i, -i);
+    }
+    fclose(names);
+    fclose(targets);
+}
+
+static void out_of_memory_everywhere(void)
+{
+    write_images(TMP("pair-images"), 5, 4, 3);
+    write_labels(TMP("pair-labels"), 5, "\2\0\4\2\1");
+    write_mnist(mnist_files);
+    write_cifar10();
+    write_csv_files();
+    fail_every_allocation(idx_scenario);
+    fail_every_allocation(pair_scenario);
+    fail_every_allocation(mnist_scenario);
+    fail_every_allocation(cifar_scenario);
+    fail_every_allocation(csv_scenario);
+    fail_every_allocation(arrays_scenario);
+    fail_every_allocation(split_scenario);
+    fail_every_allocation(views_scenario);
+    remove_mnist();
+}
+
+/* A normalisation that cannot be had leaves the one in force. */
+static void out_of_memory_keeps_normalisation(void)
+{
+    static const double expected[] = {1, 201, 3, 203};
+    nn_dataset d = ten_samples(), a;
+    CHECK_OK(nn_dataset_subset(&d, 0, 2, &a));
+    CHECK_OK(nn_normalize_affine(&a, 2, 1));
+    calls = 0;
+    fail_at = 1;
+    CHECK_ERROR(nn_normalize_standard(&a, 1), NN_OUT_OF_MEMORY, "", "");
+    fail_at = 0;
+    check_gathered(&a, 4, expected, 0);
+    nn_dataset_free(&a);
+    nn_dataset_free(&d);
+}
+
+static void nothing_is_leaked(void)
+{
+    CHECK_INT(live_blocks, 0);
+}
+
+static void test_readers(void)
+{
+    RUN(idx_types_and_ranks);
+    RUN(idx_values);
+    RUN(idx_truncated_at_every_byte);
+    RUN(idx_wrong_size);
+    RUN(idx_wrong_magic);
+    RUN(idx_is_something_else);
+    RUN(idx_compressed);
+    RUN(idx_counts_beyond_the_file);
+    RUN(idx_empty_or_missing);
+    RUN(idx_rank_and_dimension_of_zero);
+    RUN(pair_loads);
+    RUN(pair_labels_are_checked);
+    RUN(pair_shapes_are_checked);
+    RUN(mnist_loads);
+    RUN(mnist_fails_whole);
+    RUN(cifar10_batches);
+    RUN(cifar10_test_batch);
+    RUN(cifar10_damaged);
+    RUN(cifar100_loads);
+    RUN(cifar100_damaged);
+    RUN(csv_same_table_in_many_spellings);
+    RUN(csv_label_columns);
+    RUN(csv_class_names);
+    RUN(csv_quotes_and_spaces);
+    RUN(csv_byte_order_mark);
+    RUN(csv_targets);
+    RUN(csv_bad_numbers);
+    RUN(csv_number_range);
+    RUN(csv_numbers_are_exact);
+    RUN(csv_long_numbers);
+    RUN(csv_malformed);
+    RUN(csv_header_must_fit);
+    RUN(csv_labels_beyond_int);
+    RUN(csv_empty_or_not_csv);
+    RUN(csv_many_rows);
+}
+
+int main(void)
+{
+    test_readers();
+    RUN(arrays_are_borrowed);
+    RUN(arrays_are_checked);
+    RUN(shape_and_targets);
+    RUN(subsets);
+    RUN(views_keep_shape_targets_and_names);
+    RUN(views_normalise_on_their_own);
+    RUN(select_classes);
+    RUN(split_is_complete);
+    RUN(split_depends_on_seed);
+    RUN(split_is_checked);
+    RUN(normalize_affine_and_range);
+    RUN(normalize_standard_by_hand);
+    RUN(normalize_standard_of_a_view);
+    RUN(normalize_standard_far_from_zero);
+    RUN(normalize_standard_of_a_constant);
+    RUN(normalize_like);
+    RUN(gather_every_tail);
+    RUN(gather_is_checked);
+    RUN(out_of_memory_everywhere);
+    RUN(out_of_memory_keeps_normalisation);
+    if (set_comma_locale()) RUN(csv_under_comma_locale);
+    else SKIP(csv_under_comma_locale, "no locale with a decimal comma");
+    RUN(nothing_is_leaked);
+    return test_done("test_data");
+}

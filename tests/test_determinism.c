@@ -1,0 +1,166 @@
+/* The same seed gives the same bits: two small networks are trained on the digits with about
+   everything that computes (dropout, penalties, four activations, odd batch sizes, schedules), and a
+   hash of their weights is compared with constants that hold for every compiler, optimisation level,
+   instruction set and number of threads. A change of any order of summation or of any polynomial
+   changes them: then they must be renewed here, and the change named in the log. */
+#define NN_IMPLEMENTATION
+#include "../nn.h"
+#include "../examples/digits.h"
+#include "test.h"
+
+/* FNV-1a, 64 bits, over the bit patterns of all parameters. */
+static uint64_t hash_parameters(const nn_net *net)
+{
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    for (size_t i = 0; i < nn_net_tensor_count(net); i++) {
+        const nn_tensor *t = nn_net_tensor(net, i);
+        const unsigned char *bytes = (const unsigned char *)t->data;
+        if (t->op != NN_OP_PARAMETER) continue;
+        for (size_t j = 0; j < t->size * sizeof *t->data; j++)
+            h = (h ^ bytes[j]) * UINT64_C(0x100000001b3);
+    }
+    return h;
+}
+
+#define ADAM_FLOAT UINT64_C(0xeb05f90e085d7c7e)
+#define ADAM_DOUBLE UINT64_C(0xc5ae9f8f50a84a54)
+#define SGD_FLOAT UINT64_C(0x7455ab7ba5e1acfb)
+#define SGD_DOUBLE UINT64_C(0xa5aca1f3f0654589)
+
+static uint64_t train_adam(int threads)
+{
+    nn_dataset data, train, test;
+    nn_net_desc net_desc = {0};
+    nn_dense_desc dense = {0};
+    nn_loss_desc smooth = {0};
+    nn_train_desc desc = {0};
+    CHECK_OK(digits_load(&data));
+    CHECK_OK(nn_dataset_split(&data, 0.2, 7, &train, &test));
+    net_desc.seed = 42;
+    net_desc.threads = threads;
+    nn_net *net = nn_net_create(&net_desc);
+    dense.units = 37;
+    dense.activation = NN_SCALED_TANH;
+    nn_tensor *h = nn_dropout(nn_dense_with(nn_input(net, 64), &dense), 0.2);
+    dense.units = 19;
+    dense.activation = NN_GELU;
+    dense.weight.kind = NN_INIT_HE_NORMAL;
+    h = nn_softplus(nn_dense(nn_sigmoid(nn_dense_with(h, &dense)), 23));
+    smooth.label_smoothing = 0.1;
+    nn_tensor *loss = nn_softmax_cross_entropy_with(nn_dense(h, 10), &smooth);
+    loss = nn_weight_penalty(loss, 1e-5, 1e-4);
+    desc.epochs = 2;
+    desc.batch_size = 29;
+    desc.optimizer.kind = NN_ADAMW;
+    desc.optimizer.learning_rate = 0.01;
+    desc.optimizer.weight_decay = 0.01;
+    desc.optimizer.clip_norm = 1;
+    desc.optimizer.schedule.kind = NN_COSINE;
+    desc.optimizer.schedule.warm_up = 10;
+    desc.validation = &test;
+    desc.restore_best = 1;
+    CHECK_OK(nn_train(loss, &train, &desc, NULL));
+    uint64_t hash = hash_parameters(net);
+    nn_net_destroy(net);
+    nn_dataset_free(&train);
+    nn_dataset_free(&test);
+    nn_dataset_free(&data);
+    return hash;
+}
+
+static uint64_t train_sgd(int threads)
+{
+    nn_dataset all, data;
+    nn_net_desc net_desc = {0};
+    nn_train_desc desc = {0};
+    CHECK_OK(digits_load(&all));
+    CHECK_OK(nn_dataset_subset(&all, 0, 400, &data));
+    CHECK_OK(nn_normalize_standard(&data, 1));
+    net_desc.threads = threads;
+    nn_net *net = nn_net_create(&net_desc);
+    nn_tensor *x = nn_input(net, 64);
+    nn_tensor *a = nn_silu(nn_dense(x, 300)), *b = nn_elu(nn_dense(a, 61), 1);
+    nn_tensor *both[2];
+    both[0] = b;
+    both[1] = nn_softmax(nn_slice(a, 1, 5, 22));
+    nn_tensor *loss = nn_hinge(nn_dense(nn_concat(2, both, 1), 10));
+    desc.epochs = 2;
+    desc.batch_size = 33;
+    desc.optimizer.learning_rate = 0.01;
+    desc.optimizer.momentum = 0.9;
+    desc.optimizer.nesterov = 1;
+    CHECK_OK(nn_train(loss, &data, &desc, NULL));
+    uint64_t hash = hash_parameters(net);
+    nn_net_destroy(net);
+    nn_dataset_free(&data);
+    nn_dataset_free(&all);
+    return hash;
+}
+
+static void check_hash(const char *what, uint64_t found, uint64_t in_float, uint64_t in_double)
+{
+    uint64_t expected = sizeof(nn_real) == sizeof(float) ? in_float : in_double;
+    if (found == expected) return;
+    test_fail(__FILE__, __LINE__);
+    printf("%s: weights hash to %016llx, expected %016llx (path %s, %d-byte reals)\n", what,
+           (unsigned long long)found, (unsigned long long)expected, nn_isa(), (int)sizeof(nn_real));
+}
+
+static void test_adam(void)
+{
+    check_hash("AdamW", train_adam(0), ADAM_FLOAT, ADAM_DOUBLE);
+}
+
+static void test_sgd(void)
+{
+    check_hash("SGD", train_sgd(0), SGD_FLOAT, SGD_DOUBLE);
+}
+
+/* Numbers of threads that divide the work evenly and that do not. Without OpenMP all are one. */
+static void test_threads(void)
+{
+#ifdef _OPENMP
+    static const int counts[] = {1, 2, 3, 7};
+#else
+    static const int counts[] = {3};
+#endif
+    uint64_t adam = train_adam(0), sgd = train_sgd(0);
+    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+        CHECK(train_adam(counts[i]) == adam);
+        CHECK(train_sgd(counts[i]) == sgd);
+    }
+}
+
+/* A product that is large enough to be shared out, and its rows and columns uneven. */
+static void test_large_product(void)
+{
+    enum { M = 301, N = 203, K = 517 };
+    static nn_real a[M * K], b[K * N], c[M * N];
+    nn_rng rng = nn_rng_seed(3);
+    for (size_t i = 0; i < M * K; i++) a[i] = (nn_real)nn_rng_normal(&rng);
+    for (size_t i = 0; i < K * N; i++) b[i] = (nn_real)nn_rng_normal(&rng);
+    for (int turn = 0; turn < 4; turn++) {
+        int ta = turn & 1, tb = turn >> 1;
+        nn_mat_mul(ta, tb, M, N, K, a, ta ? M : K, b, tb ? K : N, c, N, 0);
+        for (size_t i = 0; i < M; i += 23)
+            for (size_t j = 0; j < N; j++) {
+                nn_real sum = 0;
+                for (size_t k = 0; k < K; k++) {
+                    nn_real x = a[ta ? k * M + i : i * K + k], y = b[tb ? j * K + k : k * N + j];
+                    sum = sizeof(nn_real) == sizeof(float)
+                              ? (nn_real)fmaf((float)x, (float)y, (float)sum)
+                              : (nn_real)fma((double)x, (double)y, (double)sum);
+                }
+                CHECK(memcmp(&sum, &c[i * N + j], sizeof sum) == 0);
+            }
+    }
+}
+
+int main(void)
+{
+    RUN(test_adam);
+    RUN(test_sgd);
+    RUN(test_threads);
+    RUN(test_large_product);
+    return test_done("test_determinism");
+}

@@ -1,0 +1,1577 @@
+/* Networks: building, errors, feeding, running, gradients, memory. */
+#include <stdlib.h>
+#include <stddef.h>
+
+/* Counts what is allocated, and fails at one call or from one call on. */
+typedef struct heap {
+    size_t calls, live, fail_at; /* fail_at counts calls from 1; 0: never */
+    int for_good;
+} heap;
+
+static heap plain; /* behind NN_MALLOC */
+
+static void *heap_alloc(void *user, size_t bytes)
+{
+    heap *h = (heap *)user;
+    h->calls++;
+    if (h->fail_at && (h->for_good ? h->calls >= h->fail_at : h->calls == h->fail_at)) return NULL;
+    h->live++;
+    return malloc(bytes ? bytes : 1);
+}
+
+static void heap_release(void *user, void *block)
+{
+    heap *h = (heap *)user;
+    if (block) h->live--;
+    free(block);
+}
+
+static void *heap_realloc(void *user, void *block, size_t bytes)
+{
+    heap *h = (heap *)user;
+    if (!block) return heap_alloc(user, bytes);
+    h->calls++;
+    return realloc(block, bytes);
+}
+
+#define NN_MALLOC(bytes) heap_alloc(&plain, bytes)
+#define NN_REALLOC(block, bytes) heap_realloc(&plain, block, bytes)
+#define NN_FREE(block) heap_release(&plain, block)
+#define NN_IMPLEMENTATION
+#include "../nn.h"
+#include "test.h"
+
+#define COUNT(a) (sizeof(a) / sizeof *(a))
+
+static const nn_init zero_init = {NN_INIT_ZERO, 0, 0};
+
+static void fill(nn_real *x, size_t n, uint64_t seed)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    for (size_t i = 0; i < n; i++) x[i] = (nn_real)(2 * nn_rng_uniform(&rng) - 1);
+}
+
+static nn_net *seeded_net(uint64_t seed)
+{
+    nn_net_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.seed = seed;
+    return nn_net_create(&desc);
+}
+
+static nn_net *net_on_heap(heap *h)
+{
+    nn_net_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.seed = 3;
+    desc.allocator.alloc = heap_alloc;
+    desc.allocator.release = heap_release;
+    desc.allocator.user = h;
+    return nn_net_create(&desc);
+}
+
+static nn_tensor *parameter(nn_net *net, size_t rows, size_t cols, const char *name)
+{
+    size_t shape[2];
+    shape[0] = rows;
+    shape[1] = cols;
+    return nn_parameter(net, 2, shape, zero_init, name);
+}
+
+/* ------------------------------------------------------------------------- creation and look-up */
+
+static void test_create(void)
+{
+    nn_net_desc desc;
+    heap h;
+    memset(&desc, 0, sizeof desc);
+    memset(&h, 0, sizeof h);
+    nn_net *net = nn_net_create(NULL);
+    CHECK(net != NULL);
+    CHECK_OK(nn_net_status(net));
+    CHECK_INT(nn_net_tensor_count(net), 0);
+    CHECK_INT(nn_net_parameter_count(net), 0);
+    CHECK(nn_net_tensor(net, 0) == NULL);
+    CHECK(nn_net_rng(net) != NULL);
+    nn_net_destroy(net);
+    nn_net_destroy(NULL);
+    desc.allocator.user = &h;
+    desc.allocator.alloc = heap_alloc;
+    CHECK(nn_net_create(&desc) == NULL);
+    CHECK(strstr(nn_last_error(), "alloc") != NULL);
+    desc.allocator.alloc = NULL;
+    desc.allocator.release = heap_release;
+    CHECK(nn_net_create(&desc) == NULL);
+    CHECK_INT(h.calls, 0);
+}
+
+static void test_null_network(void)
+{
+    CHECK_ERROR(nn_net_status(NULL), NN_BAD_ARGUMENT, "", "");
+    CHECK_INT(nn_net_tensor_count(NULL), 0);
+    CHECK_INT(nn_net_parameter_count(NULL), 0);
+    CHECK(nn_net_tensor(NULL, 0) == NULL);
+    CHECK(nn_net_find(NULL, "x") == NULL);
+    CHECK(nn_net_rng(NULL) == NULL);
+    nn_net_set_training(NULL, 0);
+    CHECK_ERROR(nn_net_print(NULL, stdout), NN_BAD_ARGUMENT, "net_print", "");
+    CHECK(nn_input(NULL, 3) == NULL);
+    CHECK(nn_parameter(NULL, 1, NULL, zero_init, "w") == NULL);
+    CHECK(nn_name(NULL, "x") == NULL);
+    CHECK(nn_weight(NULL) == NULL && nn_bias(NULL) == NULL);
+    CHECK(nn_custom_user(NULL) == NULL);
+}
+
+static void test_parameter_count(void)
+{
+    nn_dense_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.units = 10;
+    desc.no_bias = 1;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *h = nn_sigmoid(nn_dense(nn_input(net, 784), 64)), *y = nn_dense_with(h, &desc);
+    CHECK_INT(nn_net_parameter_count(net), 785 * 64 + 64 * 10);
+    CHECK_INT(nn_net_parameter_count(net), 50880);
+    CHECK(nn_bias(y) == NULL);
+    CHECK_INT(nn_weight(y)->shape[0], 64);
+    CHECK_INT(nn_weight(y)->shape[1], 10);
+    CHECK_INT(nn_weight(y)->op, NN_OP_PARAMETER);
+    nn_net_destroy(net);
+}
+
+static void test_tensors_in_order(void)
+{
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 4), *w = parameter(net, 4, 3, "w"), *y = nn_matmul(x, w);
+    size_t n = nn_net_tensor_count(net);
+    CHECK_INT(n, 3);
+    CHECK(nn_net_tensor(net, 0) == x && nn_net_tensor(net, 1) == w && nn_net_tensor(net, 2) == y);
+    CHECK(nn_net_tensor(net, 3) == NULL);
+    for (size_t id = 0; id < n; id++) {
+        const nn_tensor *t = nn_net_tensor(net, id);
+        CHECK_INT(t->id, id);
+        CHECK(t->net == net);
+        for (size_t i = 0; i < t->src_count; i++) CHECK(t->src[i]->id < id);
+    }
+    CHECK_INT(y->op, NN_OP_MATMUL);
+    CHECK_INT(y->src_count, 2);
+    CHECK(y->src[0] == x && y->src[1] == w);
+    CHECK(x->batched && y->batched && !w->batched);
+    CHECK_INT(x->rank, 2);
+    CHECK_INT(w->size, 12);
+    nn_net_destroy(net);
+}
+
+static void test_names(void)
+{
+    char text[] = "hidden";
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 4), *w = parameter(net, 4, 3, "w"), *y = nn_matmul(x, w);
+    CHECK_STR(y->name, "");
+    CHECK_STR(w->name, "w");
+    CHECK(nn_net_find(net, "w") == w);
+    CHECK(nn_net_find(net, "hidden") == NULL);
+    CHECK(nn_name(y, text) == y);
+    text[0] = 'H'; /* the name was copied */
+    CHECK_STR(y->name, "hidden");
+    CHECK(nn_net_find(net, "hidden") == y);
+    CHECK(nn_net_find(net, "") == NULL);
+    CHECK(nn_net_find(net, NULL) == NULL);
+    nn_name(y, "logits");
+    CHECK(nn_net_find(net, "hidden") == NULL);
+    CHECK(nn_net_find(net, "logits") == y);
+    CHECK_OK(nn_net_status(net));
+    nn_net_destroy(net);
+}
+
+static void test_dense_names(void)
+{
+    nn_dense_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.units = 3;
+    desc.name = "first";
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *a = nn_dense_with(nn_input(net, 2), &desc), *b = nn_dense(a, 3), *c = nn_dense(b, 3);
+    CHECK(nn_net_find(net, "first.weight") == nn_weight(a));
+    CHECK(nn_net_find(net, "first.bias") == nn_bias(a));
+    CHECK(strncmp(nn_weight(b)->name, "dense", 5) == 0);
+    CHECK(strstr(nn_weight(b)->name, ".weight") != NULL);
+    CHECK(nn_net_find(net, nn_weight(b)->name) == nn_weight(b));
+    CHECK(nn_net_find(net, nn_weight(c)->name) == nn_weight(c));
+    CHECK(nn_net_find(net, nn_bias(c)->name) == nn_bias(c));
+    CHECK(nn_bias(a)->no_decay && !nn_weight(a)->no_decay);
+    CHECK_NEAR(nn_weight(a)->learning_rate_scale, 1, 0);
+    nn_net_destroy(net);
+}
+
+/* However long a layer's name is, its weight and its bias stay apart. */
+static void test_long_names(void)
+{
+    char name[301], full[310];
+    nn_dense_desc desc;
+    memset(&desc, 0, sizeof desc);
+    memset(name, 'n', 300);
+    name[300] = 0;
+    desc.units = 3;
+    desc.name = name;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *y = nn_dense_with(nn_input(net, 2), &desc);
+    snprintf(full, sizeof full, "%s.bias", name);
+    CHECK(nn_bias(y) && nn_net_find(net, full) == nn_bias(y));
+    CHECK_STR(nn_bias(y)->name, full);
+    nn_net_destroy(net);
+}
+
+static void test_print(void)
+{
+    char text[4096];
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_name(nn_input(net, 784), "pixels");
+    nn_softmax_cross_entropy(nn_name(nn_dense(nn_tanh(nn_dense(x, 64)), 10), "logits"));
+    FILE *f = fopen(TEST_TMP "/print.txt", "w");
+    CHECK(f != NULL);
+    if (f) {
+        CHECK_OK(nn_net_print(net, f));
+        fclose(f);
+    }
+    f = fopen(TEST_TMP "/print.txt", "r");
+    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
+    text[n] = 0;
+    static const char *const parts[] = {"pixels", "logits", "dense", "activation",
+                                        "784",    "64",     "640",   "softmax_cross_entropy",
+                                        "50176",  "[batch 64]", "50890"};
+    for (size_t i = 0; i < COUNT(parts); i++) CHECK(strstr(text, parts[i]) != NULL);
+    /* A stream that was opened for reading takes nothing. */
+    if (f) CHECK_ERROR(nn_net_print(net, f), NN_CANNOT_WRITE, "", "");
+    if (f) fclose(f);
+    f = fopen("/dev/full", "w");
+    if (f) CHECK_ERROR(nn_net_print(net, f), NN_CANNOT_WRITE, "", "");
+    if (f) fclose(f);
+    CHECK_ERROR(nn_net_print(net, NULL), NN_BAD_ARGUMENT, "net_print", "");
+    nn_net_destroy(net);
+}
+
+/* --------------------------------------------------------------------------------- first errors */
+
+static void test_first_error_stays(void)
+{
+    static const nn_real data[] = {1, 2, 3, 4};
+    nn_optimizer_desc sgd;
+    memset(&sgd, 0, sizeof sgd);
+    sgd.learning_rate = 0.1;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 4), *w = parameter(net, 23, 5, "w");
+    nn_tensor *loss = nn_mse(nn_relu(nn_dense(nn_tanh(nn_matmul(x, w)), 7)));
+    CHECK(loss == NULL);
+    CHECK_ERROR(nn_net_status(net), NN_BAD_SHAPE, "matmul", "23");
+    CHECK(nn_dropout(x, 2) == NULL);
+    CHECK(nn_input(net, 0) == NULL);
+    CHECK_ERROR(nn_forward(NULL), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_net_status(net), NN_BAD_SHAPE, "matmul", "23");
+    /* Every later call on the network returns the error. */
+    CHECK(nn_relu(x) == NULL);
+    CHECK_ERROR(nn_feed(x, data, 1), NN_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_forward(x), NN_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_backward(x), NN_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_step(net), NN_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_set_optimizer(net, &sgd), NN_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_gradcheck(x, NULL, NULL), NN_BAD_SHAPE, "matmul", "23");
+    nn_net_destroy(net);
+}
+
+/* Each network keeps its own. */
+static void test_errors_of_two_networks(void)
+{
+    nn_net *a = nn_net_create(NULL), *b = nn_net_create(NULL), *c = nn_net_create(NULL);
+    CHECK(nn_dropout(nn_input(a, 4), -1) == NULL);
+    CHECK(nn_dense(nn_input(b, 4), 0) == NULL);
+    CHECK_ERROR(nn_net_status(a), NN_BAD_ARGUMENT, "dropout", "");
+    CHECK_ERROR(nn_net_status(b), NN_BAD_ARGUMENT, "dense", "");
+    CHECK_ERROR(nn_net_status(a), NN_BAD_ARGUMENT, "dropout", "");
+    CHECK_OK(nn_net_status(c));
+    nn_net_destroy(a);
+    nn_net_destroy(b);
+    nn_net_destroy(c);
+}
+
+static void test_null_tensors(void)
+{
+    nn_tensor *none[2] = {NULL, NULL};
+    size_t shape[] = {2};
+    CHECK(!nn_dense(NULL, 3) && !nn_dense_with(NULL, NULL));
+    CHECK(!nn_matmul(NULL, NULL) && !nn_matmul_with(NULL, 0, NULL, 0));
+    CHECK(!nn_add(NULL, NULL) && !nn_sub(NULL, NULL) && !nn_mul(NULL, NULL));
+    CHECK(!nn_scale(NULL, 1) && !nn_activate(NULL, NN_TANH, 0) && !nn_sigmoid(NULL));
+    CHECK(!nn_tanh(NULL) && !nn_scaled_tanh(NULL) && !nn_relu(NULL) && !nn_leaky_relu(NULL, 0));
+    CHECK(!nn_elu(NULL, 0) && !nn_gelu(NULL) && !nn_silu(NULL) && !nn_softplus(NULL));
+    CHECK(!nn_softmax(NULL) && !nn_log_softmax(NULL) && !nn_flatten(NULL));
+    CHECK(!nn_reshape(NULL, 1, shape) && !nn_slice(NULL, 0, 0, 1) && !nn_concat(2, none, 0));
+    CHECK(!nn_sum(NULL) && !nn_mean(NULL) && !nn_dropout(NULL, 0.5));
+    CHECK(!nn_softmax_cross_entropy(NULL) && !nn_binary_cross_entropy(NULL) && !nn_mse(NULL));
+    CHECK(!nn_l1_loss(NULL) && !nn_huber(NULL) && !nn_hinge(NULL));
+    CHECK(!nn_softmax_cross_entropy_with(NULL, NULL) && !nn_binary_cross_entropy_with(NULL, NULL));
+    CHECK(!nn_mse_with(NULL, NULL) && !nn_l1_loss_with(NULL, NULL) && !nn_huber_with(NULL, NULL));
+    CHECK(!nn_hinge_with(NULL, NULL) && !nn_weight_penalty(NULL, 0, 0));
+    CHECK(!nn_custom(2, none, 0, 0, NULL, NULL));
+}
+
+static void test_null_runs(void)
+{
+    static const int label = 0;
+    static const nn_real value = 0;
+    CHECK_ERROR(nn_feed(NULL, &value, 1), NN_BAD_ARGUMENT, "feed", "");
+    CHECK_ERROR(nn_feed_labels(NULL, &label, 1), NN_BAD_ARGUMENT, "feed_labels", "");
+    CHECK_ERROR(nn_feed_targets(NULL, &value, 1), NN_BAD_ARGUMENT, "feed_targets", "");
+    CHECK_ERROR(nn_forward(NULL), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_backward(NULL), NN_BAD_ARGUMENT, "backward", "");
+    CHECK_ERROR(nn_backward_add(NULL), NN_BAD_ARGUMENT, "backward", "");
+    CHECK_ERROR(nn_initialize(NULL, zero_init), NN_BAD_ARGUMENT, "initialize", "");
+    CHECK_ERROR(nn_step(NULL), NN_BAD_ARGUMENT, "step", "");
+}
+
+/* ------------------------------------------------------------------------------ wrong arguments */
+
+/* What the rejected calls below work on. */
+static struct {
+    nn_net *net;
+    nn_tensor *x, *image;            /* inputs of 17 values and of 3 by 5 */
+    nn_tensor *w, *v, *cube, *total; /* [23,7], [7], [2,3,4] and a scalar */
+} g;
+
+static void set_up(void)
+{
+    static const size_t image[] = {3, 5}, vector[] = {7}, cube[] = {2, 3, 4};
+    g.net = nn_net_create(NULL);
+    g.x = nn_input(g.net, 17);
+    g.image = nn_input_shape(g.net, 2, image);
+    g.w = parameter(g.net, 23, 7, "w");
+    g.v = nn_parameter(g.net, 1, vector, zero_init, "v");
+    g.cube = nn_parameter(g.net, 3, cube, zero_init, "cube");
+    g.total = nn_sum(g.v);
+    CHECK_OK(nn_net_status(g.net));
+}
+
+/* The call makes no tensor, and the network has the error. */
+#define REJECT(call, status, part1, part2)                                                         \
+    do {                                                                                           \
+        set_up();                                                                                  \
+        CHECK((call) == NULL);                                                                     \
+        CHECK_ERROR(nn_net_status(g.net), status, part1, part2);                                   \
+        nn_net_destroy(g.net);                                                                     \
+    } while (0)
+
+/* The same for a shape: the message names the operation and holds a number of either shape. */
+#define REJECT_SHAPE(call, op, a, b)                                                               \
+    do {                                                                                           \
+        set_up();                                                                                  \
+        CHECK((call) == NULL);                                                                     \
+        CHECK_ERROR(nn_net_status(g.net), NN_BAD_SHAPE, op, a);                                    \
+        CHECK(strstr(nn_last_error(), b) != NULL);                                                 \
+        nn_net_destroy(g.net);                                                                     \
+    } while (0)
+
+static void test_leaf_arguments(void)
+{
+    static const size_t good[] = {2, 3}, hole[] = {2, 0}, huge[] = {(size_t)-1 / 4, 8};
+    nn_init bad = zero_init;
+    REJECT(nn_input(g.net, 0), NN_BAD_SHAPE, "input", "");
+    REJECT(nn_input_shape(g.net, -1, good), NN_BAD_ARGUMENT, "input", "-1");
+    REJECT(nn_input_shape(g.net, NN_MAX_RANK, good), NN_BAD_ARGUMENT, "input", "8");
+    REJECT(nn_input_shape(g.net, 2, NULL), NN_BAD_ARGUMENT, "input", "");
+    REJECT(nn_input_shape(g.net, 2, hole), NN_BAD_SHAPE, "input", "");
+    REJECT(nn_input_shape(g.net, 2, huge), NN_TOO_LARGE, "input", "");
+    REJECT(nn_parameter(g.net, -1, good, bad, "p"), NN_BAD_ARGUMENT, "parameter", "-1");
+    REJECT(nn_parameter(g.net, NN_MAX_RANK + 1, good, bad, "p"), NN_BAD_ARGUMENT, "parameter", "9");
+    REJECT(nn_parameter(g.net, 2, NULL, bad, "p"), NN_BAD_ARGUMENT, "parameter", "");
+    REJECT(nn_parameter(g.net, 2, hole, bad, "p"), NN_BAD_SHAPE, "parameter", "");
+    REJECT(nn_parameter(g.net, 2, huge, bad, "p"), NN_TOO_LARGE, "parameter", "");
+    bad.kind = NN_INIT_COUNT;
+    REJECT(nn_parameter(g.net, 2, good, bad, "p"), NN_BAD_ARGUMENT, "init", "");
+    bad.kind = (nn_init_kind)-1;
+    REJECT(nn_parameter(g.net, 2, good, bad, "p"), NN_BAD_ARGUMENT, "init", "");
+}
+
+static void test_dense_arguments(void)
+{
+    nn_dense_desc desc;
+    memset(&desc, 0, sizeof desc);
+    REJECT(nn_dense(g.x, 0), NN_BAD_ARGUMENT, "dense", "units");
+    REJECT(nn_dense_with(g.x, NULL), NN_BAD_ARGUMENT, "dense", "");
+    REJECT(nn_dense_with(g.x, &desc), NN_BAD_ARGUMENT, "dense", "units");
+    REJECT(nn_dense(g.x, (size_t)-1 / 8), NN_TOO_LARGE, "", "");
+    desc.units = 3;
+    desc.activation = NN_ACTIVATION_COUNT;
+    REJECT(nn_dense_with(g.x, &desc), NN_BAD_ARGUMENT, "dense", "activation");
+    desc.activation = NN_IDENTITY;
+    desc.weight.kind = NN_INIT_COUNT;
+    REJECT(nn_dense_with(g.x, &desc), NN_BAD_ARGUMENT, "", "init");
+}
+
+static void test_matmul_arguments(void)
+{
+    REJECT_SHAPE(nn_matmul(g.x, g.w), "matmul", "17", "23");
+    REJECT_SHAPE(nn_matmul_with(g.w, 0, g.w, 0), "matmul", "23", "7");
+    REJECT_SHAPE(nn_matmul_with(g.w, 1, g.w, 1), "matmul", "23", "7");
+    REJECT_SHAPE(nn_matmul(g.image, g.w), "matmul", "5", "23");
+    REJECT_SHAPE(nn_matmul(g.w, g.v), "matmul", "23", "7");
+    REJECT_SHAPE(nn_matmul(g.cube, g.w), "matmul", "4", "23");
+    /* A batch may only be the rows of the left operand. */
+    REJECT(nn_matmul_with(g.x, 1, g.w, 0), NN_BAD_SHAPE, "matmul", "");
+    REJECT(nn_matmul(g.w, g.x), NN_BAD_SHAPE, "matmul", "");
+    REJECT(nn_matmul_with(g.x, 0, g.x, 1), NN_BAD_SHAPE, "matmul", "");
+    REJECT(nn_matmul(g.x, NULL), NN_BAD_ARGUMENT, "matmul", "");
+}
+
+static void test_elementwise_arguments(void)
+{
+    static nn_tensor *(*const op[])(nn_tensor *, nn_tensor *) = {nn_add, nn_sub, nn_mul};
+    static const char *const name[] = {"add", "sub", "mul"};
+    for (size_t i = 0; i < COUNT(op); i++) {
+        REJECT_SHAPE(op[i](g.x, g.w), name[i], "17", "23");
+        REJECT_SHAPE(op[i](g.v, g.w), name[i], "7", "23");
+        REJECT_SHAPE(op[i](g.w, parameter(g.net, 23, 1, "c")), name[i], "7", "23");
+        REJECT_SHAPE(op[i](g.w, parameter(g.net, 1, 7, "c")), name[i], "23", "1");
+        REJECT_SHAPE(op[i](g.x, g.image), name[i], "17", "5");
+        REJECT_SHAPE(op[i](g.cube, g.v), name[i], "4", "7");
+        /* One row is no batch, and a batch is not repeated over anything. */
+        REJECT_SHAPE(op[i](g.x, parameter(g.net, 1, 17, "c")), name[i], "17", "1");
+        REJECT_SHAPE(op[i](parameter(g.net, 1, 17, "c"), g.x), name[i], "17", "1");
+        REJECT(op[i](g.x, NULL), NN_BAD_ARGUMENT, name[i], "");
+        REJECT(op[i](NULL, g.x), NN_BAD_ARGUMENT, name[i], "");
+    }
+}
+
+/* The batch that happens to be there at the time does not make shapes fit. */
+static void test_batch_is_no_dimension(void)
+{
+    static const nn_real data[5 * 17] = {0};
+    set_up();
+    CHECK_OK(nn_feed(g.x, data, 5));
+    CHECK_OK(nn_forward(nn_tanh(g.x)));
+    CHECK(nn_add(g.x, parameter(g.net, 5, 17, "c")) == NULL);
+    CHECK_ERROR(nn_net_status(g.net), NN_BAD_SHAPE, "add", "17");
+    nn_net_destroy(g.net);
+    set_up();
+    CHECK_OK(nn_feed(g.x, data, 5));
+    CHECK_OK(nn_forward(nn_tanh(g.x)));
+    CHECK(nn_matmul_with(parameter(g.net, 3, 5, "c"), 0, g.x, 0) == NULL);
+    CHECK_ERROR(nn_net_status(g.net), NN_BAD_SHAPE, "matmul", "17");
+    nn_net_destroy(g.net);
+}
+
+static void test_unary_arguments(void)
+{
+    static const size_t wrong[] = {4, 5}, hole[] = {0, 15}, guess[] = {(size_t)-1, 15};
+    REJECT(nn_activate(g.x, NN_ACTIVATION_COUNT, 0), NN_BAD_ARGUMENT, "activat", "");
+    REJECT(nn_activate(g.x, (nn_activation)-1, 0), NN_BAD_ARGUMENT, "activat", "");
+    REJECT(nn_activate(g.x, NN_ELU, NAN), NN_BAD_ARGUMENT, "alpha", "");
+    REJECT(nn_scale(g.x, NAN), NN_BAD_ARGUMENT, "scale", "");
+    REJECT(nn_scale(g.x, INFINITY), NN_BAD_ARGUMENT, "scale", "");
+    REJECT(nn_dropout(g.x, 1), NN_BAD_ARGUMENT, "dropout", "1");
+    REJECT(nn_dropout(g.x, -0.25), NN_BAD_ARGUMENT, "dropout", "-0.25");
+    REJECT(nn_dropout(g.x, NAN), NN_BAD_ARGUMENT, "dropout", "");
+    REJECT_SHAPE(nn_reshape(g.image, 2, wrong), "reshape", "3", "4");
+    REJECT_SHAPE(nn_reshape(g.w, 2, wrong), "reshape", "23", "4");
+    REJECT(nn_reshape(g.image, 2, hole), NN_BAD_SHAPE, "reshape", "");
+    REJECT(nn_reshape(g.image, 2, guess), NN_BAD_SHAPE, "reshape", "");
+    REJECT(nn_reshape(g.image, 2, NULL), NN_BAD_ARGUMENT, "reshape", "");
+    REJECT(nn_reshape(g.image, -1, wrong), NN_BAD_ARGUMENT, "reshape", "-1");
+    REJECT(nn_reshape(g.image, NN_MAX_RANK + 1, wrong), NN_BAD_ARGUMENT, "reshape", "");
+}
+
+static void test_concat_arguments(void)
+{
+    nn_tensor *pair[2];
+#define CONCAT(a, b, axis) (pair[0] = (a), pair[1] = (b), nn_concat(2, pair, axis))
+    REJECT_SHAPE(CONCAT(g.w, g.cube, 0), "concat", "23", "4");
+    REJECT_SHAPE(CONCAT(g.w, parameter(g.net, 5, 11, "c"), 0), "concat", "7", "11");
+    REJECT_SHAPE(CONCAT(g.w, parameter(g.net, 5, 11, "c"), 1), "concat", "23", "5");
+    REJECT(CONCAT(g.x, g.x, 0), NN_BAD_ARGUMENT, "concat", "batch");
+    REJECT(CONCAT(g.w, g.w, 2), NN_BAD_ARGUMENT, "concat", "2");
+    REJECT(CONCAT(g.w, g.w, (size_t)-1), NN_BAD_ARGUMENT, "concat", "");
+    REJECT(CONCAT(g.x, parameter(g.net, 1, 17, "c"), 1), NN_BAD_SHAPE, "concat", "");
+    REJECT(CONCAT(g.w, NULL, 0), NN_BAD_ARGUMENT, "concat", "");
+#undef CONCAT
+    CHECK(nn_concat(0, pair, 0) == NULL);
+    CHECK(nn_concat(2, NULL, 0) == NULL);
+}
+
+static void test_slice_arguments(void)
+{
+    REJECT(nn_slice(g.w, 2, 0, 1), NN_BAD_ARGUMENT, "slice", "2");
+    REJECT(nn_slice(g.x, 0, 0, 1), NN_BAD_ARGUMENT, "slice", "batch");
+    REJECT(nn_slice(g.w, 0, 3, 3), NN_BAD_SHAPE, "slice", "3");
+    REJECT(nn_slice(g.w, 0, 5, 3), NN_BAD_SHAPE, "slice", "5");
+    REJECT(nn_slice(g.w, 0, 0, 24), NN_BAD_SHAPE, "slice", "24");
+    REJECT(nn_slice(g.w, 1, 6, (size_t)-1), NN_BAD_SHAPE, "slice", "");
+    REJECT(nn_slice(g.total, 0, 0, 1), NN_BAD_ARGUMENT, "slice", "0");
+}
+
+static void test_loss_arguments(void)
+{
+    nn_loss_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.reduction = (nn_reduction)7;
+    REJECT(nn_mse_with(g.x, &desc), NN_BAD_ARGUMENT, "mse", "reduction");
+    memset(&desc, 0, sizeof desc);
+    desc.label_smoothing = 1;
+    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_BAD_ARGUMENT, "softmax_cross_entropy",
+           "label_smoothing");
+    desc.label_smoothing = -0.5;
+    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_BAD_ARGUMENT, "label_smoothing", "-0.5");
+    desc.label_smoothing = NAN;
+    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_BAD_ARGUMENT, "label_smoothing", "");
+    memset(&desc, 0, sizeof desc);
+    desc.delta = -1;
+    REJECT(nn_huber_with(g.x, &desc), NN_BAD_ARGUMENT, "huber", "delta");
+    desc.delta = NAN;
+    REJECT(nn_huber_with(g.x, &desc), NN_BAD_ARGUMENT, "huber", "delta");
+    memset(&desc, 0, sizeof desc);
+    desc.margin = -1;
+    REJECT(nn_hinge_with(g.x, &desc), NN_BAD_ARGUMENT, "hinge", "margin");
+    REJECT(nn_weight_penalty(g.x, 0, 1), NN_BAD_SHAPE, "weight_penalty", "17");
+    REJECT(nn_weight_penalty(g.total, -1, 0), NN_BAD_ARGUMENT, "weight_penalty", "l1");
+    REJECT(nn_weight_penalty(g.total, 0, -1), NN_BAD_ARGUMENT, "weight_penalty", "l2");
+    REJECT(nn_weight_penalty(g.total, 0, NAN), NN_BAD_ARGUMENT, "weight_penalty", "l2");
+    REJECT(nn_softmax_cross_entropy(g.total), NN_BAD_SHAPE, "softmax_cross_entropy", "");
+    REJECT(nn_mse(g.w), NN_BAD_SHAPE, "mse", "23"); /* no batch, no rows */
+}
+
+/* Tensors of two networks do not mix, and both networks stay whole. */
+static void test_two_networks_in_one_operation(void)
+{
+    static nn_tensor *(*const op[])(nn_tensor *, nn_tensor *) = {nn_add, nn_sub, nn_mul, nn_matmul};
+    static const char *const name[] = {"add", "sub", "mul", "matmul"};
+    for (size_t i = 0; i < COUNT(op); i++) {
+        nn_net *a = nn_net_create(NULL), *b = nn_net_create(NULL);
+        nn_tensor *p = parameter(a, 3, 3, "p"), *q = parameter(b, 3, 3, "q");
+        CHECK(op[i](p, q) == NULL);
+        CHECK_ERROR(nn_net_status(a), NN_MISMATCH, name[i], "network");
+        CHECK_INT(nn_net_tensor_count(a), 1);
+        CHECK_INT(nn_net_tensor_count(b), 1);
+        nn_net_destroy(a);
+        nn_net_destroy(b);
+    }
+    nn_net *a = nn_net_create(NULL), *b = nn_net_create(NULL);
+    nn_tensor *pair[2];
+    pair[0] = parameter(a, 3, 3, "p");
+    pair[1] = parameter(b, 3, 3, "q");
+    CHECK(nn_concat(2, pair, 0) == NULL);
+    CHECK_ERROR(nn_net_status(a), NN_MISMATCH, "concat", "network");
+    nn_net_destroy(a);
+    nn_net_destroy(b);
+}
+
+/* -------------------------------------------------------------------------------------- feeding */
+
+static void test_feed_arguments(void)
+{
+    static const nn_real data[34] = {0};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 17), *y = nn_tanh(x);
+    CHECK_ERROR(nn_feed(x, data, 0), NN_BAD_ARGUMENT, "feed", "0");
+    CHECK_ERROR(nn_feed(x, NULL, 2), NN_BAD_ARGUMENT, "feed", "");
+    CHECK_ERROR(nn_feed(y, data, 2), NN_BAD_ARGUMENT, "feed", "input");
+    CHECK_ERROR(nn_feed(x, data, (size_t)-1 / 17), NN_OUT_OF_MEMORY, "rows", "");
+    CHECK_ERROR(nn_feed(x, data, (size_t)-1), NN_OUT_OF_MEMORY, "", "");
+    /* None of these is an error of the network. */
+    CHECK_OK(nn_net_status(net));
+    CHECK_OK(nn_feed(x, data, 2));
+    CHECK_OK(nn_forward(y));
+    nn_net_destroy(net);
+}
+
+static void test_forward_before_feed(void)
+{
+    static const nn_real data[] = {1, 2, 3};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_name(nn_input(net, 3), "left"), *z = nn_name(nn_input(net, 3), "right");
+    nn_tensor *y = nn_tanh(x), *both = nn_add(y, z);
+    CHECK_ERROR(nn_forward(y), NN_EMPTY, "input 0", "fed");
+    CHECK_OK(nn_feed(x, data, 1));
+    CHECK_OK(nn_forward(y)); /* needs the left one only */
+    CHECK_ERROR(nn_forward(both), NN_EMPTY, "input 1", "fed");
+    CHECK_OK(nn_feed(z, data, 1));
+    CHECK_OK(nn_forward(both));
+    CHECK_NEAR(both->data[2], 3 + tanh(3.0), 1e-6);
+    nn_net_destroy(net);
+}
+
+static void test_batches_of_two_inputs(void)
+{
+    static const nn_real data[] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_name(nn_input(net, 2), "left"), *z = nn_name(nn_input(net, 2), "right");
+    nn_tensor *y = nn_mul(x, z);
+    CHECK_OK(nn_feed(x, data, 5));
+    CHECK_OK(nn_feed(z, data, 3));
+    CHECK_ERROR(nn_forward(y), NN_MISMATCH, "5", "3");
+    CHECK_OK(nn_feed(z, data, 5));
+    CHECK_OK(nn_forward(y));
+    for (size_t i = 0; i < 10; i++) CHECK(y->data[i] == data[i] * data[i]);
+    nn_net_destroy(net);
+}
+
+static void test_labels(void)
+{
+    static const nn_real data[12] = {0};
+    static const int good[] = {0, 2, 1, 2}, high[] = {0, 3, 1, 1}, low[] = {0, 1, -1, 1};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 3), *loss = nn_softmax_cross_entropy(x);
+    CHECK_OK(nn_feed(x, data, 4));
+    CHECK_ERROR(nn_forward(loss), NN_EMPTY, "softmax_cross_entropy", "label");
+    CHECK_ERROR(nn_feed_labels(loss, high, 4), NN_BAD_LABEL, "3", "1");
+    CHECK_ERROR(nn_feed_labels(loss, low, 4), NN_BAD_LABEL, "-1", "2");
+    CHECK_ERROR(nn_feed_labels(loss, NULL, 4), NN_BAD_ARGUMENT, "feed_labels", "");
+    CHECK_ERROR(nn_feed_labels(loss, good, 0), NN_BAD_ARGUMENT, "feed_labels", "0");
+    CHECK_ERROR(nn_feed_labels(x, good, 4), NN_BAD_ARGUMENT, "feed_labels", "");
+    CHECK_OK(nn_feed_labels(loss, good, 3));
+    CHECK_ERROR(nn_forward(loss), NN_MISMATCH, "4", "3");
+    CHECK_OK(nn_feed_labels(loss, good, 4));
+    CHECK_OK(nn_forward(loss));
+    CHECK_NEAR(loss->value, log(3.0), 1e-6);
+    CHECK_OK(nn_net_status(net));
+    nn_net_destroy(net);
+}
+
+static void test_targets(void)
+{
+    static const nn_real data[] = {1, 2, 3, 4, 5, 6}, targets[] = {1, 2, 3, 4, 5, 9};
+    static const int label = 0;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 3), *loss = nn_mse(x), *hinge = nn_hinge(x);
+    CHECK_OK(nn_feed(x, data, 2));
+    CHECK_ERROR(nn_forward(loss), NN_EMPTY, "mse", "target");
+    CHECK_ERROR(nn_feed_targets(loss, NULL, 2), NN_BAD_ARGUMENT, "feed_targets", "");
+    CHECK_ERROR(nn_feed_targets(loss, targets, 0), NN_BAD_ARGUMENT, "feed_targets", "0");
+    CHECK_ERROR(nn_feed_targets(x, targets, 2), NN_BAD_ARGUMENT, "feed_targets", "");
+    CHECK_ERROR(nn_feed_targets(hinge, targets, 2), NN_BAD_ARGUMENT, "hinge", "label");
+    CHECK_ERROR(nn_feed_labels(loss, &label, 1), NN_BAD_ARGUMENT, "mse", "target");
+    CHECK_OK(nn_feed_targets(loss, targets, 1));
+    CHECK_ERROR(nn_forward(loss), NN_MISMATCH, "2", "1");
+    CHECK_OK(nn_feed_targets(loss, targets, 2));
+    CHECK_OK(nn_forward(loss));
+    CHECK_NEAR(loss->value, 1.5, 1e-6);
+    nn_net_destroy(net);
+}
+
+/* What is fed last counts: labels after targets, and targets after labels. */
+static void test_labels_replace_targets(void)
+{
+    static const nn_real logits[] = {0, 1}, half[] = {(nn_real).5, (nn_real).5};
+    static const int label = 1;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 2), *loss = nn_softmax_cross_entropy(x);
+    double z = log1p(exp(1.0));
+    CHECK_OK(nn_feed(x, logits, 1));
+    for (int i = 0; i < 2; i++) {
+        CHECK_OK(nn_feed_targets(loss, half, 1));
+        CHECK_OK(nn_forward(loss));
+        CHECK_NEAR(loss->value, z - 0.5, 1e-6);
+        CHECK_OK(nn_feed_labels(loss, &label, 1));
+        CHECK_OK(nn_forward(loss));
+        CHECK_NEAR(loss->value, z - 1, 1e-6);
+    }
+    nn_net_destroy(net);
+}
+
+static void test_binary_label_range(void)
+{
+    static const nn_real data[4] = {0};
+    static const int good[] = {1, 0}, bad[] = {1, 2};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *one = nn_binary_cross_entropy(nn_input(net, 1)), *x = nn_input(net, 2);
+    nn_tensor *two = nn_binary_cross_entropy(x);
+    CHECK_ERROR(nn_feed_labels(one, bad, 2), NN_BAD_LABEL, "2", "");
+    CHECK_OK(nn_feed_labels(one, good, 2));
+    CHECK_ERROR(nn_feed_labels(two, good, 2), NN_BAD_ARGUMENT, "binary_cross_entropy", "target");
+    CHECK_OK(nn_feed(x, data, 2));
+    CHECK_OK(nn_feed_targets(two, data, 2));
+    CHECK_OK(nn_forward(two));
+    CHECK_NEAR(two->value, log(2.0), 1e-6);
+    nn_net_destroy(net);
+}
+
+/* -------------------------------------------------------------------------------------- running */
+
+enum { IN = 6, CLASSES = 3, BATCH = 16 };
+
+/* One of most things: what the tests of batches and memory run. */
+typedef struct model {
+    nn_net *net;
+    nn_tensor *x, *hidden, *logits, *loss, *total;
+} model;
+
+static model build_model(nn_net *net, double dropout)
+{
+    static const size_t grid[] = {2, 4}, row[] = {8};
+    nn_tensor *part[2];
+    model m;
+    m.net = net;
+    m.x = nn_input(net, IN);
+    m.hidden = nn_name(nn_tanh(nn_dense(m.x, 8)), "hidden");
+    part[0] = nn_slice(m.hidden, 1, 0, 3);
+    part[1] = nn_softmax(nn_slice(m.hidden, 1, 3, 8));
+    nn_tensor *h = nn_mul(nn_concat(2, part, 1), nn_gelu(m.hidden));
+    h = nn_reshape(nn_reshape(h, 2, grid), 1, row);
+    h = nn_add(h, nn_scale(nn_sub(nn_matmul(m.x, parameter(net, IN, 8, "skip")), h), 0.5));
+    m.logits = nn_dense(nn_dropout(h, dropout), CLASSES);
+    m.loss = nn_softmax_cross_entropy(m.logits);
+    m.total = nn_weight_penalty(m.loss, 0, 1e-3);
+    return m;
+}
+
+static void draw_samples(nn_real *x, int *labels, size_t rows)
+{
+    fill(x, rows * IN, 42);
+    for (size_t i = 0; i < rows; i++) labels[i] = (int)(i * 7 % CLASSES);
+}
+
+/* Every batch, whatever came before it, gives bit by bit what each row gives alone. */
+static void test_batches_match_single_rows(void)
+{
+    static const size_t batches[] = {1, 2, 3, 64, 17, 5, 64, 1, 100, 33};
+    static nn_real x[100 * IN], alone[100 * CLASSES];
+    int labels[100];
+    model m = build_model(seeded_net(1), 0);
+    CHECK_OK(nn_net_status(m.net));
+    draw_samples(x, labels, 100);
+    for (size_t r = 0; r < 100; r++) {
+        CHECK_OK(nn_feed(m.x, x + r * IN, 1));
+        CHECK_OK(nn_forward(m.logits));
+        CHECK_INT(m.logits->size, CLASSES);
+        memcpy(alone + r * CLASSES, m.logits->data, CLASSES * sizeof *alone);
+    }
+    for (size_t k = 0; k < COUNT(batches); k++) {
+        size_t n = batches[k], first = 100 - n;
+        CHECK_OK(nn_feed(m.x, x + first * IN, n));
+        CHECK_OK(nn_forward(m.logits));
+        CHECK_INT(m.logits->shape[0], n);
+        CHECK_INT(m.logits->size, n * CLASSES);
+        CHECK_INT(m.x->shape[0], n);
+        CHECK(memcmp(m.logits->data, alone + first * CLASSES, n * CLASSES * sizeof *alone) == 0);
+    }
+    nn_net_destroy(m.net);
+}
+
+/* The gradient of a batch, after a larger and after a smaller one, is that of a fresh network. */
+static void test_gradients_of_changing_batches(void)
+{
+    static const size_t batches[] = {4, 64, 7, 1, 64, 30};
+    static nn_real x[64 * IN];
+    int labels[64];
+    model used = build_model(seeded_net(1), 0);
+    draw_samples(x, labels, 64);
+    for (size_t k = 0; k < COUNT(batches); k++) {
+        model fresh = build_model(seeded_net(1), 0), *both[2];
+        both[0] = &used, both[1] = &fresh;
+        for (size_t i = 0; i < 2; i++) {
+            CHECK_OK(nn_feed(both[i]->x, x, batches[k]));
+            CHECK_OK(nn_feed_labels(both[i]->loss, labels, batches[k]));
+            CHECK_OK(nn_forward(both[i]->total));
+            CHECK_OK(nn_backward(both[i]->total));
+        }
+        CHECK(used.total->value == fresh.total->value);
+        for (size_t id = 0; id < nn_net_tensor_count(used.net); id++) {
+            const nn_tensor *a = nn_net_tensor(used.net, id), *b = nn_net_tensor(fresh.net, id);
+            CHECK(!a->grad == !b->grad);
+            if (a->grad) CHECK(memcmp(a->grad, b->grad, a->size * sizeof *a->grad) == 0);
+        }
+        nn_net_destroy(fresh.net);
+    }
+    nn_net_destroy(used.net);
+}
+
+static nn_status run_step(model *m, size_t rows)
+{
+    static nn_real x[BATCH * 4 * IN];
+    int labels[BATCH * 4];
+    nn_status status;
+    draw_samples(x, labels, rows);
+    if ((status = nn_feed(m->x, x, rows)) != NN_OK) return status;
+    if ((status = nn_feed_labels(m->loss, labels, rows)) != NN_OK) return status;
+    if ((status = nn_forward(m->total)) != NN_OK) return status;
+    if ((status = nn_backward(m->total)) != NN_OK) return status;
+    return nn_step(m->net);
+}
+
+static nn_status use_adam(nn_net *net)
+{
+    nn_optimizer_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.kind = NN_ADAM;
+    desc.learning_rate = 0.01;
+    return nn_set_optimizer(net, &desc);
+}
+
+static void test_no_allocation_after_the_first_step(void)
+{
+    static const size_t batches[] = {BATCH, 3, 1, BATCH, BATCH - 1, 2};
+    heap h;
+    memset(&h, 0, sizeof h);
+    size_t before = plain.calls;
+    model m = build_model(net_on_heap(&h), 0.25);
+    CHECK_OK(use_adam(m.net));
+    CHECK_OK(run_step(&m, BATCH));
+    for (int round = 0; round < 2; round++) {
+        size_t calls = h.calls;
+        for (size_t k = 0; k < COUNT(batches); k++) {
+            CHECK_OK(run_step(&m, batches[k]));
+            CHECK_OK(nn_backward_add(m.total));
+            nn_net_set_training(m.net, 0);
+            CHECK_OK(nn_forward(m.total));
+            nn_net_set_training(m.net, 1);
+        }
+        CHECK_INT(h.calls, calls);
+        CHECK_OK(run_step(&m, 4 * BATCH)); /* larger than before: now it may */
+        CHECK(round > 0 || h.calls > calls);
+    }
+    nn_net_destroy(m.net);
+    CHECK_INT(h.live, 0);
+    CHECK(h.calls > 0);
+    CHECK_INT(plain.calls, before); /* all of it came from the network's own allocator */
+}
+
+static void test_default_allocator(void)
+{
+    size_t live = plain.live, calls = plain.calls;
+    model m = build_model(seeded_net(3), 0);
+    CHECK_OK(use_adam(m.net));
+    CHECK_OK(run_step(&m, BATCH));
+    CHECK(plain.calls > calls);
+    CHECK(plain.live > live);
+    nn_net_destroy(m.net);
+    CHECK_INT(plain.live, live);
+}
+
+static nn_status build_and_run(heap *h)
+{
+    nn_net *net = net_on_heap(h);
+    if (!net) return strstr(nn_last_error(), "memory") ? NN_OUT_OF_MEMORY : NN_BAD_ARGUMENT;
+    model m = build_model(net, 0.25);
+    nn_status status = nn_net_status(net);
+    CHECK((status == NN_OK) == (m.total != NULL));
+    if (status == NN_OK) status = use_adam(net);
+    if (status == NN_OK) status = run_step(&m, 2);
+    if (status == NN_OK) status = run_step(&m, BATCH);
+    if (status != NN_OK) CHECK(strstr(nn_last_error(), "memory") != NULL);
+    nn_net_destroy(net);
+    return status;
+}
+
+/* Memory runs out at the first call, at the second, ...: once, and for good. */
+static void test_out_of_memory(void)
+{
+    for (int for_good = 0; for_good < 2; for_good++) {
+        size_t k = 1;
+        for (; k < 10000; k++) {
+            heap h;
+            memset(&h, 0, sizeof h);
+            h.fail_at = k;
+            h.for_good = for_good;
+            nn_status status = build_and_run(&h);
+            CHECK_INT(h.live, 0);
+            if (status == NN_OK) CHECK(h.calls < k);
+            if (status == NN_OK) break;
+            CHECK_INT(status, NN_OUT_OF_MEMORY);
+        }
+        CHECK(k > 10 && k < 10000);
+    }
+}
+
+/* A run that found no memory can be tried again, and nothing of the first try is left. */
+static void test_run_after_out_of_memory(void)
+{
+    model right = build_model(seeded_net(3), 0);
+    CHECK_OK(use_adam(right.net));
+    CHECK_OK(run_step(&right, BATCH));
+    size_t k = 1, failed = 0;
+    for (; k < 1000; k++) {
+        heap h;
+        memset(&h, 0, sizeof h);
+        model m = build_model(net_on_heap(&h), 0);
+        CHECK_OK(use_adam(m.net));
+        size_t calls = h.calls;
+        h.fail_at = calls + k;
+        nn_status status = run_step(&m, BATCH);
+        if (status != NN_OK) {
+            failed++;
+            CHECK_INT(status, NN_OUT_OF_MEMORY);
+            CHECK_OK(nn_net_status(m.net));
+            CHECK_OK(run_step(&m, BATCH));
+        }
+        CHECK(m.total->value == right.total->value);
+        for (size_t id = 0; id < nn_net_tensor_count(m.net); id++) {
+            const nn_tensor *a = nn_net_tensor(m.net, id), *b = nn_net_tensor(right.net, id);
+            if (a->op == NN_OP_PARAMETER)
+                CHECK(memcmp(a->data, b->data, a->size * sizeof *a->data) == 0);
+        }
+        nn_net_destroy(m.net);
+        CHECK_INT(h.live, 0);
+        if (status == NN_OK) break;
+    }
+    CHECK(failed > 0 && k < 1000);
+    nn_net_destroy(right.net);
+}
+
+/* A batch for which there is no room leaves the network able to run the one before. */
+static void test_small_batch_after_out_of_memory(void)
+{
+    model right = build_model(seeded_net(3), 0);
+    CHECK_OK(use_adam(right.net));
+    CHECK_OK(run_step(&right, BATCH));
+    CHECK_OK(run_step(&right, BATCH));
+    size_t k = 1;
+    for (; k < 100; k++) {
+        heap h;
+        memset(&h, 0, sizeof h);
+        model m = build_model(net_on_heap(&h), 0);
+        CHECK_OK(use_adam(m.net));
+        CHECK_OK(run_step(&m, BATCH));
+        h.fail_at = h.calls + k;
+        nn_status status = run_step(&m, 4 * BATCH);
+        if (status != NN_OK) {
+            CHECK_INT(status, NN_OUT_OF_MEMORY);
+            CHECK_OK(run_step(&m, BATCH));
+            CHECK(m.total->value == right.total->value);
+        }
+        nn_net_destroy(m.net);
+        if (status == NN_OK) break;
+    }
+    CHECK(k > 1 && k < 100);
+    nn_net_destroy(right.net);
+}
+
+/* ------------------------------------------------------------------------------------ gradients */
+
+/* loss = sum of x W, so that dW is the column sums of x, whatever W is. */
+static nn_tensor *linear_loss(nn_net *net)
+{
+    nn_tensor *x = nn_input(net, 2);
+    return nn_sum(nn_matmul(x, parameter(net, 2, 2, "w")));
+}
+
+static void check_gradient(const nn_tensor *w, double first, double second)
+{
+    CHECK(w->grad != NULL);
+    if (!w->grad) return;
+    CHECK_NEAR(w->grad[0], first, 0);
+    CHECK_NEAR(w->grad[1], first, 0);
+    CHECK_NEAR(w->grad[2], second, 0);
+    CHECK_NEAR(w->grad[3], second, 0);
+}
+
+static void test_backward_overwrites_and_adds(void)
+{
+    static const nn_real data[] = {1, 2, 3, 5}, more[] = {10, 20};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *loss = linear_loss(net), *w = nn_net_find(net, "w"), *x = nn_net_tensor(net, 0);
+    x->requires_grad = 1;
+    w->data[0] = 7;
+    CHECK_OK(nn_feed(x, data, 2));
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward_add(loss)); /* to the zeros of the start */
+    check_gradient(w, 4, 7);
+    CHECK_OK(nn_backward_add(loss));
+    check_gradient(w, 8, 14);
+    CHECK_NEAR(x->grad[0], 7, 0); /* of parameters only */
+    CHECK_OK(nn_backward(loss));
+    check_gradient(w, 4, 7);
+    CHECK_OK(nn_backward(loss));
+    check_gradient(w, 4, 7);
+    CHECK_OK(nn_feed(x, more, 1));
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward_add(loss));
+    check_gradient(w, 14, 27);
+    nn_net_destroy(net);
+}
+
+static void test_input_gradient(void)
+{
+    static const nn_real data[] = {1, 2, 3, 5};
+    for (int late = 0; late < 2; late++) {
+        nn_net *net = nn_net_create(NULL);
+        nn_tensor *x = nn_input(net, 2), *w;
+        if (!late) x->requires_grad = 1;
+        w = parameter(net, 2, 2, "w");
+        nn_tensor *loss = nn_sum(nn_tanh(nn_matmul(nn_scale(x, 2), w)));
+        CHECK_OK(nn_feed(x, data, 2));
+        if (late) {
+            /* No gradient was asked for; then it is, after a run. */
+            CHECK_OK(nn_forward(loss));
+            CHECK_OK(nn_backward(loss));
+            CHECK(x->grad == NULL);
+            x->requires_grad = 1;
+        }
+        for (size_t i = 0; i < 4; i++) w->data[i] = 0;
+        w->data[1] = 3;
+        CHECK_OK(nn_forward(loss));
+        CHECK_OK(nn_backward(loss));
+        CHECK(x->grad != NULL);
+        for (size_t r = 0; r < 2 && x->grad; r++) {
+            double t = tanh(6 * (double)data[2 * r]);
+            CHECK_NEAR(x->grad[2 * r], 6 * (1 - t * t), 1e-5);
+            CHECK_NEAR(x->grad[2 * r + 1], 0, 0);
+        }
+        nn_net_destroy(net);
+    }
+}
+
+static void test_backward_needs_forward(void)
+{
+    static const nn_real data[20] = {0};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *loss = linear_loss(net), *x = nn_net_tensor(net, 0), *other = nn_mean(x);
+    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "backward", "forward");
+    CHECK_ERROR(nn_backward_add(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_OK(nn_feed(x, data, 2));
+    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_OK(nn_forward(other));
+    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    /* Another batch was fed since: the values in the network are not those of the loss. */
+    CHECK_OK(nn_feed(x, data, 10));
+    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    nn_net_destroy(net);
+}
+
+/* What backward reads must be what forward saw, or it reads past the end of what was fed. */
+static void test_backward_after_other_answers(void)
+{
+    static const nn_real data[3 * 64] = {0}, targets[3] = {0};
+    static int labels[64];
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 3), *loss = nn_softmax_cross_entropy(nn_dense(x, 3));
+    CHECK_OK(nn_feed(x, data, 64));
+    CHECK_OK(nn_feed_labels(loss, labels, 64));
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_feed_targets(loss, targets, 1));
+    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_OK(nn_feed_labels(loss, labels, 64));
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    nn_net_destroy(net);
+}
+
+/* A run of one part of the network leaves the batches of the others alone. */
+static void test_parts_with_their_own_batches(void)
+{
+    static const nn_real data[2 * 64] = {0};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *a = nn_input(net, 2), *b = nn_input(net, 2), *p = nn_tanh(parameter(net, 2, 2, "w"));
+    nn_tensor *left = nn_tanh(a), *right = nn_tanh(b);
+    CHECK_OK(nn_feed(a, data, 5));
+    CHECK_OK(nn_feed(b, data, 64));
+    CHECK_OK(nn_forward(left));
+    CHECK_OK(nn_forward(right));
+    CHECK_INT(right->size, 128);
+    CHECK_INT(a->shape[0], 5);
+    CHECK_INT(a->size, 10);
+    CHECK_OK(nn_forward(p));
+    CHECK_INT(a->size, 10);
+    CHECK_INT(b->size, 128);
+    CHECK_OK(nn_forward(left));
+    CHECK_INT(left->size, 10);
+    CHECK_INT(b->size, 128);
+    nn_net_destroy(net);
+}
+
+static void test_backward_needs_a_scalar(void)
+{
+    static const nn_real data[] = {1, 2};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 2), *y = nn_matmul(x, parameter(net, 2, 1, "w"));
+    CHECK_OK(nn_feed(x, data, 1));
+    CHECK_OK(nn_forward(y));
+    CHECK_ERROR(nn_backward(y), NN_BAD_SHAPE, "backward", "");
+    CHECK_ERROR(nn_backward_add(y), NN_BAD_SHAPE, "backward", "");
+    nn_net_destroy(net);
+}
+
+/* What a loss does not depend on gets zeros, even where another loss left a gradient. */
+static void test_gradient_of_the_unused(void)
+{
+    static const nn_real data[] = {1, 2};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 2), *w = parameter(net, 2, 2, "w"), *v = parameter(net, 2, 2, "v");
+    nn_tensor *left = nn_matmul(x, w), *right = nn_matmul(x, v);
+    nn_tensor *a = nn_sum(left), *b = nn_sum(right), *both = nn_add(a, b);
+    CHECK_OK(nn_feed(x, data, 1));
+    CHECK_OK(nn_forward(both));
+    CHECK_OK(nn_backward(both));
+    check_gradient(w, 1, 2);
+    check_gradient(v, 1, 2);
+    CHECK_OK(nn_forward(a));
+    CHECK_OK(nn_backward(a));
+    check_gradient(w, 1, 2);
+    check_gradient(v, 0, 0);
+    for (size_t i = 0; i < 2; i++) CHECK(!right->grad || right->grad[i] == 0);
+    for (size_t i = 0; i < 2; i++) CHECK(left->grad && left->grad[i] == 1);
+    CHECK_OK(nn_forward(b));
+    CHECK_OK(nn_backward_add(b)); /* v gains, and w keeps what it has */
+    check_gradient(w, 1, 2);
+    check_gradient(v, 1, 2);
+    nn_net_destroy(net);
+}
+
+static void test_frozen(void)
+{
+    static const nn_real data[] = {1, 2};
+    nn_optimizer_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.learning_rate = 0.5;
+    desc.weight_decay = 0.5;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 2), *w = parameter(net, 2, 2, "w"), *v = parameter(net, 2, 2, "v");
+    nn_tensor *loss = nn_sum(nn_add(nn_matmul(x, w), nn_matmul(x, v)));
+    for (size_t i = 0; i < 4; i++) w->data[i] = v->data[i] = 8;
+    v->frozen = 1;
+    CHECK_OK(nn_set_optimizer(net, &desc));
+    CHECK_OK(nn_feed(x, data, 1));
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    CHECK_OK(nn_step(net));
+    for (size_t i = 0; i < 4; i++) {
+        CHECK_NEAR(v->data[i], 8, 0);
+        CHECK_NEAR(w->data[i], 8 - 0.5 * (data[i / 2] + 0.5 * 8), 0);
+    }
+    v->frozen = 0;
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    CHECK_OK(nn_step(net));
+    CHECK_NEAR(v->data[3], 5, 0);
+    nn_net_destroy(net);
+}
+
+/* ----------------------------------------------------------------------- operations of the user */
+
+typedef struct cube {
+    int forward_calls, backward_calls;
+    nn_status forward_status, backward_status;
+    double factor;
+} cube;
+
+static nn_status cube_forward(nn_tensor *t)
+{
+    cube *c = (cube *)nn_custom_user(t);
+    const nn_real *x = t->src[0]->data;
+    c->forward_calls++;
+    for (size_t i = 0; i < t->size; i++) t->data[i] = (nn_real)c->factor * x[i] * x[i] * x[i];
+    return c->forward_status;
+}
+
+static nn_status cube_backward(nn_tensor *t)
+{
+    cube *c = (cube *)nn_custom_user(t);
+    const nn_real *x = t->src[0]->data;
+    c->backward_calls++;
+    for (size_t i = 0; i < t->size && t->src[0]->grad; i++)
+        t->src[0]->grad[i] += 3 * (nn_real)c->factor * x[i] * x[i] * t->grad[i];
+    return c->backward_status;
+}
+
+static nn_tensor *make_cube(nn_tensor *x, cube *c)
+{
+    size_t shape = 2;
+    nn_custom_op op;
+    memset(c, 0, sizeof *c);
+    memset(&op, 0, sizeof op);
+    c->factor = 2;
+    op.name = "cube", op.forward = cube_forward, op.backward = cube_backward, op.user = c;
+    nn_tensor *t = nn_custom(1, &x, 1, 1, &shape, &op);
+    memset(&op, 0, sizeof op); /* it was copied */
+    return t;
+}
+
+static void test_custom(void)
+{
+    static const nn_real data[] = {1, 2, 3, -1};
+    cube c;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 2), *y = make_cube(x, &c), *loss = nn_sum(nn_add(y, x));
+    CHECK_OK(nn_net_status(net));
+    CHECK(nn_custom_user(y) == &c);
+    CHECK(nn_custom_user(x) == NULL);
+    CHECK_INT(y->op, NN_OP_CUSTOM);
+    CHECK(y->batched);
+    x->requires_grad = 1;
+    CHECK_OK(nn_feed(x, data, 2));
+    for (int run = 1; run <= 2; run++) {
+        CHECK_OK(nn_forward(loss));
+        CHECK_OK(nn_backward(loss));
+        CHECK_INT(c.forward_calls, run);
+        CHECK_INT(c.backward_calls, run);
+        CHECK_INT(y->shape[0], 2);
+        CHECK_INT(y->shape[1], 2);
+        CHECK_NEAR(loss->value, 2 * (1 + 8 + 27 - 1) + 5, 0);
+        for (size_t i = 0; i < 4; i++) CHECK_NEAR(x->grad[i], 6 * data[i] * data[i] + 1, 0);
+    }
+    nn_net_destroy(net);
+}
+
+static void test_custom_errors_stop_the_run(void)
+{
+    static const nn_real data[] = {1, 2};
+    cube first, second;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 2), *h = make_cube(x, &first);
+    nn_tensor *loss = nn_sum(make_cube(h, &second));
+    x->requires_grad = 1;
+    CHECK_OK(nn_feed(x, data, 1));
+    first.forward_status = NN_BAD_NUMBER;
+    CHECK_INT(nn_forward(loss), NN_BAD_NUMBER);
+    CHECK_INT(first.forward_calls, 1);
+    CHECK_INT(second.forward_calls, 0);
+    CHECK(nn_backward(loss) != NN_OK); /* no forward has been finished */
+    first.forward_status = NN_OK;
+    CHECK_OK(nn_forward(loss));
+    second.backward_status = NN_EMPTY;
+    CHECK_INT(nn_backward(loss), NN_EMPTY);
+    CHECK_INT(second.backward_calls, 1);
+    CHECK_INT(first.backward_calls, 0);
+    second.backward_status = NN_OK;
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    CHECK_OK(nn_net_status(net));
+    /* (2 (2 x^3)^3)' = 144 x^8 */
+    CHECK_NEAR(x->grad[0], 144, 0);
+    CHECK_NEAR(x->grad[1], 144 * 256, 0);
+    nn_net_destroy(net);
+}
+
+/* A source without a gradient has none in backward, and a custom scalar is a loss. */
+static nn_status dot_forward(nn_tensor *t)
+{
+    t->data[0] = 0;
+    for (size_t i = 0; i < t->src[0]->size; i++)
+        t->data[0] += t->src[0]->data[i] * t->src[1]->data[i];
+    return NN_OK;
+}
+
+static nn_status dot_backward(nn_tensor *t)
+{
+    if (t->src[0]->grad || !t->src[1]->grad) return NN_MISMATCH;
+    for (size_t i = 0; i < t->src[1]->size; i++)
+        t->src[1]->grad[i] += t->grad[0] * t->src[0]->data[i];
+    return NN_OK;
+}
+
+static void test_custom_scalar(void)
+{
+    static const nn_real data[] = {1, 2, 3, 4};
+    static const nn_custom_op op = {"dot", dot_forward, dot_backward, NULL};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 2), *src[2];
+    src[0] = x;
+    src[1] = parameter(net, 2, 2, "w");
+    nn_tensor *loss = nn_custom(2, src, 0, 0, NULL, &op);
+    CHECK_OK(nn_net_status(net));
+    CHECK_INT(loss->rank, 0);
+    CHECK(!loss->batched);
+    src[1]->data[3] = 10;
+    CHECK_OK(nn_feed(x, data, 2));
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    CHECK_NEAR(loss->data[0], 40, 0);
+    CHECK_NEAR(loss->value, 40, 0);
+    for (size_t i = 0; i < 4; i++) CHECK_NEAR(src[1]->grad[i], data[i], 0);
+    nn_net_destroy(net);
+}
+
+static void test_custom_arguments(void)
+{
+    static const size_t shape[] = {4}, hole[] = {0};
+    static const nn_custom_op good = {"c", cube_forward, cube_backward, NULL};
+    static const nn_custom_op no_forward = {"c", NULL, cube_backward, NULL};
+    static const nn_custom_op no_backward = {"c", cube_forward, NULL, NULL};
+    nn_tensor *src[2];
+    REJECT(nn_custom(1, &g.x, 1, 1, shape, NULL), NN_BAD_ARGUMENT, "custom", "");
+    REJECT(nn_custom(1, &g.x, 1, 1, shape, &no_forward), NN_BAD_ARGUMENT, "custom", "forward");
+    REJECT(nn_custom(1, &g.x, 1, 1, shape, &no_backward), NN_BAD_ARGUMENT, "custom", "backward");
+    REJECT(nn_custom(1, &g.x, 1, 1, NULL, &good), NN_BAD_ARGUMENT, "custom", "");
+    REJECT(nn_custom(1, &g.x, 1, 1, hole, &good), NN_BAD_SHAPE, "custom", "");
+    REJECT(nn_custom(1, &g.x, 1, -1, shape, &good), NN_BAD_ARGUMENT, "custom", "-1");
+    REJECT(nn_custom(1, &g.x, 1, NN_MAX_RANK, shape, &good), NN_BAD_ARGUMENT, "custom", "8");
+    REJECT((src[0] = g.x, src[1] = NULL, nn_custom(2, src, 1, 1, shape, &good)), NN_BAD_ARGUMENT,
+           "custom", "");
+    CHECK(nn_custom(0, src, 1, 1, shape, &good) == NULL);
+    CHECK(nn_custom(1, NULL, 1, 1, shape, &good) == NULL);
+}
+
+/* -------------------------------------------------------------------------------------- dropout */
+
+enum { DROPS = 100000 };
+
+static nn_real dropped[DROPS], again[DROPS];
+
+static nn_tensor *dropout_of_ones(nn_net *net, double p)
+{
+    static const size_t shape[] = {DROPS};
+    nn_init one = {NN_INIT_CONSTANT, 1, 0};
+    return nn_dropout(nn_parameter(net, 1, shape, one, "ones"), p);
+}
+
+/* Survivors are 1 / (1 - p), their share is 1 - p to five deviations, their places are random. */
+static void test_dropout_statistics(void)
+{
+    static const double rates[] = {0.1, 0.5, 0.8};
+    for (size_t k = 0; k < COUNT(rates); k++) {
+        double p = rates[k], deviation = sqrt(p * (1 - p) * DROPS);
+        size_t kept = 0, pairs = 0;
+        nn_net *net = seeded_net(9);
+        nn_tensor *y = dropout_of_ones(net, p), *loss = nn_sum(y), *x = y->src[0];
+        CHECK_OK(nn_forward(loss));
+        CHECK_OK(nn_backward(loss));
+        for (size_t i = 0; i < DROPS; i++) {
+            if (y->data[i] != 0) CHECK_NEAR(y->data[i], 1 / (1 - p), 1e-6);
+            CHECK(x->grad[i] == y->data[i]); /* x is 1 */
+            kept += y->data[i] != 0;
+            pairs += i > 0 && y->data[i] != 0 && y->data[i - 1] != 0;
+        }
+        CHECK_NEAR(kept, (1 - p) * DROPS, 5 * deviation);
+        CHECK_NEAR(pairs, (1 - p) * (1 - p) * DROPS, 10 * deviation);
+        nn_net_destroy(net);
+    }
+}
+
+static void test_dropout_is_the_identity(void)
+{
+    nn_real x[60];
+    fill(x, 60, 8);
+    nn_net *net = seeded_net(9);
+    nn_tensor *in = nn_input(net, 20), *none = nn_dropout(in, 0), *half = nn_dropout(in, 0.5);
+    CHECK_OK(nn_feed(in, x, 3));
+    CHECK_OK(nn_forward(none));
+    CHECK(memcmp(none->data, x, sizeof x) == 0);
+    nn_net_set_training(net, 0);
+    CHECK_OK(nn_forward(half));
+    CHECK(memcmp(half->data, x, sizeof x) == 0);
+    nn_net_set_training(net, 1);
+    CHECK_OK(nn_forward(half));
+    CHECK(memcmp(half->data, x, sizeof x) != 0);
+    nn_net_destroy(net);
+}
+
+/* Outside training the gradient, too, passes unchanged. */
+static void test_dropout_gradient_in_evaluation(void)
+{
+    nn_net *net = seeded_net(9);
+    nn_tensor *y = dropout_of_ones(net, 0.5), *loss = nn_sum(y);
+    nn_net_set_training(net, 0);
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    for (size_t i = 0; i < DROPS; i++) CHECK(y->src[0]->grad[i] == 1);
+    nn_net_destroy(net);
+}
+
+static void first_masks(uint64_t seed, nn_real *first, nn_real *second)
+{
+    nn_net *net = seeded_net(seed);
+    nn_tensor *y = dropout_of_ones(net, 0.5);
+    CHECK_OK(nn_forward(y));
+    memcpy(first, y->data, sizeof dropped);
+    CHECK_OK(nn_forward(y));
+    if (second) memcpy(second, y->data, sizeof dropped);
+    nn_net_destroy(net);
+}
+
+static void test_dropout_seeds(void)
+{
+    static nn_real second[DROPS];
+    first_masks(5, dropped, second);
+    CHECK(memcmp(dropped, second, sizeof dropped) != 0); /* a new mask in every run */
+    first_masks(5, again, NULL);
+    CHECK(memcmp(dropped, again, sizeof dropped) == 0);
+    first_masks(6, again, NULL);
+    CHECK(memcmp(dropped, again, sizeof dropped) != 0);
+}
+
+/* ------------------------------------------------------------------------------- initial values */
+
+enum { FAN_IN = 200, FAN_OUT = 300, DRAWS = FAN_IN * FAN_OUT };
+
+/* Mean and deviation to five deviations of their estimates. */
+static void check_moments(const nn_tensor *t, double mean, double deviation)
+{
+    double sum = 0, squares = 0, n = (double)t->size;
+    for (size_t i = 0; i < t->size; i++) sum += (double)t->data[i];
+    for (size_t i = 0; i < t->size; i++)
+        squares += ((double)t->data[i] - mean) * ((double)t->data[i] - mean);
+    CHECK_NEAR(sum / n, mean, 5 * deviation / sqrt(n));
+    CHECK_NEAR(sqrt(squares / n), deviation, 5 * deviation / sqrt(2 * n));
+}
+
+/* All within [low, high], and close to both ends. */
+static void check_uniform(const nn_tensor *t, double low, double high)
+{
+    double least = (double)t->data[0], most = least, slack = 1e-6 * (high - low);
+    for (size_t i = 0; i < t->size; i++) {
+        least = fmin(least, (double)t->data[i]);
+        most = fmax(most, (double)t->data[i]);
+    }
+    CHECK(least >= low - slack && least < low + 1e-3 * (high - low));
+    CHECK(most <= high + slack && most > high - 1e-3 * (high - low));
+    check_moments(t, (low + high) / 2, (high - low) / sqrt(12.0));
+}
+
+/* The share within one deviation tells a normal distribution from others, the largest a cut one. */
+static void check_normal(const nn_tensor *t, double mean, double deviation)
+{
+    size_t within = 0, beyond = 0;
+    for (size_t i = 0; i < t->size; i++) {
+        double z = fabs(((double)t->data[i] - mean) / deviation);
+        within += z < 1;
+        beyond += z > 3.5;
+    }
+    CHECK_NEAR((double)within / (double)t->size, 0.682689, 0.0095);
+    CHECK(beyond > 2 && beyond < 60); /* 28 expected */
+    check_moments(t, mean, deviation);
+}
+
+static nn_tensor *drawn(nn_net *net, nn_init_kind kind, double a, double b)
+{
+    static const size_t shape[] = {FAN_IN, FAN_OUT};
+    nn_init init;
+    init.kind = kind, init.a = a, init.b = b;
+    return nn_parameter(net, 2, shape, init, NULL);
+}
+
+static void test_initial_values(void)
+{
+    nn_net *net = seeded_net(4);
+    double glorot = sqrt(6. / (FAN_IN + FAN_OUT)), he = sqrt(6. / FAN_IN);
+    const nn_tensor *zero = drawn(net, NN_INIT_ZERO, 1, 1);
+    const nn_tensor *constant = drawn(net, NN_INIT_CONSTANT, 2.5, 1);
+    size_t wrong = 0;
+    for (size_t i = 0; i < DRAWS; i++) wrong += zero->data[i] != 0 || constant->data[i] != 2.5;
+    CHECK_INT(wrong, 0);
+    check_uniform(drawn(net, NN_INIT_DEFAULT, 0, 0), -glorot, glorot);
+    check_uniform(drawn(net, NN_INIT_GLOROT_UNIFORM, 0, 0), -glorot, glorot);
+    check_uniform(drawn(net, NN_INIT_HE_UNIFORM, 0, 0), -he, he);
+    check_uniform(drawn(net, NN_INIT_UNIFORM, -0.5, 2), -0.5, 2);
+    check_normal(drawn(net, NN_INIT_NORMAL, 3, 0.25), 3, 0.25);
+    check_normal(drawn(net, NN_INIT_LECUN_NORMAL, 0, 0), 0, 1 / sqrt((double)FAN_IN));
+    check_normal(drawn(net, NN_INIT_GLOROT_NORMAL, 0, 0), 0, sqrt(2. / (FAN_IN + FAN_OUT)));
+    check_normal(drawn(net, NN_INIT_HE_NORMAL, 0, 0), 0, sqrt(2. / FAN_IN));
+    CHECK_OK(nn_net_status(net));
+    nn_net_destroy(net);
+}
+
+/* Beyond rank 2, the first and the last dimension count. */
+static void test_initial_values_of_other_ranks(void)
+{
+    static const size_t vector[] = {DRAWS}, tall[] = {FAN_IN, 7, FAN_OUT};
+    nn_init standard = {NN_INIT_DEFAULT, 0, 0}, normal = {NN_INIT_NORMAL, 0, 1};
+    double glorot = sqrt(6. / (FAN_IN + FAN_OUT));
+    nn_net *net = seeded_net(4);
+    check_normal(nn_parameter(net, 1, vector, normal, NULL), 0, 1);
+    check_uniform(nn_parameter(net, 3, tall, standard, NULL), -glorot, glorot);
+    nn_net_destroy(net);
+}
+
+static void test_dense_initial_values(void)
+{
+    nn_dense_desc desc;
+    double glorot = sqrt(6. / (FAN_IN + FAN_OUT));
+    memset(&desc, 0, sizeof desc);
+    desc.units = FAN_OUT;
+    desc.weight.kind = NN_INIT_HE_NORMAL;
+    desc.bias.kind = NN_INIT_CONSTANT;
+    desc.bias.a = 0.5;
+    nn_net *net = seeded_net(4);
+    nn_tensor *x = nn_input(net, FAN_IN), *y = nn_dense(x, FAN_OUT), *z = nn_dense_with(x, &desc);
+    check_uniform(nn_weight(y), -glorot, glorot);
+    check_normal(nn_weight(z), 0, sqrt(2. / FAN_IN));
+    for (size_t i = 0; i < FAN_OUT; i++) {
+        CHECK(nn_bias(y)->data[i] == 0);
+        CHECK(nn_bias(z)->data[i] == 0.5);
+    }
+    nn_net_destroy(net);
+}
+
+static void test_initialize(void)
+{
+    static const size_t bytes = DRAWS * sizeof(nn_real);
+    nn_init normal = {NN_INIT_NORMAL, 1, 2}, bad = {NN_INIT_COUNT, 0, 0};
+    nn_net *net = seeded_net(4), *same = seeded_net(4), *other = seeded_net(5);
+    nn_tensor *a = drawn(net, NN_INIT_NORMAL, 0, 1), *b = drawn(same, NN_INIT_NORMAL, 0, 1);
+    nn_tensor *c = drawn(other, NN_INIT_NORMAL, 0, 1);
+    CHECK(memcmp(a->data, b->data, bytes) == 0);
+    CHECK(memcmp(a->data, c->data, bytes) != 0);
+    CHECK_OK(nn_initialize(a, normal));
+    check_normal(a, 1, 2);
+    CHECK_OK(nn_initialize(b, normal));
+    CHECK(memcmp(a->data, b->data, bytes) == 0);
+    CHECK_OK(nn_initialize(a, normal)); /* other draws than the last time */
+    CHECK(memcmp(a->data, b->data, bytes) != 0);
+    CHECK_ERROR(nn_initialize(a, bad), NN_BAD_ARGUMENT, "initialize", "");
+    CHECK_ERROR(nn_initialize(nn_input(net, 3), normal), NN_BAD_ARGUMENT, "initialize", "");
+    check_normal(a, 1, 2);
+    nn_net_destroy(net);
+    nn_net_destroy(same);
+    nn_net_destroy(other);
+}
+
+int main(void)
+{
+    RUN(test_create);
+    RUN(test_null_network);
+    RUN(test_parameter_count);
+    RUN(test_tensors_in_order);
+    RUN(test_names);
+    RUN(test_dense_names);
+    RUN(test_long_names);
+    RUN(test_print);
+    RUN(test_first_error_stays);
+    RUN(test_errors_of_two_networks);
+    RUN(test_null_tensors);
+    RUN(test_null_runs);
+    RUN(test_leaf_arguments);
+    RUN(test_dense_arguments);
+    RUN(test_matmul_arguments);
+    RUN(test_elementwise_arguments);
+    RUN(test_batch_is_no_dimension);
+    RUN(test_unary_arguments);
+    RUN(test_concat_arguments);
+    RUN(test_slice_arguments);
+    RUN(test_loss_arguments);
+    RUN(test_two_networks_in_one_operation);
+    RUN(test_feed_arguments);
+    RUN(test_forward_before_feed);
+    RUN(test_batches_of_two_inputs);
+    RUN(test_labels);
+    RUN(test_targets);
+    RUN(test_labels_replace_targets);
+    RUN(test_binary_label_range);
+    RUN(test_batches_match_single_rows);
+    RUN(test_gradients_of_changing_batches);
+    RUN(test_no_allocation_after_the_first_step);
+    RUN(test_default_allocator);
+    RUN(test_out_of_memory);
+    RUN(test_run_after_out_of_memory);
+    RUN(test_small_batch_after_out_of_memory);
+    RUN(test_backward_overwrites_and_adds);
+    RUN(test_input_gradient);
+    RUN(test_backward_needs_forward);
+    RUN(test_backward_after_other_answers);
+    RUN(test_parts_with_their_own_batches);
+    RUN(test_backward_needs_a_scalar);
+    RUN(test_gradient_of_the_unused);
+    RUN(test_frozen);
+    RUN(test_custom);
+    RUN(test_custom_errors_stop_the_run);
+    RUN(test_custom_scalar);
+    RUN(test_custom_arguments);
+    RUN(test_dropout_statistics);
+    RUN(test_dropout_is_the_identity);
+    RUN(test_dropout_gradient_in_evaluation);
+    RUN(test_dropout_seeds);
+    RUN(test_initial_values);
+    RUN(test_initial_values_of_other_ranks);
+    RUN(test_dense_initial_values);
+    RUN(test_initialize);
+    return test_done("test_graph");
+}
