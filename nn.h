@@ -2,9 +2,9 @@
 
     WHAT IT IS
         Multi-layer networks, their losses, optimisers, data loaders and a gradient checker, in one
-        file that depends on the C library alone. `cc -O2 prog.c -lm` is fast: the kernels carry their
-        own instruction-set attributes and are chosen when the program runs. The same seed gives the
-        same bits on every machine, compiler, optimisation level and number of threads.
+        file that depends on the C library alone. `cc -O2 prog.c -lm` is fast: the kernels carry
+        their own instruction-set attributes and are chosen when the program runs. The same seed
+        gives the same bits on every machine, compiler, optimisation level and number of threads.
 
     HOW TO USE IT
         In exactly one source file, before the include:
@@ -57,14 +57,14 @@
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
 
-    TABLE OF CONTENTS   (search for the tag; in the implementation each section uses only those above)
+    TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
                          >>plain  >>tensor  >>graph  >>ops  >>layers  >>loss  >>optim  >>gradcheck
                          >>data  >>train  >>licence
 
-    OPTIONS   (macros; "impl": only where NN_IMPLEMENTATION is defined, "all": in every including file)
+    OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
         NN_STATIC             all   every function static: a private copy for one source file
         NN_DOUBLE             all   nn_real is double instead of float
@@ -72,17 +72,17 @@
                                     Networks take an allocator in nn_net_desc, these by default
         NN_ASSERT(x)          impl  checks of the library's own invariants (default: assert)
         NN_NO_SIMD            impl  compile the portable kernels only
-        NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several times
-                                    faster on a CPU without fused multiply-add, but other bits there
+        NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
+                                    times faster without fused multiply-add, but other bits there
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
     ENVIRONMENT   (read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
-        NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's own)
+        NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's)
 
     CONVENTIONS
-        Matrices are row-major. A tensor that depends on an input has the batch as its first dimension.
+        Matrices are row-major. What depends on an input has the batch as its first dimension.
         Descs are zero-initialised structs (= {0} in C, = {} in C++): a member left at 0 takes its
         documented default.
         Functions that can fail return nn_status; nn_last_error() then tells the whole story.
@@ -128,7 +128,7 @@ typedef float nn_real;
 
 #define NN_MAX_RANK 8
 
-/* ------------------------------------------------------------------------------------- >>api-base */
+/* ----------------------------------------------------------------------------------- >>api-base */
 
 /* Every way in which a call can fail. The text is what nn_status_string returns. */
 #define NN_STATUS_LIST(X)                                                                          \
@@ -206,11 +206,12 @@ NN_DEF void nn_mat_argmax(size_t rows, size_t cols, const nn_real *x, int *index
 /* y[rows,classes] = 1 at each row's label, 0 elsewhere. NN_BAD_LABEL outside [0, classes). */
 NN_DEF nn_status nn_mat_one_hot(size_t rows, size_t classes, const int *labels, nn_real *y);
 
-NN_DEF void nn_vec_add(size_t n, const nn_real *a, const nn_real *b, nn_real *y); /* y may be a, b */
-NN_DEF void nn_vec_sub(size_t n, const nn_real *a, const nn_real *b, nn_real *y); /* y may be a, b */
-NN_DEF void nn_vec_mul(size_t n, const nn_real *a, const nn_real *b, nn_real *y); /* y may be a, b */
-NN_DEF void nn_vec_scale(size_t n, nn_real s, const nn_real *x, nn_real *y);      /* y = s x */
-NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y);       /* y += s x */
+/* y = a + b, a - b, a b by element, s x; y may be an operand. */
+NN_DEF void nn_vec_add(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+NN_DEF void nn_vec_sub(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+NN_DEF void nn_vec_mul(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+NN_DEF void nn_vec_scale(size_t n, nn_real s, const nn_real *x, nn_real *y);
+NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y); /* y += s x */
 /* Sums use 16 partial sums and a fixed tree, the same on every path. */
 NN_DEF nn_real nn_vec_sum(size_t n, const nn_real *x);
 NN_DEF nn_real nn_vec_dot(size_t n, const nn_real *a, const nn_real *b);
@@ -246,8 +247,8 @@ NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n,
                                      const nn_real *y, const nn_real *dy, nn_real *dx);
 
 /* ------------------------------------------------------------------------------------ >>api-graph
-   A network is a list of tensors in the order in which they were made: forward walks it up, backward
-   walks it down. The network owns every tensor and all memory behind it. */
+   A network is a list of tensors in the order in which they were made: forward walks it up,
+   backward walks it down. The network owns every tensor and all memory behind it. */
 
 #define NN_OP_LIST(X)                                                                              \
     X(INPUT, "input", input)                                                                       \
@@ -281,8 +282,8 @@ typedef enum nn_op { NN_OP_LIST(NN__OP_ENUM) NN_OP_COUNT } nn_op;
 typedef struct nn_net nn_net;
 typedef struct nn_tensor nn_tensor;
 
-/* How a parameter starts. fan_in and fan_out are the rows and columns of a [fan_in, fan_out] weight.
-   NN_INIT_DEFAULT is Glorot uniform, but zeros for the bias of a dense layer. */
+/* How a parameter starts. fan_in and fan_out are the rows and columns of a [fan_in, fan_out]
+   weight. NN_INIT_DEFAULT is Glorot uniform, but zeros for the bias of a dense layer. */
 typedef enum nn_init_kind {
     NN_INIT_DEFAULT,
     NN_INIT_ZERO,
@@ -305,7 +306,7 @@ typedef struct nn_init {
 /* A node's private members: settings of its operation and its buffers. Open for a debugger only. */
 typedef struct nn__node {
     nn_activation activation;
-    double alpha; /* activation's slope, factor of scale, dropout's p, Huber's delta, smoothing... */
+    double alpha; /* slope of an activation, factor of scale, dropout's p, Huber's delta, ... */
     double beta;
     size_t axis, begin;
     int flag_a, flag_b; /* transposes of matmul; reduction of a loss */
@@ -323,7 +324,8 @@ typedef struct nn__node {
 } nn__node;
 
 struct nn_tensor {
-    nn_real *data;  /* `size` values, row-major; an activation's buffer moves when the batch grows */
+    nn_real *data;  /* `size` values, row-major; moves when the batch or the network grows, but
+                       not in a parameter */
     nn_real *grad;  /* d loss / d data after nn_backward; NULL where no gradient is kept */
     int rank;
     size_t shape[NN_MAX_RANK]; /* shape[0] is the present batch when `batched` */
@@ -355,8 +357,8 @@ typedef struct nn_net_desc {
     nn_allocator allocator;
 } nn_net_desc;
 
-/* A new, empty network; NULL when out of memory or when only one of alloc/release is given. desc may
-   be NULL. */
+/* A new, empty network; NULL when out of memory or when only one of alloc/release is given. desc
+   may be NULL. */
 NN_DEF nn_net *nn_net_create(const nn_net_desc *desc);
 NN_DEF void nn_net_destroy(nn_net *net); /* NULL is fine */
 /* The first error made while the network was built, NN_OK when there is none. NN_BAD_ARGUMENT for
@@ -393,8 +395,9 @@ typedef struct nn_dense_desc {
     const char *name;         /* names "NAME.weight" and "NAME.bias"; default "denseI" */
 } nn_dense_desc;
 
-/* y[batch,units] = f(x[batch,in] W[in,units] + b[units]); an x of higher rank is read as a row. W is
-   drawn when the layer is made: two layers made as arguments of one call come in no fixed order. */
+/* y[batch,units] = f(x[batch,in] W[in,units] + b[units]); an x of higher rank is read as a row.
+   W is drawn when the layer is made: two layers made as arguments of one call come in no fixed
+   order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
 /* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
@@ -431,13 +434,13 @@ NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, size_t axis);
 NN_DEF nn_tensor *nn_slice(nn_tensor *x, size_t axis, size_t begin, size_t end);
 NN_DEF nn_tensor *nn_sum(nn_tensor *x);  /* of everything: rank 0 */
 NN_DEF nn_tensor *nn_mean(nn_tensor *x); /* of everything: rank 0 */
-/* In training sets each value to 0 with probability p and divides the others by 1 - p (Srivastava et
-   al. 2014, inverted); otherwise the identity. p in [0, 1). */
+/* In training sets each value to 0 with probability p and divides the others by 1 - p (Srivastava
+   et al. 2014, inverted); otherwise the identity. p in [0, 1). */
 NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p);
 
 /* An operation of the user's own. forward fills t->data from t->src[i]->data; backward ADDS to
-   t->src[i]->grad (zeroed before the first use; NULL when not wanted) from t->grad. user: t's desc is
-   nn_custom_user(t). Both return NN_OK or the error that the run then stops with. The struct is
+   t->src[i]->grad (zeroed before the first use; NULL when not wanted) from t->grad. user: t's desc
+   is nn_custom_user(t). Both return NN_OK or the error that the run then stops with. The struct is
    copied, `user` is borrowed. */
 typedef struct nn_custom_op {
     const char *name;
@@ -446,8 +449,8 @@ typedef struct nn_custom_op {
     void *user;
 } nn_custom_op;
 
-/* The output has the given shape, of one sample when a source is batched; rank 0 with `per_sample` 0
-   gives a scalar for the whole batch (a loss). */
+/* The output has the given shape, of one sample when a source is batched; rank 0 with `per_sample`
+   0 gives a scalar for the whole batch (a loss). */
 NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample, int rank,
                             const size_t *shape, const nn_custom_op *op);
 NN_DEF void *nn_custom_user(const nn_tensor *t);
@@ -463,8 +466,9 @@ NN_DEF nn_status nn_backward(nn_tensor *loss);
 NN_DEF nn_status nn_backward_add(nn_tensor *loss);
 
 /* ------------------------------------------------------------------------------------- >>api-loss
-   A loss is a scalar tensor with its own slot for what it compares with: labels (one class index per
-   row) or targets (as many values as its source has). Rows of a [batch, ...] source are samples. */
+   A loss is a scalar tensor with its own slot for what it compares with: labels (one class index
+   per row) or targets (as many values as its source has). Rows of a [batch, ...] source are
+   samples. */
 
 typedef enum nn_reduction {
     NN_MEAN, /* over rows for softmax cross-entropy and hinge, over elements for the others */
@@ -482,8 +486,8 @@ typedef struct nn_loss_desc {
 /* -sum_k t_k log softmax(z)_k; gradient softmax(z) - t. Labels or targets that sum to 1. */
 NN_DEF nn_tensor *nn_softmax_cross_entropy(nn_tensor *logits);
 NN_DEF nn_tensor *nn_softmax_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
-/* -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)). Targets in
-   [0, 1], or labels 0 and 1 when there is one column. */
+/* -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)). Targets
+   in [0, 1], or labels 0 and 1 when there is one column. */
 NN_DEF nn_tensor *nn_binary_cross_entropy(nn_tensor *logits);
 NN_DEF nn_tensor *nn_binary_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
 NN_DEF nn_tensor *nn_mse(nn_tensor *y);                       /* (y - t)^2, averaged */
@@ -493,8 +497,8 @@ NN_DEF nn_tensor *nn_l1_loss_with(nn_tensor *y, const nn_loss_desc *desc);
 /* (y-t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta/2) (Huber 1964). */
 NN_DEF nn_tensor *nn_huber(nn_tensor *y);
 NN_DEF nn_tensor *nn_huber_with(nn_tensor *y, const nn_loss_desc *desc);
-/* sum_{j != label} max(0, z_j - z_label + margin): multi-class SVM (Weston and Watkins 1999; CS231n).
-   Labels only. */
+/* sum_{j != label} max(0, z_j - z_label + margin): multi-class SVM (Weston and Watkins 1999;
+   CS231n). Labels only. */
 NN_DEF nn_tensor *nn_hinge(nn_tensor *scores);
 NN_DEF nn_tensor *nn_hinge_with(nn_tensor *scores, const nn_loss_desc *desc);
 /* loss + l1 sum |w| + l2 sum w^2 over the parameters made so far, those with no_decay left out; the
@@ -508,9 +512,9 @@ NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t
    g is the gradient, w the parameter, r the learning rate, t = 1, 2, ... the step. */
 
 typedef enum nn_optimizer_kind {
-    NN_SGD,     /* v = momentum v + g;  w -= r v          (nesterov: w -= r (g + momentum v)): PyTorch */
+    NN_SGD,     /* v = momentum v + g;  w -= r v  (nesterov: w -= r (g + momentum v)): PyTorch */
     NN_ADAGRAD, /* s += g^2;  w -= r g / (sqrt(s) + epsilon): Duchi et al. 2011; epsilon 1e-10 */
-    NN_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton; rho .99, 1e-8 */
+    NN_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton; .99, 1e-8 */
     NN_ADAM,    /* m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;
                    w -= r m/(1-b1^t) / (sqrt(s/(1-b2^t)) + epsilon): Kingma and Ba 2015; 1e-8 */
     NN_ADAMW,   /* w -= r weight_decay w, then Adam: Loshchilov and Hutter 2019 */
@@ -521,12 +525,13 @@ typedef enum nn_schedule_kind {
     NN_CONSTANT,
     NN_STEP_DECAY,  /* r gamma^floor(t / period) */
     NN_EXPONENTIAL, /* r gamma^t */
-    NN_COSINE,      /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov and Hutter 2017 */
+    NN_COSINE,      /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov, Hutter 2017 */
     NN_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
 
-/* Counted in steps from t = 0; the steps of the warm-up come first and do not count for the rest. */
+/* Counted in steps from t = 0; the steps of the warm-up come first and do not count for the
+   rest. */
 typedef struct nn_schedule {
     nn_schedule_kind kind;
     size_t warm_up;    /* r rises linearly, (t + 1) / warm_up, over this many steps (default 0) */
@@ -545,24 +550,25 @@ typedef struct nn_optimizer_desc {
     double rho;           /* RMSprop (default 0.99) */
     double epsilon;       /* default: see the kind */
     double weight_decay;  /* g += weight_decay w, after clipping; AdamW: see there (default 0) */
-    double clip_norm;     /* scale all gradients so that their joint 2-norm is at most this (0: off) */
+    double clip_norm;     /* scale all gradients to a joint 2-norm of at most this (0: off) */
     double clip_value;    /* clamp each gradient to +-this, before the norm (0: off) */
     nn_schedule schedule;
 } nn_optimizer_desc;
 
 /* Chooses the optimiser and clears its state and step count. NN_BAD_ARGUMENT names the member. */
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
-/* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not count
-   in clip_norm; clip_value changes the gradients themselves. NN_BAD_ARGUMENT without an optimiser. */
+/* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not
+   count in clip_norm; clip_value changes the gradients themselves. NN_BAD_ARGUMENT without an
+   optimiser. */
 NN_DEF nn_status nn_step(nn_net *net);
 NN_DEF size_t nn_step_count(const nn_net *net);
 /* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot. */
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 
 /* ------------------------------------------------------------------------------------- >>api-data
-   A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is gathered:
-   x = raw * scale + shift. Views (subset, split) share the samples of the set they were made from,
-   which must outlive them; labels and normalisation are their own. */
+   A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is
+   gathered: x = raw * scale + shift. Views (subset, split) share the samples of the set they were
+   made from, which must outlive them; labels and normalisation are their own. */
 
 typedef enum nn_dtype { NN_U8, NN_REAL } nn_dtype;
 
@@ -585,11 +591,11 @@ typedef struct nn_dataset {
 } nn_dataset;
 
 /* MNIST, Fashion-MNIST, ...: the folder's train-images-idx3-ubyte, train-labels-idx1-ubyte and the
-   t10k pair (also with '.' for the last '-', and .gz with NN_USE_ZLIB). Pixels are scaled to [0, 1].
-   train or test may be NULL. On failure both are left empty. */
+   t10k pair (also with '.' for the last '-', and .gz with NN_USE_ZLIB). Pixels are scaled to [0,
+   1]. train or test may be NULL. On failure both are left empty. */
 NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test);
-/* CIFAR-10: data_batch_1.bin .. data_batch_5.bin and test_batch.bin in the folder. `batches` has bit
-   i - 1 set for training batch i (0: all five). Shape 3 32 32, pixels scaled to [0, 1]. */
+/* CIFAR-10: data_batch_1.bin .. data_batch_5.bin and test_batch.bin in the folder. `batches` has
+   bit i - 1 set for training batch i (0: all five). Shape 3 32 32, pixels scaled to [0, 1]. */
 NN_DEF nn_status nn_load_cifar10(const char *folder, unsigned batches, nn_dataset *train,
                                  nn_dataset *test);
 /* CIFAR-100: train.bin and test.bin; the fine labels (100), or the coarse (20) when `coarse`. */
@@ -666,11 +672,11 @@ NN_DEF nn_status nn_normalize_like(nn_dataset *data, const nn_dataset *from);
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out);
 
-/* ------------------------------------------------------------------------------------ >>api-train */
+/* ---------------------------------------------------------------------------------- >>api-train */
 
 typedef struct nn_result {
     double loss;
-    double accuracy; /* of labels by the largest output (one column: output > 0); 0 without labels */
+    double accuracy; /* by the largest output (one column: output > 0); 0 without labels */
     double metric;   /* of nn_train_desc.metric; 0 without one */
     size_t count;    /* samples */
 } nn_result;
@@ -691,7 +697,8 @@ typedef struct nn_check {
     int improved;       /* the validation loss is the best so far */
 } nn_check;
 
-/* What happened in training. Zero it before the first use; nn_history_free afterwards. Runs append. */
+/* What happened in training. Zero it before the first use; nn_history_free afterwards. Runs
+   append. */
 typedef struct nn_history {
     nn_check *checks;
     size_t check_count, check_capacity;
@@ -704,8 +711,8 @@ typedef struct nn_history {
 } nn_history;
 
 NN_DEF void nn_history_free(nn_history *history);
-/* step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,seconds: one
-   line per check, a decimal point whatever the locale. */
+/* step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,seconds:
+   one line per check, a decimal point whatever the locale. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
 
 typedef struct nn_train_desc {
@@ -715,15 +722,15 @@ typedef struct nn_train_desc {
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
     nn_optimizer_desc optimizer; /* all zero: go on with the optimiser set before, state included */
     const nn_dataset *validation;
-    /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one step;
-       checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at the end
-       of every epoch. */
+    /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
+       step; checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at
+       the end of every epoch. */
     size_t check_every, checks_per_epoch;
     int evaluate_training; /* checks compute loss and accuracy over the whole training set */
-    size_t patience;       /* stop after this many checks without a lower validation loss (0: off) */
+    size_t patience;       /* stop after so many checks without a lower validation loss (0: off) */
     int restore_best;      /* end with the weights of the best check instead of the last */
     int log_steps;         /* keep every step's loss in the history */
-    FILE *progress;        /* where to report; NULL: nowhere. A bar on a terminal, else plain lines */
+    FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
                      const nn_real *targets); /* summed over rows; nn_check has the mean */
     int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
@@ -738,13 +745,13 @@ NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_trai
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
-   time: |analytic - numeric| <= atol + rtol max(|analytic|, |numeric|). Where the two one-sided slopes
-   keep apart as h shrinks the function has a kink; any slope between the two is right there. */
+   time: |analytic - numeric| <= atol + rtol max(|analytic|, |numeric|). Where the two one-sided
+   slopes keep apart as h shrinks the function has a kink; any slope between them is right there. */
 typedef struct nn_gradcheck_desc {
     double h;         /* step: default 1e-5 in double, 1e-2 in float */
     double atol;      /* default 1e-7 in double, 2e-3 in float */
     double rtol;      /* default 1e-5 in double, 2e-2 in float */
-    size_t max_per_tensor; /* check at most this many elements of a tensor, spread evenly (0: all) */
+    size_t max_per_tensor; /* check at most so many elements of a tensor, spread evenly (0: all) */
     int allow_zero;   /* a gradient that is zero everywhere is no error */
     int inputs;       /* check inputs that have requires_grad, too (parameters always) */
 } nn_gradcheck_desc;
@@ -758,13 +765,15 @@ typedef struct nn_gradcheck_report {
     double analytic, numeric;
 } nn_gradcheck_report;
 
-/* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the parameters
-   made before it. Dropout draws the same mask in every evaluation. The network's values are as before
-   afterwards. NN_GRADIENT_WRONG comes with the worst element, NN_GRADIENT_ZERO with the tensor;
-   NN_NOT_FINITE when the loss is NaN or infinite near a value. desc and report may be NULL. */
+/* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
+   parameters made before it. Dropout draws the same mask in every evaluation. The network's values
+   are as before afterwards. NN_GRADIENT_WRONG comes with the worst element, NN_GRADIENT_ZERO with
+   the tensor; NN_NOT_FINITE when the loss is NaN or infinite near a value. desc and report may be
+   NULL. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report);
-/* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by hand. */
+/* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by
+   hand. */
 NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
                                        size_t n, nn_real *x, const nn_real *analytic,
                                        const nn_gradcheck_desc *desc, nn_gradcheck_report *report);
@@ -774,11 +783,11 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #endif
 #endif /* NN_H */
 
-/* ==================================================================================================
+/* =================================================================================================
    IMPLEMENTATION
-   ==================================================================================================
-   This file includes itself once per instruction set: with NN__PASS defined, all that it contributes
-   is the sections >>vectors, >>math, >>gemm and >>kernels, compiled for that set. So each kernel is
+   =================================================================================================
+   This file includes itself once per instruction set: with NN__PASS defined, all it contributes is
+   the sections >>vectors, >>math, >>gemm and >>kernels, compiled for that set. So each kernel is
    written once, and a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
@@ -1008,7 +1017,8 @@ NN_DEF double nn_rng_uniform(nn_rng *rng)
     return (double)(nn_rng_next(rng) >> 11) * (1.0 / 9007199254740992.0);
 }
 
-/* The pair's second value is thrown away: keeping it would be state that a checkpoint has to carry. */
+/* The pair's second value is thrown away: keeping it would be state that a checkpoint has to
+   carry. */
 NN_DEF double nn_rng_normal(nn_rng *rng)
 {
     double u, v, s;
@@ -1057,7 +1067,8 @@ static int nn__thread_count(int wanted)
 #endif
 }
 
-/* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a thread. */
+/* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a
+   thread. */
 static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, void *context)
 {
     size_t grains = (n + grain - 1) / grain;
@@ -1110,7 +1121,8 @@ typedef struct nn__kernels {
     void (*add_row)(size_t rows, size_t cols, nn_real *x, const nn_real *row);
     void (*sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out, int accumulate);
     /* y = softmax or its log; stats, when given, gets each row's maximum and log of the sum. */
-    void (*softmax)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log, nn_real *stats);
+    void (*softmax)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log,
+                    nn_real *stats);
     void (*add)(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
     void (*sub)(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
     void (*mul)(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
@@ -1202,8 +1214,8 @@ static const nn_real nn__log_terms[] = {
     (nn_real)(2 / 11.0), (nn_real)(2 / 9.0), (nn_real)(2 / 7.0), (nn_real)(2 / 5.0),
     (nn_real)(2 / 3.0)};
 
-/* exp(a^2) erfc(a) = t H(2t - 1) with t = 3 / (3 + a), a >= 0: H's Chebyshev interpolant of degree 11
-   or 24, as powers of 2t - 1, lowest first; relative error below 1.1e-8 and 2e-17. */
+/* exp(a^2) erfc(a) = t H(2t - 1) with t = 3 / (3 + a), a >= 0: H's Chebyshev interpolant of degree
+   11 or 24, as powers of 2t - 1, lowest first; relative error below 1.1e-8 and 2e-17. */
 static const nn_real nn__erfc_terms[] = {
 #ifdef NN_DOUBLE
     0.3580023023627799008, 0.2944648177232944857, 0.1967427857013672406, 0.1034890873001945316,
@@ -1266,8 +1278,8 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #elif defined(NN__PASS)
 
 /* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
-   kernels even in a debug build. The portable ones are there for their bits: left small, they keep the
-   compile time down. */
+   kernels even in a debug build. The portable ones are there for their bits: left small, they keep
+   the compile time down. */
 #if !defined(__clang__) && defined(__GNUC__)
 #pragma GCC push_options
 #if NN__PASS != NN__PORTABLE
@@ -1535,7 +1547,8 @@ NN__INLINE NN__V NN__FN(keep)(NN__V v, size_t c) { return c >= NN__VL ? v : NN__
 
 #define NN__LD(p, c) NN__FN(load)(p, c)
 #define NN__ST(p, v, c) NN__FN(store)(p, v, c)
-/* for each vector of an array of n reals: i its first index, c how many values are left from there */
+/* for each vector of an array of n reals: i its first index, c how many values are left from
+   there */
 #define NN__EACH(n) for (size_t i = 0, c = (n); i < (n); i += NN__VL, c = (n)-i)
 
 /* A sum has 16 virtual lanes: lane j adds the elements j, j + 16, j + 32, ... in order; then lanes
@@ -1553,8 +1566,8 @@ NN__INLINE nn_real NN__FN(reduce)(const NN__V *part)
 }
 
 /* -------------------------------------------------------------------------------------- >>math
-   exp, log, tanh and their kin by range reduction and a series whose first dropped term is below the
-   rounding error. Adding 1.5 * 2^mantissa rounds to an integer and leaves it in the low bits. */
+   exp, log, tanh and their kin by range reduction and a series whose first dropped term is below
+   the rounding error. Adding 1.5 * 2^mantissa rounds to an integer, left in the low bits. */
 
 /* 2^n for t = n + NN__ROUND_MAGIC, n a whole number in the normal exponents. */
 NN__INLINE NN__V NN__FN(pow2)(NN__V t)
@@ -1574,8 +1587,8 @@ NN__INLINE NN__V NN__FN(exp_reduced)(NN__V x, NN__V *t)
     return NN__FMA(NN__MUL(r, r), q, r);
 }
 
-/* exp(x), and in *low what its rounding lost. 2^n is applied in two halves, so that subnormal results
-   and infinity come out right. */
+/* exp(x), and in *low what its rounding lost. 2^n is applied in two halves, so that subnormal
+   results and infinity come out right. */
 NN__INLINE NN__V NN__FN(exp_pair)(NN__V x, NN__V *low)
 {
     NN__V t, magic = NN__C(NN__ROUND_MAGIC);
@@ -1669,7 +1682,8 @@ NN__INLINE NN__V NN__FN(sigmoid)(NN__V x)
     NN__V e = NN__FN(exp_pair)(NN__SUB(zero, NN__FN(abs)(x)), &low), d = NN__ADD(e, one);
     NN__V d_low = NN__ADD(NN__ADD(NN__SUB(one, d), e), low);
     NN__M negative = NN__LT(x, zero);
-    return NN__FN(quotient)(NN__SELECT(negative, e, one), NN__SELECT(negative, low, zero), d, d_low);
+    NN__V top = NN__SELECT(negative, e, one), top_low = NN__SELECT(negative, low, zero);
+    return NN__FN(quotient)(top, top_low, d, d_low);
 }
 
 /* max(x, 0) + ln(1 + exp(-|x|)) */
@@ -1679,7 +1693,8 @@ NN__INLINE NN__V NN__FN(softplus)(NN__V x)
     return NN__ADD(NN__MAX(NN__C(0), x), NN__FN(log1p)(e));
 }
 
-/* exp(-x^2 / 2), 0 from 40 on: the part of x^2 / 2 that its rounding loses comes back as a factor. */
+/* exp(-x^2 / 2), 0 from 40 on: the part of x^2 / 2 that its rounding loses comes back as a
+   factor. */
 NN__INLINE NN__V NN__FN(gauss)(NN__V x)
 {
     x = NN__MIN(NN__C(40), NN__FN(abs)(x));
@@ -1724,7 +1739,8 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
 #define NN__NR (NN__NV * NN__VL)
 #define NN__NB 48 /* rows of the turned product whose tile is kept until it is complete */
 
-/* A strip of C: m rows by up to NN__NR columns. Row r starts from init[r * init_ld ...], or from 0. */
+/* A strip of C: m rows by up to NN__NR columns. Row r starts from init[r * init_ld ...], or from
+   0. */
 typedef struct NN__FN(strip_args) {
     size_t m, k, cols;
     const nn_real *a;
@@ -1756,7 +1772,10 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail,
     for (size_t p = s->k; p; p--) {
         NN__V bv[NN__NV];
         NN__UNROLL for (int j = 0; j < nv; j++)
-            bv[j] = tail && j == nv - 1 ? NN__LOADN(b + j * NN__VL, last) : NN__LOAD(b + j * NN__VL);
+        {
+            const nn_real *from = b + j * NN__VL;
+            bv[j] = tail && j == nv - 1 ? NN__LOADN(from, last) : NN__LOAD(from);
+        }
         NN__UNROLL for (int i = 0; i < mr; i++) {
             NN__V av = NN__SET1(a[i / 3][(size_t)(i % 3) * ai]);
             NN__UNROLL for (int j = 0; j < nv; j++) acc[i][j] = NN__FMA(av, bv[j], acc[i][j]);
@@ -1844,7 +1863,8 @@ static void NN__FN(strip)(const NN__FN(strip_args) * s)
 #endif
 }
 
-/* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one partial. */
+/* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one
+   partial. */
 NN__INLINE size_t NN__FN(strip_width)(size_t left)
 {
     if (left >= NN__NR) return NN__NR;
@@ -1854,7 +1874,8 @@ NN__INLINE size_t NN__FN(strip_width)(size_t left)
 }
 
 /* dst[cols,rows] = src[rows,cols]', both at most one vector wide. Round by round, element i and
-   element i + VL/2 of the list of rows are interleaved; log2 VL rounds of that transpose a square. */
+   element i + VL/2 of the list of rows are interleaved; log2 VL rounds of that transpose a
+   square. */
 NN__INLINE void NN__FN(transpose_square)(size_t rows, size_t cols, const nn_real *src, size_t lds,
                                          nn_real *dst, size_t ldd)
 {
@@ -1931,7 +1952,8 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, size_t i0, size_t mc, siz
         if (k0 || g->accumulate) s.init = s.c, s.init_ld = g->ldc;
         else if (g->bias) s.init = g->bias + j;
         s.b = g->b + k0 * g->ldb + j, s.ldb = g->ldb;
-        if (g->trans_b) NN__FN(transpose)(s.cols, kc, g->b + j * g->ldb + k0, g->ldb, panel, NN__NR);
+        if (g->trans_b)
+            NN__FN(transpose)(s.cols, kc, g->b + j * g->ldb + k0, g->ldb, panel, NN__NR);
         else if (pack) NN__FN(copy_panel)(kc, s.cols, s.b, g->ldb, panel);
         if (g->trans_b || pack) s.b = panel, s.ldb = NN__NR;
         NN__FN(strip)(&s);
@@ -2936,8 +2958,7 @@ static nn_tensor *nn__node_new(nn_net *net, nn_op op, size_t src_count, nn_tenso
                                         nn__op_string(op)));
     for (int i = 0; i < rank; i++)
         if (t->shape[i] == 0)
-            return nn__refuse(net, nn__fail(NN_BAD_SHAPE, "%s: dimension %d is 0, expected at least "
-                                                          "1",
+            return nn__refuse(net, nn__fail(NN_BAD_SHAPE, "%s: dimension %d is 0",
                                             nn__op_string(op), i - batched));
     if (batched) t->shape[0] = t->size = 0;
     t->id = net->count;
@@ -3062,8 +3083,9 @@ static nn_status nn__plan_data(nn_net *net, size_t batch)
     return status;
 }
 
-/* A user may have switched an input's requires_grad: what depends on it follows. Returns how many
-   tensors have a gradient, with their positions mixed in, so that another set gives another number. */
+/* A user may have switched an input's requires_grad: what depends on it follows. Returns how
+   many tensors have a gradient, with their positions mixed in, so that another set gives another
+   number. */
 static size_t nn__spread_requires_grad(nn_net *net)
 {
     size_t wanted = 0;
@@ -3331,8 +3353,8 @@ static nn_status nn__matmul_backward(nn_tensor *t)
     return NN_OK;
 }
 
-/* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is kept
-   only for those f whose slope needs it. */
+/* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
+   kept only for those f whose slope needs it. */
 static nn_status nn__dense_forward(nn_tensor *t)
 {
     const nn_tensor *x = t->src[0], *w = t->src[1];
@@ -4192,7 +4214,8 @@ static nn_status nn__huber_backward(nn_tensor *t) { return nn__residual_backward
 static nn_status nn__l1_forward(nn_tensor *t) { return nn__residual_forward(t); }
 static nn_status nn__l1_backward(nn_tensor *t) { return nn__residual_backward(t); }
 
-/* sum_{j != l} max(0, z_j - z_l + margin):  dz_j = 1 where that is positive, dz_l = -their number */
+/* sum_{j != l} max(0, z_j - z_l + margin):  dz_j = 1 where that is positive, dz_l = -their
+   number */
 static nn_status nn__hinge_forward(nn_tensor *t)
 {
     const nn_tensor *z = t->src[0];
@@ -4626,7 +4649,8 @@ typedef struct nn__slopes {
     double left, right, central;
 } nn__slopes;
 
-/* Slopes at *x over a step of about h: exactly the distance that x + h and x - h have as nn_real. */
+/* Slopes at *x over a step of about h: exactly the distance that x + h and x - h have as
+   nn_real. */
 static nn__slopes nn__numeric_slopes(nn__checker *c, nn_real *x, double h)
 {
     nn__slopes s;
@@ -4652,8 +4676,8 @@ static double nn__allowed(const nn__checker *c, double a, double b)
 }
 
 /* Whether a slope that the central difference denies is right after all because of a kink: in reach
-   of h but not of h / 64, or at x itself, where the one-sided slopes keep their distance (on a smooth
-   function it shrinks with h) and any value between them is a subgradient. */
+   of h but not of h / 64, or at x itself, where the one-sided slopes keep their distance (on a
+   smooth function it shrinks with h) and any value between them is a subgradient. */
 static int nn__is_kink(nn__checker *c, nn_real *x, double analytic, nn__slopes wide)
 {
     nn__slopes near = nn__numeric_slopes(c, x, c->desc.h / 64);
@@ -4729,7 +4753,8 @@ static nn_status nn__check_desc(const nn_gradcheck_desc *d)
 {
     if (!d) return NN_OK;
     if (!nn__in_range(d->h, 0, 1e3))
-        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: h is %g, expected 0 or a positive number", d->h);
+        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: h is %g, expected 0 or a positive number",
+                        d->h);
     if (!nn__in_range(d->atol, 0, 1e3))
         return nn__fail(NN_BAD_ARGUMENT, "gradcheck: atol is %g, expected 0 or a positive number",
                         d->atol);
@@ -4825,8 +4850,8 @@ static nn_status nn__open_failed(const char *path)
 }
 
 #ifdef NN_USE_ZLIB
-/* Uncompressed bytes of a .gz file, or of a plain one; grown as they come, since a gzip header's own
-   size field is not to be trusted. */
+/* Uncompressed bytes of a .gz file, or of a plain one; grown as they come, since a gzip header's
+   own size field is not to be trusted. */
 static nn_status nn__read_zlib(nn__file *file)
 {
     size_t capacity = 0;
@@ -4902,7 +4927,7 @@ static const char *nn__looks_like(const unsigned char *bytes, size_t size)
                                             {"BZh", "bzip2"},
                                             {"\3757zXZ", "xz"}};
     size_t at = 0;
-    while (at < size && at < 64 && (bytes[at] == ' ' || bytes[at] == '\n' || bytes[at] == '\r')) at++;
+    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
     for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
         size_t length = strlen(starts[i][0]);
         if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
@@ -4962,8 +4987,8 @@ static nn_status nn__idx_header(const char *name, const unsigned char *p, size_t
     out->type = p[2], out->rank = p[3];
     if (p[0] || p[1] || !nn__idx_type_size(out->type))
         return nn__fail(NN_BAD_FORMAT,
-                        "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and a "
-                        "type of 08, 09, 0b, 0c, 0d or 0e",
+                        "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and "
+                        "a type of 08, 09, 0b, 0c, 0d or 0e",
                         name, p[0], p[1], p[2], p[3]);
     if (out->rank > NN_MAX_RANK)
         return nn__fail(NN_BAD_FORMAT, "%s: rank %d, at most %d is possible", name, out->rank,
@@ -5129,8 +5154,8 @@ static double nn__raw(const nn_dataset *data, size_t i, size_t j)
                                 : (double)((const nn_real *)data->samples)[at];
 }
 
-/* Two passes, because the one-pass formula cancels. sums[n] gets the sum of distances from sample 0,
-   so that the mean of equal values is exactly their value, or with a mean the sum of squared
+/* Two passes, because the one-pass formula cancels. sums[n] gets the sum of distances from sample
+   0, so that the mean of equal values is exactly their value, or with a mean the sum of squared
    distances from it, over all samples: per feature when n > 1. */
 static void nn__moments(const nn_dataset *data, size_t n, const double *mean, double *sums)
 {
@@ -5227,7 +5252,8 @@ static nn_status nn__dataset_from(nn_dataset *out, nn_dtype dtype, const void *x
     memset(out, 0, sizeof *out);
     if (!x) return nn__fail(NN_BAD_ARGUMENT, "dataset: x is NULL");
     if (count == 0 || features == 0)
-        return nn__fail(NN_EMPTY, "dataset: %llu samples of %llu features, expected at least 1 of 1",
+        return nn__fail(NN_EMPTY,
+                        "dataset: %llu samples of %llu features, expected at least 1 of 1",
                         (nn__ull)count, (nn__ull)features);
     size_t size;
     if (!nn__multiply(count, features, &size) || !nn__multiply(size, sizeof(nn_real), &size))
@@ -5659,7 +5685,8 @@ NN_DEF nn_status nn_load_cifar10(const char *folder, unsigned batches, nn_datase
     size_t count = 0;
     nn_status status = nn__check_load("load_cifar10", folder, train, test);
     if (status == NN_OK && batches > 31)
-        status = nn__fail(NN_BAD_ARGUMENT, "load_cifar10: batches is %u, expected 0 to 31", batches);
+        status = nn__fail(NN_BAD_ARGUMENT, "load_cifar10: batches is %u, expected 0 to 31",
+                          batches);
     for (unsigned i = 0; i < 5; i++)
         if (batches == 0 || (batches >> i & 1)) files[count++] = all[i];
     if (status == NN_OK && train) status = nn__load_cifar(folder, &kind, count, files, train);
@@ -5839,7 +5866,8 @@ static nn_status nn__csv_bad_cell(const nn__csv *csv, size_t column, nn__span ce
                     (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
 }
 
-/* One label: a target, an index, or a name. *all_indices is cleared by the first that is no index. */
+/* One label: a target, an index, or a name. *all_indices is cleared by the first that is no
+   index. */
 static nn_status nn__csv_label(nn__csv *csv, nn__span cell, nn_real *target, int *label)
 {
     double value;
@@ -5963,15 +5991,14 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
 }
 
 /* ------------------------------------------------------------------------------------- >>train
-   Everything here stands on the public calls above: a loop of one's own can do what nn_train does. */
+   A loop of one's own on the public calls above can do what nn_train does. */
 
 enum { NN__EVALUATION_ROWS = 256 }; /* a chunk of inputs stays in the caches */
 
 /* The loss proper, under the penalties and scalings that were put on top of it. */
 static nn_tensor *nn__base_loss(nn_tensor *loss)
 {
-    while (loss && !nn__is_loss(loss) && loss->src_count == 1 && loss->size == 1 && !loss->batched &&
-           (loss->op == NN_OP_PENALTY || loss->op == NN_OP_SCALE))
+    while (loss && (loss->op == NN_OP_PENALTY || (loss->op == NN_OP_SCALE && loss->rank == 0)))
         loss = loss->src[0];
     return loss && nn__is_loss(loss) ? loss : NULL;
 }
@@ -6025,8 +6052,8 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *base, cons
         return nn__fail(NN_BAD_ARGUMENT, "%s: the data set has no %s for %s", call,
                         nn__takes_labels(base) ? "labels" : "targets", nn__op_string(base->op));
     if (data->target_size != outputs)
-        return nn__fail(NN_BAD_SHAPE, "%s: the data set has %llu targets a sample, the network %llu "
-                                      "outputs",
+        return nn__fail(NN_BAD_SHAPE,
+                        "%s: the data set has %llu targets a sample, the network %llu outputs",
                         call, (nn__ull)data->target_size, (nn__ull)outputs);
     return NN_OK;
 }
@@ -6095,7 +6122,8 @@ static nn_status nn__feed_batch(const nn__session *s, const nn_dataset *data, co
     return status;
 }
 
-/* The predicted class of a row of outputs: the largest, or for one output whether it is positive. */
+/* The predicted class of a row of outputs: the largest, or for one output whether it is
+   positive. */
 static size_t nn__decision(const nn_real *row, size_t n)
 {
     size_t best = 0;
@@ -6130,7 +6158,8 @@ static double nn__measure(const nn__session *s, nn__metric_fn *metric, void *use
 }
 
 /* Means over a data set in chunks. A mean loss weighs a chunk by its rows; a summed one does not.
-   What is put on top of the base loss (a penalty) does not depend on the batch: the last value does. */
+   What is put on top of the base loss (a penalty) does not depend on the batch: the last value
+   does. */
 static nn_status nn__evaluate_session(const nn__session *s, const nn_dataset *data,
                                       nn__metric_fn *metric, void *user, nn_result *out)
 {
@@ -6390,8 +6419,8 @@ static nn_status nn__check_train_desc(const nn_train_desc *d, const nn_dataset *
     if (!d) return nn__fail(NN_BAD_ARGUMENT, "train: the desc is NULL");
     if (d->epochs == 0) return nn__fail(NN_BAD_ARGUMENT, "train: epochs is 0, expected at least 1");
     if (d->batch_size == 0 || d->batch_size > data->count)
-        return nn__fail(NN_BAD_ARGUMENT, "train: batch_size is %llu, expected 1 to %llu, the number "
-                                         "of samples",
+        return nn__fail(NN_BAD_ARGUMENT,
+                        "train: batch_size is %llu, expected 1 to %llu, the number of samples",
                         (nn__ull)d->batch_size, (nn__ull)data->count);
     if ((d->patience || d->restore_best) && !d->validation)
         return nn__fail(NN_BAD_ARGUMENT, "train: %s needs a validation set",
@@ -6614,32 +6643,32 @@ NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_trai
 
    ALTERNATIVE A - MIT License
    Copyright (c) 2026 the nn.h authors
-   Permission is hereby granted, free of charge, to any person obtaining a copy of this software and
-   associated documentation files (the "Software"), to deal in the Software without restriction,
-   including without limitation the rights to use, copy, modify, merge, publish, distribute,
-   sublicense, and/or sell copies of the Software, and to permit persons to whom the Software is
-   furnished to do so, subject to the following conditions:
+   Permission is hereby granted, free of charge, to any person obtaining a copy of this software
+   and associated documentation files (the "Software"), to deal in the Software without
+   restriction, including without limitation the rights to use, copy, modify, merge, publish,
+   distribute, sublicense, and/or sell copies of the Software, and to permit persons to whom the
+   Software is furnished to do so, subject to the following conditions:
    The above copyright notice and this permission notice shall be included in all copies or
    substantial portions of the Software.
-   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
-   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING
+   BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
    NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE FOR ANY CLAIM,
-   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT
-   OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM,
+   OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
    ALTERNATIVE B - Public Domain (www.unlicense.org)
-   This is free and unencumbered software released into the public domain. Anyone is free to copy,
-   modify, publish, use, compile, sell, or distribute this software, either in source code form or as
-   a compiled binary, for any purpose, commercial or non-commercial, and by any means. In
-   jurisdictions that recognize copyright laws, the author or authors of this software dedicate any
-   and all copyright interest in the software to the public domain. We make this dedication for the
-   benefit of the public at large and to the detriment of our heirs and successors. We intend this
-   dedication to be an overt act of relinquishment in perpetuity of all present and future rights to
-   this software under copyright law.
-   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING BUT
-   NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
-   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY,
-   WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE
-   SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
+   This is free and unencumbered software released into the public domain. Anyone is free to
+   copy, modify, publish, use, compile, sell, or distribute this software, either in source code
+   form or as a compiled binary, for any purpose, commercial or non-commercial, and by any means.
+   In jurisdictions that recognize copyright laws, the author or authors of this software
+   dedicate any and all copyright interest in the software to the public domain. We make this
+   dedication for the benefit of the public at large and to the detriment of our heirs and
+   successors. We intend this dedication to be an overt act of relinquishment in perpetuity of
+   all present and future rights to this software under copyright law.
+   THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED, INCLUDING
+   BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR PURPOSE AND
+   NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS BE LIABLE FOR ANY CLAIM, DAMAGES OR OTHER
+   LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR OTHERWISE, ARISING FROM, OUT OF OR IN
+   CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER DEALINGS IN THE SOFTWARE.
 
    end of nn.h */
