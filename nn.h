@@ -1716,19 +1716,21 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
 }
 
 /* -------------------------------------------------------------------------------------- >>gemm
-   C is cut into register tiles of mr rows by nv vectors; a tile runs over all of k (or one block of
-   it) with its sums in registers. A is read element by element with any two strides, so neither of
-   its forms needs packing. B is read in vectors along a row: rows as they are, or copied to a panel
-   first where it is stored transposed or its rows lie so far apart that they fight for cache sets.
+   C is cut into register tiles of mr rows by nv vectors; a tile runs over one block of k with its
+   sums in registers. A is read element by element with any two strides, so that neither of its forms
+   needs packing; where many tiles read it, a block is copied all the same, into rows that lie close
+   together and do not fight for the same cache sets. B is read in vectors along a row: as it is, or
+   from a panel that it was copied (or transposed) into.
 
    Where B is narrow or its transposition dear, the product is computed as C' = B' A' instead, with
-   the vectors along C's columns. Neither choice changes a bit: each element is the same chain of
-   fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
+   the vectors along C's columns. None of these choices changes a bit: each element is the same chain
+   of fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
 
-   NN__KC: a panel of 4 vectors by 256 is 64 KB in float, a quarter of a common L2 cache.
-   NN__MC: 240 rows of A by 256 are 240 KB, another quarter. */
+   NN__KC: a panel of 4 vectors by 256 is 64 KB, a block of A with 96 rows of floats 100 KB; both are
+   in use at a time and fit a common L2 cache of 256 KB or more. They are on the stack. */
 #define NN__KC 256
-#define NN__MC 240
+#define NN__MC (96 * (int)sizeof(float) / (int)sizeof(nn_real))
+#define NN__AC (NN__KC + 16) /* from a row of the copied block to the next, off the powers of two */
 #if NN__PASS == NN__PORTABLE
 #define NN__NV 1
 #elif NN__PASS == NN__AVX2
@@ -1855,12 +1857,8 @@ NN__INLINE void NN__FN(strip_of)(const NN__FN(strip_args) * s, const int tail)
 
 static void NN__FN(strip)(const NN__FN(strip_args) * s)
 {
-#if NN__PASS == NN__AVX512
-    NN__FN(strip_of)(s, 1); /* a full mask costs nothing here, a second copy of the tiles does */
-#else
     if (NN__VL > 1 && s->cols % NN__VL) NN__FN(strip_of)(s, 1);
     else NN__FN(strip_of)(s, 0);
-#endif
 }
 
 /* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one
@@ -1929,45 +1927,50 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
                                      ldd);
 }
 
-static void NN__FN(copy_panel)(size_t rows, size_t cols, const nn_real *src, size_t lds,
-                               nn_real *dst)
+static void NN__FN(copy)(size_t rows, size_t cols, const nn_real *src, size_t lds, nn_real *dst,
+                         size_t ldd)
 {
-    for (size_t r = 0; r < rows; r++, src += lds, dst += NN__NR)
+    for (size_t r = 0; r < rows; r++, src += lds, dst += ldd)
         NN__EACH(cols) NN__ST(dst + i, NN__LD(src + i, c), c);
 }
 
-/* One block of B's rows k0 .. k0 + kc: all of C's columns, strip by strip. */
-static void NN__FN(gemm_block)(const nn__gemm_args *g, size_t i0, size_t mc, size_t k0, size_t kc,
-                               int pack, nn_real *panel)
+/* A block of A against all of B's columns, strip by strip. s holds what concerns A. */
+static void NN__FN(gemm_block)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0,
+                               size_t k0, int pack, nn_real *panel)
 {
-    NN__FN(strip_args) s;
-    s.m = mc, s.k = kc;
-    s.ai = g->trans_a ? 1 : g->lda, s.ak = g->trans_a ? g->lda : 1;
-    s.a = g->a + i0 * s.ai + k0 * s.ak;
-    s.ldc = g->ldc;
-    for (size_t j = 0; j < g->n; j += s.cols) {
-        s.cols = NN__FN(strip_width)(g->n - j);
-        s.c = g->c + i0 * g->ldc + j;
-        s.init = NULL, s.init_ld = 0;
-        if (k0 || g->accumulate) s.init = s.c, s.init_ld = g->ldc;
-        else if (g->bias) s.init = g->bias + j;
-        s.b = g->b + k0 * g->ldb + j, s.ldb = g->ldb;
-        if (g->trans_b)
-            NN__FN(transpose)(s.cols, kc, g->b + j * g->ldb + k0, g->ldb, panel, NN__NR);
-        else if (pack) NN__FN(copy_panel)(kc, s.cols, s.b, g->ldb, panel);
-        if (g->trans_b || pack) s.b = panel, s.ldb = NN__NR;
-        NN__FN(strip)(&s);
+    for (size_t j = 0; j < g->n; j += s->cols) {
+        const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
+        s->cols = NN__FN(strip_width)(g->n - j);
+        s->c = g->c + i0 * g->ldc + j;
+        s->init = NULL, s->init_ld = 0;
+        if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
+        else if (g->bias) s->init = g->bias + j;
+        if (g->trans_b) NN__FN(transpose)(s->cols, s->k, b, g->ldb, panel, NN__NR);
+        else if (pack) NN__FN(copy)(s->k, s->cols, b, g->ldb, panel, NN__NR);
+        s->b = g->trans_b || pack ? panel : b;
+        s->ldb = g->trans_b || pack ? NN__NR : g->ldb;
+        NN__FN(strip)(s);
     }
 }
 
 static void NN__FN(gemm_straight)(const nn__gemm_args *g)
 {
     NN__ALIGNED nn_real panel[NN__KC * NN__NR];
-    int pack = g->m >= 32 && g->n > NN__NR && g->ldb > 4 * NN__NR;
+    NN__ALIGNED nn_real block[NN__MC * NN__AC];
+    int pack_b = g->m >= 32 && g->n > NN__NR && g->ldb > 4 * NN__NR, pack_a = g->n >= 4 * NN__NR;
+    NN__FN(strip_args) s;
+    s.ldc = g->ldc;
     for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC)
-        for (size_t i0 = 0; i0 < g->m; i0 += NN__MC)
-            NN__FN(gemm_block)(g, i0, nn__min_size(NN__MC, g->m - i0), k0,
-                               nn__min_size(NN__KC, g->k - k0), pack, panel);
+        for (size_t i0 = 0; i0 < g->m; i0 += s.m) {
+            const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
+            s.m = nn__min_size(NN__MC, g->m - i0), s.k = nn__min_size(NN__KC, g->k - k0);
+            s.a = pack_a ? block : a;
+            s.ai = pack_a ? NN__AC : g->trans_a ? 1 : g->lda;
+            s.ak = pack_a ? 1 : g->trans_a ? g->lda : 1;
+            if (pack_a && g->trans_a) NN__FN(transpose)(s.k, s.m, a, g->lda, block, NN__AC);
+            else if (pack_a) NN__FN(copy)(s.m, s.k, a, g->lda, block, NN__AC);
+            NN__FN(gemm_block)(g, &s, i0, k0, pack_b, panel);
+        }
 }
 
 /* The start of a turned tile: rows are C's columns j0 .. j0 + s->m. Returns what to start from. */
@@ -2369,6 +2372,7 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__LEFT
 #undef NN__KC
 #undef NN__MC
+#undef NN__AC
 #undef NN__NV
 #undef NN__NR
 #undef NN__NB
