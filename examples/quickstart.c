@@ -29,6 +29,7 @@ int main(int argc, char **argv)
     desc.optimizer.schedule.kind = NN_COSINE;
     desc.validation = &test;
     desc.progress = stdout;
+    desc.log_steps = 1;
     nn_history log = {0};
     if (nn_train(loss, &train, &desc, &log) != NN_OK) return fail();
     nn_result result;
@@ -36,14 +37,15 @@ int main(int argc, char **argv)
     printf("%d parameters, test accuracy %.2f %%, %.2f s on the %s kernels\n",
            (int)nn_net_parameter_count(net), 100 * result.accuracy, log.seconds, nn_isa());
 
-    chart_data step = chart_sizes(&log.checks->step, sizeof *log.checks);
     chart_series curve[] = {
-        chart_curve("training batch", log.check_count, step,
-                    chart_doubles(&log.checks->train_loss, sizeof *log.checks)),
-        chart_curve("test", log.check_count, step,
+        chart_curve("training, mean of 20 batches", log.step_count, chart_none(),
+                    chart_floats(log.step_loss, 0)),
+        chart_curve("test", log.check_count, chart_sizes(&log.checks->step, sizeof *log.checks),
                     chart_doubles(&log.checks->validation_loss, sizeof *log.checks))};
+    curve[0].smooth = 20;
     chart_desc lines = {0}, weights = {0};
     lines.title = "Loss", lines.x_label = "step", lines.y_label = "mean cross-entropy";
+    lines.y_max = 1;
     lines.series = curve, lines.series_count = 2;
     weights.title = "What the 64 hidden units look for";
     weights.rows = 4, weights.cols = 16, weights.in_columns = 1;
