@@ -1716,18 +1716,20 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
 }
 
 /* -------------------------------------------------------------------------------------- >>gemm
-   C is cut into register tiles of mr rows by nv vectors; a tile runs over one block of k with its
-   sums in registers. A is read element by element with any two strides, so that neither of its forms
-   needs packing; where many tiles read it, a block is copied all the same, into rows that lie close
-   together and do not fight for the same cache sets. B is read in vectors along a row: as it is, or
-   from a panel that it was copied (or transposed) into.
+   C is cut into register tiles of mr rows by nv vectors; a tile runs over one block of k with
+   its sums in registers. A is read element by element with any two strides, so that neither of
+   its forms needs packing; where many tiles read it, a block is copied all the same, into rows
+   that lie close together and do not fight for the same cache sets. B is read in vectors along
+   a row: as it is, or from a panel that it was copied (or transposed) into.
 
-   Where B is narrow or its transposition dear, the product is computed as C' = B' A' instead, with
-   the vectors along C's columns. None of these choices changes a bit: each element is the same chain
-   of fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
+   Where B is narrow or its transposition dear, the product is computed as C' = B' A' instead,
+   with the vectors along C's columns. None of these choices changes a bit: each element is the
+   same chain of fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and
+   reloads it).
 
-   NN__KC: a panel of 4 vectors by 256 is 64 KB, a block of A with 96 rows of floats 100 KB; both are
-   in use at a time and fit a common L2 cache of 256 KB or more. They are on the stack. */
+   NN__KC: a panel of 4 vectors by 256 is 64 KB, a block of A with 96 rows of floats 100 KB;
+   both are in use at a time and fit a common L2 cache of 256 KB or more. They are on the
+   stack. */
 #define NN__KC 256
 #define NN__MC (96 * (int)sizeof(float) / (int)sizeof(nn_real))
 #define NN__AC (NN__KC + 16) /* from a row of the copied block to the next, off the powers of two */

@@ -32,8 +32,8 @@ if command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null; then
   (cd "$apt" && { apt-get download libstb-dev ||
     { timeout 40 apt-get $private update && apt-get $private download libstb-dev; }; }) >/dev/null 2>&1
   for package in "$apt"/libstb-dev_*.deb; do
-    [ -f "$package" ] && dpkg-deb -x "$package" "$apt/root" &&
-      cp "$apt/root/usr/include/stb/stb_image_write.h" "$dir/stb_image_write.h"
+    [ -f "$package" ] && dpkg-deb -x "$package" "$apt/unpacked" &&
+      cp "$apt/unpacked/usr/include/stb/stb_image_write.h" "$dir/stb_image_write.h"
   done
   rm -rf "$apt"
 fi

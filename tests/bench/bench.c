@@ -1,0 +1,356 @@
+/* The benchmark behind `make bench`; see bench.sh. Peers take turns with nn.h within one run, and the
+   figures are medians, since a shared machine's speed drifts. Usage: bench [matmul|train] [PART OF A
+   CASE'S NAME] */
+#define _GNU_SOURCE /* dlfcn, popen, clock_gettime */
+#define NN_IMPLEMENTATION
+#include "../../nn.h"
+#include <dlfcn.h>
+#ifdef NN__X86
+#include <immintrin.h>
+#endif
+
+enum { REPEATS = 11 };
+
+static FILE *csv;
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static double median(const double *x, int n)
+{
+    double copy[REPEATS];
+    memcpy(copy, x, (size_t)n * sizeof *x);
+    qsort(copy, (size_t)n, sizeof *copy, ascending);
+    return copy[n / 2];
+}
+
+/* -- the physical peak: independent fused multiply-adds in registers, GFLOP/s -- */
+
+#ifdef NN__X86
+__attribute__((target("avx512f"))) static double peak_avx512(void)
+{
+    __m512 a[24], x = _mm512_set1_ps(1.0000001f), y = _mm512_set1_ps(1e-9f);
+    for (int i = 0; i < 24; i++) a[i] = _mm512_set1_ps((float)i);
+    const long n = 1000000;
+    double t = now();
+    for (long k = 0; k < n; k++) {
+#pragma GCC unroll 24
+        for (int i = 0; i < 24; i++) a[i] = _mm512_fmadd_ps(a[i], x, y);
+    }
+    t = now() - t;
+    volatile float sink = 0;
+    for (int i = 0; i < 24; i++) sink = sink + _mm512_reduce_add_ps(a[i]);
+    return (double)n * 24 * 32 / t / 1e9;
+}
+
+__attribute__((target("avx2,fma"))) static double peak_avx2(void)
+{
+    __m256 a[12], x = _mm256_set1_ps(1.0000001f), y = _mm256_set1_ps(1e-9f);
+    for (int i = 0; i < 12; i++) a[i] = _mm256_set1_ps((float)i);
+    const long n = 1000000;
+    double t = now();
+    for (long k = 0; k < n; k++) {
+#pragma GCC unroll 12
+        for (int i = 0; i < 12; i++) a[i] = _mm256_fmadd_ps(a[i], x, y);
+    }
+    t = now() - t;
+    volatile float sink = 0;
+    for (int i = 0; i < 12; i++) {
+        float lane[8];
+        _mm256_storeu_ps(lane, a[i]);
+        sink = sink + lane[0];
+    }
+    return (double)n * 12 * 16 / t / 1e9;
+}
+#endif
+
+/* Of the path in use; 0 where it is not known how to measure it. */
+static double peak(void)
+{
+#ifdef NN__X86
+    if (!strcmp(nn_isa(), "avx512")) return peak_avx512();
+    if (!strcmp(nn_isa(), "avx2")) return peak_avx2();
+#endif
+    return 0;
+}
+
+/* -- matrix products -- */
+
+typedef void cblas_fn(int, int, int, int, int, int, float, const float *, int, const float *, int,
+                      float, float *, int);
+typedef int dnnl_fn(char, char, long, long, long, float, const float *, long, const float *, long,
+                    float, float *, long);
+
+typedef struct peer {
+    const char *name, *library;
+    cblas_fn *cblas;
+    dnnl_fn *dnnl;
+} peer;
+
+static peer peers[] = {{"nn.h", NULL, NULL, NULL},
+                       {"OpenBLAS", "libopenblas.so.0", NULL, NULL},
+                       {"BLIS", "libblis.so.4", NULL, NULL},
+                       {"oneDNN", "libdnnl.so.2", NULL, NULL}};
+enum { PEERS = sizeof peers / sizeof *peers };
+
+static void open_peers(void)
+{
+    for (int p = 1; p < PEERS; p++) {
+        void *library = dlopen(peers[p].library, RTLD_NOW | RTLD_LOCAL);
+        void *cblas = library ? dlsym(library, "cblas_sgemm") : NULL;
+        void *dnnl = library ? dlsym(library, "dnnl_sgemm") : NULL;
+        memcpy(&peers[p].cblas, &cblas, sizeof cblas);
+        memcpy(&peers[p].dnnl, &dnnl, sizeof dnnl);
+    }
+}
+
+static int is_here(int p) { return p == 0 || peers[p].cblas || peers[p].dnnl; }
+
+typedef struct product {
+    const char *name;
+    int ta, tb, m, n, k;
+} product;
+
+static void multiply(int p, const product *s, const float *a, const float *b, float *c)
+{
+    int lda = s->ta ? s->m : s->k, ldb = s->tb ? s->k : s->n;
+    if (peers[p].dnnl)
+        peers[p].dnnl(s->ta ? 'T' : 'N', s->tb ? 'T' : 'N', s->m, s->n, s->k, 1, a, lda, b, ldb, 0,
+                      c, s->n);
+    else if (peers[p].cblas)
+        peers[p].cblas(101, s->ta ? 112 : 111, s->tb ? 112 : 111, s->m, s->n, s->k, 1, a, lda, b,
+                       ldb, 0, c, s->n);
+    else
+        nn_mat_mul(s->ta, s->tb, (size_t)s->m, (size_t)s->n, (size_t)s->k, a, (size_t)lda, b,
+                   (size_t)ldb, c, (size_t)s->n, 0);
+}
+
+static float *matrix(int rows, int cols)
+{
+    size_t count = (size_t)rows * (size_t)cols;
+    void *block = NULL;
+    if (posix_memalign(&block, 64, count * sizeof(float) + 64)) exit(1);
+    float *x = (float *)block;
+    for (size_t i = 0; i < count; i++) x[i] = (float)((int)(i % 7) - 3);
+    return x;
+}
+
+/* Returns the ratio to the best peer, 0 without one. */
+static double bench_product(const product *s)
+{
+    float *a = matrix(s->m, s->k), *b = matrix(s->k, s->n), *c = matrix(s->m, s->n);
+    double work = 2.0 * s->m * s->n * s->k, speed[PEERS][REPEATS], of_peak[REPEATS], best = 0;
+    int repeats = work > 4e9 ? 5 : REPEATS, best_peer = 0;
+    long calls = (long)(2e7 / work) + 1;
+    for (int p = 0; p < PEERS; p++)
+        if (is_here(p)) multiply(p, s, a, b, c);
+    for (int r = 0; r < repeats; r++) {
+        double top = peak();
+        for (int p = 0; p < PEERS; p++) {
+            if (!is_here(p)) continue;
+            double t = now();
+            for (long i = 0; i < calls; i++) multiply(p, s, a, b, c);
+            speed[p][r] = work * (double)calls / (now() - t) / 1e9;
+        }
+        of_peak[r] = top > 0 ? speed[0][r] / top : 0;
+    }
+    double ours = median(speed[0], repeats);
+    printf("%-22s %8.1f", s->name, ours);
+    for (int p = 1; p < PEERS; p++) {
+        if (!is_here(p)) continue;
+        double theirs = median(speed[p], repeats), ratio[REPEATS];
+        for (int r = 0; r < repeats; r++) ratio[r] = speed[0][r] / speed[p][r];
+        printf(" %8.1f (%4.2f)", theirs, median(ratio, repeats));
+        if (theirs > best) best = theirs, best_peer = p;
+        fprintf(csv, "matmul,%s,GFLOP/s,%.2f,%.2f,%s,%.3f,%.3f\n", s->name, ours, theirs,
+                peers[p].name, median(ratio, repeats), median(of_peak, repeats));
+    }
+    double ratio = 0, ratios[REPEATS];
+    for (int r = 0; best_peer && r < repeats; r++) ratios[r] = speed[0][r] / speed[best_peer][r];
+    if (best_peer) ratio = median(ratios, repeats);
+    printf("   best %4.2f   of peak %4.2f\n", ratio, median(of_peak, repeats));
+    fflush(stdout);
+    free(a), free(b), free(c);
+    return ratio;
+}
+
+static void bench_matmul(const char *part)
+{
+    static const product shapes[] = {
+        {"forward 32x64x785", 0, 0, 32, 64, 785},   {"gradient 785x64x32", 1, 0, 785, 64, 32},
+        {"32x10x64", 0, 0, 32, 10, 64},             {"64x10x32 T", 1, 0, 64, 10, 32},
+        {"128x10x785", 0, 0, 128, 10, 785},         {"785x10x128 T", 1, 0, 785, 10, 128},
+        {"100x10x3072", 0, 0, 100, 10, 3072},       {"3072x10x100 T", 1, 0, 3072, 10, 100},
+        {"10000x64x785", 0, 0, 10000, 64, 785},     {"10000x10x3072", 0, 0, 10000, 10, 3072},
+        {"59x59 batch 32", 0, 0, 32, 59, 59},       {"128x512x784", 0, 0, 128, 512, 784},
+        {"784x512x128 T", 1, 0, 784, 512, 128},     {"128x512x512", 0, 0, 128, 512, 512},
+        {"128x512x512 NT", 0, 1, 128, 512, 512},    {"conv 32x1024x75", 0, 0, 32, 1024, 75},
+        {"conv 64x256x800", 0, 0, 64, 256, 800},    {"square 64", 0, 0, 64, 64, 64},
+        {"square 128", 0, 0, 128, 128, 128},        {"square 256", 0, 0, 256, 256, 256},
+        {"square 512", 0, 0, 512, 512, 512},        {"square 1024", 0, 0, 1024, 1024, 1024},
+        {"square 1024 NT", 0, 1, 1024, 1024, 1024}, {"square 1024 TN", 1, 0, 1024, 1024, 1024},
+        {"square 2048", 0, 0, 2048, 2048, 2048}};
+    double logs = 0;
+    int count = 0;
+    open_peers();
+    printf("%-22s %8s", "GFLOP/s (ratio)", "nn.h");
+    for (int p = 1; p < PEERS; p++)
+        if (is_here(p)) printf(" %15s", peers[p].name);
+    printf("\n");
+    for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
+        if (part && !strstr(shapes[i].name, part)) continue;
+        double ratio = bench_product(&shapes[i]);
+        if (ratio > 0) logs += log(ratio), count++;
+    }
+    if (count) printf("geometric mean against the best peer: %.3f\n", exp(logs / count));
+}
+
+/* -- training and inference, as peers.py does it -- */
+
+typedef struct network {
+    const char *name;
+    int layers;
+    size_t units[4];
+    nn_activation activation;
+    size_t batch, epochs;
+} network;
+
+enum { IMAGES = 20000 };
+static uint8_t pixels[IMAGES * 784];
+static int labels[IMAGES];
+
+static nn_tensor *build(nn_net *net, const network *n)
+{
+    nn_tensor *x = nn_input(net, n->units[0]);
+    for (int i = 1; i < n->layers; i++) {
+        nn_dense_desc dense = {0};
+        dense.units = n->units[i];
+        dense.activation = i + 1 < n->layers ? n->activation : NN_IDENTITY;
+        x = nn_dense_with(x, &dense);
+    }
+    return x;
+}
+
+/* Images per second, after one epoch to warm up. */
+static double train_speed(const network *n)
+{
+    nn_dataset data;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *loss = nn_softmax_cross_entropy(build(net, n));
+    nn_train_desc desc = {0};
+    nn_history history = {0};
+    desc.epochs = 1;
+    desc.batch_size = n->batch;
+    desc.drop_last = 1;
+    desc.check_every = SIZE_MAX; /* only the first step checks */
+    desc.optimizer.learning_rate = 0.02;
+    desc.optimizer.momentum = 0.9;
+    nn_status status = nn_dataset_from_bytes(&data, pixels, IMAGES, 784, labels, 10);
+    if (status == NN_OK) status = nn_normalize_affine(&data, 1 / 78.8755, -33.5527 / 78.8755);
+    if (status == NN_OK) status = nn_train(loss, &data, &desc, NULL);
+    desc.epochs = n->epochs;
+    if (status == NN_OK) status = nn_train(loss, &data, &desc, &history);
+    if (status != NN_OK) {
+        fprintf(stderr, "bench: %s\n", nn_last_error());
+        exit(1);
+    }
+    double speed = (double)(IMAGES / n->batch * n->batch * n->epochs) / history.seconds;
+    nn_history_free(&history);
+    nn_net_destroy(net);
+    nn_dataset_free(&data);
+    return speed;
+}
+
+/* Seconds for one image through 784-64-10 with softmax, fed and read as a user would. */
+static double latency(const network *n)
+{
+    enum { RUNS = 20000 };
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *p = nn_softmax(build(net, n)), *x = nn_net_tensor(net, 0);
+    nn_real image[784];
+    for (int i = 0; i < 784; i++) image[i] = (nn_real)pixels[i] / 255;
+    nn_net_set_training(net, 0);
+    double t = 0;
+    for (int i = 0; i < RUNS + 100; i++) {
+        if (i == 100) t = now();
+        if (nn_feed(x, image, 1) != NN_OK || nn_forward(p) != NN_OK) exit(1);
+    }
+    t = (now() - t) / RUNS;
+    nn_net_destroy(net);
+    return t;
+}
+
+/* What peers.py prints; 0 when it cannot run. */
+static double ask_peer(const char *peer, const char *name)
+{
+    char command[256];
+    double value = 0;
+    snprintf(command, sizeof command, "python3 tests/bench/peers.py %s %s 2>/dev/null", peer, name);
+    FILE *pipe = popen(command, "r");
+    if (!pipe || fscanf(pipe, "%lf", &value) != 1) value = 0;
+    if (pipe) pclose(pipe);
+    return value;
+}
+
+static void bench_network(const network *n)
+{
+    static const char *const names[] = {"numpy", "torch"};
+    enum { TURNS = 5 };
+    int is_latency = !strcmp(n->name, "latency");
+    double ours[TURNS], theirs[2][TURNS];
+    for (int r = 0; r < TURNS; r++) {
+        ours[r] = is_latency ? latency(n) : train_speed(n);
+        for (int p = 0; p < 2; p++)
+            theirs[p][r] = r && theirs[p][0] == 0 ? 0 : ask_peer(names[p], n->name);
+    }
+    printf(is_latency ? "%-16s %10.3g s/image" : "%-16s %10.0f images/s", n->name,
+           median(ours, TURNS));
+    for (int p = 0; p < 2; p++) {
+        double ratio[TURNS], peer = median(theirs[p], TURNS);
+        if (peer == 0) continue;
+        for (int r = 0; r < TURNS; r++)
+            ratio[r] = is_latency ? theirs[p][r] / ours[r] : ours[r] / theirs[p][r];
+        printf(is_latency ? "   %s %10.3g (%.2f)" : "   %s %10.0f (%.2f)", names[p], peer,
+               median(ratio, TURNS));
+        fprintf(csv, "%s,%s,%s,%.4g,%.4g,%s,%.3f,\n", is_latency ? "inference" : "train", n->name,
+                is_latency ? "s" : "images/s", median(ours, TURNS), peer, names[p],
+                median(ratio, TURNS));
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+static void bench_networks(const char *part)
+{
+    static const network networks[] = {
+        {"784-64-10", 3, {784, 64, 10, 0}, NN_SIGMOID, 32, 3},
+        {"784-512-512-10", 4, {784, 512, 512, 10}, NN_RELU, 128, 1},
+        {"latency", 3, {784, 64, 10, 0}, NN_SIGMOID, 1, 1}};
+    nn_rng rng = nn_rng_seed(1);
+    for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(nn_rng_next(&rng) >> 56);
+    for (size_t i = 0; i < IMAGES; i++) labels[i] = (int)nn_rng_below(&rng, 10);
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
+        if (!part || strstr(networks[i].name, part)) bench_network(&networks[i]);
+}
+
+int main(int argc, char **argv)
+{
+    const char *what = argc > 1 ? argv[1] : "", *part = argc > 2 ? argv[2] : NULL;
+    csv = fopen("out/bench.csv", "w");
+    if (!csv) return perror("out/bench.csv"), 1;
+    fprintf(csv, "bench,case,unit,ours,peer,peer_name,ratio,peak_fraction\n");
+    printf("kernels: %s, peak %.1f GFLOP/s\n", nn_isa(), peak());
+    if (strcmp(what, "train")) bench_matmul(part);
+    if (strcmp(what, "matmul")) bench_networks(part);
+    return fclose(csv) != 0;
+}

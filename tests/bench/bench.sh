@@ -1,0 +1,14 @@
+#!/bin/sh
+# bench.sh: builds the benchmark with plain -O2 and runs it on one thread: matrix products against the
+# BLAS libraries that are installed and the physical peak, training and inference against NumPy and
+# PyTorch where Python has them. Results also go to out/bench.csv.
+set -eu
+build=${BUILD:-build}
+mkdir -p "$build" out
+${CC:-cc} -std=c99 -O2 -Wall -Wextra tests/bench/bench.c -o "$build/bench" -lm -ldl
+export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 BLIS_NUM_THREADS=1 MKL_NUM_THREADS=1
+# OpenBLAS takes a slower kernel than the CPU has when it does not know the model
+if grep -q avx512f /proc/cpuinfo 2>/dev/null; then
+  export OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE:-SKYLAKEX}
+fi
+exec "$build/bench" "$@"
