@@ -87,6 +87,13 @@ check: $(BUILD)/isa
 data:
 	@sh tests/get_data.sh $${NN_DATA:-data}
 
+# A gradient check in float shows what float can; the reports' 1e-6 needs double.
+$(BUILD)/%_gradients: examples/%_gradients.c nn.h examples/chart.h examples/assignment.h $(STB)
+	$(CC) $(CFLAGS) $(WARN) -DNN_DOUBLE -I$(BUILD)/stb $< -o $@ -lm
+
+reproduce: $(TASKS:examples/%.c=$(BUILD)/%) $(BUILD)/report
+	@sh tests/reproduce.sh $(BUILD)
+
 bench:
 	@CC="$(CC)" sh tests/bench/bench.sh
 
@@ -103,6 +110,8 @@ help:
 	@echo 'make check      compilers, standards, warnings, sanitizers, real data (NN_DATA)'
 	@echo 'make examples   build the example programs into build/'
 	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'
+	@echo 'make reproduce  every task of the five reports: figures, out/results.csv, out/report.html'
+	@echo '                (QUICK=1: one seed, results checked; SEEDS=n; NN_DATA=folder)'
 	@echo 'make bench      speed against the peers that are installed'
 	@echo 'make install    nn.h and nn.pc under PREFIX (/usr/local)'
 	@echo 'make clean      remove build/ and out/'

@@ -1960,12 +1960,14 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
     NN__ALIGNED nn_real panel[NN__KC * NN__NR];
     NN__ALIGNED nn_real block[NN__MC * NN__AC];
     int pack_b = g->m >= 32 && g->n > NN__NR && g->ldb > 4 * NN__NR, pack_a = g->n >= 4 * NN__NR;
+    /* a narrow B leaves room in the first cache for longer runs through A's rows */
+    size_t kc = g->n <= NN__VL && !g->trans_b ? 4 * NN__KC : NN__KC;
     NN__FN(strip_args) s;
     s.ldc = g->ldc;
-    for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC)
+    for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc)
         for (size_t i0 = 0; i0 < g->m; i0 += s.m) {
             const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
-            s.m = nn__min_size(NN__MC, g->m - i0), s.k = nn__min_size(NN__KC, g->k - k0);
+            s.m = nn__min_size(NN__MC, g->m - i0), s.k = nn__min_size(kc, g->k - k0);
             s.a = pack_a ? block : a;
             s.ai = pack_a ? NN__AC : g->trans_a ? 1 : g->lda;
             s.ak = pack_a ? 1 : g->trans_a ? g->lda : 1;
