@@ -73,7 +73,7 @@
         NN_ASSERT(x)          impl  checks of the library's own invariants (default: assert)
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
-                                    times faster without fused multiply-add, but other bits there
+                                    times faster without fused multiply-add, but other, less exact bits
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
@@ -92,7 +92,8 @@
     LIMITS
         float or double, one at a time; at most 8 dimensions; CPU only. One network is used by one
         thread at a time; different networks may run in different threads at once. The readers check
-        every count against the file's real size before they allocate.
+        every count against the file's real size before they allocate. With -ffast-math results stay
+        correct, but a program LINKED with it (gcc) flushes subnormal numbers: other last bits.
 
     LICENCE
         Public domain or MIT, your choice; the text is at the end of this file.
@@ -211,15 +212,15 @@ NN_DEF void nn_vec_add(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
 NN_DEF void nn_vec_sub(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
 NN_DEF void nn_vec_mul(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
 NN_DEF void nn_vec_scale(size_t n, nn_real s, const nn_real *x, nn_real *y);
-NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y); /* y += s x */
+NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y); /* y += s x, fused */
 /* Sums use 16 partial sums and a fixed tree, the same on every path. */
 NN_DEF nn_real nn_vec_sum(size_t n, const nn_real *x);
 NN_DEF nn_real nn_vec_dot(size_t n, const nn_real *a, const nn_real *b);
 
 /* Activations f. `alpha` belongs to leaky ReLU (slope, default 0.01) and ELU (default 1); 0 takes
-   the default. GELU is the exact x Phi(x) (Hendrycks and Gimpel 2016), SiLU is x sigmoid(x), the
-   scaled tanh is 1.7159 tanh(2x/3) (LeCun et al., "Efficient BackProp", 1998).
-   ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
+   the default, below 0 is not for backward. GELU is the exact x Phi(x) (Hendrycks and Gimpel
+   2016), SiLU is x sigmoid(x), the scaled tanh is 1.7159 tanh(2x/3) (LeCun et al., "Efficient
+   BackProp", 1998). ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
 #define NN_ACTIVATION_LIST(X)                                                                      \
     X(NN_IDENTITY, "identity")                                                                     \
     X(NN_SIGMOID, "sigmoid")                                                                       \
