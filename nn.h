@@ -73,7 +73,7 @@
         NN_ASSERT(x)          impl  checks of the library's own invariants (default: assert)
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
-                                    times faster without fused multiply-add, but other, less exact bits
+                                    times faster without fused multiply-add; other, less exact bits
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
