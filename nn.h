@@ -1818,7 +1818,6 @@ NN__INLINE void NN__FN(strip2)(const NN__FN(strip_args) * s, const int tail)
     size_t row = 0;
 #if NN__NV == 4
     NN__TILES(12, 2);
-    NN__TILES(8, 2);
 #endif
     NN__TILES(6, 2);
     NN__TILES(4, 2);
@@ -1860,8 +1859,12 @@ NN__INLINE void NN__FN(strip_of)(const NN__FN(strip_args) * s, const int tail)
 
 static void NN__FN(strip)(const NN__FN(strip_args) * s)
 {
+#if NN__PASS == NN__AVX512
+    NN__FN(strip_of)(s, 1); /* a full mask is nearly free; a second copy of the tiles is not */
+#else
     if (NN__VL > 1 && s->cols % NN__VL) NN__FN(strip_of)(s, 1);
     else NN__FN(strip_of)(s, 0);
+#endif
 }
 
 /* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one
