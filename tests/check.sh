@@ -88,11 +88,11 @@ for cc in gcc clang; do
     step "the same bits: $cc $level" suite "bits_$cc" $cc $level
   done
 done
-if echo 'int main(void) { return 0; }' | ${CC:-cc} -fopenmp -x c - -o "$dir/omp" 2>/dev/null; then
+if echo 'int main(void) { return 0; }' | ${CC:-cc} -fopenmp -x c - -o "$dir/probe" 2>/dev/null; then
   step 'the same bits with OpenMP' suite omp "${CC:-cc}" -O2 -fopenmp
 else skip 'OpenMP: the compiler does not have it'
 fi
-if echo 'int main(void) { return 0; }' | ${CC:-cc} -m32 -x c - -o "$dir/m32" -lm 2>/dev/null && "$dir/m32"; then
+if echo 'int main(void) { return 0; }' | ${CC:-cc} -m32 -x c - -o "$dir/probe" -lm 2>/dev/null && "$dir/probe"; then
   step 'the same bits with -m32' suite m32 "${CC:-cc}" -O2 -m32
 else skip '-m32: the compiler or the system does not have it'
 fi
