@@ -1,0 +1,584 @@
+/* Gathers what the course programs left in a folder: OUT/results.csv, all numbers in one table, and
+   OUT/report.html, one page with every task, its settings, figures and numbers, that needs no other
+   file. --check compares the numbers with what they should be and fails where one is not.
+
+   cc -O2 examples/report.c -lm -o report && ./report [--out DIR] [--check] [--help] */
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ------------------------------------------------------------------------ the tasks, page order */
+
+static const struct { const char *program, *title, *settings; } chapters[] = {
+    {"tdt4265_a1", "TDT4265 assignment 1: logistic and softmax regression (R1, R2)",
+     "MNIST, the first 20,000 training images; validation on the 10,000 test images. Pixels scaled "
+     "to [-1, 1], a constant 1 as the 785th input, weights start at 0. The last partial batch is "
+     "left out; five checks in each epoch, the first after one step."},
+    {"tdt4265_a2", "TDT4265 assignment 2: a multi-layer network and its tricks (R3, R4)",
+     "MNIST, the first 20,000 training images; validation on the 10,000 test images. Pixels less "
+     "their mean, divided by their deviation (one of each, from the training images), a constant 1 "
+     "as the 785th input, no other biases. Softmax output, batch 32, a shuffle every epoch, at "
+     "most 50 epochs with five checks each, early stopping after 50 checks (10 epochs) without a "
+     "lower validation loss. The numbers are those of the last weights."},
+    {"dd2424_a1", "DD2424 assignment 1: one linear layer (R5)",
+     "CIFAR-10, batch 1 for training, batch 2 for validation, the test batch for the test. Pixels "
+     "divided by 255, then standardised one by one with the mean and deviation of the training "
+     "batch. W and b start from N(0, 0.01); the cost is the mean cross-entropy plus lambda times "
+     "the sum of the squares of W. Batches of 100 in order, 40 epochs."}};
+enum { CHAPTERS = sizeof chapters / sizeof *chapters };
+
+static const char *const programs[] = {
+    "tdt4265_a1_task1_gradients", "tdt4265_a1_task2_logistic", "tdt4265_a1_task3_softmax",
+    "tdt4265_a1_task4_l2",        "tdt4265_a2_task1_gradients", "tdt4265_a2_task2_mlp",
+    "tdt4265_a2_task3_tricks",    "tdt4265_a2_task4_topology",  "dd2424_a1_linear"};
+enum { PROGRAMS = sizeof programs / sizeof *programs };
+
+/* A row or figure belongs to the section that has its task, or else the first word of it, in
+   `tasks`. */
+static const struct section { int chapter; const char *tasks, *title, *settings; } sections[] = {
+    {0, "1a", "1a. The gradient of binary cross-entropy",
+     "By hand, against central differences with eps 1e-2 and 1e-3 and against the library's own; "
+     "100 images, at w = 0 and at a random w."},
+    {0, "1b|3a", "1b, 3a. The gradient of softmax cross-entropy", "As in 1a, ten one-hot classes."},
+    {0, "2b", "2b. Logistic regression: loss",
+     "2 (target 1) against 3 (target 0), learning rate 0.05, batch 128, no shuffle, at most 500 "
+     "epochs, early stopping after 10 checks without a lower validation loss."},
+    {0, "2c", "2c. Logistic regression: accuracy", "The same run."},
+    {0, "2d", "2d. Early stopping",
+     "R2 stops after 10 checks without a lower validation loss; R1's rule is another one."},
+    {0, "2e", "2e. Shuffling", "The same with a shuffle before every epoch, for as many epochs."},
+    {0, "3b", "3b. Softmax regression: loss",
+     "Ten classes, learning rate 0.01, batch 128, a shuffle every epoch, 50 epochs."},
+    {0, "3c", "3c. Softmax regression: accuracy", "The same run."},
+    {0, "3d", "3d. Overfitting", "The same run."},
+    {0, "4a", "4a. The gradient with a penalty",
+     "J = C + lambda * sum(w^2), the weight of the constant 1 included."},
+    {0, "4b", "4b. The weights as images", "lambda 0 and 1."},
+    {0, "4c|4d", "4c, 4d. Validation accuracy under a penalty", "lambda 1, 0.1, 0.01 and 0.001."},
+    {0, "4e", "4e. The length of the weights",
+     "The L2 norm of the weights against lambda, and its square."},
+    {1, "1a|1b", "1a, 1b. Backpropagation",
+     "By hand, in matrices: every weight against a central difference with eps 1e-3, 100 images, "
+     "weights from U(-1, 1), in double precision."},
+    {1, "2c", "2c. The network 785-64-10",
+     "64 sigmoids, weights from U(-1, 1), learning rate 0.1."},
+    {1, "2d", "2d. The number of parameters", "Counted by the library."},
+    {1, "3", "3. The tricks together", "Nets 2c, 3a, 3b and 3c, the first ten epochs."},
+    {1, "3a", "3a. Scaled weights", "2c with weights from N(0, 1/sqrt(fan in))."},
+    {1, "3b", "3b. The improved sigmoid",
+     "3a with 1.7159 tanh(2x/3) in the hidden layer; its derivative checked as in 1b."},
+    {1, "3c", "3c. Momentum", "3b with momentum 0.9, learning rate 0.02 (R3: also 0.03)."},
+    {1, "4a 4b|4a|4b", "4a, 4b. Fewer and more hidden units",
+     "32, 64 and 128 units, with the settings of 3b (R3) and of 3c (R4)."},
+    {1, "4c", "4c. Any depth", "As in 1b, for 785-64-64-10 with the improved sigmoid."},
+    {1, "4d", "4d. Two hidden layers",
+     "59 units in each (R3: as many parameters as one layer of 64) and 32 in each (R4), settings "
+     "of 3c."},
+    {1, "4e", "4e. Ten hidden layers", "64 units in each, settings of 3c, at most 30 epochs (R3)."},
+    {1, "time", "The time it takes", "R4's slowest figure, without and with early stopping."},
+    {2, "1", "1. The gradient",
+     "Absolute and relative differences from centred and one-sided difference quotients."},
+    {2, "exp 1", "Experiment 1", "lambda 0, eta 0.1."},
+    {2, "exp 2", "Experiment 2", "lambda 0, eta 0.001."},
+    {2, "exp 3", "Experiment 3", "lambda 0.1, eta 0.001."},
+    {2, "exp 4", "Experiment 4", "lambda 1, eta 0.001."},
+    {2, "exp 1-4", "The weights of all four", "One image of 32 x 32 RGB for each class."}};
+enum { SECTIONS = sizeof sections / sizeof *sections };
+
+/* ------------------------------------------------------------------------------- what must hold */
+
+static const struct {
+    const char *program, *report, *task, *quantity;
+    double low, high;
+} bands[] = {
+    /* deterministic */
+    {"tdt4265_a1_task2_logistic", "R2", "2d", "epoch of the stop, counted from 0", 33, 33},
+    {"tdt4265_a1_task2_logistic", "R1", "2d", "epochs begun at the stop", 4, 4},
+    {"tdt4265_a1_task2_logistic", "R2", "2d", "training accuracy, %", 97.5, 97.6},
+    {"tdt4265_a1_task2_logistic", "R2", "2d", "validation accuracy, %", 97.9, 98},
+    {"tdt4265_a2_task2_mlp", "R3", "2d", "parameters of 785-64-10", 50880, 50880},
+    {"tdt4265_a2_task2_mlp", "R4", "2d", "parameters with biases", 50890, 50890},
+    {"tdt4265_a2_task4_topology", "R3", "4d", "parameters, two layers of 59", 50386, 50386},
+    {"tdt4265_a2_task4_topology", "R4", "4d", "parameters, two layers of 32", 26464, 26464},
+    /* one run or the mean of several */
+    {"tdt4265_a1_task3_softmax", "R2", "3c", "training accuracy, %", 92.1, 92.5},
+    {"tdt4265_a1_task3_softmax", "R2", "3c", "validation accuracy, %", 91.4, 91.8},
+    {"tdt4265_a2_task2_mlp", "R3 R4", "2c", "base net: validation accuracy, %", 91, 93},
+    {"tdt4265_a2_task3_tricks", "R3 R4", "3a",
+     "validation accuracy, points: 3a scaled weights - 2c base", 3, 5},
+    {"tdt4265_a2_task3_tricks", "R3 R4", "3a",
+     "epochs to 90 %: 3a scaled weights - 2c base", -20, -3},
+    {"tdt4265_a2_task3_tricks", "R3 R4", "3b",
+     "validation accuracy, points: 3b improved sigmoid - 3a scaled weights", 0, 1.5},
+    {"tdt4265_a2_task3_tricks", "R3 R4", "3b",
+     "epochs to 90 %: 3b improved sigmoid - 3a scaled weights", -2, 0},
+    {"tdt4265_a2_task3_tricks", "R3 R4", "3c", "3c momentum: validation accuracy, %", 95.8, 96.8},
+    {"tdt4265_a2_task3_tricks", "R3 R4", "3c", "training loss: 3c momentum - 3b improved sigmoid",
+     -0.01, 0},
+    {"tdt4265_a2_task3_tricks", "R3 R4", "3c",
+     "validation accuracy, points: 3c momentum - 3b improved sigmoid", -0.8, 0.4},
+    {"tdt4265_a2_task4_topology", "R4", "4a",
+     "validation accuracy, points: 32 units, 3c - 64 units, 3c", -2.5, -0.5},
+    {"tdt4265_a2_task4_topology", "R4", "4b",
+     "validation accuracy, points: 128 units, 3c - 64 units, 3c", 0.1, 1.5},
+    {"tdt4265_a2_task4_topology", "R3", "4d",
+     "validation accuracy, points: 2 layers of 59 - 64 units, 3c", -0.5, 0.8},
+    {"tdt4265_a2_task4_topology", "R4", "4d",
+     "validation accuracy, points: 2 layers of 32 - 64 units, 3c", -3.5, -0.5},
+    {"tdt4265_a2_task4_topology", "R3", "4e",
+     "validation accuracy, points: 10 layers of 64 - 64 units, 3c", -4, -0.5},
+    {"dd2424_a1_linear", "R5", "exp 1", "test accuracy, %", 24, 32},
+    {"dd2424_a1_linear", "R5", "exp 2", "test accuracy, %", 38, 40},
+    {"dd2424_a1_linear", "R5", "exp 3", "test accuracy, %", 38.5, 40.5},
+    {"dd2424_a1_linear", "R5", "exp 4", "test accuracy, %", 36.5, 38.5}};
+
+/* ------------------------------------------------------------------------------- files and CSV */
+
+enum { REPORT, TASK, QUANTITY, REPORTED, MEAN, SD, SEEDS, NOTE, COLUMNS };
+enum { FIGURE_FILE, /* TASK, */ CAPTION = TASK + 1, FIGURE_COLUMNS };
+static const char results_head[] = "report,task,quantity,reported,mean,sd,seeds,note";
+
+typedef struct line {
+    const char *cell[COLUMNS];
+    int program, section; /* SECTIONS: none has its task */
+} line;
+
+typedef struct table {
+    line *lines;
+    size_t count;
+    char *text[PROGRAMS]; /* what the cells point into */
+} table;
+
+static const char *out = "out";
+
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((noreturn, format(printf, 1, 2)))
+#endif
+static void stop(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fputs("report: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    exit(1);
+}
+
+static const char *in_out(const char *file, const char *suffix)
+{
+    static char path[1024];
+    int n = snprintf(path, sizeof path, "%s/%s%s", out, file, suffix);
+    if (n < 0 || (size_t)n >= sizeof path) stop("the path of %s is too long", file);
+    return path;
+}
+
+/* The whole file and a 0 behind it; NULL when there is none. */
+static char *slurp(const char *path, size_t *size)
+{
+    size_t room = 1 << 16, used = 0, got;
+    FILE *f = fopen(path, "rb");
+    if (!f && errno == ENOENT) return NULL;
+    if (!f) stop("cannot open %s: %s", path, strerror(errno));
+    char *bytes = (char *)malloc(room);
+    while (bytes && (got = fread(bytes + used, 1, room - 1 - used, f)) > 0) {
+        used += got;
+        if (used == room - 1) bytes = (char *)realloc(bytes, room *= 2);
+    }
+    if (!bytes) stop("out of memory for %s", path);
+    if (ferror(f)) stop("cannot read %s", path);
+    fclose(f);
+    bytes[used] = 0;
+    *size = used;
+    return bytes;
+}
+
+/* Cuts a field out of CSV text, in place. *end becomes what stood behind it: ',', '\n' or 0. */
+static char *field(char **at, char *end, const char *path, size_t number)
+{
+    char *from = *at, *to = from, *start = from;
+    if (*from == '"') {
+        for (from++; *from != '"' || from[1] == '"'; *to++ = *from++) {
+            if (*from == '"') from++;
+            if (!*from) stop("%s:%lu: a quote is not closed", path, (unsigned long)number);
+        }
+        from++;
+    } else
+        while (*from && *from != ',' && *from != '\n' && *from != '\r') *to++ = *from++;
+    if (*from == '\r') from++;
+    *end = *from;
+    if (*end && *end != ',' && *end != '\n')
+        stop("%s:%lu: text behind a closing quote", path, (unsigned long)number);
+    *at = from + (*end != 0);
+    *to = 0;
+    return start;
+}
+
+static int section_of(int program, const char *task)
+{
+    for (int words = 0; words < 2; words++) { /* the whole task, then its first word */
+        size_t length = words ? strcspn(task, " ") : strlen(task);
+        for (int s = 0; s < SECTIONS; s++) {
+            const char *chapter = chapters[sections[s].chapter].program, *name = sections[s].tasks;
+            if (strncmp(programs[program], chapter, strlen(chapter)) != 0) continue;
+            for (;; name += strcspn(name, "|") + 1) {
+                if (strcspn(name, "|") == length && !strncmp(name, task, length)) return s;
+                if (!name[strcspn(name, "|")]) break;
+            }
+        }
+    }
+    return SECTIONS;
+}
+
+/* The lines of OUT/PROGRAM + suffix; nothing when the program has not been run. */
+static void read_table(table *t, int program, const char *suffix, const char *head, int columns)
+{
+    const char *path = in_out(programs[program], suffix);
+    size_t size, number = 1, room = t->count;
+    char *at = t->text[program] = slurp(path, &size), end = 0;
+    if (!at) return;
+    if (strlen(at) != size) stop("%s holds a 0 byte", path);
+    if (strncmp(at, head, strlen(head)) != 0 || (at += strlen(head), *at != '\n' && *at != '\r'))
+        stop("%s: the first line is not %s", path, head);
+    at += *at == '\r' ? 2 : 1;
+    while (number++, *at) {
+        if (t->count == room) {
+            t->lines = (line *)realloc(t->lines, (room = 2 * room + 16) * sizeof *t->lines);
+            if (!t->lines) stop("out of memory");
+        }
+        line *l = &t->lines[t->count++];
+        memset(l, 0, sizeof *l);
+        for (int c = 0; c < columns; c++) {
+            l->cell[c] = field(&at, &end, path, number);
+            if ((c < columns - 1) != (end == ','))
+                stop("%s:%lu: %d fields expected", path, (unsigned long)number, columns);
+            if (columns != COLUMNS || c < REPORTED || c > SEEDS) continue;
+            char *rest;
+            strtod(l->cell[c], &rest);
+            if (*rest)
+                stop("%s:%lu: \"%s\" is not a number", path, (unsigned long)number, l->cell[c]);
+        }
+        l->program = program;
+        l->section = section_of(program, l->cell[1]); /* the task, in either file */
+        if (l->section == SECTIONS)
+            fprintf(stderr, "report: %s:%lu: the task is in no section of the page\n", path,
+                    (unsigned long)number);
+    }
+}
+
+static FILE *create(const char *path)
+{
+    FILE *f = fopen(path, "wb");
+    if (!f) stop("cannot write %s: %s", path, strerror(errno));
+    return f;
+}
+
+static void finish(FILE *f, const char *path)
+{
+    int failed = ferror(f);
+    failed |= fclose(f) != 0;
+    if (failed) {
+        remove(path);
+        stop("cannot write %s: %s", path, strerror(errno));
+    }
+}
+
+static void write_results(const table *t)
+{
+    const char *path = in_out("results", ".csv");
+    FILE *f = create(path);
+    fprintf(f, "%s\n", results_head);
+    for (size_t i = 0; i < t->count; i++)
+        for (int c = 0; c < COLUMNS; c++) {
+            int quoted = c < REPORTED || c == NOTE;
+            if (quoted) fputc('"', f);
+            for (const char *s = t->lines[i].cell[c]; *s; s++) {
+                if (*s == '"') fputc('"', f);
+                fputc(*s, f);
+            }
+            fputs(c < NOTE ? quoted ? "\"," : "," : "\"\n", f);
+        }
+    finish(f, path);
+}
+
+/* ------------------------------------------------------------------------------------- the page */
+
+static const char style[] =
+    ":root{color-scheme:light}"
+    "body{margin:0 auto;max-width:84rem;padding:0 1.2rem 3rem;color:#222;background:#fff;"
+    "font:1rem/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'Liberation Sans',sans-serif;"
+    "overflow-wrap:break-word}"
+    "h1{font-size:1.8rem;line-height:1.2;margin:1.5rem 0 .5rem}"
+    "h2{font-size:1.4rem;line-height:1.25;margin:3rem 0 .5rem;padding-top:.6rem;"
+    "border-top:2px solid #0072b2}"
+    "h3{font-size:1.1rem;margin:2rem 0 .3rem}"
+    "p{max-width:50rem;margin:.4rem 0}a{color:#005a8d}"
+    "nav ul{list-style:none;margin:.2rem 0 .8rem;padding:0;columns:18rem}"
+    "nav li{padding:.15rem 0;break-inside:avoid}"
+    ".settings{color:#444}.missing{color:#a33b00}"
+    "table{border-collapse:collapse;table-layout:fixed;width:100%;margin:.8rem 0;font-size:.9rem}"
+    "th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0;"
+    "border-bottom:1px solid #ddd}"
+    "th{border-bottom:1px solid #888}"
+    "th.report{width:5%}th.note{width:29%}th.reported{width:8%}th.ours{width:13%}"
+    "th.seeds{width:5%}"
+    ".n{text-align:right;font-variant-numeric:tabular-nums}"
+    "td.note,td.report{color:#444}"
+    ".figures{display:grid;gap:1rem 1.5rem;"
+    "grid-template-columns:repeat(auto-fit,minmax(min(100%,30rem),1fr))}"
+    "figure{margin:.4rem 0;max-width:48rem;cursor:zoom-in}"
+    "figure:focus{grid-column:1/-1;max-width:none;cursor:auto;outline:2px solid #0072b2;"
+    "outline-offset:4px}"
+    "img{display:block;width:100%;height:auto}"
+    "figcaption{font-size:.9rem;margin:.3rem 0}"
+    "@media(max-width:45rem){body{padding:0 .8rem 2rem}h1{font-size:1.5rem}h2{font-size:1.25rem}"
+    "nav li{padding:.35rem 0}thead{display:none}table,tbody{display:block}"
+    "tr{display:grid;grid-template-columns:1fr 1.7fr auto auto;padding:.4rem 0;"
+    "border-bottom:1px solid #ddd}"
+    "td{border:0;padding:.1rem .6rem .1rem 0}"
+    "td.what{order:-1;grid-column:1/-1;font-weight:600}td.note{order:2;grid-column:1/-1}"
+    "td.report{order:1}td.note:empty,.none{display:none}"
+    ".n{text-align:left}"
+    "[data-of]::before{content:attr(data-of);display:block;font-size:.75rem;color:#555}}"
+    "@media print{@page{margin:16mm}body{max-width:none;padding:0;font-size:10pt}"
+    "h2{break-before:page;margin-top:0}h2,h3,.settings{break-after:avoid}"
+    "figure,tr{break-inside:avoid}thead{display:table-header-group}table{font-size:8.5pt}"
+    "th.ours{width:16%}th.report{width:7%}th.reported{width:10%}th.seeds{width:7%}"
+    "th,td{padding:.2rem .6rem .2rem 0}"
+    ".figures{display:block}figure{width:125mm;margin:3mm 0}"
+    "a{color:inherit;text-decoration:none}.screen{display:none}}";
+
+static void html(FILE *f, const char *text)
+{
+    for (; *text; text++) {
+        if (*text == '&') fputs("&amp;", f);
+        else if (*text == '<') fputs("&lt;", f);
+        else if (*text == '>') fputs("&gt;", f);
+        else if (*text == '"') fputs("&quot;", f);
+        else fputc(*text, f);
+    }
+}
+
+static void base64(FILE *f, const unsigned char *bytes, size_t size)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (size_t i = 0; i < size; i += 3) {
+        unsigned v = (unsigned)bytes[i] << 16;
+        if (i + 1 < size) v |= (unsigned)bytes[i + 1] << 8;
+        if (i + 2 < size) v |= bytes[i + 2];
+        fputc(digits[v >> 18], f);
+        fputc(digits[v >> 12 & 63], f);
+        fputc(i + 1 < size ? digits[v >> 6 & 63] : '=', f);
+        fputc(i + 2 < size ? digits[v & 63] : '=', f);
+    }
+}
+
+static unsigned long big_endian(const unsigned char *b)
+{
+    return (unsigned long)b[0] << 24 | (unsigned long)b[1] << 16 | (unsigned long)b[2] << 8 | b[3];
+}
+
+static void figure(FILE *f, const line *l)
+{
+    static const unsigned char png[] = {0x89, 'P', 'N', 'G', '\r', '\n', 0x1A, '\n'};
+    const char *path = in_out(l->cell[FIGURE_FILE], "");
+    size_t size;
+    unsigned char *bytes = (unsigned char *)slurp(path, &size);
+    if (!bytes) stop("%s, a figure of %s, is missing", path, programs[l->program]);
+    if (size < 24 || memcmp(bytes, png, sizeof png) != 0) stop("%s is no PNG picture", path);
+    fprintf(f, "<figure tabindex=\"0\"><img width=\"%lu\" height=\"%lu\" alt=\"",
+            big_endian(bytes + 16), big_endian(bytes + 20));
+    html(f, l->cell[CAPTION]);
+    fputs("\" src=\"data:image/png;base64,", f);
+    base64(f, bytes, size);
+    fputs("\">\n<figcaption>", f);
+    html(f, l->cell[CAPTION]);
+    fputs("</figcaption></figure>\n", f);
+    free(bytes);
+}
+
+/* The mean to two digits of its deviation, or to five digits; less of what is tiny. */
+static void ours(FILE *f, const line *l)
+{
+    double mean = atof(l->cell[MEAN]), sd = atof(l->cell[SD]);
+    int decimals = sd > 0 ? 1 - (int)floor(log10(sd)) : 0;
+    decimals = decimals < 0 ? 0 : decimals > 4 ? 4 : decimals;
+    if (!*l->cell[MEAN]) fputs("never", f);
+    else if (mean == floor(mean) && fabs(mean) < 1e15 && !(sd > 0)) fprintf(f, "%.0f", mean);
+    else if (fabs(mean) < 1e-3) {
+        fprintf(f, "%.2g", mean);
+        if (sd > 0) fprintf(f, " ± %.1g", sd);
+    } else if (sd > 0) fprintf(f, "%.*f ± %.*f", decimals, mean, decimals, sd);
+    else fprintf(f, "%.5g", mean);
+}
+
+/* The rows of a section; with SECTIONS those of any that have a reported number. */
+static void rows(FILE *f, const table *t, int section, int chapter)
+{
+    int begun = 0;
+    for (size_t i = 0; i < t->count; i++) {
+        const line *l = &t->lines[i];
+        const char *prefix = chapters[chapter].program;
+        if (strncmp(programs[l->program], prefix, strlen(prefix)) != 0) continue;
+        if (section < SECTIONS ? l->section != section : !*l->cell[REPORTED]) continue;
+        if (!begun++)
+            fputs("<table><thead><tr><th class=\"report\">Report<th>Quantity"
+                  "<th class=\"n reported\">Reported<th class=\"n ours\">Ours"
+                  "<th class=\"n seeds\">Seeds<th class=\"note\">Note</thead><tbody>\n", f);
+        fputs("<tr><td class=\"report\" data-of=\"report\">", f);
+        html(f, l->cell[REPORT]);
+        fputs("<td class=\"what\">", f);
+        if (section == SECTIONS) {
+            html(f, l->cell[TASK]);
+            fputs(": ", f);
+        }
+        html(f, l->cell[QUANTITY]);
+        fprintf(f, "<td class=\"n%s\" data-of=\"reported\">%s<td class=\"n\" data-of=\"ours\">",
+                *l->cell[REPORTED] ? "" : " none", *l->cell[REPORTED] ? l->cell[REPORTED] : "–");
+        ours(f, l);
+        fprintf(f, "<td class=\"n\" data-of=\"seeds\">%s<td class=\"note\">", l->cell[SEEDS]);
+        html(f, l->cell[NOTE]);
+        fputs("\n", f);
+    }
+    if (begun) fputs("</tbody></table>\n", f);
+}
+
+static void write_page(const table *results, const table *figures)
+{
+    const char *path = in_out("report", ".html");
+    FILE *f = create(path);
+    fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+               "<title>Five course reports, reproduced</title>\n<style>%s</style>\n</head>\n"
+               "<body>\n"
+               "<h1>Five course reports, reproduced</h1>\n"
+               "<p>Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 "
+               "assignment 1 (R5), computed by the programs in examples/ with nn.h. Where a report "
+               "gives a number, ours stands beside it: the mean and the sample deviation over the "
+               "seeds. A figure shows the run with the first seed.<span class=\"screen\"> Select a "
+               "figure to enlarge it.</span></p>\n"
+               "<nav aria-label=\"Contents\">\n<h3>Contents</h3>\n"
+               "<p><a href=\"#numbers\">The reported numbers and ours</a></p>\n", style);
+    for (int c = 0; c < CHAPTERS; c++) {
+        fprintf(f, "<p><a href=\"#%s\">", chapters[c].program);
+        html(f, chapters[c].title);
+        fputs("</a></p>\n<ul>\n", f);
+        for (int s = 0; s < SECTIONS; s++)
+            if (sections[s].chapter == c)
+                fprintf(f, "<li><a href=\"#s%d\">%s</a>\n", s, sections[s].title);
+        fputs("</ul>\n", f);
+    }
+    fputs("</nav>\n<h2 id=\"numbers\">The reported numbers and ours</h2>\n", f);
+    for (int c = 0; c < CHAPTERS; c++) {
+        fprintf(f, "<h3>%s</h3>\n", chapters[c].title);
+        rows(f, results, SECTIONS, c);
+    }
+    for (int s = 0; s < SECTIONS; s++) {
+        int c = sections[s].chapter, drawn = 0;
+        if (!s || sections[s - 1].chapter != c) {
+            fprintf(f, "<h2 id=\"%s\">%s</h2>\n<p class=\"settings\">", chapters[c].program,
+                    chapters[c].title);
+            html(f, chapters[c].settings);
+            fputs("</p>\n", f);
+            for (int p = 0; p < PROGRAMS; p++)
+                if (!results->text[p] &&
+                    !strncmp(programs[p], chapters[c].program, strlen(chapters[c].program)))
+                    fprintf(f, "<p class=\"missing\">%s has not been run.</p>\n", programs[p]);
+        }
+        fprintf(f, "<h3 id=\"s%d\">%s</h3>\n<p class=\"settings\">", s, sections[s].title);
+        html(f, sections[s].settings);
+        fputs("</p>\n", f);
+        rows(f, results, s, c);
+        for (size_t i = 0; i < figures->count; i++)
+            if (figures->lines[i].section == s) {
+                if (!drawn++) fputs("<div class=\"figures\">\n", f);
+                figure(f, &figures->lines[i]);
+            }
+        if (drawn) fputs("</div>\n", f);
+    }
+    fputs("</body>\n</html>\n", f);
+    finish(f, path);
+}
+
+/* --------------------------------------------------------------------------------------- checks */
+
+/* 1 when every number is where it should be and no program found a failure of its own. */
+static int check(const table *t)
+{
+    int failures = 0;
+    for (size_t b = 0; b < sizeof bands / sizeof *bands; b++) {
+        const line *found = NULL;
+        for (size_t i = 0; i < t->count && !found; i++) {
+            const line *l = &t->lines[i];
+            if (!strcmp(programs[l->program], bands[b].program) &&
+                !strcmp(l->cell[REPORT], bands[b].report) &&
+                !strcmp(l->cell[TASK], bands[b].task) &&
+                !strcmp(l->cell[QUANTITY], bands[b].quantity))
+                found = l;
+        }
+        double v = found && *found->cell[MEAN] ? atof(found->cell[MEAN]) : NAN;
+        int well = v >= bands[b].low && v <= bands[b].high;
+        failures += !well;
+        printf("%-5s %s, %s: %s: ", well ? "ok" : "FAIL", bands[b].program, bands[b].task,
+               bands[b].quantity);
+        if (found) printf("%g", v);
+        else printf("missing");
+        printf(", expected %g to %g\n", bands[b].low, bands[b].high);
+    }
+    for (size_t i = 0; i < t->count; i++)
+        if (!strncmp(t->lines[i].cell[NOTE], "FAILS", 5)) {
+            failures++;
+            printf("FAIL  %s, %s: %s\n", programs[t->lines[i].program],
+                   t->lines[i].cell[QUANTITY], t->lines[i].cell[NOTE]);
+        }
+    for (int p = 0; p < PROGRAMS; p++)
+        if (!t->text[p]) {
+            failures++;
+            printf("FAIL  %s has not been run\n", programs[p]);
+        }
+    printf("%d failures\n", failures);
+    return !failures;
+}
+
+int main(int argc, char **argv)
+{
+    static table results, figures;
+    int checking = 0;
+    for (int i = 1; i < argc; i++) {
+        if (!strcmp(argv[i], "--check")) checking = 1;
+        else if (!strcmp(argv[i], "--out") && i + 1 < argc) out = argv[++i];
+        else if (!strcmp(argv[i], "--help")) {
+            printf("report\nresults.csv and report.html from what the course programs wrote\n\n"
+                   "  --out DIR  their folder (default out)\n"
+                   "  --check    fail unless the numbers are where they should be\n");
+            return 0;
+        } else {
+            fprintf(stderr, "report: %s %s (--help lists the options)\n",
+                    strcmp(argv[i], "--out") ? "unknown option" : "no value for", argv[i]);
+            return 2;
+        }
+    }
+    for (int p = 0; p < PROGRAMS; p++) {
+        read_table(&results, p, ".csv", results_head, COLUMNS);
+        read_table(&figures, p, ".figures.csv", "file,task,caption", FIGURE_COLUMNS);
+    }
+    if (!results.count)
+        stop("no results in %s: run the programs first (tdt4265_*, dd2424_*), with --out %s", out,
+             out);
+    write_results(&results);
+    write_page(&results, &figures);
+    printf("%s/results.csv (%lu rows) and %s/report.html (%lu figures)\n", out,
+           (unsigned long)results.count, out, (unsigned long)figures.count);
+    int well = !checking || check(&results);
+    for (int p = 0; p < PROGRAMS; p++) {
+        free(results.text[p]);
+        free(figures.text[p]);
+    }
+    free(results.lines);
+    free(figures.lines);
+    if (fflush(stdout) != 0) stop("cannot write to standard output");
+    return well ? 0 : 1;
+}

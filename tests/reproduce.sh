@@ -1,0 +1,47 @@
+#!/bin/sh
+# reproduce.sh BUILD: runs every program of the reports, as many at a time as there are cores, then
+# writes the results and the page. SEEDS (default 5) independent runs of what is random; with QUICK=1
+# one, and the results are checked against their bands. NN_DATA: where the data is (default data).
+# OUT: where results go (default out).
+set -u
+build=${1:?usage: reproduce.sh BUILD}
+data=${NN_DATA:-data}
+out=${OUT:-out}
+if [ "${QUICK:-0}" = 1 ]; then seeds=${SEEDS:-1}; else seeds=${SEEDS:-5}; fi
+
+# the longest first, so that no core waits for one at the end
+programs='tdt4265_a2_task1_gradients tdt4265_a2_task4_topology dd2424_a1_linear tdt4265_a2_task3_tricks
+  tdt4265_a1_task4_l2 tdt4265_a2_task2_mlp tdt4265_a1_task1_gradients tdt4265_a1_task3_softmax
+  tdt4265_a1_task2_logistic'
+total=$(echo $programs | wc -w)
+
+if [ $# -gt 1 ]; then # one program, started by xargs below
+  begin=$(date +%s)
+  if ! "$build/$2" --data "$data" --out "$out" --seeds "$seeds" >"$out/log/$2.txt" 2>&1; then
+    echo "FAILED: $2"
+    tail -n 10 "$out/log/$2.txt"
+    exit 1
+  fi
+  : >"$out/log/$2.done"
+  finished=$(ls "$out"/log/*.done | wc -l)
+  now=$(date +%s)
+  left=$(((now - REPRODUCE_START) * (total - finished) / finished))
+  echo "[$finished/$total] $2: $((now - begin)) s, about $left s left"
+  exit 0
+fi
+
+if [ ! -f "$data/mnist/train-images-idx3-ubyte" ] || [ ! -f "$data/cifar10/data_batch_1.bin" ]; then
+  echo "reproduce: MNIST and CIFAR-10 are not in '$data': 'make data' fetches them (12 MB and 170 MB)," >&2
+  echo "reproduce: or NN_DATA names a folder with mnist/ and cifar10/" >&2
+  exit 1
+fi
+mkdir -p "$out/log"
+rm -f "$out"/log/*.done
+REPRODUCE_START=$(date +%s)
+export REPRODUCE_START
+printf '%s\n' $programs |
+  xargs -P "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)" -n 1 sh "$0" "$build" || exit 1
+echo "all of it: $(($(date +%s) - REPRODUCE_START)) s, seeds: $seeds"
+if [ "${QUICK:-0}" = 1 ]; then "$build/report" --out "$out" --check
+else "$build/report" --out "$out"
+fi
