@@ -5,7 +5,7 @@ CC ?= cc
 CFLAGS ?= -O2
 PREFIX ?= /usr/local
 BUILD = build
-OUT = out
+OUT ?= out
 VERSION = 0.1.0
 WARN = -std=c99 -Wall -Wextra -Wpedantic
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
