@@ -1280,11 +1280,12 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 
 /* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
    kernels even in a debug build. The portable ones are there for their bits: left small, they keep
-   the compile time down. */
+   the compile time down, and so does leaving out passes that gain nothing on intrinsics. */
 #if !defined(__clang__) && defined(__GNUC__)
 #pragma GCC push_options
 #if NN__PASS != NN__PORTABLE
-#pragma GCC optimize("O2", "no-tree-slp-vectorize")
+#pragma GCC optimize("O2", "no-tree-vectorize", "no-tree-slp-vectorize", "no-tree-vrp")
+#pragma GCC optimize("no-tree-pre", "no-gcse", "no-tree-dominator-opts", "no-schedule-insns2")
 #endif
 #endif
 #if NN__PASS == NN__PORTABLE
