@@ -4,7 +4,9 @@
    again.
 
    cc -O2 examples/tdt4265_a2_task1_gradients.c -lm -o task1 && ./task1 [--data DIR] [--help] */
-#define NN_DOUBLE /* in float the rounding of the cost, 1e-7 / eps, is above the 1e-6 allowed */
+#ifndef NN_DOUBLE /* in float the rounding of the cost, 1e-7 / eps, is above the 1e-6 allowed */
+#define NN_DOUBLE
+#endif
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"
@@ -120,8 +122,9 @@ static int verdict(assignment *a, const char *task, const char *what, const doub
     int failures = 0;
     for (int i = 0; i < a->seeds; i++) failures += !(worst[i] <= most);
     assignment_result(a, "R3 R4", task, what, NAN, worst, a->seeds,
-                      "%s: %.0f weights, at most %g allowed", failures ? "FAILS" : "passes",
-                      (double)checked, most);
+                      "%s: %.0f weights%s, at most %g allowed", failures ? "FAILS" : "passes",
+                      (double)checked, most < allowed || a->seeds == 1 ? "" :
+                      ", with later seeds a sample of them", most);
     return !failures;
 }
 
@@ -141,27 +144,29 @@ int main(int argc, char **argv)
     nn_gradcheck_report report;
     desc.h = 1e-3;
     desc.atol = allowed;
-    desc.max_per_tensor = a.quick ? 500 : 0;
     int well = 1;
     for (int c = 0; c < 3; c++) {
         double *worst = (double *)assignment_new(3 * (size_t)a.seeds, sizeof *worst);
+        size_t checked = 0;
         char text[128];
         memset(&report, 0, sizeof report);
         for (int run = 0; run < a.seeds; run++) {
             load(m, &train, cases[c].hidden, cases[c].f, a.seed + (uint64_t)run);
             backward(m);
+            desc.max_per_tensor = a.quick || run ? 1000 : 0; /* all of them with the first seed */
             TRY(nn_gradcheck_function("w", cost, m, m->weights, m->w, m->gradient, &desc, &report));
+            if (run == 0) checked = report.checked;
             worst[run] = report.max_error;
             worst[a.seeds + run] = against_graph(m, &desc, c == 2 ? &report : NULL);
             worst[2 * a.seeds + run] = report.max_error;
         }
         snprintf(text, sizeof text, "%s, numerical", cases[c].what);
-        well &= verdict(&a, cases[c].task, text, worst, allowed, report.checked);
+        well &= verdict(&a, cases[c].task, text, worst, allowed, checked);
         snprintf(text, sizeof text, "%s, hand - graph", cases[c].what);
         well &= verdict(&a, cases[c].task, text, worst + a.seeds, 1e-12, m->weights);
         if (c == 2)
             well &= verdict(&a, cases[c].task, "785-64-64-10, nn_gradcheck", worst + 2 * a.seeds,
-                            allowed, report.checked);
+                            allowed, checked);
         free(worst);
     }
     free(m);
