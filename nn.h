@@ -1290,17 +1290,22 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #endif
 #if NN__PASS == NN__PORTABLE
 #define NN__UNROLL
+#define NN__PREFETCH(p) (void)(p)
 #elif defined(__clang__)
 #define NN__UNROLL _Pragma("clang loop unroll(full)")
+#define NN__PREFETCH(p) __builtin_prefetch(p)
 #elif defined(__GNUC__)
 #define NN__UNROLL _Pragma("GCC unroll 16")
+#define NN__PREFETCH(p) __builtin_prefetch(p)
 #else
 #define NN__UNROLL
+#define NN__PREFETCH(p) (void)(p)
 #endif
 
 /* ----------------------------------------------------------------------------------- >>vectors
-   The whole vocabulary of the kernels. NN__V is a vector of NN__VL reals; NN__LOADN and NN__STOREN
-   touch only the first n lanes, the rest reads as 0; NN__KEEPN clears the lanes from n on. MAX and
+   The whole vocabulary of the kernels. NN__V is a vector of NN__VL reals; NN__FIRST(n)
+   is the mask, of type NN__MN, of the first n lanes: NN__LOADN and NN__STOREN touch only those, the
+   rest reads as 0; NN__KEEPN clears the rest. MAX and
    MIN return their second operand when one is NaN, on every path. */
 
 #define NN__FN(name) NN__CAT3(nn__, name, NN__SUFFIX)
@@ -1314,9 +1319,11 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__M int
 #define NN__LOAD(p) (*(p))
 #define NN__STORE(p, v) (void)(*(p) = (v))
-#define NN__LOADN(p, n) ((n) ? *(p) : (nn_real)0)
-#define NN__STOREN(p, v, n) ((n) ? (void)(*(p) = (v)) : (void)0)
-#define NN__KEEPN(v, n) ((n) ? (v) : (nn_real)0)
+#define NN__MN size_t
+#define NN__FIRST(n) (n)
+#define NN__LOADN(p, m) ((m) ? *(p) : (nn_real)0)
+#define NN__STOREN(p, v, m) ((m) ? (void)(*(p) = (v)) : (void)0)
+#define NN__KEEPN(v, m) ((m) ? (v) : (nn_real)0)
 #define NN__BYTES(p) ((nn_real)*(p))
 #define NN__SET1(x) (x)
 #define NN__ADD(a, b) ((a) + (b))
@@ -1380,10 +1387,11 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
         a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b)
 #endif
 #define NN__VI __m512i
-#define NN__MASKN(n) ((NN__M)((1u << (n)) - 1))
-#define NN__LOADN(p, n) NN__X(maskz_loadu)(NN__MASKN(n), p)
-#define NN__STOREN(p, v, n) NN__X(mask_storeu)(p, NN__MASKN(n), v)
-#define NN__KEEPN(v, n) NN__X(maskz_mov)(NN__MASKN(n), v)
+#define NN__MN NN__M
+#define NN__FIRST(n) ((NN__M)((1u << (n)) - 1))
+#define NN__LOADN(p, m) NN__X(maskz_loadu)(m, p)
+#define NN__STOREN(p, v, m) NN__X(mask_storeu)(p, m, v)
+#define NN__KEEPN(v, m) NN__X(maskz_mov)(m, v)
 #define NN__SELECT(m, a, b) NN__X(mask_blend)(m, b, a)
 #endif
 
@@ -1403,7 +1411,7 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__TOI(v) _mm256_castpd_si256(v)
 #define NN__TOF(i) _mm256_castsi256_pd(i)
 #define NN__ISET1(i) _mm256_set1_epi64x((long long)(i))
-#define NN__MASKN(n)                                                                               \
+#define NN__FIRST(n)                                                                               \
     _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)), _mm256_setr_epi64x(0, 1, 2, 3))
 #define NN__BYTES(p) _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(nn__four_bytes(p))))
 NN__INLINE int nn__four_bytes(const uint8_t *p)
@@ -1420,15 +1428,16 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__TOI(v) _mm256_castps_si256(v)
 #define NN__TOF(i) _mm256_castsi256_ps(i)
 #define NN__ISET1(i) _mm256_set1_epi32((int)(i))
-#define NN__MASKN(n)                                                                               \
+#define NN__FIRST(n)                                                                               \
     _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
 #define NN__BYTES(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
 #endif
 #define NN__VI __m256i
 #define NN__M NN__V
-#define NN__LOADN(p, n) NN__X(maskload)(p, NN__MASKN(n))
-#define NN__STOREN(p, v, n) NN__X(maskstore)(p, NN__MASKN(n), v)
-#define NN__KEEPN(v, n) NN__TOF(_mm256_and_si256(NN__TOI(v), NN__MASKN(n)))
+#define NN__MN __m256i
+#define NN__LOADN(p, m) NN__X(maskload)(p, m)
+#define NN__STOREN(p, v, m) NN__X(maskstore)(p, m, v)
+#define NN__KEEPN(v, m) NN__TOF(_mm256_and_si256(NN__TOI(v), m))
 #define NN__LT(a, b) NN__X(cmp)(a, b, _CMP_LT_OQ)
 #define NN__SELECT(m, a, b) NN__X(blendv)(b, a, m)
 #define NN__ZIPLO(a, b) NN__X2F128(NN__X(unpacklo)(a, b), NN__X(unpackhi)(a, b), 0x20)
@@ -1481,9 +1490,11 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__M NN__VI
 #define NN__LOAD(p) NN__X(vld1q)(p)
 #define NN__STORE(p, v) NN__X(vst1q)(p, v)
-#define NN__LOADN(p, n) nn__loadn_neon(p, n)
-#define NN__STOREN(p, v, n) nn__storen_neon(p, v, n)
-#define NN__KEEPN(v, n) nn__keepn_neon(v, n)
+#define NN__MN size_t
+#define NN__FIRST(n) (n)
+#define NN__LOADN(p, m) nn__loadn_neon(p, m)
+#define NN__STOREN(p, v, m) nn__storen_neon(p, v, m)
+#define NN__KEEPN(v, m) nn__keepn_neon(v, m)
 #define NN__BYTES(p) nn__bytes_neon(p)
 #define NN__SET1(x) NN__X(vdupq_n)(x)
 #define NN__ADD(a, b) NN__X(vaddq)(a, b)
@@ -1536,16 +1547,19 @@ NN__INLINE NN__V nn__bytes_neon(const uint8_t *p)
 /* The vector at p, of which c values are left in the array; whole vectors take the plain way. */
 NN__INLINE NN__V NN__FN(load)(const nn_real *p, size_t c)
 {
-    return c >= NN__VL ? NN__LOAD(p) : NN__LOADN(p, c);
+    return c >= NN__VL ? NN__LOAD(p) : NN__LOADN(p, NN__FIRST(c));
 }
 
 NN__INLINE void NN__FN(store)(nn_real *p, NN__V v, size_t c)
 {
     if (c >= NN__VL) NN__STORE(p, v);
-    else NN__STOREN(p, v, c);
+    else NN__STOREN(p, v, NN__FIRST(c));
 }
 
-NN__INLINE NN__V NN__FN(keep)(NN__V v, size_t c) { return c >= NN__VL ? v : NN__KEEPN(v, c); }
+NN__INLINE NN__V NN__FN(keep)(NN__V v, size_t c)
+{
+    return c >= NN__VL ? v : NN__KEEPN(v, NN__FIRST(c));
+}
 
 #define NN__LD(p, c) NN__FN(load)(p, c)
 #define NN__ST(p, v, c) NN__FN(store)(p, v, c)
@@ -1729,21 +1743,25 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
    same chain of fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and
    reloads it).
 
-   NN__KC: a panel of 4 vectors by 256 is 64 KB, a block of A with 96 rows of floats 100 KB;
-   both are in use at a time and fit a common L2 cache of 256 KB or more. They are on the
-   stack. */
-#define NN__KC 256
-#define NN__MC (96 * (int)sizeof(float) / (int)sizeof(nn_real))
-#define NN__AC (NN__KC + 16) /* from a row of the copied block to the next, off the powers of two */
+   NN__KC and NN__MC: while a panel of B (NN__KC by NN__NR, 128 KB with AVX-512) is used for NN__MC
+   rows, it and those rows of A (NN__MC by NN__KC, 768 KB) stay in a second-level cache of 1 MB;
+   smaller ones read A again from the third level, at a rate it can bear. Long panels mean that C
+   is stored and reloaded rarely. NN__SPACE is what a product takes on the stack. */
+#define NN__KC 512
+#define NN__MC 384
 #if NN__PASS == NN__PORTABLE
 #define NN__NV 1
+#define NN__SPACE (16 * 1024 / (int)sizeof(nn_real))
 #elif NN__PASS == NN__AVX2
 #define NN__NV 2
+#define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #else
 #define NN__NV 4
+#define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #endif
+#define NN__PAD 16 /* rows of a copied block of A lie off the powers of two */
 #define NN__NR (NN__NV * NN__VL)
-#define NN__NB 48 /* rows of the turned product whose tile is kept until it is complete */
+#define NN__TURNED_ROWS ((NN__SPACE - NN__KC * NN__NR) / NN__NR) /* of a product that is turned */
 
 /* A strip of C: m rows by up to NN__NR columns. Row r starts from init[r * init_ld ...], or from
    0. */
@@ -1757,17 +1775,22 @@ typedef struct NN__FN(strip_args) {
     size_t ldc;
     const nn_real *init;
     size_t init_ld;
+    nn_real *panel; /* NULL, or k rows of NN__NR for the first tile to pack B into */
 } NN__FN(strip_args);
 
-NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail,
+/* With `pack` the rows of B are also left in the panel, for the tiles below. */
+NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail, const int pack,
                              const NN__FN(strip_args) * s, size_t row)
 {
     NN__V acc[16][NN__NV];
     const nn_real *a[6], *b = s->b;
-    const size_t last = s->cols - (size_t)(nv - 1) * NN__VL, ai = s->ai, ak = s->ak, ldb = s->ldb;
+    nn_real *panel = s->panel;
+    const size_t ai = s->ai, ak = s->ak, ldb = s->ldb;
+    const NN__MN last = NN__FIRST(s->cols - (size_t)(nv - 1) * NN__VL);
     NN__UNROLL for (int i = 0; i < mr; i++) {
         const nn_real *from = s->init ? s->init + (row + (size_t)i) * s->init_ld : NULL;
         NN__UNROLL for (int j = 0; j < nv; j++) {
+            NN__PREFETCH(s->c + (row + (size_t)i) * s->ldc + j * NN__VL);
             if (!from) acc[i][j] = NN__C(0);
             else if (tail && j == nv - 1) acc[i][j] = NN__LOADN(from + j * NN__VL, last);
             else acc[i][j] = NN__LOAD(from + j * NN__VL);
@@ -1781,6 +1804,10 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail,
         {
             const nn_real *from = b + j * NN__VL;
             bv[j] = tail && j == nv - 1 ? NN__LOADN(from, last) : NN__LOAD(from);
+            if (pack) {
+                NN__PREFETCH(from + 8 * ldb);
+                NN__STORE(panel + j * NN__VL, bv[j]);
+            }
         }
         NN__UNROLL for (int i = 0; i < mr; i++) {
             NN__V av = NN__SET1(a[i / 3][(size_t)(i % 3) * ai]);
@@ -1788,6 +1815,7 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail,
         }
         NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += ak;
         b += ldb;
+        if (pack) panel += NN__NR;
     }
     NN__UNROLL for (int i = 0; i < mr; i++) {
         nn_real *to = s->c + (row + (size_t)i) * s->ldc;
@@ -1800,72 +1828,71 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail,
 
 /* Tiles of mr rows as long as they fit. */
 #define NN__TILES(mr, nv)                                                                          \
-    for (; row + (mr) <= s->m; row += (mr)) NN__FN(tile)(mr, nv, tail, s, row)
+    for (; row + (mr) <= s->m; row += (mr)) NN__FN(tile)(mr, nv, tail, 0, s, row)
+
+/* The widest strip. Its first tile packs B where that is asked for; the rows that six do not divide
+   go to tiles of five, as far as possible, which lose less than smaller ones. */
+NN__INLINE void NN__FN(wide_strip)(NN__FN(strip_args) * s, const int tail)
+{
+    size_t row = 0, fives = (6 - s->m % 6) % 6;
+    if (s->panel && s->m >= 6) {
+        NN__FN(tile)(6, NN__NV, tail, 1, s, row);
+        s->b = s->panel, s->ldb = NN__NR;
+        row = 6;
+    }
+    if (s->m >= 5 * fives + row)
+        for (; row + 5 * fives < s->m; row += 6) NN__FN(tile)(6, NN__NV, tail, 0, s, row);
+    NN__TILES(5, NN__NV);
+    NN__TILES(2, NN__NV);
+    NN__TILES(1, NN__NV);
+}
 
 #if NN__NV == 4
-NN__INLINE void NN__FN(strip4)(const NN__FN(strip_args) * s, const int tail)
-{
-    size_t row = 0;
-    NN__TILES(6, 4);
-    NN__TILES(4, 4);
-    NN__TILES(2, 4);
-    NN__TILES(1, 4);
-}
-#endif
-
-#if NN__NV >= 2
 NN__INLINE void NN__FN(strip2)(const NN__FN(strip_args) * s, const int tail)
 {
     size_t row = 0;
-#if NN__NV == 4
     NN__TILES(12, 2);
-#endif
-    NN__TILES(6, 2);
+    NN__TILES(8, 2);
     NN__TILES(4, 2);
-    NN__TILES(2, 2);
     NN__TILES(1, 2);
 }
 #endif
 
+#if NN__NV >= 2
 NN__INLINE void NN__FN(strip1)(const NN__FN(strip_args) * s, const int tail)
 {
     size_t row = 0;
 #if NN__NV == 4
     NN__TILES(16, 1);
 #endif
-#if NN__NV >= 2
     NN__TILES(10, 1);
-#endif
     NN__TILES(4, 1);
     NN__TILES(1, 1);
 }
+#endif
 #undef NN__TILES
 
-NN__INLINE void NN__FN(strip_of)(const NN__FN(strip_args) * s, const int tail)
+NN__INLINE void NN__FN(strip_of)(NN__FN(strip_args) * s, const int tail)
 {
-#if NN__NV == 4
-    if (s->cols > 2 * NN__VL) {
-        NN__FN(strip4)(s, tail);
+#if NN__NV >= 2
+    if (s->cols <= NN__VL) {
+        NN__FN(strip1)(s, tail);
         return;
     }
 #endif
-#if NN__NV >= 2
-    if (s->cols > NN__VL) {
+#if NN__NV == 4
+    if (s->cols <= 2 * NN__VL) {
         NN__FN(strip2)(s, tail);
         return;
     }
 #endif
-    NN__FN(strip1)(s, tail);
+    NN__FN(wide_strip)(s, tail);
 }
 
-static void NN__FN(strip)(const NN__FN(strip_args) * s)
+static void NN__FN(strip)(NN__FN(strip_args) * s)
 {
-#if NN__PASS == NN__AVX512
-    NN__FN(strip_of)(s, 1); /* a full mask is nearly free; a second copy of the tiles is not */
-#else
     if (NN__VL > 1 && s->cols % NN__VL) NN__FN(strip_of)(s, 1);
     else NN__FN(strip_of)(s, 0);
-#endif
 }
 
 /* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one
@@ -1934,51 +1961,47 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
                                      ldd);
 }
 
-static void NN__FN(copy)(size_t rows, size_t cols, const nn_real *src, size_t lds, nn_real *dst,
-                         size_t ldd)
-{
-    for (size_t r = 0; r < rows; r++, src += lds, dst += ldd)
-        NN__EACH(cols) NN__ST(dst + i, NN__LD(src + i, c), c);
-}
-
 /* A block of A against all of B's columns, strip by strip. s holds what concerns A. */
 static void NN__FN(gemm_block)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0,
-                               size_t k0, int pack, nn_real *panel)
+                               size_t k0, nn_real *panel)
 {
+    const int pack = s->m >= 12 && g->ldb > NN__NR;
     for (size_t j = 0; j < g->n; j += s->cols) {
-        const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
+        s->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
+        s->ldb = g->ldb;
         s->cols = NN__FN(strip_width)(g->n - j);
         s->c = g->c + i0 * g->ldc + j;
         s->init = NULL, s->init_ld = 0;
         if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
         else if (g->bias) s->init = g->bias + j;
-        if (g->trans_b) NN__FN(transpose)(s->cols, s->k, b, g->ldb, panel, NN__NR);
-        else if (pack) NN__FN(copy)(s->k, s->cols, b, g->ldb, panel, NN__NR);
-        s->b = g->trans_b || pack ? panel : b;
-        s->ldb = g->trans_b || pack ? NN__NR : g->ldb;
+        s->panel = pack && !g->trans_b ? panel : NULL;
+        if (g->trans_b) {
+            NN__FN(transpose)(s->cols, s->k, s->b, g->ldb, panel, NN__NR);
+            s->b = panel, s->ldb = NN__NR;
+        }
         NN__FN(strip)(s);
     }
 }
 
 static void NN__FN(gemm_straight)(const nn__gemm_args *g)
 {
-    NN__ALIGNED nn_real panel[NN__KC * NN__NR];
-    NN__ALIGNED nn_real block[NN__MC * NN__AC];
-    int pack_b = g->m >= 32 && g->n > NN__NR && g->ldb > 4 * NN__NR, pack_a = g->n >= 4 * NN__NR;
-    /* a narrow B leaves room in the first cache for longer runs through A's rows */
-    size_t kc = g->n <= NN__VL && !g->trans_b ? 4 * NN__KC : NN__KC;
+    NN__ALIGNED nn_real space[NN__SPACE];
+    const int pack = g->trans_a && g->n >= 4 * NN__NR && NN__VL > 1;
+    size_t kc = nn__min_size(g->k + 1, pack ? NN__KC / 2 : NN__KC);
+    size_t lda = kc + NN__PAD, panel = kc * NN__NR, mc = NN__MC;
+    if (pack) mc = (NN__SPACE - panel) / lda / 12 * 12;
+    if (g->n <= NN__VL && !g->trans_b) kc = 2 * NN__KC; /* short rows of B take little space */
     NN__FN(strip_args) s;
     s.ldc = g->ldc;
     for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc)
         for (size_t i0 = 0; i0 < g->m; i0 += s.m) {
             const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
-            s.m = nn__min_size(NN__MC, g->m - i0), s.k = nn__min_size(kc, g->k - k0);
-            s.a = pack_a ? block : a;
-            s.ai = pack_a ? NN__AC : g->trans_a ? 1 : g->lda;
-            s.ak = pack_a ? 1 : g->trans_a ? g->lda : 1;
-            if (pack_a && g->trans_a) NN__FN(transpose)(s.k, s.m, a, g->lda, block, NN__AC);
-            else if (pack_a) NN__FN(copy)(s.m, s.k, a, g->lda, block, NN__AC);
-            NN__FN(gemm_block)(g, &s, i0, k0, pack_b, panel);
+            s.m = nn__min_size(mc, g->m - i0), s.k = nn__min_size(kc, g->k - k0);
+            s.a = pack ? space + panel : a;
+            s.ai = pack ? lda : g->trans_a ? 1 : g->lda;
+            s.ak = pack ? 1 : g->trans_a ? g->lda : 1;
+            if (pack) NN__FN(transpose)(s.k, s.m, a, g->lda, space + panel, lda);
+            NN__FN(gemm_block)(g, &s, i0, k0, space);
         }
 }
 
@@ -1998,18 +2021,20 @@ static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, const NN__FN(
     return s->c;
 }
 
-/* C' = B' A' in tiles of NN__NB of C's columns by a strip of C's rows. */
+/* C' = B' A' in tiles of `nb` of C's columns by a strip of C's rows. */
 static void NN__FN(gemm_turned)(const nn__gemm_args *g)
 {
-    NN__ALIGNED nn_real panel[NN__KC * NN__NR];
-    NN__ALIGNED nn_real tile[NN__NB * NN__NR];
+    NN__ALIGNED nn_real space[NN__SPACE];
+    nn_real *panel = space, *tile = space + NN__KC * NN__NR;
+    const size_t nb = NN__TURNED_ROWS;
     NN__FN(strip_args) s;
+    s.panel = NULL;
     s.ai = g->trans_b ? g->ldb : 1, s.ak = g->trans_b ? 1 : g->ldb;
     s.c = tile, s.ldc = NN__NR;
     for (size_t i0 = 0; i0 < g->m; i0 += s.cols) {
         s.cols = NN__FN(strip_width)(g->m - i0);
-        for (size_t j0 = 0; j0 < g->n; j0 += NN__NB) {
-            s.m = nn__min_size(NN__NB, g->n - j0);
+        for (size_t j0 = 0; j0 < g->n; j0 += nb) {
+            s.m = nn__min_size(nb, g->n - j0);
             s.init = NN__FN(turned_start)(g, &s, i0, j0), s.init_ld = NN__NR;
             for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC) {
                 s.k = nn__min_size(NN__KC, g->k - k0);
@@ -2033,7 +2058,7 @@ static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
     double whole_m = (double)((g->m + NN__VL - 1) / NN__VL * NN__VL);
     double whole_n = (double)((g->n + NN__VL - 1) / NN__VL * NN__VL);
     double blocks_m = (double)((g->m + NN__MC - 1) / NN__MC);
-    double blocks_n = g->k > NN__KC ? (double)((g->n + NN__NB - 1) / NN__NB) : 1;
+    double blocks_n = g->k > NN__KC ? (double)((g->n - 1) / NN__TURNED_ROWS + 1) : 1;
     double straight = m * whole_n * k / (2 * NN__VL) + (g->trans_b ? turn * n * k * blocks_m : 0);
     double turned = whole_m * n * k / (2 * NN__VL) + (g->trans_a ? 0 : turn * m * k * blocks_n) +
                     turn * m * n * (g->accumulate ? 2 : 1);
@@ -2343,7 +2368,8 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__X
 #undef NN__XI
 #undef NN__X2F128
-#undef NN__MASKN
+#undef NN__MN
+#undef NN__FIRST
 #undef NN__LOAD
 #undef NN__STORE
 #undef NN__LOADN
@@ -2381,11 +2407,13 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__LEFT
 #undef NN__KC
 #undef NN__MC
-#undef NN__AC
+#undef NN__PAD
+#undef NN__SPACE
 #undef NN__NV
 #undef NN__NR
-#undef NN__NB
+#undef NN__TURNED_ROWS
 #undef NN__UNROLL
+#undef NN__PREFETCH
 
 #if defined(__clang__)
 #if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
