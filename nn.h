@@ -1747,16 +1747,18 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
    rows, it and those rows of A (NN__MC by NN__KC, 768 KB) stay in a second-level cache of 1 MB;
    smaller ones read A again from the third level, at a rate it can bear. Long panels mean that C
    is stored and reloaded rarely. NN__SPACE is what a product takes on the stack. */
-#define NN__KC 512
 #define NN__MC 384
 #if NN__PASS == NN__PORTABLE
 #define NN__NV 1
+#define NN__KC 256
 #define NN__SPACE (16 * 1024 / (int)sizeof(nn_real))
 #elif NN__PASS == NN__AVX2
 #define NN__NV 2
+#define NN__KC 256 /* the panel then fits half of a first cache of 32 KB */
 #define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #else
 #define NN__NV 4
+#define NN__KC 512
 #define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #endif
 #define NN__PAD 16 /* rows of a copied block of A lie off the powers of two */
@@ -1863,7 +1865,8 @@ NN__INLINE void NN__FN(strip1)(const NN__FN(strip_args) * s, const int tail)
 {
     size_t row = 0;
 #if NN__NV == 4
-    NN__TILES(16, 1);
+    /* rows at such strides share a set of the first cache, which holds eight lines or a few more */
+    if (s->ai * sizeof(nn_real) % 2048) NN__TILES(16, 1);
 #endif
     NN__TILES(10, 1);
     NN__TILES(4, 1);
