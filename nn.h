@@ -860,6 +860,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
+#define NN__PREFETCH(p) __builtin_prefetch(p)
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("no-fast-math", "no-associative-math", "no-reciprocal-math")
@@ -870,10 +871,12 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
+#define NN__PREFETCH(p) __builtin_prefetch(p)
 #else
 #define NN__INLINE static inline
 #define NN__THREAD_LOCAL static _Thread_local
 #define NN__ALIGNED
+#define NN__PREFETCH(p) (void)(p)
 #endif
 
 /* -------------------------------------------------------------------------------------- >>base
@@ -1056,17 +1059,43 @@ NN_DEF void nn_rng_shuffle(nn_rng *rng, size_t *items, size_t n)
 
 typedef void nn__range_fn(void *context, size_t begin, size_t end);
 
-/* Threads to use when the caller wants `wanted` (0: the default). */
+#ifdef _OPENMP
+/* NN_THREADS, read once; 0 when it is no number of threads. */
+static int nn__threads_wanted(void)
+{
+    static int known; /* the number + 1 */
+    int wanted = 0;
+#pragma omp atomic read
+    wanted = known;
+    if (wanted) return wanted - 1;
+    const char *text = getenv("NN_THREADS");
+    char *end = NULL;
+    long n = text ? strtol(text, &end, 10) : 0;
+    if (n < 1 || n > 4096 || *end) n = 0;
+#pragma omp atomic write
+    known = (int)n + 1;
+    return (int)n;
+}
+#endif
+
+/* Threads to use when the caller wants `wanted` (0: the default). One inside a parallel region of
+   the caller's, which has shared out the cores already. */
 static int nn__thread_count(int wanted)
 {
 #ifdef _OPENMP
     if (omp_in_parallel()) return 1;
+    if (wanted <= 0) wanted = nn__threads_wanted();
     return wanted > 0 ? wanted : omp_get_max_threads();
 #else
     (void)wanted;
     return 1;
 #endif
 }
+
+/* What is worth a thread when little is done with each element: so many elements, or rows of
+   `size`. That is some ten microseconds of work, and waking a thread takes a few. */
+#define NN__GRAIN 65536
+static size_t nn__grain_rows(size_t size) { return NN__GRAIN / (size + 1) + 1; }
 
 /* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a
    thread. */
@@ -1290,16 +1319,12 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #endif
 #if NN__PASS == NN__PORTABLE
 #define NN__UNROLL
-#define NN__PREFETCH(p) (void)(p)
 #elif defined(__clang__)
 #define NN__UNROLL _Pragma("clang loop unroll(full)")
-#define NN__PREFETCH(p) __builtin_prefetch(p)
 #elif defined(__GNUC__)
 #define NN__UNROLL _Pragma("GCC unroll 16")
-#define NN__PREFETCH(p) __builtin_prefetch(p)
 #else
 #define NN__UNROLL
-#define NN__PREFETCH(p) (void)(p)
 #endif
 
 /* ----------------------------------------------------------------------------------- >>vectors
@@ -2416,7 +2441,6 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__NR
 #undef NN__TURNED_ROWS
 #undef NN__UNROLL
-#undef NN__PREFETCH
 
 #if defined(__clang__)
 #if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
@@ -2515,14 +2539,15 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
     if (g.m && g.n) nn__k()->gemm(&g);
 }
 
-/* Threads get blocks of C's rows or columns, whichever are more; at least half a million
-   multiply-adds each, since starting a thread costs about as much as a tenth of that. */
+/* Threads get blocks of C's rows or columns, whichever are more, or rows where B is transposed and
+   a short A is all the same for each block of columns; at least two million multiply-adds each,
+   which are 15 to 30 microseconds, since waking a thread takes a few. */
 static void nn__gemm(int threads, const nn__gemm_args *g)
 {
     nn__gemm_part part;
-    part.whole = g, part.by_rows = g->m >= g->n;
+    part.whole = g, part.by_rows = g->m >= g->n || (g->trans_b && g->m >= 96);
     double per_line = (double)(part.by_rows ? g->n : g->m) * ((double)g->k + 1);
-    size_t grain = (size_t)(500000 / (per_line + 1)) / 48 * 48 + 48;
+    size_t grain = (size_t)(2e6 / (per_line + 1)) / 48 * 48 + 48;
     nn__parallel(threads, part.by_rows ? g->m : g->n, grain, nn__gemm_range, &part);
 }
 
@@ -2638,16 +2663,42 @@ static int nn__slope_needs_input(nn_activation kind)
     return kind == NN_GELU || kind == NN_SILU || kind == NN_SOFTPLUS;
 }
 
+/* out = f(x), or with dy: out = dy f'(x), where y = f(x). Of x and y one may be NULL in the second
+   case. */
+typedef struct nn__activation_part {
+    nn_activation kind;
+    nn_real alpha;
+    const nn_real *x, *y, *dy;
+    nn_real *out;
+} nn__activation_part;
+
+static void nn__activate_range(void *context, size_t begin, size_t end)
+{
+    const nn__activation_part *p = (const nn__activation_part *)context;
+    const nn_real *x = p->x ? p->x + begin : NULL, *y = p->y ? p->y + begin : NULL;
+    size_t n = end - begin;
+    if (p->dy)
+        nn__k()->activate_backward(p->kind, p->alpha, n, x, y, p->dy + begin, p->out + begin);
+    else nn__k()->activate(p->kind, p->alpha, n, x, p->out + begin);
+}
+
+static void nn__activate(int threads, nn_activation kind, double alpha, size_t n, const nn_real *x,
+                         const nn_real *y, const nn_real *dy, nn_real *out)
+{
+    nn__activation_part part = {kind, nn__activation_alpha(kind, alpha), x, y, dy, out};
+    nn__parallel(threads, n, NN__GRAIN, nn__activate_range, &part);
+}
+
 NN_DEF void nn_vec_activate(nn_activation kind, double alpha, size_t n, const nn_real *x,
                             nn_real *y)
 {
-    nn__k()->activate(kind, nn__activation_alpha(kind, alpha), n, x, y);
+    nn__activate(0, kind, alpha, n, x, NULL, NULL, y);
 }
 
 NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n, const nn_real *x,
                                      const nn_real *y, const nn_real *dy, nn_real *dx)
 {
-    nn__k()->activate_backward(kind, nn__activation_alpha(kind, alpha), n, x, y, dy, dx);
+    nn__activate(0, kind, alpha, n, x, y, dy, dx);
 }
 
 /* In blocks, so that a float sum over millions of weights keeps its precision. */
@@ -3410,7 +3461,8 @@ static nn_status nn__dense_forward(nn_tensor *t)
     g.bias = t->src_count > 2 ? t->src[2]->data : NULL, g.accumulate = 0;
     nn__gemm(t->net->threads, &g);
     if (t->node.activation != NN_IDENTITY)
-        nn_vec_activate(t->node.activation, t->node.alpha, t->size, g.c, t->data);
+        nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, g.c, NULL, NULL,
+                     t->data);
     return NN_OK;
 }
 
@@ -3421,8 +3473,8 @@ static nn_status nn__dense_backward(nn_tensor *t)
     const nn_real *dz = t->grad;
     int accumulate;
     if (t->node.activation != NN_IDENTITY) {
-        nn_vec_activate_backward(t->node.activation, t->node.alpha, t->size, t->node.aux, t->data,
-                                 t->grad, t->node.work);
+        nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, t->node.aux,
+                     t->data, t->grad, t->node.work);
         dz = t->node.work;
     }
     nn_real *dw = nn__gradient_of(w, &accumulate);
@@ -3503,7 +3555,8 @@ static nn_status nn__scale_backward(nn_tensor *t)
 
 static nn_status nn__activate_forward(nn_tensor *t)
 {
-    nn_vec_activate(t->node.activation, t->node.alpha, t->size, t->src[0]->data, t->data);
+    nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, t->src[0]->data, NULL,
+                 NULL, t->data);
     return NN_OK;
 }
 
@@ -3511,8 +3564,8 @@ static nn_status nn__activate_backward(nn_tensor *t)
 {
     nn_tensor *x = t->src[0];
     nn_real *dx = nn__gradient_buffer(x);
-    nn_vec_activate_backward(t->node.activation, t->node.alpha, t->size, x->data, t->data, t->grad,
-                             dx);
+    nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, x->data, t->data,
+                 t->grad, dx);
     nn__gradient_done(x);
     return NN_OK;
 }
@@ -4660,7 +4713,7 @@ NN_DEF nn_status nn_step(nn_net *net)
         u.decay = d.kind == NN_ADAMW ? 0 : (nn_real)decay;
         u.shrink = d.kind == NN_ADAMW ? (nn_real)(rate * p->learning_rate_scale * decay) : 0;
         nn__update_part part = {&u, p};
-        nn__parallel(net->threads, p->size, 16384, nn__update_range, &part);
+        nn__parallel(net->threads, p->size, NN__GRAIN, nn__update_range, &part);
     }
     net->steps++;
     return NN_OK;
@@ -5256,6 +5309,28 @@ NN_DEF nn_status nn_normalize_like(nn_dataset *data, const nn_dataset *from)
     return status;
 }
 
+/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
+typedef struct nn__gathering {
+    const nn_dataset *data;
+    const size_t *rows;
+    size_t first;
+    nn_real *out;
+} nn__gathering;
+
+static size_t nn__row_of(const nn__gathering *g, size_t i)
+{
+    size_t sample = g->rows ? g->rows[i] : g->first + i;
+    return g->data->index ? g->data->index[sample] : sample;
+}
+
+/* Samples lie anywhere in memory: the next one is called while this one is converted. */
+static void nn__prefetch_row(const nn_dataset *data, size_t row)
+{
+    size_t size = data->features * (data->dtype == NN_U8 ? 1 : sizeof(nn_real));
+    const char *sample = (const char *)data->samples + row * size;
+    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
+}
+
 static void nn__gather_row(const nn_dataset *data, size_t row, nn_real *out)
 {
     static const nn_real one = 1, zero = 0;
@@ -5266,6 +5341,22 @@ static void nn__gather_row(const nn_dataset *data, size_t row, nn_real *out)
     if (data->dtype == NN_U8)
         nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, scale, shift, each, out);
     else nn__k()->affine(n, (const nn_real *)data->samples + at, scale, shift, each, out);
+}
+
+static void nn__gather_range(void *context, size_t begin, size_t end)
+{
+    const nn__gathering *g = (const nn__gathering *)context;
+    for (size_t i = begin; i < end; i++) {
+        if (i + 1 < end) nn__prefetch_row(g->data, nn__row_of(g, i + 1));
+        nn__gather_row(g->data, nn__row_of(g, i), g->out + i * g->data->features);
+    }
+}
+
+static void nn__gather(int threads, const nn_dataset *data, const size_t *rows, size_t first,
+                       size_t n, nn_real *out)
+{
+    nn__gathering g = {data, rows, first, out};
+    nn__parallel(threads, n, nn__grain_rows(data->features), nn__gather_range, &g);
 }
 
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
@@ -5279,10 +5370,7 @@ NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, s
             return nn__fail(NN_BAD_ARGUMENT, "gather: index %llu, the data set has %llu samples",
                             (nn__ull)sample, (nn__ull)data->count);
     }
-    for (size_t i = 0; i < n; i++) {
-        size_t sample = rows ? rows[i] : i;
-        nn__gather_row(data, data->index ? data->index[sample] : sample, out + i * data->features);
-    }
+    nn__gather(0, data, rows, 0, n, out);
     return NN_OK;
 }
 
@@ -6142,11 +6230,7 @@ static nn_status nn__feed_samples(nn_tensor *input, const nn_dataset *data, cons
                                   size_t first, size_t n)
 {
     nn_status status = nn__begin_feed(input, n);
-    for (size_t i = 0; status == NN_OK && i < n; i++) {
-        size_t sample = nn__sample(rows, first, i);
-        nn__gather_row(data, data->index ? data->index[sample] : sample,
-                       input->data + i * data->features);
-    }
+    if (status == NN_OK) nn__gather(input->net->threads, data, rows, first, n, input->data);
     return status;
 }
 
