@@ -1093,8 +1093,12 @@ static int nn__thread_count(int wanted)
 }
 
 /* What is worth a thread when little is done with each element: so many elements, or rows of
-   `size`. That is some ten microseconds of work, and waking a thread takes a few. */
+   `size`. That is some ten microseconds of work, and waking a thread takes a few. For products
+   they are multiply-adds. The tests set them lower. */
+#ifndef NN__GRAIN
 #define NN__GRAIN 65536
+#define NN__PRODUCT_GRAIN 2e6
+#endif
 static size_t nn__grain_rows(size_t size) { return NN__GRAIN / (size + 1) + 1; }
 
 /* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a
@@ -2540,14 +2544,13 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
 }
 
 /* Threads get blocks of C's rows or columns, whichever are more, or rows where B is transposed and
-   a short A is all the same for each block of columns; at least two million multiply-adds each,
-   which are 15 to 30 microseconds, since waking a thread takes a few. */
+   a short A is all the same for each block of columns. */
 static void nn__gemm(int threads, const nn__gemm_args *g)
 {
     nn__gemm_part part;
     part.whole = g, part.by_rows = g->m >= g->n || (g->trans_b && g->m >= 96);
     double per_line = (double)(part.by_rows ? g->n : g->m) * ((double)g->k + 1);
-    size_t grain = (size_t)(2e6 / (per_line + 1)) / 48 * 48 + 48;
+    size_t grain = (size_t)(NN__PRODUCT_GRAIN / (per_line + 1)) / 48 * 48 + 48;
     nn__parallel(threads, part.by_rows ? g->m : g->n, grain, nn__gemm_range, &part);
 }
 

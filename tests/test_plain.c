@@ -305,7 +305,10 @@ static void test_mat_mul_long_k(void)
         check_sizes(7, 17, depths[i]);
         check_sizes(33, 5, depths[i]);
         check_sizes(13, 49, depths[i]);
+        check_sizes(25, 131, depths[i]); /* more than one panel */
     }
+    check_sizes(395, 70, 530); /* more rows than a block has */
+    check_sizes(70, 1100, 530); /* transposed: more columns than are turned at once */
     for (size_t n = 1; n <= 17; n++) check_sizes(3, n, 3000);
 }
 
