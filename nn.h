@@ -6134,7 +6134,7 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
 /* ------------------------------------------------------------------------------------- >>train
    A loop of one's own on the public calls above can do what nn_train does. */
 
-enum { NN__EVALUATION_ROWS = 256 }; /* a chunk of inputs stays in the caches */
+enum { NN__EVALUATION_ROWS = 64 }; /* a chunk of inputs stays in the second-level cache */
 
 /* The loss proper, under the penalties and scalings that were put on top of it. */
 static nn_tensor *nn__base_loss(nn_tensor *loss)
