@@ -2325,13 +2325,15 @@ static void NN__FN(affine_bytes)(size_t n, const uint8_t *x, const nn_real *scal
 {
     NN__V a = NN__C(*scale), b = NN__C(*shift);
     uint8_t end[NN__VL] = {0}; /* the last bytes, so that nothing behind the array is read */
-    size_t whole = n - n % NN__VL;
+    size_t whole = n - n % NN__VL, i = 0;
+    for (; !each && i + 4 * NN__VL <= n; i += 4 * NN__VL)
+        NN__UNROLL for (int j = 0; j < 4; j++)
+            NN__STORE(out + i + j * NN__VL, NN__FMA(NN__BYTES(x + i + j * NN__VL), a, b));
     memcpy(end, x + whole, n - whole);
-    NN__EACH(n)
-    {
+    for (; i < n; i += NN__VL) {
         NN__V v = i < whole ? NN__BYTES(x + i) : NN__BYTES(end);
-        if (each) a = NN__LD(scale + i, c), b = NN__LD(shift + i, c);
-        NN__ST(out + i, NN__FMA(v, a, b), c);
+        if (each) a = NN__LD(scale + i, n - i), b = NN__LD(shift + i, n - i);
+        NN__ST(out + i, NN__FMA(v, a, b), n - i);
     }
 }
 
