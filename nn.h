@@ -1393,10 +1393,8 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__ISET1(i) _mm512_set1_epi64((long long)(i))
 #define NN__LT(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
 #define NN__BYTES(p) _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
-#define NN__ZIPLO(a, b)                                                                            \
-    _mm512_permutex2var_pd(a, _mm512_setr_epi64(0, 8, 1, 9, 2, 10, 3, 11), b)
-#define NN__ZIPHI(a, b)                                                                            \
-    _mm512_permutex2var_pd(a, _mm512_setr_epi64(4, 12, 5, 13, 6, 14, 7, 15), b)
+#define NN__QUARTER(p) _mm_castpd_ps(_mm_loadu_pd(p))
+#define NN__QUARTERS(v) _mm512_castps_pd(v)
 #else
 #define NN__VL 16
 #define NN__V __m512
@@ -1408,13 +1406,17 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__ISET1(i) _mm512_set1_epi32((int)(i))
 #define NN__LT(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
 #define NN__BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
-#define NN__ZIPLO(a, b)                                                                            \
-    _mm512_permutex2var_ps(                                                                        \
-        a, _mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23), b)
-#define NN__ZIPHI(a, b)                                                                            \
-    _mm512_permutex2var_ps(                                                                        \
-        a, _mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31), b)
+#define NN__QUARTER(p) _mm_loadu_ps(p)
+#define NN__QUARTERS(v) (v)
 #endif
+#define NN__SIXTEENS(p, step) NN__QUARTERS(nn__sixteens_avx512(p, step))
+NN__INLINE __m512 nn__sixteens_avx512(const nn_real *p, size_t step)
+{
+    __m512 v = _mm512_castps128_ps512(NN__QUARTER(p));
+    v = _mm512_insertf32x4(v, NN__QUARTER(p + step), 1);
+    v = _mm512_insertf32x4(v, NN__QUARTER(p + 2 * step), 2);
+    return _mm512_insertf32x4(v, NN__QUARTER(p + 3 * step), 3);
+}
 #define NN__VI __m512i
 #define NN__MN NN__M
 #define NN__FIRST(n) ((NN__M)((1u << (n)) - 1))
@@ -1469,9 +1471,13 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__KEEPN(v, m) NN__TOF(_mm256_and_si256(NN__TOI(v), m))
 #define NN__LT(a, b) NN__X(cmp)(a, b, _CMP_LT_OQ)
 #define NN__SELECT(m, a, b) NN__X(blendv)(b, a, m)
-#define NN__ZIPLO(a, b) NN__X2F128(NN__X(unpacklo)(a, b), NN__X(unpackhi)(a, b), 0x20)
-#define NN__ZIPHI(a, b) NN__X2F128(NN__X(unpacklo)(a, b), NN__X(unpackhi)(a, b), 0x31)
-#define NN__X2F128(a, b, k) NN__X(permute2f128)(a, b, k)
+#ifdef NN_DOUBLE
+#define NN__SIXTEENS(p, step)                                                                      \
+    _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd((p) + (step)), 1)
+#else
+#define NN__SIXTEENS(p, step)                                                                      \
+    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps((p) + (step)), 1)
+#endif
 #endif
 
 #if NN__PASS == NN__AVX512 || NN__PASS == NN__AVX2
@@ -1483,6 +1489,8 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__MUL(a, b) NN__X(mul)(a, b)
 #define NN__DIV(a, b) NN__X(div)(a, b)
 #define NN__FMA(a, b, c) NN__X(fmadd)(a, b, c)
+#define NN__ZIPLO(a, b) NN__X(unpacklo)(a, b)
+#define NN__ZIPHI(a, b) NN__X(unpackhi)(a, b)
 #define NN__SQRT(a) NN__X(sqrt)(a)
 #define NN__MAX(a, b) NN__X(max)(a, b)
 #define NN__MIN(a, b) NN__X(min)(a, b)
@@ -1541,6 +1549,7 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__ISUB(a, b) NN__XI(vsubq)(a, b)
 #define NN__ISHL(a, k) NN__XI(vshlq_n)(a, k)
 #define NN__ISHR(a, k) NN__XI(vshrq_n)(a, k)
+#define NN__SIXTEENS(p, step) NN__LOAD(p)
 #define NN__ZIPLO(a, b) NN__X(vzip1q)(a, b)
 #define NN__ZIPHI(a, b) NN__X(vzip2q)(a, b)
 NN__INLINE NN__V nn__max_neon(NN__V a, NN__V b) { return NN__SELECT(NN__LT(b, a), a, b); }
@@ -1937,60 +1946,51 @@ NN__INLINE size_t NN__FN(strip_width)(size_t left)
     return left;
 }
 
-/* dst[cols,rows] = src[rows,cols]', both at most one vector wide. Round by round, element i and
-   element i + VL/2 of the list of rows are interleaved; log2 VL rounds of that transpose a
-   square. */
-NN__INLINE void NN__FN(transpose_square)(size_t rows, size_t cols, const nn_real *src, size_t lds,
-                                         nn_real *dst, size_t ldd)
+/* dst[cols,rows] = src[rows,cols]', both one vector wide. Vectors are put together from pieces of 16
+   bytes of NN__VL / w rows that are w apart, w being the reals in 16 bytes; then squares of w by w
+   are transposed within the pieces. Most of that is loads: shuffles would compete with each other. */
+NN__INLINE void NN__FN(transpose_square)(const nn_real *src, size_t lds, nn_real *dst, size_t ldd)
 {
 #if NN__VL == 1
-    (void)rows, (void)cols, (void)lds, (void)ldd;
+    (void)lds, (void)ldd;
     *dst = *src;
 #else
-    NN__V r[NN__VL], t[NN__VL];
-#define NN__ROUND(from, to)                                                                        \
-    NN__UNROLL for (int i = 0; i < NN__VL / 2; i++)                                                \
-    {                                                                                              \
-        to[2 * i] = NN__ZIPLO(from[i], from[i + NN__VL / 2]);                                      \
-        to[2 * i + 1] = NN__ZIPHI(from[i], from[i + NN__VL / 2]);                                  \
-    }
-    if (rows >= NN__VL && cols >= NN__VL) {
-        NN__UNROLL for (int i = 0; i < NN__VL; i++) r[i] = NN__LOAD(src + (size_t)i * lds);
-    } else {
-        for (int i = 0; i < NN__VL; i++)
-            r[i] = (size_t)i < rows ? NN__LD(src + (size_t)i * lds, cols) : NN__C(0);
-    }
-#if NN__VL == 16 || NN__VL == 4
-    NN__ROUND(r, t)
-    NN__ROUND(t, r)
-#if NN__VL == 16
-    NN__ROUND(r, t)
-    NN__ROUND(t, r)
+    enum { W = 16 / sizeof(nn_real) };
+    NN__UNROLL for (int q = 0; q < NN__VL; q += W) {
+        NN__V r[W], t[W];
+        NN__UNROLL for (int i = 0; i < W; i++)
+            r[i] = NN__SIXTEENS(src + (size_t)i * lds + q, W * lds);
+        NN__UNROLL for (int i = 0; i < W / 2; i++)
+            t[2 * i] = NN__ZIPLO(r[i], r[i + W / 2]), t[2 * i + 1] = NN__ZIPHI(r[i], r[i + W / 2]);
+#ifndef NN_DOUBLE
+        NN__UNROLL for (int i = 0; i < W / 2; i++)
+            r[2 * i] = NN__ZIPLO(t[i], t[i + W / 2]), r[2 * i + 1] = NN__ZIPHI(t[i], t[i + W / 2]);
 #endif
-#else
-    NN__ROUND(r, t)
-#if NN__VL == 8
-    NN__ROUND(t, r)
-    NN__ROUND(r, t)
-#endif
-    NN__UNROLL for (int i = 0; i < NN__VL; i++) r[i] = t[i];
-#endif
-#undef NN__ROUND
-    if (rows >= NN__VL && cols >= NN__VL) {
-        NN__UNROLL for (int i = 0; i < NN__VL; i++) NN__STORE(dst + (size_t)i * ldd, r[i]);
-    } else {
-        for (size_t i = 0; i < NN__VL && i < cols; i++) NN__ST(dst + i * ldd, r[i], rows);
+        NN__UNROLL for (int i = 0; i < W; i++)
+            NN__STORE(dst + (size_t)(q + i) * ldd, sizeof(nn_real) == 8 ? t[i] : r[i]);
     }
 #endif
 }
 
+/* dst[cols,rows] = src[rows,cols]' */
 static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
                               nn_real *dst, size_t ldd)
 {
+    NN__ALIGNED nn_real from[NN__VL * NN__VL], to[NN__VL * NN__VL];
     for (size_t i = 0; i < rows; i += NN__VL)
-        for (size_t j = 0; j < cols; j += NN__VL)
-            NN__FN(transpose_square)(rows - i, cols - j, src + i * lds + j, lds, dst + j * ldd + i,
-                                     ldd);
+        for (size_t j = 0; j < cols; j += NN__VL) {
+            const nn_real *a = src + i * lds + j;
+            nn_real *b = dst + j * ldd + i;
+            const size_t m = nn__min_size(NN__VL, rows - i), n = nn__min_size(NN__VL, cols - j);
+            if (m == NN__VL && n == NN__VL) {
+                NN__FN(transpose_square)(a, lds, b, ldd);
+                continue;
+            }
+            for (size_t r = 0; r < NN__VL; r++)
+                NN__STORE(from + r * NN__VL, r < m ? NN__LD(a + r * lds, n) : NN__C(0));
+            NN__FN(transpose_square)(from, NN__VL, to, NN__VL);
+            for (size_t r = 0; r < n; r++) NN__ST(b + r * ldd, NN__LOAD(to + r * NN__VL), m);
+        }
 }
 
 /* A block of A against all of B's columns, strip by strip. s holds what concerns A. */
@@ -2401,7 +2401,9 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__M
 #undef NN__X
 #undef NN__XI
-#undef NN__X2F128
+#undef NN__SIXTEENS
+#undef NN__QUARTER
+#undef NN__QUARTERS
 #undef NN__MN
 #undef NN__FIRST
 #undef NN__LOAD
