@@ -13,7 +13,7 @@ double. What differs: random numbers, so that early stopping may end in another 
 ratio has NumPy's seconds scaled, net by net, to nn.h's epochs); the C programs also draw figures;
 their comparison of a gradient by hand with the graph's is left out, there is no graph here. Seconds
 of the C programs are those of the whole process, those of NumPy start after its import. They are
-CPU seconds, which another program on the same core does not change; wall seconds are in the file.
+CPU seconds, which another program on the same core hardly changes; wall seconds are in the file.
 
 What speaks for NumPy: pixels are normalised once and kept as floating-point numbers, the constant 1
 is a column of theirs, results go into arrays that exist where that is easy, nothing is computed
