@@ -6,6 +6,7 @@ CFLAGS ?= -O2
 PREFIX ?= /usr/local
 BUILD = build
 OUT ?= out
+PYTHON ?= python3
 VERSION = 0.1.0
 WARN = -std=c99 -Wall -Wextra -Wpedantic
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
@@ -18,7 +19,7 @@ TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test check examples data reproduce bench install help clean
+.PHONY: all run test check examples data reproduce bench bench-reproduce install help clean
 
 all: examples
 
@@ -100,6 +101,9 @@ reproduce: $(TASKS:examples/%.c=$(BUILD)/%) $(BUILD)/report
 bench:
 	@CC="$(CC)" sh tests/bench/bench.sh
 
+bench-reproduce: $(TASKS:examples/%.c=$(BUILD)/%)
+	@$(PYTHON) tests/bench/reproduce.py --build $(BUILD) --data $${NN_DATA:-data} --out $(OUT)
+
 install:
 	mkdir -p "$(DESTDIR)$(PREFIX)/include" "$(DESTDIR)$(PREFIX)/lib/pkgconfig"
 	cp nn.h "$(DESTDIR)$(PREFIX)/include/nn.h"
@@ -116,6 +120,8 @@ help:
 	@echo 'make reproduce  every task of the five reports: figures, out/results.csv, out/report.html'
 	@echo '                (QUICK=1: one seed, results checked; SEEDS=n; NN_DATA=folder)'
 	@echo 'make bench      speed against the peers that are installed'
+	@echo 'make bench-reproduce'
+	@echo '                the nine report programs against NumPy: seconds, memory (minutes; NN_DATA)'
 	@echo 'make install    nn.h and nn.pc under PREFIX (/usr/local)'
 	@echo 'make clean      remove build/ and out/'
 
