@@ -77,6 +77,10 @@
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
+        -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level: training is as
+                                    fast at -O0. clang has no such switch: -O2 there, at -O0 it is
+                                    some 50 times slower. -march adds nothing: kernels are chosen
+                                    at run time
     ENVIRONMENT   (read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
         NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's)
