@@ -148,5 +148,17 @@ if [ -f "$data/cifar10/data_batch_1.bin" ]; then
 else skip "CIFAR-10: $data/cifar10 is not there (make data)"
 fi
 
+# -- the five reports: what is certain exactly, what depends on the seed within its band --
+reproduce() { make -s reproduce QUICK=1 NN_DATA="$data" OUT="$dir/out" && [ -s "$dir/out/report.html" ]; }
+if [ -f "$data/mnist/train-images-idx3-ubyte" ] && [ -f "$data/cifar10/data_batch_1.bin" ]; then
+  step 'make reproduce QUICK=1' reproduce
+else skip "make reproduce: MNIST and CIFAR-10 are not in $data (make data)"
+fi
+without_data() {
+  ! make -s reproduce NN_DATA="$dir/nowhere" OUT="$dir/out" >"$dir/without_data" 2>&1 &&
+    grep -q 'make data' "$dir/without_data"
+}
+step 'make reproduce without the data says what to do' without_data
+
 echo "check: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]
