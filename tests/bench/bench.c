@@ -1,6 +1,6 @@
 /* The benchmark behind `make bench`; see bench.sh. Peers take turns with nn.h within one run, and the
-   figures are medians, since a shared machine's speed drifts. Usage: bench [matmul|train] [PART OF A
-   CASE'S NAME] */
+   figures are medians, since a shared machine's speed drifts. Usage: bench [matmul|train|threads]
+   [PART OF A CASE'S NAME]; threads needs -fopenmp. */
 #define _GNU_SOURCE /* dlfcn, popen, clock_gettime */
 #define NN_IMPLEMENTATION
 #include "../../nn.h"
@@ -243,10 +243,12 @@ static nn_tensor *build(nn_net *net, const network *n)
 }
 
 /* Images per second, after one epoch to warm up. */
-static double train_speed(const network *n)
+static double train_speed(const network *n, int threads)
 {
     nn_dataset data;
-    nn_net *net = nn_net_create(NULL);
+    nn_net_desc net_desc = {0};
+    net_desc.threads = threads;
+    nn_net *net = nn_net_create(&net_desc);
     nn_tensor *loss = nn_softmax_cross_entropy(build(net, n));
     nn_train_desc desc = {0};
     nn_history history = {0};
@@ -296,7 +298,7 @@ static double ask_peer(const char *peer, const char *name)
 {
     char command[256];
     double value = 0;
-    snprintf(command, sizeof command, "python3 tests/bench/peers.py %s %s 2>/dev/null", peer, name);
+    snprintf(command, sizeof command, "python3 tests/bench/peers.py %s '%s' 2>/dev/null", peer, name);
     FILE *pipe = popen(command, "r");
     if (!pipe || fscanf(pipe, "%lf", &value) != 1) value = 0;
     if (pipe) pclose(pipe);
@@ -310,7 +312,7 @@ static void bench_network(const network *n)
     int is_latency = !strcmp(n->name, "latency");
     double ours[TURNS], theirs[2][TURNS];
     for (int r = 0; r < TURNS; r++) {
-        ours[r] = is_latency ? latency(n) : train_speed(n);
+        ours[r] = is_latency ? latency(n) : train_speed(n, 1);
         for (int p = 0; p < 2; p++)
             theirs[p][r] = r && theirs[p][0] == 0 ? 0 : ask_peer(names[p], n->name);
     }
@@ -331,24 +333,91 @@ static void bench_network(const network *n)
     fflush(stdout);
 }
 
-static void bench_networks(const char *part)
+static const network networks[] = {{"784-64-10", 3, {784, 64, 10, 0}, NN_SIGMOID, 32, 3},
+                                   {"784-64-10 batch 128", 3, {784, 64, 10, 0}, NN_SIGMOID, 128, 3},
+                                   {"784-512-512-10", 4, {784, 512, 512, 10}, NN_RELU, 128, 1},
+                                   {"latency", 3, {784, 64, 10, 0}, NN_SIGMOID, 1, 1}};
+
+static void make_images(void)
 {
-    static const network networks[] = {
-        {"784-64-10", 3, {784, 64, 10, 0}, NN_SIGMOID, 32, 3},
-        {"784-512-512-10", 4, {784, 512, 512, 10}, NN_RELU, 128, 1},
-        {"latency", 3, {784, 64, 10, 0}, NN_SIGMOID, 1, 1}};
     nn_rng rng = nn_rng_seed(1);
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (uint8_t)(nn_rng_next(&rng) >> 56);
     for (size_t i = 0; i < IMAGES; i++) labels[i] = (int)nn_rng_below(&rng, 10);
+}
+
+static void bench_networks(const char *part)
+{
+    make_images();
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++)
         if (!part || strstr(networks[i].name, part)) bench_network(&networks[i]);
 }
 
+/* -- two threads against one, in turns -- */
+
+#ifdef _OPENMP
+static void report_threads(const char *name, const char *unit, double *one, double *two, int turns)
+{
+    double ratio[REPEATS];
+    for (int r = 0; r < turns; r++) ratio[r] = two[r] / one[r];
+    printf("%-22s %10.1f   two threads %10.1f %s (%.2f)\n", name, median(one, turns),
+           median(two, turns), unit, median(ratio, turns));
+    fprintf(csv, "threads,%s,%s,%.4g,%.4g,one thread,%.3f,\n", name, unit, median(two, turns),
+            median(one, turns), median(ratio, turns));
+    fflush(stdout);
+}
+
+static double product_speed(size_t n, int threads, const float *a, const float *b, float *c)
+{
+    double work = 2.0 * (double)n * (double)n * (double)n;
+    long calls = (long)(1e9 / work) + 1;
+    omp_set_num_threads(threads);
+    nn_mat_mul(0, 0, n, n, n, a, n, b, n, c, n, 0);
+    double t = now();
+    for (long i = 0; i < calls; i++) nn_mat_mul(0, 0, n, n, n, a, n, b, n, c, n, 0);
+    return work * (double)calls / (now() - t) / 1e9;
+}
+
+static void bench_threads(const char *part)
+{
+    static const int sizes[] = {256, 512, 1024, 2048};
+    double one[REPEATS], two[REPEATS];
+    for (size_t s = 0; s < sizeof sizes / sizeof *sizes; s++) {
+        char name[32];
+        int n = sizes[s], turns = n > 1024 ? 5 : REPEATS;
+        snprintf(name, sizeof name, "square %d", n);
+        if (part && !strstr(name, part)) continue;
+        float *a = matrix(n, n), *b = matrix(n, n), *c = matrix(n, n);
+        for (int r = 0; r < turns; r++) {
+            one[r] = product_speed((size_t)n, 1, a, b, c);
+            two[r] = product_speed((size_t)n, 2, a, b, c);
+        }
+        report_threads(name, "GFLOP/s", one, two, turns);
+        free(a), free(b), free(c);
+    }
+    make_images();
+    for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
+        if (!strcmp(networks[i].name, "latency") || (part && !strstr(networks[i].name, part))) continue;
+        for (int r = 0; r < 5; r++) {
+            one[r] = train_speed(&networks[i], 1);
+            two[r] = train_speed(&networks[i], 2);
+        }
+        report_threads(networks[i].name, "images/s", one, two, 5);
+    }
+}
+#endif
+
 int main(int argc, char **argv)
 {
     const char *what = argc > 1 ? argv[1] : "", *part = argc > 2 ? argv[2] : NULL;
-    csv = fopen("out/bench.csv", "w");
+    const int threads = !strcmp(what, "threads");
+    csv = fopen("out/bench.csv", threads ? "a" : "w");
     if (!csv) return perror("out/bench.csv"), 1;
+    if (threads) {
+#ifdef _OPENMP
+        bench_threads(part);
+#endif
+        return fclose(csv) != 0;
+    }
     fprintf(csv, "bench,case,unit,ours,peer,peer_name,ratio,peak_fraction\n");
     printf("kernels: %s, peak %.1f GFLOP/s\n", nn_isa(), peak());
     if (strcmp(what, "train")) bench_matmul(part);

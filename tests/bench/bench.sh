@@ -1,7 +1,8 @@
 #!/bin/sh
 # bench.sh: builds the benchmark with plain -O2 and runs it on one thread: matrix products against the
 # BLAS libraries that are installed and the physical peak, training and inference against NumPy and
-# PyTorch where Python has them. Results also go to out/bench.csv.
+# PyTorch where Python has them; then, with OpenMP, two threads against one. Results also go to
+# out/bench.csv.
 set -eu
 build=${BUILD:-build}
 mkdir -p "$build" out
@@ -11,4 +12,8 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 BLIS_NUM_THREADS=1 MKL_NUM_THREA
 if grep -q avx512f /proc/cpuinfo 2>/dev/null; then
   export OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE:-SKYLAKEX}
 fi
-exec "$build/bench" "$@"
+"$build/bench" "$@"
+if [ $# = 0 ] && ${CC:-cc} -std=c99 -O2 -fopenmp tests/bench/bench.c -o "$build/bench_threads" -lm -ldl 2>/dev/null; then
+  unset OMP_NUM_THREADS
+  "$build/bench_threads" threads
+fi

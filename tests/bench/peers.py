@@ -8,6 +8,7 @@ import time
 
 CASES = {  # sizes, activation, batch, images, epochs
     "784-64-10": ([784, 64, 10], "sigmoid", 32, 20000, 2),
+    "784-64-10 batch 128": ([784, 64, 10], "sigmoid", 128, 20000, 2),
     "784-512-512-10": ([784, 512, 512, 10], "relu", 128, 20000, 1),
     "latency": ([784, 64, 10], "sigmoid", 1, 2000, 1),
 }
