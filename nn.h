@@ -2556,9 +2556,11 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
 static void nn__gemm(int threads, const nn__gemm_args *g)
 {
     nn__gemm_part part;
-    part.whole = g, part.by_rows = g->m >= g->n || (g->trans_b && g->m >= 96);
+    part.whole = g, part.by_rows = g->m >= g->n || (g->trans_b && g->m >= 128);
     double per_line = (double)(part.by_rows ? g->n : g->m) * ((double)g->k + 1);
-    size_t grain = (size_t)(NN__PRODUCT_GRAIN / (per_line + 1)) / 48 * 48 + 48;
+    /* whole tiles: rows in twelves, columns and the rows of a product that is turned in 64s */
+    size_t unit = part.by_rows && !g->trans_b ? 12 : 64;
+    size_t grain = ((size_t)(NN__PRODUCT_GRAIN / (per_line + 1)) / unit + 1) * unit;
     nn__parallel(threads, part.by_rows ? g->m : g->n, grain, nn__gemm_range, &part);
 }
 
