@@ -259,8 +259,8 @@ CHART_DEF void assignment_single(assignment *a, const char *report, const char *
     assignment_result(a, report, task, quantity, reported, &value, 1, note);
 }
 
-/* The same for a check: the note begins with "passes: ", or with "FAILS: " where there are failures,
-   and then the program ends with status 1. */
+/* The same for a check: the note begins with "passes: ", or with "FAILS: " where there are
+   failures, and then the program ends with status 1. */
 CHART_DEF void assignment_verdict(assignment *a, const char *report, const char *task,
                                   const char *quantity, const double *worst, int count,
                                   int failures, const char *note)

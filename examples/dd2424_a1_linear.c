@@ -18,7 +18,7 @@ static const struct experiment {
     {0, 0.1, 5.074, 7.526, 27.84, "The steps are too long: the cost jumps and does not settle."},
     {0, 0.001, 1.609, 1.791, 39.08, "Training goes on to improve while validation levels off."},
     {0.1, 0.001, 0.3908, 1.903, 39.46, "A small penalty brings the two costs closer together."},
-    {1, 0.001, 1.899, 1.958, 37.38, "A large penalty: the costs nearly agree, and soon stay."}};
+    {1, 0.001, 1.899, 1.958, 37.38, "A large penalty: the costs nearly agree, and soon settle."}};
 
 /* The cost mean(cross-entropy) + lambda sum(W^2) of a linear layer. */
 static nn_tensor *linear(uint64_t seed, const void *lambda)
@@ -141,8 +141,6 @@ static const nn_tensor *train(assignment *a, int e)
 
 int main(int argc, char **argv)
 {
-    static const char *const names[RUNS] = {"λ 0, η 0.1", "λ 0, η 0.001", "λ 0.1, η 0.001",
-                                            "λ 1, η 0.001"};
     static const char *const classes[CLASSES] = {"airplane", "automobile", "bird", "cat", "deer",
                                                  "dog", "frog", "horse", "ship", "truck"};
     assignment a;
@@ -156,7 +154,10 @@ int main(int argc, char **argv)
     check_gradients(&a, 0);
     if (!a.quick) check_gradients(&a, 0.1);
     const nn_tensor *weights[RUNS];
+    const char *names[RUNS];
     for (int e = 0; e < RUNS; e++) weights[e] = train(&a, e);
+    for (int e = 0; e < RUNS; e++)
+        names[e] = assignment_text("λ %g, η %g", experiments[e].lambda, experiments[e].eta);
     assignment_weights(&a, weights, RUNS, names, CLASSES, classes, 32, "Weights of each class",
                        "dd2424_a1_weights.png", "exp 1-4",
                        "W, each image from its least to its greatest value. A high eta leaves "

@@ -16,8 +16,8 @@ static nn_real x[IMAGES * INPUTS], columns[INPUTS * IMAGES]; /* x, and x turned 
 static nn_real target[IMAGES * MOST], z[IMAGES * MOST], y[IMAGES * MOST];
 static nn_real w[INPUTS * MOST], gradient[INPUTS * MOST];
 
-/* The cost when the weights to `count` outputs, from `first` on, have changed: that part of z = x w,
-   then all the rest. */
+/* The cost when the weights to `count` outputs, from `first` on, have changed: that part of
+   z = x w, then all the rest. */
 static double cost(size_t first, size_t count)
 {
     double sum = 0, penalty = lambda > 0 ? lambda * nn_vec_dot(INPUTS * outputs, w, w) : 0;

@@ -17,7 +17,7 @@ static nn_tensor *logistic_regression(uint64_t seed, const void *unused)
     return nn_binary_cross_entropy(z);
 }
 
-/* R1's rule: stop at the first rise of the mean validation loss over an epoch, the last five checks:
+/* R1's rule: stop when the mean validation loss over an epoch, the last five checks, first rises:
    when the newest of them is above the one that it replaces. */
 static const nn_check *first_rise(const nn_history *h)
 {

@@ -135,7 +135,7 @@ CHART_DEF void a2_draw(assignment *a, const a2_net *nets, const a2_figure *f)
             }
             c += shown - 1;
             snprintf(end + used, sizeof end - used,
-                     accuracy ? "%s %s %.1f and %.1f %%" : "%s %s %.3f and %.3f", i ? "," : "",
+                     accuracy ? "%s %s (%.1f, %.1f %%)" : "%s %s (%.3f, %.3f)", i ? "," : "",
                      n->label, accuracy ? 100 * c->train_accuracy : c->train_loss,
                      accuracy ? 100 * c->validation_accuracy : c->validation_loss);
         }
@@ -144,7 +144,7 @@ CHART_DEF void a2_draw(assignment *a, const a2_net *nets, const a2_figure *f)
                                    : "cross-entropy (dashed: training set)",
                           !accuracy ? 0 : f->low > 0 ? f->low : 0.9, accuracy ? 1.005 : 0.5,
                           assignment_text("%s_%s.png", f->file, accuracy ? "accuracy" : "loss"),
-                          f->task, assignment_text("%s At the end, in training and validation:%s.",
+                          f->task, assignment_text("%s (Training, validation) at the end:%s.",
                                                    f->reading[accuracy], end));
     }
 }

@@ -34,7 +34,7 @@ static const a2_figure figures[] = {
       "As with 3b: 128 units are the best of the three."}},
     {"4d", "Two hidden layers against one", "a2_4d", 3, {C64, TWO59, TWO32}, 0, 0,
      {"Two layers of 59 (50,386 weights) fit the training set like one of 64 (50,880), with a "
-      "higher validation loss; two of 32 (26,464) fit neither as well.",
+      "higher validation loss; two of 32 (26,464) are behind on both sets.",
       "Two layers of 59 end a little above one of 64, two of 32 clearly below."}},
     {"4e", "Ten hidden layers of 64 units: up to 30 epochs", "a2_4e", 3, {C64, TWO59, TEN64}, 30, 0,
      {"Ten layers: a higher loss on both sets, and a noisy one.",
