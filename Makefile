@@ -37,7 +37,7 @@ $(BUILD) $(OUT):
 $(STB): tests/get_stb.sh | $(BUILD)
 	@CC="$(CC)" sh tests/get_stb.sh $(BUILD)/stb && touch $@
 
-$(BUILD)/%: examples/%.c nn.h examples/chart.h examples/digits.h $(STB)
+$(BUILD)/%: examples/%.c nn.h $(wildcard examples/*.h) $(STB)
 	$(CC) $(CFLAGS) $(WARN) -I$(BUILD)/stb $< -o $@ -lm
 
 examples: $(EXAMPLES:examples/%.c=$(BUILD)/%)
@@ -90,10 +90,6 @@ check: $(BUILD)/isa
 
 data:
 	@sh tests/get_data.sh $${NN_DATA:-data}
-
-# A gradient check in float shows what float can; the reports' 1e-6 needs double.
-$(BUILD)/%_gradients: examples/%_gradients.c nn.h examples/chart.h examples/assignment.h $(STB)
-	$(CC) $(CFLAGS) $(WARN) -DNN_DOUBLE -I$(BUILD)/stb $< -o $@ -lm
 
 reproduce: $(TASKS:examples/%.c=$(BUILD)/%) $(BUILD)/report
 	@sh tests/reproduce.sh $(BUILD)

@@ -1,4 +1,5 @@
-/*  assignment.h - what the programs that reproduce a course report share: options, data, results.
+/*  assignment.h - what the programs that reproduce a course report share: options, data, a run for
+    every seed, the table of results, pictures. No experiment is in here.
 
     Include it in one source file, after NN_IMPLEMENTATION is defined; it brings nn.h and chart.h. A
     program of this kind has nobody to hand an error to, so whatever goes wrong here ends it with a
@@ -6,12 +7,12 @@
 
         assignment a;
         assignment_start(&a, argc, argv, "report_task", "What it does, in a line.");
-        nn_dataset train, test;
-        assignment_mnist(&a, &train, &test);
-        TRY(nn_normalize_range(&train, 0, 255, -1, 1));
+        assignment_mnist(&a);
+        TRY(nn_normalize_range(&a.train, 0, 255, -1, 1));
         ...
-        assignment_result(&a, "R2", "2d", "training accuracy, %", 97.5, accuracy, a.seeds, NULL);
-        assignment_chart(&a, chart_line, &desc, "loss.png", "2b", "falls to %.3f", loss);
+        assignment_run *run = assignment_train(&a, a.seeds, build_net, NULL, &a.train, &desc);
+        assignment_row(&a, "R2", "3c", "accuracy, %", 92.3, &run->last.train_accuracy, NULL);
+        assignment_losses(&a, run, "Softmax", "loss", 0, 1, "loss.png", "3b", "It falls.");
         return assignment_finish(&a);
 
     It prints a table and leaves NAME.csv, NAME.figures.csv and the pictures in the folder of --out.
@@ -34,15 +35,19 @@
 #define ASSIGNMENT_PRINTF(at, first)
 #endif
 
-enum { ASSIGNMENT_PATH = 1024, ASSIGNMENT_TEXT = 1024 };
+enum { ASSIGNMENT_PATH = 1024, ASSIGNMENT_TEXT = 1024, ASSIGNMENT_SEEDS = 1000 };
 
 typedef struct assignment {
     const char *name, *data, *out;
     uint64_t seed; /* of the first run; run i takes seed + i */
     int seeds;     /* how many runs of what is random */
     int quick;     /* a few epochs, to see that it works: the numbers mean nothing */
-    FILE *results, *figures;
+    nn_dataset train, validation, test;
+    /* private */
     nn_dataset all; /* what a view of the first samples looks into */
+    struct assignment_run *runs;
+    FILE *results, *figures;
+    int failed; /* a check: the program ends with status 1 */
     char path[ASSIGNMENT_PATH];
     time_t started;
 } assignment;
@@ -81,6 +86,19 @@ CHART_DEF void *assignment_new(size_t count, size_t size)
     void *block = calloc(count ? count : 1, size);
     if (!block) assignment_stop(1, "out of memory");
     return block;
+}
+
+/* Text as printf makes it, valid for seven calls more. */
+ASSIGNMENT_PRINTF(1, 2) static const char *assignment_text(const char *format, ...)
+{
+    static char text[8][ASSIGNMENT_TEXT];
+    static int at;
+    va_list args;
+    va_start(args, format);
+    at = (at + 1) % 8;
+    vsnprintf(text[at], sizeof text[at], format, args);
+    va_end(args);
+    return text[at];
 }
 
 static void assignment__folder(assignment *a, const char *path)
@@ -157,7 +175,8 @@ CHART_DEF void assignment_start(assignment *a, int argc, char **argv, const char
         else if (!strcmp(option, "--quick")) a->quick = 1;
         else {
             unsigned long long n = assignment__number(a, option, argv[++i], 1);
-            if (n > 1000) assignment_stop(2, "%s: --seeds is at most 1000, not %llu", name, n);
+            if (n > ASSIGNMENT_SEEDS)
+                assignment_stop(2, "%s: --seeds wants at most %d", name, ASSIGNMENT_SEEDS);
             a->seeds = (int)n;
         }
     }
@@ -170,7 +189,7 @@ CHART_DEF void assignment_start(assignment *a, int argc, char **argv, const char
     fflush(stdout);
 }
 
-static void assignment__text(FILE *stream, const char *text, char end)
+static void assignment__quote(FILE *stream, const char *text, char end)
 {
     fputc('"', stream);
     for (; *text; text++) {
@@ -191,117 +210,193 @@ static void assignment__value(FILE *stream, int known, double v)
     }
 }
 
+/* Value i is `stride` bytes times i behind the first. */
+static double assignment__at(const double *first, size_t stride, int i)
+{
+    double value;
+    memcpy(&value, (const char *)first + stride * (size_t)i, sizeof value);
+    return value;
+}
+
 static void assignment__row(assignment *a, const char *report, const char *task,
-                            const char *quantity, double reported, const double *values, int count,
-                            const char *note, va_list args)
+                            const char *quantity, double reported, const double *values,
+                            size_t stride, int count, const char *note)
 {
     double mean = 0, squares = 0;
-    for (int i = 0; i < count; i++) mean += values[i] / count;
-    for (int i = 0; i < count; i++) squares += (values[i] - mean) * (values[i] - mean);
-    char text[ASSIGNMENT_TEXT] = "";
-    if (note) vsnprintf(text, sizeof text, note, args);
-    assignment__text(a->results, report, ',');
-    assignment__text(a->results, task, ',');
-    assignment__text(a->results, quantity, ',');
+    for (int i = 0; i < count; i++) mean += assignment__at(values, stride, i) / count;
+    for (int i = 0; i < count; i++) {
+        double off = assignment__at(values, stride, i) - mean;
+        squares += off * off;
+    }
+    assignment__quote(a->results, report, ',');
+    assignment__quote(a->results, task, ',');
+    assignment__quote(a->results, quantity, ',');
     printf("%-6s %-5s %-44s", report, task, quantity);
     assignment__value(a->results, reported == reported, reported);
     assignment__value(a->results, count > 0 && mean == mean, mean);
     assignment__value(a->results, count > 1 && mean == mean, sqrt(squares / (count - 1)));
     fprintf(a->results, "%d,", count);
-    assignment__text(a->results, text, '\n');
-    printf("%s%s\n", *text ? "\n             " : "", text);
+    assignment__quote(a->results, note ? note : "", '\n');
+    printf("%s%s\n", note ? "\n             " : "", note ? note : "");
     fflush(stdout);
 }
 
-/* One line of the table and of NAME.csv: the mean and the sample deviation (n - 1) of `count` values.
-   `quantity` names its unit; `reported` is NAN where the report gives no number; note: as printf, or
-   NULL. In the file the texts are quoted and a missing number is empty. */
-ASSIGNMENT_PRINTF(8, 9)
-static void assignment_result(assignment *a, const char *report, const char *task,
-                              const char *quantity, double reported, const double *values,
-                              int count, const char *note, ...)
+/* One line of the table and of NAME.csv: the mean and the sample deviation (n - 1) of `count`
+   values. `quantity` names its unit; `reported` is NAN where the report gives no number; `note` may
+   be NULL. In the file the texts are quoted and a missing number is empty. */
+CHART_DEF void assignment_result(assignment *a, const char *report, const char *task,
+                                 const char *quantity, double reported, const double *values,
+                                 int count, const char *note)
 {
-    va_list args;
-    va_start(args, note);
-    assignment__row(a, report, task, quantity, reported, values, count, note, args);
-    va_end(args);
+    assignment__row(a, report, task, quantity, reported, values, sizeof *values, count, note);
 }
 
 /* The same for one value, of a run without chance. */
-ASSIGNMENT_PRINTF(7, 8)
-static void assignment_single(assignment *a, const char *report, const char *task,
-                              const char *quantity, double reported, double value,
-                              const char *note, ...)
+CHART_DEF void assignment_single(assignment *a, const char *report, const char *task,
+                                 const char *quantity, double reported, double value,
+                                 const char *note)
 {
-    va_list args;
-    va_start(args, note);
-    assignment__row(a, report, task, quantity, reported, &value, 1, note, args);
-    va_end(args);
+    assignment_result(a, report, task, quantity, reported, &value, 1, note);
 }
 
-/* Records a figure in the folder of results, with a line on what is to be seen in it. */
-CHART_DEF void assignment_figure(assignment *a, const char *file, const char *task,
-                                 const char *caption)
+/* The same for a check: the note begins with "passes: ", or with "FAILS: " where there are
+   failures, and then the program ends with status 1. */
+CHART_DEF void assignment_verdict(assignment *a, const char *report, const char *task,
+                                  const char *quantity, const double *worst, int count,
+                                  int failures, const char *note)
 {
-    assignment__text(a->figures, file, ',');
-    assignment__text(a->figures, task, ',');
-    assignment__text(a->figures, caption, '\n');
+    a->failed |= failures > 0;
+    assignment_result(a, report, task, quantity, NAN, worst, count,
+                      assignment_text("%s: %s", failures ? "FAILS" : "passes", note));
 }
+
+/* ------------------------------------------------------------------------- a run for every seed */
+
+typedef struct assignment_run {
+    nn_tensor *loss; /* of the trained net */
+    nn_history history;
+    nn_check last;               /* the history's last check, */
+    nn_result train, validation; /* the same after the last step; all accuracies in % */
+    double value[6];             /* what else a program measures */
+    int count;                   /* private, as the next: of the runs that begin with this one */
+    struct assignment_run *next;
+} assignment_run;
+
+/* Makes a net: the graph up to its loss. */
+typedef nn_tensor *(*assignment_net)(uint64_t seed, const void *settings);
+
+/* Trains `count` nets, with seeds a->seed, a->seed + 1, ... assignment_finish releases them. */
+CHART_DEF assignment_run *assignment_train(assignment *a, int count, assignment_net net,
+                                           const void *settings, const nn_dataset *data,
+                                           const nn_train_desc *desc)
+{
+    assignment_run *runs = (assignment_run *)assignment_new((size_t)count, sizeof *runs);
+    for (int i = 0; i < count; i++) {
+        assignment_run *r = &runs[i];
+        r->loss = net(a->seed + (uint64_t)i, settings);
+        TRY(nn_train(r->loss, data, desc, &r->history));
+        TRY(nn_evaluate(r->loss, data, &r->train));
+        TRY(nn_evaluate(r->loss, desc->validation, &r->validation));
+        r->last = r->history.checks[r->history.check_count - 1];
+        r->last.train_accuracy *= 100;
+        r->last.validation_accuracy *= 100;
+        r->train.accuracy *= 100;
+        r->validation.accuracy *= 100;
+    }
+    runs->count = count;
+    runs->next = a->runs;
+    a->runs = runs;
+    return runs;
+}
+
+/* A line of the table for a member of the runs of all seeds: &run->validation.loss. */
+CHART_DEF void assignment_row(assignment *a, const char *report, const char *task,
+                              const char *quantity, double reported, const double *member,
+                              const char *note)
+{
+    assignment__row(a, report, task, quantity, reported, member, sizeof(assignment_run), a->seeds,
+                    note);
+}
+
+/* ------------------------------------------------------------------------------------- pictures */
 
 typedef const char *(*assignment_draw)(const chart_desc *desc, const char *path);
 
-static void assignment__draw(assignment *a, assignment_draw draw, const chart_desc *desc,
-                             const char *file, const char *task, const char *caption, va_list args)
+/* Draws a figure (chart_line, chart_bars, chart_heatmap, chart_image_grid) into the folder of
+   results and records it, with a line on what is to be seen, unless pictures are skipped. */
+CHART_DEF void assignment_chart(assignment *a, assignment_draw draw, const chart_desc *desc,
+                                const char *file, const char *task, const char *caption)
 {
     const char *error = draw(desc, assignment_path(a, file));
     if (!chart_ok(error)) exit(1);
-    char text[ASSIGNMENT_TEXT];
-    vsnprintf(text, sizeof text, caption, args);
-    if (!error) assignment_figure(a, file, task, text);
+    if (error) return;
+    assignment__quote(a->figures, file, ',');
+    assignment__quote(a->figures, task, ',');
+    assignment__quote(a->figures, caption, '\n');
 }
 
-/* Draws a figure (chart_line, chart_bars, chart_heatmap, chart_image_grid) into the folder of results
-   and records it, unless pictures are skipped. caption: as printf. */
-ASSIGNMENT_PRINTF(6, 7)
-static void assignment_chart(assignment *a, assignment_draw draw, const chart_desc *desc,
-                             const char *file, const char *task, const char *caption, ...)
-{
-    va_list args;
-    va_start(args, caption);
-    assignment__draw(a, draw, desc, file, task, caption, args);
-    va_end(args);
-}
-
-/* A member of a history's checks against the step: assignment_curve("validation", &history,
-   &history.checks->validation_loss). */
-CHART_DEF chart_series assignment_curve(const char *label, const nn_history *history,
+/* A member of a run's checks against the step:
+   assignment_curve("validation", run, &run->history.checks->validation_loss). */
+CHART_DEF chart_series assignment_curve(const char *label, const assignment_run *run,
                                         const double *member)
 {
-    size_t stride = sizeof *history->checks;
-    return chart_curve(label, history->check_count, chart_sizes(&history->checks->step, stride),
+    const nn_history *h = &run->history;
+    size_t stride = sizeof *h->checks;
+    return chart_curve(label, h->check_count, chart_sizes(&h->checks->step, stride),
                        chart_doubles(member, stride));
 }
 
-/* Draws and records curves against the training step; y runs from low to high. */
-ASSIGNMENT_PRINTF(10, 11)
-static void assignment_curves(assignment *a, const chart_series *series, int count,
-                              const char *title, const char *y_label, double low, double high,
-                              const char *file, const char *task, const char *caption, ...)
+/* Curves against the training step; y runs from low to high (0, 0: as needed). */
+CHART_DEF void assignment_curves(assignment *a, const chart_series *series, int count,
+                                 const char *title, const char *y_label, double low, double high,
+                                 const char *file, const char *task, const char *caption)
 {
-    chart_desc d;
-    memset(&d, 0, sizeof d);
-    d.title = title;
-    d.x_label = "training step";
-    d.y_label = y_label;
-    d.series = series;
-    d.series_count = count;
-    d.y_min = low;
-    d.y_max = high;
-    va_list args;
-    va_start(args, caption);
-    assignment__draw(a, chart_line, &d, file, task, caption, args);
-    va_end(args);
+    chart_desc d = {.title = title, .x_label = "training step", .y_label = y_label,
+                    .series = series, .series_count = count, .y_min = low, .y_max = high};
+    assignment_chart(a, chart_line, &d, file, task, caption);
 }
+
+/* The loss of both sets at the checks of one run. */
+CHART_DEF void assignment_losses(assignment *a, const assignment_run *run, const char *title,
+                                 const char *y_label, double low, double high, const char *file,
+                                 const char *task, const char *caption)
+{
+    const nn_check *c = run->history.checks;
+    chart_series both[] = {assignment_curve("training set", run, &c->train_loss),
+                           assignment_curve("validation set", run, &c->validation_loss)};
+    assignment_curves(a, both, 2, title, y_label, low, high, file, task, caption);
+}
+
+/* The accuracy of both sets. */
+CHART_DEF void assignment_accuracies(assignment *a, const assignment_run *run, const char *title,
+                                     double low, double high, const char *file, const char *task,
+                                     const char *caption)
+{
+    const nn_check *c = run->history.checks;
+    chart_series both[] = {assignment_curve("training set", run, &c->train_accuracy),
+                           assignment_curve("validation set", run, &c->validation_accuracy)};
+    assignment_curves(a, both, 2, title, "accuracy", low, high, file, task, caption);
+}
+
+/* Columns of weight matrices as images of side x side pixels: a row of images for each matrix. */
+CHART_DEF void assignment_weights(assignment *a, const nn_tensor *const *weights, int rows,
+                                  const char *const *row_names, int cols,
+                                  const char *const *col_names, int side, const char *title,
+                                  const char *file, const char *task, const char *caption)
+{
+    chart_data values[8];
+    const char *names[8 * 16];
+    if (rows > 8 || cols > 16) assignment_stop(1, "%s: too many images in %s", a->name, file);
+    for (int r = 0; r < rows; r++) values[r] = chart_reals(weights[r]->data, sizeof(nn_real));
+    for (int i = 0; i < rows * cols; i++) names[i] = col_names[i % cols];
+    chart_desc d = {.title = title, .row_values = values, .row_names = row_names,
+                    .captions = names, .rows = rows, .cols = cols, .image_width = side,
+                    .image_height = side, .in_columns = 1,
+                    .channels = (int)weights[0]->shape[0] / (side * side)};
+    assignment_chart(a, chart_image_grid, &d, file, task, caption);
+}
+
+/* ----------------------------------------------------------------------------------------- data */
 
 static const char *assignment__data(assignment *a, const char *set)
 {
@@ -311,40 +406,99 @@ static const char *assignment__data(assignment *a, const char *set)
     return a->path;
 }
 
-/* MNIST's first 20,000 training images and its 10,000 test images. The program frees both. */
-CHART_DEF void assignment_mnist(assignment *a, nn_dataset *train, nn_dataset *test)
+/* MNIST's first 20,000 training images into a->train, its 10,000 test images into a->validation. */
+CHART_DEF void assignment_mnist(assignment *a)
 {
     const char *folder = assignment__data(a, "mnist");
-    if (nn_load_mnist(folder, &a->all, test) != NN_OK)
+    if (nn_load_mnist(folder, &a->all, &a->validation) != NN_OK)
         assignment_stop(1, "%s: %s\nMNIST is looked for in %s (--data DIR: DIR/mnist). `make data` "
                            "puts its four files into data/mnist (a download of 11 MB).",
                         a->name, nn_last_error(), folder);
-    TRY(nn_dataset_subset(&a->all, 0, 20000, train));
+    TRY(nn_dataset_subset(&a->all, 0, 20000, &a->train));
 }
 
-/* CIFAR-10: batch 1 trains, batch 2 validates, the test batch tests. The program frees all three. */
-CHART_DEF void assignment_cifar10(assignment *a, nn_dataset *train, nn_dataset *validation,
-                                  nn_dataset *test)
+/* CIFAR-10: batch 1 into a->train, batch 2 into a->validation, the test batch into a->test. */
+CHART_DEF void assignment_cifar10(assignment *a)
 {
     const char *folder = assignment__data(a, "cifar10");
-    if (nn_load_cifar10(folder, 1u << 0, train, test) != NN_OK ||
-        nn_load_cifar10(folder, 1u << 1, validation, NULL) != NN_OK)
+    if (nn_load_cifar10(folder, 1u << 0, &a->train, &a->test) != NN_OK ||
+        nn_load_cifar10(folder, 1u << 1, &a->validation, NULL) != NN_OK)
         assignment_stop(1, "%s: %s\nCIFAR-10 is looked for in %s (--data DIR: DIR/cifar10). `make "
                            "data` puts its six binary files into data/cifar10 (a download of "
                            "170 MB).",
                         a->name, nn_last_error(), folder);
 }
 
-/* Closes the files; gives the program's exit status. */
+/* --------------------------------------------------------------------------- gradients by hand */
+
+/* The first n images as rows[n,size] and, turned, as columns[size,n]. With a `size` of one more
+   than the pixels the constant 1 is behind them. */
+CHART_DEF void assignment_images(const nn_dataset *data, size_t n, size_t size, nn_real *rows,
+                                 nn_real *columns)
+{
+    for (size_t i = 0; i < n; i++, rows += size) {
+        TRY(nn_dataset_gather(data, &i, 1, rows));
+        if (size > data->features) rows[data->features] = 1;
+        for (size_t k = 0; k < size; k++) columns[k * n + i] = rows[k];
+    }
+}
+
+/* The larger of two differences. A NaN is the largest: it must not get lost. */
+CHART_DEF double assignment_larger(double a, double b) { return b > a || b != b ? b : a; }
+
+/* Runs a net that ends in `loss`, or in `cost` built on it, on n inputs and targets. Its
+   parameters, in the order in which they were made, get the values at w, w + apart, ... Gives the
+   largest distance of the cost from `value` and of the gradients from those at gradient,
+   gradient + apart, ... */
+CHART_DEF double assignment_against_graph(nn_tensor *loss, nn_tensor *cost, size_t n,
+                                          const nn_real *x, const nn_real *target, const nn_real *w,
+                                          double value, const nn_real *gradient, size_t apart)
+{
+    nn_net *net = cost->net;
+    size_t at = 0;
+    for (size_t i = 0; i < nn_net_tensor_count(net); i++) {
+        nn_tensor *t = nn_net_tensor(net, i);
+        if (t->op == NN_OP_INPUT) TRY(nn_feed(t, x, n));
+        if (t->op != NN_OP_PARAMETER) continue;
+        memcpy(t->data, w + at++ * apart, t->size * sizeof *w);
+    }
+    TRY(nn_feed_targets(loss, target, n));
+    TRY(nn_forward(cost));
+    TRY(nn_backward(cost));
+    double worst = fabs(cost->value - value);
+    for (size_t i = 0; i < nn_net_tensor_count(net); i++) {
+        const nn_tensor *t = nn_net_tensor(net, i);
+        if (t->op != NN_OP_PARAMETER) continue;
+        for (size_t k = 0; k < t->size; k++)
+            worst = assignment_larger(worst, fabs(t->grad[k] - gradient[k]));
+        gradient += apart;
+    }
+    return worst;
+}
+
+/* ------------------------------------------------------------------------------------------ end */
+
+/* Releases the data and the runs, closes the files; gives the program's exit status. */
 CHART_DEF int assignment_finish(assignment *a)
 {
     int failed = ferror(a->results) | ferror(a->figures);
     failed |= fclose(a->results) != 0;
     failed |= fclose(a->figures) != 0;
     if (failed) assignment_stop(1, "%s: cannot write the results in %s", a->name, a->out);
+    for (assignment_run *runs = a->runs, *next; runs; runs = next) {
+        next = runs->next;
+        for (int i = 0; i < runs->count; i++) {
+            nn_history_free(&runs[i].history);
+            nn_net_destroy(runs[i].loss->net);
+        }
+        free(runs);
+    }
+    nn_dataset_free(&a->train);
+    nn_dataset_free(&a->validation);
+    nn_dataset_free(&a->test);
     nn_dataset_free(&a->all);
     printf("%s: %.0f s, results in %s\n", a->name, difftime(time(NULL), a->started), a->out);
-    return fflush(stdout) == 0 ? 0 : 1;
+    return fflush(stdout) == 0 && !a->failed ? 0 : 1;
 }
 
 #endif /* ASSIGNMENT_H */

@@ -145,6 +145,7 @@ static const char results_head[] = "report,task,quantity,reported,mean,sd,seeds,
 typedef struct line {
     const char *cell[COLUMNS];
     int program, section; /* SECTIONS: none has its task */
+    int shown;            /* on the page, in a table of its own kind */
 } line;
 
 typedef struct table {
@@ -329,7 +330,8 @@ static const char style[] =
     "border-bottom:1px solid #ddd}"
     "th{border-bottom:1px solid #888}"
     "th.report{width:5%}th.note{width:29%}th.reported{width:8%}th.ours{width:13%}"
-    "th.seeds{width:5%}"
+    "th.seeds{width:5%}.nets th.report{width:7%}.nets th.what{width:20%}.nets th.seeds{width:6%}"
+    ".nets th::first-letter{text-transform:uppercase}"
     ".n{text-align:right;font-variant-numeric:tabular-nums}"
     "td.note,td.report{color:#444}"
     ".figures{display:grid;gap:1rem 1.5rem;"
@@ -343,6 +345,7 @@ static const char style[] =
     "nav li{padding:.35rem 0}thead{display:none}table,tbody{display:block}"
     "tr{display:flex;flex-wrap:wrap;gap:.1rem 1.4rem;padding:.4rem 0;"
     "border-bottom:1px solid #ddd}"
+    "figure:focus{overflow-x:auto}figure:focus img{width:60rem}"
     "td{border:0;padding:0}td.what,td.note{flex:1 0 100%}"
     "td.what{order:-1;font-weight:600}td.report{order:1}td.note{order:2}"
     "td.note:empty,.none{display:none}"
@@ -351,7 +354,8 @@ static const char style[] =
     "@media print{@page{margin:16mm}body{max-width:none;padding:0;font-size:10pt}"
     "h2{break-before:page;margin-top:0}h2,h3,.settings{break-after:avoid}"
     "figure,tr{break-inside:avoid}thead{display:table-header-group}table{font-size:8.5pt}"
-    "th.note{width:27%}th.ours{width:15%}th.report{width:7%}th.reported{width:10%}th.seeds{width:7%}"
+    "th.note{width:27%}th.ours{width:15%}th.report{width:7%}th.reported{width:10%}"
+    "th.seeds,.nets th.seeds{width:7%}.nets th{font-size:7.5pt}.nets th.what{width:17%}"
     "th,td{padding:.2rem .6rem .2rem 0}"
     ".figures{display:block}figure{width:125mm;margin:3mm 0}"
     "a{color:inherit;text-decoration:none}.screen{display:none}}";
@@ -420,35 +424,113 @@ static void ours(FILE *f, const line *l)
     else fprintf(f, "%.5g", mean);
 }
 
-/* The rows of a section; with SECTIONS those of any that have a reported number. */
-static void rows(FILE *f, const table *t, int section, int chapter)
+/* What stands before the colon in "net: measure", when the row has nothing but a number; 0: no. */
+static size_t net_of(const line *l)
 {
-    int begun = 0;
+    const char *colon = strstr(l->cell[QUANTITY], ": ");
+    int bare = !*l->cell[REPORTED] && !*l->cell[NOTE];
+    return colon && bare ? (size_t)(colon - l->cell[QUANTITY]) : 0;
+}
+
+/* How many rows from line i on are measures of one net. */
+static size_t measures(const table *t, size_t i)
+{
+    const line *first = &t->lines[i];
+    size_t n = 0, net = net_of(first);
+    for (; net && i + n < t->count; n++) {
+        const line *l = first + n;
+        if (l->section != first->section || net_of(l) != net ||
+            strncmp(l->cell[QUANTITY], first->cell[QUANTITY], net) != 0)
+            break;
+    }
+    return n;
+}
+
+/* The nets of a section that have several measures, one net a row. */
+static void nets(FILE *f, const table *t, int section)
+{
+    size_t columns = 0;
+    for (size_t i = 0, n; i < t->count; i += n ? n : 1) {
+        line *l = &t->lines[i];
+        size_t net = net_of(l);
+        n = measures(t, i);
+        if (l->section != section || n < 3 || (columns && n != columns)) continue;
+        if (!columns) {
+            fputs("<table class=\"nets\"><thead><tr><th class=\"report\">Report"
+                  "<th class=\"what\">Net", f);
+            for (size_t k = 0; k < n; k++) {
+                fputs("<th class=\"n\">", f);
+                html(f, l[k].cell[QUANTITY] + net + 2);
+            }
+            fputs("<th class=\"n seeds\">Seeds</thead><tbody>\n", f);
+            columns = n;
+        }
+        fputs("<tr><td class=\"report\" data-of=\"report\">", f);
+        html(f, l->cell[REPORT]);
+        fprintf(f, "<td class=\"what\">%.*s", (int)net, l->cell[QUANTITY]);
+        for (size_t k = 0; k < n; k++) {
+            fputs("<td class=\"n\" data-of=\"", f);
+            html(f, l[k].cell[QUANTITY] + net + 2);
+            fputs("\">", f);
+            ours(f, &l[k]);
+            l[k].shown = 1;
+        }
+        fprintf(f, "<td class=\"n\" data-of=\"seeds\">%s\n", l->cell[SEEDS]);
+    }
+    if (columns) fputs("</tbody></table>\n", f);
+}
+
+/* Which rows a table takes: a section's, those of a chapter with a reported number, or times. */
+enum { REPORTED_NUMBERS = SECTIONS, WALL_TIMES };
+
+static int belongs(const line *l, int which, int chapter)
+{
+    const char *prefix = chapters[chapter].program;
+    int timed = strstr(l->cell[QUANTITY], "seconds") != NULL;
+    if (which < SECTIONS) return l->section == which && !l->shown;
+    if (which == WALL_TIMES) return timed;
+    return *l->cell[REPORTED] && !timed && !strncmp(programs[l->program], prefix, strlen(prefix));
+}
+
+static void rows(FILE *f, const table *t, int which, int chapter)
+{
+    int count = 0, reported = 0, noted = 0;
     for (size_t i = 0; i < t->count; i++) {
         const line *l = &t->lines[i];
-        const char *prefix = chapters[chapter].program;
-        if (strncmp(programs[l->program], prefix, strlen(prefix)) != 0) continue;
-        if (section < SECTIONS ? l->section != section : !*l->cell[REPORTED]) continue;
-        if (!begun++)
-            fputs("<table><thead><tr><th class=\"report\">Report<th>Quantity"
-                  "<th class=\"n reported\">Reported<th class=\"n ours\">Ours"
-                  "<th class=\"n seeds\">Seeds<th class=\"note\">Note</thead><tbody>\n", f);
+        if (!belongs(l, which, chapter)) continue;
+        count++;
+        reported |= *l->cell[REPORTED] != 0 || which == WALL_TIMES;
+        noted |= *l->cell[NOTE] != 0;
+    }
+    if (!count) return;
+    fprintf(f, "<table><thead><tr><th class=\"report\">Report<th>Quantity%s"
+               "<th class=\"n ours\">Ours<th class=\"n seeds\">Seeds%s</thead><tbody>\n",
+            reported ? "<th class=\"n reported\">Reported" : "",
+            noted ? "<th class=\"note\">Note" : "");
+    for (size_t i = 0; i < t->count; i++) {
+        const line *l = &t->lines[i];
+        const char *missing = which == WALL_TIMES ? "not finished" : "–";
+        if (!belongs(l, which, chapter)) continue;
         fputs("<tr><td class=\"report\" data-of=\"report\">", f);
         html(f, l->cell[REPORT]);
         fputs("<td class=\"what\">", f);
-        if (section == SECTIONS) {
+        if (which >= SECTIONS) {
             html(f, l->cell[TASK]);
             fputs(": ", f);
         }
         html(f, l->cell[QUANTITY]);
-        fprintf(f, "<td class=\"n%s\" data-of=\"reported\">%s<td class=\"n\" data-of=\"ours\">",
-                *l->cell[REPORTED] ? "" : " none", *l->cell[REPORTED] ? l->cell[REPORTED] : "–");
+        if (reported)
+            fprintf(f, "<td class=\"n%s\" data-of=\"reported\">%s",
+                    *l->cell[REPORTED] || which == WALL_TIMES ? "" : " none",
+                    *l->cell[REPORTED] ? l->cell[REPORTED] : missing);
+        fputs("<td class=\"n\" data-of=\"ours\">", f);
         ours(f, l);
-        fprintf(f, "<td class=\"n\" data-of=\"seeds\">%s<td class=\"note\">", l->cell[SEEDS]);
+        fprintf(f, "<td class=\"n\" data-of=\"seeds\">%s", l->cell[SEEDS]);
+        if (noted) fputs("<td class=\"note\">", f);
         html(f, l->cell[NOTE]);
         fputs("\n", f);
     }
-    if (begun) fputs("</tbody></table>\n", f);
+    fputs("</tbody></table>\n", f);
 }
 
 static void write_page(const table *results, const table *figures)
@@ -478,8 +560,11 @@ static void write_page(const table *results, const table *figures)
     fputs("</nav>\n<h2 id=\"numbers\">The reported numbers and ours</h2>\n", f);
     for (int c = 0; c < CHAPTERS; c++) {
         fprintf(f, "<h3>%s</h3>\n", chapters[c].title);
-        rows(f, results, SECTIONS, c);
+        rows(f, results, REPORTED_NUMBERS, c);
     }
+    fputs("<h3>Wall time</h3>\n<p class=\"settings\">R1 gave up its task 4c; R4 gives the time of "
+          "its slowest figure, without and with early stopping.</p>\n", f);
+    rows(f, results, WALL_TIMES, 0);
     for (int s = 0; s < SECTIONS; s++) {
         int c = sections[s].chapter, drawn = 0;
         if (!s || sections[s - 1].chapter != c) {
@@ -495,6 +580,7 @@ static void write_page(const table *results, const table *figures)
         fprintf(f, "<h3 id=\"s%d\">%s</h3>\n<p class=\"settings\">", s, sections[s].title);
         html(f, sections[s].settings);
         fputs("</p>\n", f);
+        nets(f, results, s);
         rows(f, results, s, c);
         for (size_t i = 0; i < figures->count; i++)
             if (figures->lines[i].section == s) {

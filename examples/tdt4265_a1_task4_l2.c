@@ -6,124 +6,94 @@
 #include "../nn.h"
 #include "assignment.h"
 
-enum { LAMBDAS = 5, WEIGHTS = 784 * 10 };
+enum { LAMBDAS = 5, CHECKS = 5 }; /* checks in an epoch */
 static const double lambdas[LAMBDAS] = {0, 0.001, 0.01, 0.1, 1};
+enum { ACCURACY, NORM, SQUARED }; /* what is measured */
 
-static nn_real weights[LAMBDAS][WEIGHTS]; /* of the last run */
-
-/* Trains with lambdas[l]; gives the squared 2-norm of the weights, those of the constant 1 too. */
-static double train(const nn_train_desc *desc, const nn_dataset *data, int l, uint64_t seed,
-                    nn_history *out)
+static nn_tensor *softmax_regression(uint64_t seed, const void *lambda)
 {
-    nn_net_desc net_desc = {0};
-    net_desc.seed = seed;
-    nn_net *net = nn_net_create(&net_desc);
-    nn_dense_desc dense = {0};
-    dense.units = 10;
-    dense.weight.kind = NN_INIT_ZERO;
-    dense.decay_bias = 1; /* the bias is the weight of the constant 1, penalised like the others */
+    nn_net *net = nn_net_create(&(nn_net_desc){.seed = seed});
+    /* the bias is the weight of the constant 1, penalised like the others */
+    nn_dense_desc dense = {.units = 10, .weight.kind = NN_INIT_ZERO, .decay_bias = 1};
     nn_tensor *z = nn_dense_with(nn_input(net, 784), &dense);
-    nn_tensor *cost = nn_weight_penalty(nn_softmax_cross_entropy(z), 0, lambdas[l]);
-    memset(out, 0, sizeof *out);
-    TRY(nn_train(cost, data, desc, out));
-    const nn_tensor *w = nn_weight(z), *b = nn_bias(z);
-    memcpy(weights[l], w->data, sizeof weights[l]);
+    return nn_weight_penalty(nn_softmax_cross_entropy(z), 0, *(const double *)lambda);
+}
+
+/* The z below the cross-entropy below the penalty. */
+static const nn_tensor *layer(const assignment_run *run) { return run->loss->src[0]->src[0]; }
+
+static void measure(assignment_run *run)
+{
+    const nn_tensor *w = nn_weight(layer(run)), *b = nn_bias(layer(run));
     double squared = nn_vec_dot(w->size, w->data, w->data) + nn_vec_dot(10, b->data, b->data);
-    nn_net_destroy(net);
-    return squared;
+    run->value[SQUARED] = squared;
+    run->value[NORM] = sqrt(squared);
+    run->value[ACCURACY] = 0; /* at lambda 1 it jumps from check to check: the last epoch's mean */
+    for (size_t i = run->history.check_count - CHECKS; i < run->history.check_count; i++)
+        run->value[ACCURACY] += 100 * run->history.checks[i].validation_accuracy / CHECKS;
 }
 
 int main(int argc, char **argv)
 {
-    static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9",
-                                         "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
-    static const char *const row_names[] = {"λ = 0", "λ = 1"};
-    static const char *const names[] = {"λ = 0.001", "λ = 0.01", "λ = 0.1", "λ = 1"};
     assignment a;
     assignment_start(&a, argc, argv, "tdt4265_a1_task4_l2", "softmax regression, L2 penalty");
-    nn_dataset data, test;
-    assignment_mnist(&a, &data, &test);
-    TRY(nn_normalize_range(&data, 0, 255, -1, 1));
-    TRY(nn_normalize_like(&test, &data));
+    assignment_mnist(&a);
+    TRY(nn_normalize_range(&a.train, 0, 255, -1, 1));
+    TRY(nn_normalize_like(&a.validation, &a.train));
 
-    nn_train_desc desc = {0};
-    desc.epochs = a.quick ? 2 : 50;
-    desc.batch_size = 128;
-    desc.drop_last = 1;
-    desc.optimizer.learning_rate = 0.01;
-    desc.validation = &test;
-    desc.checks_per_epoch = 5;
-    nn_history h[LAMBDAS];
-    chart_series curve[LAMBDAS - 1], length[2];
-    double norm[LAMBDAS], squared[LAMBDAS], end[LAMBDAS], seconds = 0;
-    double *accuracy = (double *)assignment_new((size_t)a.seeds * 3, sizeof *accuracy);
-    double *sum = accuracy + a.seeds, *root = sum + a.seeds;
+    nn_train_desc desc = {.epochs = a.quick ? 2 : 50, .batch_size = 128, .drop_last = 1,
+                          .optimizer.learning_rate = 0.01, .validation = &a.validation,
+                          .checks_per_epoch = CHECKS};
+    assignment_run *run[LAMBDAS];
+    double norm[LAMBDAS], squared[LAMBDAS], seconds = 0;
     for (int l = 0; l < LAMBDAS; l++) {
-        for (int run = a.seeds; run--;) { /* the first seed is the last to run, and is drawn */
-            if (run < a.seeds - 1) nn_history_free(&h[l]);
-            sum[run] = train(&desc, &data, l, a.seed + (uint64_t)run, &h[l]);
-            root[run] = sqrt(sum[run]);
-            accuracy[run] = 0; /* at lambda 1 it jumps from check to check: the last epoch's mean */
-            for (size_t i = h[l].check_count - 5; i < h[l].check_count; i++)
-                accuracy[run] += 100 * h[l].checks[i].validation_accuracy / 5;
-        }
-        char label[64];
-        snprintf(label, sizeof label, "lambda %g: validation accuracy, %%", lambdas[l]);
-        assignment_result(&a, "R1 R2", "4c 4d", label, NAN, accuracy, a.seeds,
-                          "mean of the last five checks; reported: falls as lambda grows");
-        snprintf(label, sizeof label, "lambda %g: L2 norm of the weights", lambdas[l]);
-        assignment_result(&a, "R1 R2", "4e", label, NAN, root, a.seeds,
-                          "reported: falls steeply with lambda");
-        snprintf(label, sizeof label, "lambda %g: its square", lambdas[l]);
-        assignment_result(&a, "R1 R2", "4e", label, NAN, sum, a.seeds, NULL);
-        end[l] = accuracy[0];
-        squared[l] = sum[0];
-        norm[l] = root[0];
-        if (l == 0) continue;
-        seconds += h[l].seconds;
-        curve[l - 1] = assignment_curve(names[l - 1], &h[l], &h[l].checks->validation_accuracy);
+        run[l] = assignment_train(&a, a.seeds, softmax_regression, &lambdas[l], &a.train, &desc);
+        for (int i = 0; i < a.seeds; i++) measure(&run[l][i]);
+        assignment_row(&a, "R1 R2", "4c 4d",
+                       assignment_text("lambda %g: validation accuracy, %%", lambdas[l]), NAN,
+                       &run[l]->value[ACCURACY],
+                       "mean of the last five checks; reported: falls as lambda grows");
+        assignment_row(&a, "R1 R2", "4e",
+                       assignment_text("lambda %g: L2 norm of the weights", lambdas[l]), NAN,
+                       &run[l]->value[NORM], "reported: falls steeply with lambda");
+        assignment_row(&a, "R1 R2", "4e", assignment_text("lambda %g: its square", lambdas[l]), NAN,
+                       &run[l]->value[SQUARED], NULL);
+        norm[l] = run[l]->value[NORM];
+        squared[l] = run[l]->value[SQUARED];
+        if (lambdas[l] > 0) seconds += run[l]->history.seconds;
     }
     assignment_single(&a, "R1", "4c", "the four runs with lambda > 0, seconds", NAN, seconds,
                       "R1 gave up after 55 minutes (3300 s)");
 
-    chart_desc grid = {0};
-    chart_data rows[2];
-    rows[0] = chart_reals(weights[0], sizeof(nn_real));
-    rows[1] = chart_reals(weights[LAMBDAS - 1], sizeof(nn_real));
-    grid.title = "Weights of each digit";
-    grid.row_values = rows;
-    grid.row_names = row_names;
-    grid.captions = digits;
-    grid.rows = 2;
-    grid.cols = 10;
-    grid.image_width = grid.image_height = 28;
-    grid.in_columns = 1;
-    assignment_chart(&a, chart_image_grid, &grid, "a1_4b_weights.png", "4b",
-                     "Weights, each from its least (black) to its greatest (white). lambda 1 is "
-                     "smoother: noise costs length but wins no accuracy.");
-    assignment_curves(&a, curve, LAMBDAS - 1, "Softmax regression, J = C + λ sum w²",
+    static const char *const names[] = {"λ = 0", "λ = 0.001", "λ = 0.01", "λ = 0.1", "λ = 1"};
+    static const char *const digits[] = {"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"};
+    const nn_tensor *weights[] = {nn_weight(layer(run[0])), nn_weight(layer(run[LAMBDAS - 1]))};
+    assignment_weights(&a, weights, 2, (const char *const[]){names[0], names[LAMBDAS - 1]}, 10,
+                       digits, 28, "Weights of each digit", "a1_4b_weights.png", "4b",
+                       "Weights, each from its least (black) to its greatest (white). With lambda "
+                       "1 the grain of single pixels is gone and the shapes of digits are left.");
+
+    chart_series curve[LAMBDAS];
+    for (int l = 1; l < LAMBDAS; l++)
+        curve[l] = assignment_curve(names[l], run[l], &run[l]->history.checks->validation_accuracy);
+    assignment_curves(&a, curve + 1, LAMBDAS - 1, "Softmax regression, J = C + λ sum w²",
                       "validation accuracy", 0.7, 0.95, "a1_4c_accuracy.png", "4c 4d",
-                      "Accuracy falls as lambda grows, from %.1f %% at 0.001 to %.1f %% at 1: one "
-                      "layer hardly overfits, so the penalty only holds it back.", end[1],
-                      end[LAMBDAS - 1]);
-    chart_desc lines = {0};
-    length[0] = chart_curve("L2 norm", LAMBDAS - 1, chart_doubles(lambdas + 1, 0),
-                            chart_doubles(norm + 1, 0));
-    length[1] = chart_curve("its square", LAMBDAS - 1, chart_doubles(lambdas + 1, 0),
-                            chart_doubles(squared + 1, 0));
-    lines.title = "Length of the weight vector";
-    lines.x_label = "λ";
-    lines.y_label = "norm and squared norm of w";
-    lines.log_x = lines.log_y = 1;
-    lines.series = length;
-    lines.series_count = 2;
-    assignment_chart(&a, chart_line, &lines, "a1_4e_norm.png", "4e",
-                     "The norm falls from %.3g at lambda 0.001 to %.3g at 1, its square from %.3g "
-                     "to %.3g; without a penalty they are %.3g and %.3g.", norm[1],
-                     norm[LAMBDAS - 1], squared[1], squared[LAMBDAS - 1], norm[0], squared[0]);
-    free(accuracy);
-    for (int l = 0; l < LAMBDAS; l++) nn_history_free(&h[l]);
-    nn_dataset_free(&data);
-    nn_dataset_free(&test);
+                      assignment_text("Accuracy falls as lambda grows, from %.1f %% at 0.001 to "
+                                      "%.1f %% at 1: one layer hardly overfits, so the penalty "
+                                      "only holds it back.", run[1]->value[ACCURACY],
+                                      run[LAMBDAS - 1]->value[ACCURACY]));
+
+    chart_data positive = chart_doubles(lambdas + 1, 0); /* 0 has no place on a logarithmic axis */
+    chart_series length[] = {
+        chart_curve("L2 norm", LAMBDAS - 1, positive, chart_doubles(norm + 1, 0)),
+        chart_curve("its square", LAMBDAS - 1, positive, chart_doubles(squared + 1, 0))};
+    chart_desc lengths = {.title = "Length of the weight vector", .x_label = "λ",
+                          .y_label = "norm and squared norm of w", .log_x = 1, .log_y = 1,
+                          .series = length, .series_count = 2};
+    assignment_chart(&a, chart_line, &lengths, "a1_4e_norm.png", "4e",
+                     assignment_text("The norm falls from %.3g at lambda 0.001 to %.3g at 1, its "
+                                     "square from %.3g to %.3g; without a penalty they are %.3g "
+                                     "and %.3g.", norm[1], norm[LAMBDAS - 1], squared[1],
+                                     squared[LAMBDAS - 1], norm[0], squared[0]));
     return assignment_finish(&a);
 }

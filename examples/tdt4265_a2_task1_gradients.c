@@ -1,176 +1,149 @@
 /* TDT4265 assignment 2, tasks 1a, 1b, 3b and 4c: backpropagation by hand, in matrices, for any
    number of layers. Every weight's gradient on 100 images is held against a central difference
-   (eps 1e-3, weights from U(-1, 1)) and against the graph's own gradient, which nn_gradcheck checks
-   again.
+   (eps 1e-3, weights from U(-1, 1)) and against the gradient of the same net as a graph, which
+   nn_gradcheck checks again.
 
    cc -O2 examples/tdt4265_a2_task1_gradients.c -lm -o task1 && ./task1 [--data DIR] [--help] */
-#ifndef NN_DOUBLE /* in float the rounding of the cost, 1e-7 / eps, is above the 1e-6 allowed */
-#define NN_DOUBLE
-#endif
+#define NN_DOUBLE /* in float the rounding of the cost, 1e-7 / eps, is above the 1e-6 allowed */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"
-#include "tdt4265_a2.h"
 
-enum { IMAGES = 100, INPUTS = 785, UNITS = 64, CLASSES = 10, MOST = 3 };
+enum { IMAGES = 100, INPUTS = 785, UNITS = 64, CLASSES = 10, LAYERS = 3 /* at most */ };
+static const double eps = 1e-3, allowed = 1e-6;
 
-static const double allowed = 1e-6;
+static size_t layers;
+static const size_t *size; /* of the input, of each hidden layer, of the output */
+static nn_activation activation;
+static nn_real x[IMAGES * INPUTS], target[IMAGES * CLASSES];
+static nn_real out[LAYERS][INPUTS * IMAGES], z[IMAGES * CLASSES]; /* out[0]: x turned; z: last */
+static nn_real w[LAYERS + 1][INPUTS * UNITS], gradient[LAYERS + 1][INPUTS * UNITS]; /* from 1 on */
 
-typedef struct model {
-    size_t layers;         /* of weights */
-    size_t size[MOST + 1]; /* values in the input, the hidden layers, the output */
-    nn_activation activation;
-    nn_real out[MOST + 1][IMAGES * INPUTS]; /* of each layer; out[0] is the input */
-    nn_real delta[MOST + 1][IMAGES * UNITS], target[IMAGES * CLASSES];
-    nn_real w[INPUTS * UNITS * 2], gradient[INPUTS * UNITS * 2]; /* layer after layer */
-    size_t weights;
-} model;
-
-static double cost(void *user)
+/* The cost when the weights to `count` units of a layer, from `first` on, have changed: what these
+   units give, then all of the layers above. */
+static double cost(size_t layer, size_t first, size_t count)
 {
-    model *m = (model *)user;
-    const nn_real *w = m->w;
-    for (size_t i = 1; i <= m->layers; i++) {
-        size_t from = m->size[i - 1], to = m->size[i];
-        nn_mat_mul(0, 0, IMAGES, to, from, m->out[i - 1], from, w, to, m->out[i], to, 0);
-        if (i < m->layers) nn_vec_activate(m->activation, 0, IMAGES * to, m->out[i], m->out[i]);
-        w += from * to;
+    for (; layer < layers; first = 0, count = size[++layer]) {
+        nn_real *units = out[layer] + first * IMAGES;
+        nn_mat_mul(1, 0, count, IMAGES, size[layer - 1], w[layer] + first, size[layer],
+                   out[layer - 1], IMAGES, units, IMAGES, 0);
+        nn_vec_activate(activation, 0, count * IMAGES, units, units);
     }
-    nn_mat_log_softmax(IMAGES, CLASSES, m->out[m->layers], m->out[m->layers]);
-    return -nn_vec_dot(IMAGES * CLASSES, m->target, m->out[m->layers]) / IMAGES;
+    nn_mat_mul(1, 0, IMAGES, CLASSES, size[layers - 1], out[layers - 1], IMAGES, w[layers], CLASSES,
+               z, CLASSES, 0);
+    nn_mat_log_softmax(IMAGES, CLASSES, z, z);
+    return -nn_vec_dot(IMAGES * CLASSES, target, z) / IMAGES;
 }
 
 /* f'(z) from y = f(z): y (1 - y) for the sigmoid, 1.7159 2/3 (1 - (y / 1.7159)^2) for the improved
    one. */
-static nn_real slope(nn_activation f, nn_real y)
+static nn_real slope(nn_real y)
 {
-    return f == NN_SIGMOID ? y * (1 - y) : 2.0 / 3 * (1.7159 - y * y / 1.7159);
+    return activation == NN_SIGMOID ? y * (1 - y) : 2.0 / 3 * (1.7159 - y * y / 1.7159);
 }
 
-static void backward(model *m)
+static void backward(void)
 {
-    size_t k = m->layers;
-    nn_real *w = m->w + m->weights, *gradient = m->gradient + m->weights;
-    cost(m);
-    for (size_t i = 0; i < IMAGES * CLASSES; i++) /* (softmax(z) - t) / n */
-        m->delta[k][i] = (exp(m->out[k][i]) - m->target[i]) / IMAGES;
-    for (; k > 0; k--) {
-        size_t from = m->size[k - 1], to = m->size[k];
-        nn_real *delta = m->delta[k - 1];
-        w -= from * to;
-        gradient -= from * to;
-        nn_mat_mul(1, 0, from, to, IMAGES, m->out[k - 1], from, m->delta[k], to, gradient, to, 0);
+    static nn_real delta[UNITS * IMAGES], below[UNITS * IMAGES];
+    for (size_t i = 0; i < IMAGES * CLASSES; i++) /* (softmax - target) / n, turned */
+        delta[i % CLASSES * IMAGES + i / CLASSES] = (exp(z[i]) - target[i]) / IMAGES;
+    for (size_t k = layers; k > 0; k--) {
+        nn_mat_mul(0, 1, size[k - 1], size[k], IMAGES, out[k - 1], IMAGES, delta, IMAGES,
+                   gradient[k], size[k], 0);
         if (k == 1) break;
-        nn_mat_mul(0, 1, IMAGES, from, to, m->delta[k], to, w, to, delta, from, 0);
-        for (size_t i = 0; i < IMAGES * from; i++)
-            delta[i] *= slope(m->activation, m->out[k - 1][i]);
+        nn_mat_mul(0, 0, size[k - 1], IMAGES, size[k], w[k], size[k], delta, IMAGES, below, IMAGES,
+                   0);
+        for (size_t i = 0; i < size[k - 1] * IMAGES; i++)
+            delta[i] = below[i] * slope(out[k - 1][i]);
     }
 }
 
-static void load(model *m, const nn_dataset *data, size_t hidden, nn_activation f, uint64_t seed)
+/* The largest |numeric - analytic|, of all weights or of one in `apart` to each unit. */
+static double check(size_t apart)
 {
-    nn_real *row = m->out[0];
-    nn_rng rng = nn_rng_seed(seed);
-    m->activation = f;
-    m->layers = hidden + 1;
-    m->weights = 0;
-    for (size_t i = 0; i <= m->layers; i++) {
-        m->size[i] = i == 0 ? INPUTS : i < m->layers ? UNITS : CLASSES;
-        if (i > 0) m->weights += m->size[i - 1] * m->size[i];
-    }
-    for (size_t i = 0; i < m->weights; i++) m->w[i] = 2 * nn_rng_uniform(&rng) - 1;
-    for (size_t i = 0; i < IMAGES; i++, row += INPUTS) {
-        TRY(nn_dataset_gather(data, &i, 1, row));
-        row[INPUTS - 1] = 1;
-    }
-    TRY(nn_mat_one_hot(IMAGES, CLASSES, data->labels, m->target));
-}
-
-/* The same net as a graph, with the same weights. The largest difference between the gradients; the
-   report of nn_gradcheck, which is run if there is one. */
-static double against_graph(model *m, const nn_gradcheck_desc *desc, nn_gradcheck_report *report)
-{
-    nn_net *net = nn_net_create(NULL);
-    nn_init zero = {NN_INIT_ZERO, 0, 0};
-    nn_tensor *in = nn_input(net, INPUTS), *x = in, *w[MOST + 1];
-    for (size_t i = 1; i <= m->layers; i++) {
-        w[i] = nn_parameter(net, 2, m->size + i - 1, zero, "w");
-        x = nn_matmul(x, w[i]);
-        if (i < m->layers) x = nn_activate(x, m->activation, 0);
-    }
-    nn_tensor *loss = nn_softmax_cross_entropy(x);
-    TRY(nn_feed(in, m->out[0], IMAGES));
-    TRY(nn_feed_targets(loss, m->target, IMAGES));
-    const nn_real *weights = m->w, *gradient = m->gradient;
-    for (size_t i = 1; i <= m->layers; weights += w[i++]->size)
-        memcpy(w[i]->data, weights, w[i]->size * sizeof *weights);
-    TRY(nn_forward(loss));
-    TRY(nn_backward(loss));
-    double worst = fabs(loss->value - cost(m));
-    for (size_t i = 1; i <= m->layers; gradient += w[i++]->size)
-        for (size_t k = 0; k < w[i]->size; k++)
-            worst = fmax(worst, fabs(w[i]->grad[k] - gradient[k]));
-    if (report) TRY(nn_gradcheck(loss, desc, report));
-    nn_net_destroy(net);
+    double worst = 0;
+    for (size_t k = 1; k <= layers; k++)
+        for (size_t unit = 0; unit < size[k]; unit++) {
+            for (size_t i = unit; i < size[k - 1] * size[k]; i += size[k] * apart) {
+                nn_real keep = w[k][i], more = keep + eps, less = keep - eps;
+                w[k][i] = more;
+                double up = cost(k, unit, 1);
+                w[k][i] = less;
+                double down = cost(k, unit, 1);
+                w[k][i] = keep;
+                double numeric = (up - down) / (more - less);
+                worst = assignment_larger(worst, fabs(numeric - gradient[k][i]));
+            }
+            cost(k, unit, 1); /* puts this unit back */
+        }
     return worst;
 }
 
-/* A line of the table. 1 when all of the differences are allowed. */
-static int verdict(assignment *a, const char *task, const char *what, const double *worst,
-                   double most, size_t checked)
+static nn_tensor *graph(void)
 {
-    int failures = 0;
-    for (int i = 0; i < a->seeds; i++) failures += !(worst[i] <= most);
-    assignment_result(a, "R3 R4", task, what, NAN, worst, a->seeds,
-                      "%s: %.0f weights%s, at most %g allowed", failures ? "FAILS" : "passes",
-                      (double)checked, most < allowed || a->seeds == 1 ? "" :
-                      ", with later seeds a sample of them", most);
-    return !failures;
+    nn_tensor *y = nn_input(nn_net_create(NULL), INPUTS);
+    for (size_t k = 1; k <= layers; k++) {
+        nn_init zero = {.kind = NN_INIT_ZERO};
+        y = nn_matmul(y, nn_parameter(y->net, 2, size + k - 1, zero, "w"));
+        if (k < layers) y = nn_activate(y, activation, 0);
+    }
+    return nn_softmax_cross_entropy(y);
+}
+
+/* Rows of the table for the present net, with weights from U(-1, 1). */
+static void compare(assignment *a, const char *task, const char *what)
+{
+    static double numeric[ASSIGNMENT_SEEDS], hand[ASSIGNMENT_SEEDS], library[ASSIGNMENT_SEEDS];
+    nn_gradcheck_desc desc = {.h = eps, .atol = allowed, .max_per_tensor = 1000};
+    nn_gradcheck_report report = {0};
+    int wrong = 0, apart = 0; /* checks that fail */
+    const char *note = a->seeds > 1 ? ", with later seeds a sample of them" : "";
+    double count = 0;
+    for (int run = 0; run < a->seeds; run++) {
+        nn_rng rng = nn_rng_seed(a->seed + (uint64_t)run);
+        for (size_t k = 1; k <= layers; k++)
+            for (size_t i = 0; i < size[k - 1] * size[k]; i++)
+                w[k][i] = 2 * nn_rng_uniform(&rng) - 1;
+        double value = cost(1, 0, size[1]);
+        backward();
+        numeric[run] = check(run ? 53 : 1);
+        nn_tensor *loss = graph();
+        hand[run] = assignment_against_graph(loss, loss, IMAGES, x, target, w[1], value,
+                                             gradient[1], INPUTS * UNITS);
+        wrong += !(numeric[run] <= allowed);
+        apart += !(hand[run] <= 1e-12);
+        count = (double)nn_net_parameter_count(loss->net);
+        if (layers > 2) TRY(nn_gradcheck(loss, &desc, &report)); /* ends the program if it fails */
+        library[run] = report.max_error;
+        nn_net_destroy(loss->net);
+    }
+    assignment_verdict(a, "R3 R4", task, assignment_text("%s, numerical", what), numeric, a->seeds,
+                       wrong, assignment_text("%.0f weights%s, at most %g allowed", count, note,
+                                              allowed));
+    assignment_verdict(a, "R3 R4", task, assignment_text("%s, hand - graph", what), hand, a->seeds,
+                       apart, assignment_text("%.0f weights, at most %g allowed", count, 1e-12));
+    if (layers > 2)
+        assignment_verdict(a, "R3 R4", task, "785-64-64-10, nn_gradcheck", library, a->seeds, 0,
+                           assignment_text("a sample of %.0f weights, at most %g allowed",
+                                           (double)report.checked, allowed));
 }
 
 int main(int argc, char **argv)
 {
-    static const struct { const char *task, *what; size_t hidden; nn_activation f; } cases[] = {
-        {"1a 1b", "785-64-10, sigmoid", 1, NN_SIGMOID},
-        {"3b", "785-64-10, improved sigmoid", 1, NN_SCALED_TANH},
-        {"4c", "785-64-64-10, improved sigmoid", 2, NN_SCALED_TANH}};
+    static const size_t one[] = {INPUTS, UNITS, CLASSES}, two[] = {INPUTS, UNITS, UNITS, CLASSES};
     assignment a;
     assignment_start(&a, argc, argv, "tdt4265_a2_task1_gradients",
                      "backpropagation by hand: the largest difference from the numerical gradient");
-    nn_dataset train, test;
-    a2_data(&a, &train, &test);
-    model *m = (model *)assignment_new(1, sizeof *m);
-    nn_gradcheck_desc desc = {0};
-    nn_gradcheck_report report;
-    desc.h = 1e-3;
-    desc.atol = allowed;
-    int well = 1;
-    for (int c = 0; c < 3; c++) {
-        double *worst = (double *)assignment_new(3 * (size_t)a.seeds, sizeof *worst);
-        size_t checked = 0;
-        char text[128];
-        memset(&report, 0, sizeof report);
-        for (int run = 0; run < a.seeds; run++) {
-            load(m, &train, cases[c].hidden, cases[c].f, a.seed + (uint64_t)run);
-            backward(m);
-            desc.max_per_tensor = a.quick || run ? 1000 : 0; /* all of them with the first seed */
-            TRY(nn_gradcheck_function("w", cost, m, m->weights, m->w, m->gradient, &desc, &report));
-            if (run == 0) checked = report.checked;
-            worst[run] = report.max_error;
-            worst[a.seeds + run] = against_graph(m, &desc, c == 2 ? &report : NULL);
-            worst[2 * a.seeds + run] = report.max_error;
-        }
-        snprintf(text, sizeof text, "%s, numerical", cases[c].what);
-        well &= verdict(&a, cases[c].task, text, worst, allowed, checked);
-        snprintf(text, sizeof text, "%s, hand - graph", cases[c].what);
-        well &= verdict(&a, cases[c].task, text, worst + a.seeds, 1e-12, m->weights);
-        if (c == 2)
-            well &= verdict(&a, cases[c].task, "785-64-64-10, nn_gradcheck", worst + 2 * a.seeds,
-                            allowed, checked);
-        free(worst);
-    }
-    free(m);
-    nn_dataset_free(&train);
-    nn_dataset_free(&test);
-    return assignment_finish(&a) || !well;
+    assignment_mnist(&a);
+    TRY(nn_normalize_standard(&a.train, 0));
+    assignment_images(&a.train, IMAGES, INPUTS, x, out[0]);
+    TRY(nn_mat_one_hot(IMAGES, CLASSES, a.train.labels, target));
+    layers = 2, size = one, activation = NN_SIGMOID;
+    compare(&a, "1a 1b", "785-64-10, sigmoid");
+    if (a.quick) return assignment_finish(&a);
+    activation = NN_SCALED_TANH;
+    compare(&a, "3b", "785-64-10, improved sigmoid");
+    layers = 3, size = two;
+    compare(&a, "4c", "785-64-64-10, improved sigmoid");
+    return assignment_finish(&a);
 }

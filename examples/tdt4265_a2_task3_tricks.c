@@ -7,67 +7,65 @@
 #include "assignment.h"
 #include "tdt4265_a2.h"
 
+enum { BASE, INIT, TANH, MOMENTUM, FASTER, NETS };
+
+static a2_net nets[NETS] = {
+    [BASE] = {.report = "R3 R4", .task = "2c", .label = "2c base", .layers = 1, .units = 64,
+              .activation = NN_SIGMOID, .learning_rate = 0.1},
+    [INIT] = {.report = "R3 R4", .task = "3a", .label = "3a scaled weights", .layers = 1,
+              .units = 64, .scaled = 1, .activation = NN_SIGMOID, .learning_rate = 0.1},
+    [TANH] = {.report = "R3 R4", .task = "3b", .label = "3b improved sigmoid", .layers = 1,
+              .units = 64, .scaled = 1, .activation = NN_SCALED_TANH, .learning_rate = 0.1},
+    [MOMENTUM] = {.report = "R3 R4", .task = "3c", .label = "3c momentum", .layers = 1, .units = 64,
+                  .scaled = 1, .activation = NN_SCALED_TANH, .learning_rate = 0.02,
+                  .momentum = 0.9},
+    [FASTER] = {.report = "R3", .task = "3c", .label = "3c momentum, rate 0.03", .layers = 1,
+                .units = 64, .scaled = 1, .activation = NN_SCALED_TANH, .learning_rate = 0.03,
+                .momentum = 0.9}};
+
+static const a2_figure figures[] = {
+    {"3a", "3a: weights from N(0, 1/sqrt(fan in))", "a2_3a", 2, {BASE, INIT}, 0, 0,
+     {"Scaled weights keep the sigmoids out of saturation: a lower loss from the first checks on.",
+      "With scaled weights the net is better on both sets, and faster."}},
+    {"3b", "3b: 1.7159 tanh(2x/3)", "a2_3b", 2, {INIT, TANH}, 0, 0,
+     {"The improved sigmoid's slope at 0 is 1.14 instead of 0.25: fewer steps to the same loss.",
+      "The improved sigmoid fits the whole training set in a third of the steps, and validation "
+      "accuracy gains as well."}},
+    {"3c", "3c: momentum 0.9, learning rate 0.02", "a2_3c", 2, {TANH, MOMENTUM}, 0, 0,
+     {"With momentum the training loss falls a little lower, and sooner; the validation loss stays "
+      "higher.",
+      "Momentum changes accuracy by little."}},
+    {"3c", "3c: momentum 0.9, learning rates 0.02 and 0.03", "a2_3c_rate", 2, {MOMENTUM, FASTER},
+     0, 0,
+     {"The larger rate makes all curves noisier and the validation loss higher.",
+      "The larger rate is behind on both sets and gains nothing on the validation set."}},
+    {"3", "The tricks one after the other: the first ten epochs", "a2_3", 4,
+     {BASE, INIT, TANH, MOMENTUM}, 10, 0.85,
+     {"The tricks, added one by one: scaled weights gain the most, the improved sigmoid the second "
+      "most.",
+      "Scaled weights gain the most, the improved sigmoid the second most."}}};
+
 int main(int argc, char **argv)
 {
-    enum { BASE, INIT, TANH, MOMENTUM, FASTER, NETS };
-    static const a2_net nets[NETS] = {
-        {"2c base", 1, 64, 0, NN_SIGMOID, 0.1, 0, 50, 0},
-        {"3a scaled weights", 1, 64, 1, NN_SIGMOID, 0.1, 0, 50, 0},
-        {"3b improved sigmoid", 1, 64, 1, NN_SCALED_TANH, 0.1, 0, 50, 0},
-        {"3c momentum", 1, 64, 1, NN_SCALED_TANH, 0.02, 0.9, 50, 0},
-        {"3c momentum, rate 0.03", 1, 64, 1, NN_SCALED_TANH, 0.03, 0.9, 50, 0}};
-    static const char *const tasks[NETS] = {"2c", "3a", "3b", "3c", "3c"};
     assignment a;
     assignment_start(&a, argc, argv, "tdt4265_a2_task3_tricks",
                      "785-64-10: scaled weights, improved sigmoid, momentum");
-    nn_dataset train, test;
-    a2_data(&a, &train, &test);
-    a2_result r[NETS];
+    a2_data(&a);
     for (int i = 0; i < NETS; i++) {
-        a2_run(&a, &nets[i], &train, &test, &r[i]);
-        if (i == BASE) continue; /* its rows are those of task 2c */
-        a2_rows(&a, i < FASTER ? "R3 R4" : "R3", tasks[i], &r[i]);
+        a2_train(&a, &nets[i]);
+        if (i != BASE) a2_rows(&a, &nets[i]); /* its rows are those of task 2c */
     }
     for (int i = INIT; i <= TANH; i++) {
-        a2_difference(&a, "R3 R4", tasks[i], "validation accuracy, points", A2_ACCURACY, &r[i],
-                      &r[i - 1], "better");
-        a2_difference(&a, "R3 R4", tasks[i], "epochs to 90 %", A2_FAST, &r[i], &r[i - 1], "faster");
+        a2_difference(&a, nets[i].task, "validation accuracy, points", A2_ACCURACY, &nets[i],
+                      &nets[i - 1], "better");
+        a2_difference(&a, nets[i].task, "epochs to 90 %", A2_FAST, &nets[i], &nets[i - 1],
+                      "faster");
     }
-    a2_difference(&a, "R3 R4", "3c", "training loss", A2_TRAIN_LOSS, &r[MOMENTUM], &r[TANH],
-                  "lower");
-    a2_difference(&a, "R3 R4", "3c", "validation accuracy, points", A2_ACCURACY, &r[MOMENTUM],
-                  &r[TANH], "a touch lower");
-    a2_difference(&a, "R3 R4", "3c", "validation loss", A2_LOSS, &r[MOMENTUM], &r[TANH],
-                  "validation a touch worse");
-
-    static const char *const reading[NETS][2] = {
-        {"The tricks, added one by one; scaled weights gain the most.",
-         "The tricks, added one by one; scaled weights gain the most."},
-        {"Scaled weights keep the sigmoids out of saturation: a lower loss from the first "
-         "checks on.", "With scaled weights the net generalises far better."},
-        {"The improved sigmoid's slope at 0 is 1.14 instead of 0.25: fewer steps to the same loss.",
-         "The improved sigmoid gets to 100 % of the training set in fewer steps."},
-        {"Momentum lowers the training loss; the validation loss soon turns upwards.",
-         "Momentum changes the validation accuracy by little."},
-        {"The larger rate fits the training set faster and the validation set worse.",
-         "The larger rate gains nothing on the validation set."}};
-    static const char *const titles[NETS] = {
-        "All the tricks", "3a: weights from N(0, 1/sqrt(fan in))",
-        "3b: 1.7159 tanh(2x/3)", "3c: momentum 0.9, learning rate 0.02",
-        "3c: momentum 0.9, learning rates 0.02 and 0.03"};
-    for (int i = INIT; i < NETS; i++) {
-        const a2_result *pair[2];
-        char file[32];
-        pair[0] = &r[i - 1];
-        pair[1] = &r[i];
-        snprintf(file, sizeof file, "a2_%s%s", tasks[i], i == FASTER ? "_rate" : "");
-        a2_charts(&a, pair, 2, 0, titles[i], tasks[i], file, reading[i]);
-    }
-    const a2_result *all[4] = {&r[BASE], &r[INIT], &r[TANH], &r[MOMENTUM]};
-    a2_charts(&a, all, 4, 10, "The tricks one after the other: the first ten epochs", "3", "a2_3",
-              reading[BASE]);
-    for (int i = 0; i < NETS; i++) a2_free(&r[i]);
-    nn_dataset_free(&train);
-    nn_dataset_free(&test);
+    const a2_net *with = &nets[MOMENTUM], *without = &nets[TANH];
+    a2_difference(&a, "3c", "training loss", A2_TRAIN_LOSS, with, without, "lower");
+    a2_difference(&a, "3c", "validation accuracy, points", A2_ACCURACY, with, without,
+                  "a touch lower");
+    a2_difference(&a, "3c", "validation loss", A2_LOSS, with, without, "validation a touch worse");
+    for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) a2_draw(&a, nets, &figures[i]);
     return assignment_finish(&a);
 }
