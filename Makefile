@@ -117,7 +117,7 @@ help:
 	@echo '                (QUICK=1: one seed, results checked; SEEDS=n; NN_DATA=folder)'
 	@echo 'make bench      speed against the peers that are installed'
 	@echo 'make bench-reproduce'
-	@echo '                the nine report programs against NumPy: seconds, memory (minutes; NN_DATA)'
+	@echo '                the report programs against NumPy: seconds, memory (minutes; NN_DATA)'
 	@echo 'make install    nn.h and nn.pc under PREFIX (/usr/local)'
 	@echo 'make clean      remove build/ and out/'
 

@@ -33,7 +33,8 @@ enum { CHAPTERS = sizeof chapters / sizeof *chapters };
 static const char *const programs[] = {
     "tdt4265_a1_task1_gradients", "tdt4265_a1_task2_logistic", "tdt4265_a1_task3_softmax",
     "tdt4265_a1_task4_l2",        "tdt4265_a2_task1_gradients", "tdt4265_a2_task2_mlp",
-    "tdt4265_a2_task3_tricks",    "tdt4265_a2_task4_topology",  "dd2424_a1_linear"};
+    "tdt4265_a2_task3_tricks",    "tdt4265_a2_task4_topology",  "dd2424_a1_gradients",
+    "dd2424_a1_linear"};
 enum { PROGRAMS = sizeof programs / sizeof *programs };
 
 /* A row or figure belongs to the section that has its task, or else the first word of it, in

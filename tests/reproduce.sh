@@ -12,7 +12,7 @@ if [ "${QUICK:-0}" = 1 ]; then seeds=${SEEDS:-1}; else seeds=${SEEDS:-5}; fi
 # the longest first, so that no core waits for one at the end
 programs='tdt4265_a2_task4_topology tdt4265_a2_task3_tricks dd2424_a1_linear tdt4265_a1_task4_l2
   tdt4265_a2_task1_gradients tdt4265_a2_task2_mlp tdt4265_a1_task3_softmax tdt4265_a1_task1_gradients
-  tdt4265_a1_task2_logistic'
+  dd2424_a1_gradients tdt4265_a1_task2_logistic'
 total=$(echo $programs | wc -w)
 
 if [ $# -gt 1 ]; then # one program, started by xargs below

@@ -1,4 +1,4 @@
-"""The work of the nine report programs in examples/ once more, in NumPy, to time nn.h against.
+"""The work of the report programs in examples/ once more, in NumPy, to time nn.h against.
 
     reproduce.py [--data DIR] [--only NAME]               the NumPy side alone
     reproduce.py --build DIR [--data DIR] [--out DIR] ... each program, then its counterpart here
@@ -86,13 +86,13 @@ def two_three(x, labels):
     return x[chosen], labels[chosen] == 2
 
 
-def cifar10():
-    """Batch 1, batch 2 and the test batch, each pixel normalised over batch 1, in double."""
+def cifar10(real):
+    """Batch 1, batch 2 and the test batch, each pixel normalised over batch 1."""
     sets = []
     for name in ("data_batch_1", "data_batch_2", "test_batch"):
         raw = np.fromfile(os.path.join(options.data, "cifar10", name + ".bin"), np.uint8)
         raw = raw.reshape(-1, 3073)
-        sets.append((raw[:, 1:] / 255, raw[:, 0].astype(np.intp)))
+        sets.append((raw[:, 1:] / real(255), raw[:, 0].astype(np.intp)))
     mean, deviation = sets[0][0].mean(axis=0), sets[0][0].std(axis=0)
     for x, _ in sets:
         x -= mean
@@ -212,9 +212,10 @@ class Logistic:
 class Linear:
     """DD2424's layer: W[10, 3072], b, cost = cross-entropy + penalty sum W^2."""
 
-    def __init__(self, rng, rate, penalty):
-        self.w, self.b = rng.normal(0, 0.01, (10, 3072)), rng.normal(0, 0.01, (10, 1))
-        self.rate, self.penalty = rate, penalty
+    def __init__(self, rng, rate, penalty, real):
+        self.w = rng.normal(0, 0.01, (10, 3072)).astype(real)
+        self.b = rng.normal(0, 0.01, (10, 1)).astype(real)
+        self.rate, self.penalty = real(rate), real(penalty)
 
     def evaluate(self, x, labels):
         z = self.w @ x.T
@@ -514,11 +515,12 @@ def topology():
     multi_layer(sets, None, "time", "128 units, 3c", [128], TASK_3C, patience=0)
 
 
-def linear():
-    data, validation, test = cifar10()
+def linear_gradients():
+    data = cifar10(np.float64)[0]
     x, labels = data[0][:20], data[1][:20]
     for penalty in (0, 0.1):
-        model, worst = Linear(np.random.default_rng(0), 0, penalty), np.zeros((2, 2))
+        model = Linear(np.random.default_rng(0), 0, penalty, np.float64)
+        worst = np.zeros((2, 2))
         gradients, here = model.gradients(x, labels), model.evaluate(x, labels)[0]
         for parameter, gradient in zip((model.w, model.b), gradients):
             flat, f = parameter.reshape(-1), np.empty((parameter.size, 3))
@@ -536,8 +538,12 @@ def linear():
         for k, name in enumerate(("centred", "one-sided")):
             result("R5", "1", f"gradients, lambda {penalty}: {name}, absolute", worst[k, 0])
             result("R5", "1", f"gradients, lambda {penalty}: {name}, relative", worst[k, 1])
+
+
+def linear():
+    data, validation, test = cifar10(np.float32)
     for e, (penalty, rate) in enumerate(((0, 0.1), (0, 0.001), (0.1, 0.001), (1, 0.001))):
-        model = Linear(np.random.default_rng(0), rate, penalty)
+        model = Linear(np.random.default_rng(0), rate, penalty, np.float32)
         history = train(model, data, validation, epochs=40, batch=100, checks_per_epoch=0)
         result("R5", f"exp {e + 1}", "training cost", history.checks[-1][2])
         result("R5", f"exp {e + 1}", "validation cost", history.checks[-1][4])
@@ -553,6 +559,7 @@ PROGRAMS = {
     "tdt4265_a2_task2_mlp": mlp,
     "tdt4265_a2_task3_tricks": tricks,
     "tdt4265_a2_task4_topology": topology,
+    "dd2424_a1_gradients": linear_gradients,
     "dd2424_a1_linear": linear,
 }
 

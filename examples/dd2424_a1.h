@@ -1,0 +1,29 @@
+/*  dd2424_a1.h - the linear classifier of DD2424 assignment 1, for its programs. Include it after
+    assignment.h. */
+#ifndef DD2424_A1_H
+#define DD2424_A1_H
+
+enum { PIXELS = 3072, CLASSES = 10 };
+
+/* The cost mean(cross-entropy) + lambda sum(W^2) of a linear layer. */
+CHART_DEF nn_tensor *linear(uint64_t seed, const void *lambda)
+{
+    nn_net *net = nn_net_create(&(nn_net_desc){.seed = seed});
+    nn_init normal = {.kind = NN_INIT_NORMAL, .b = 0.01};
+    nn_dense_desc dense = {.units = CLASSES, .weight = normal, .bias = normal};
+    nn_tensor *scores = nn_dense_with(nn_input(net, PIXELS), &dense);
+    return nn_weight_penalty(nn_softmax_cross_entropy(scores), 0, *(const double *)lambda);
+}
+
+CHART_DEF nn_tensor *scores_of(nn_tensor *cost) { return cost->src[0]->src[0]; }
+
+/* Every pixel less its mean over the training images, divided by its deviation there. */
+CHART_DEF void linear_data(assignment *a)
+{
+    assignment_cifar10(a);
+    TRY(nn_normalize_standard(&a->train, 1));
+    TRY(nn_normalize_like(&a->validation, &a->train));
+    TRY(nn_normalize_like(&a->test, &a->train));
+}
+
+#endif /* DD2424_A1_H */
