@@ -9,24 +9,23 @@ data=${NN_DATA:-data}
 out=${OUT:-out}
 if [ "${QUICK:-0}" = 1 ]; then seeds=${SEEDS:-1}; else seeds=${SEEDS:-5}; fi
 
-# the longest first, so that no core waits for one at the end
-programs='tdt4265_a2_task4_topology tdt4265_a2_task3_tricks dd2424_a1_linear tdt4265_a1_task4_l2
-  tdt4265_a2_task1_gradients tdt4265_a2_task2_mlp tdt4265_a1_task3_softmax tdt4265_a1_task1_gradients
-  dd2424_a1_gradients tdt4265_a1_task2_logistic'
-total=$(echo $programs | wc -w)
+# the longest first, so that no core waits for one at the end; with the percentage of all the work
+programs='tdt4265_a2_task4_topology 39  tdt4265_a2_task3_tricks 18  tdt4265_a2_task1_gradients 10
+  tdt4265_a1_task4_l2 9  dd2424_a1_linear 9  tdt4265_a2_task2_mlp 6  tdt4265_a1_task3_softmax 3
+  dd2424_a1_gradients 3  tdt4265_a1_task1_gradients 2  tdt4265_a1_task2_logistic 1'
 
-if [ $# -gt 1 ]; then # one program, started by xargs below
+if [ $# -gt 1 ]; then # one program and its percentage, started by xargs below
   begin=$(date +%s)
   if ! "$build/$2" --data "$data" --out "$out" --seeds "$seeds" >"$out/log/$2.txt" 2>&1; then
     echo "FAILED: $2"
     tail -n 10 "$out/log/$2.txt"
     exit 1
   fi
-  : >"$out/log/$2.done"
-  finished=$(ls "$out"/log/*.done | wc -l)
+  echo "$3" >"$out/log/$2.done"
+  part=$(cat "$out"/log/*.done | awk '{sum += $1} END {print sum}')
   now=$(date +%s)
-  left=$(((now - REPRODUCE_START) * (total - finished) / finished))
-  echo "[$finished/$total] $2: $((now - begin)) s, about $left s left"
+  left=$(((now - REPRODUCE_START) * (100 - part) / part))
+  echo "$part %: $2 in $((now - begin)) s, about $left s left"
   exit 0
 fi
 
@@ -40,7 +39,7 @@ rm -f "$out"/log/*.done
 REPRODUCE_START=$(date +%s)
 export REPRODUCE_START
 printf '%s\n' $programs |
-  xargs -P "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)" -n 1 sh "$0" "$build" || exit 1
+  xargs -P "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)" -n 2 sh "$0" "$build" || exit 1
 echo "all of it: $(($(date +%s) - REPRODUCE_START)) s, seeds: $seeds"
 if [ "${QUICK:-0}" = 1 ]; then "$build/report" --out "$out" --check
 else "$build/report" --out "$out"
