@@ -547,7 +547,7 @@ static void write_page(const table *results, const table *figures)
                "seeds. A figure shows the run with the first seed.<span class=\"screen\"> Select a "
                "figure to enlarge it.</span></p>\n"
                "<nav aria-label=\"Contents\">\n<h3>Contents</h3>\n"
-               "<p><a href=\"#numbers\">The reported numbers and ours</a></p>\n", style);
+               "<p><a href=\"#numbers\">The reported numbers and ours, wall times</a></p>\n", style);
     for (int c = 0; c < CHAPTERS; c++) {
         fprintf(f, "<p><a href=\"#%s\">", chapters[c].program);
         html(f, chapters[c].title);

@@ -29,7 +29,7 @@ static const a2_figure figures[] = {
       "With scaled weights the net is better on both sets, and faster."}},
     {"3b", "3b: 1.7159 tanh(2x/3)", "a2_3b", 2, {INIT, TANH}, 0, 0,
      {"The improved sigmoid's slope at 0 is 1.14 instead of 0.25: fewer steps to the same loss.",
-      "The improved sigmoid fits the whole training set in a third of the steps, and validation "
+      "The improved sigmoid fits the whole training set in far fewer steps, and validation "
       "accuracy gains as well."}},
     {"3c", "3c: momentum 0.9, learning rate 0.02", "a2_3c", 2, {TANH, MOMENTUM}, 0, 0,
      {"With momentum the training loss falls a little lower, and sooner; the validation loss stays "
