@@ -126,9 +126,11 @@ fi
 
 # -- the documentation's programs, the examples one by one, the installed header --
 step 'snippets' sh tests/snippets.sh
-for file in examples/*.c; do
-  step "cc $file" ${CC:-cc} -O2 "$file" -o "$dir/example" -lm
-done
+alone() {
+  ls examples/*.c | xargs -P "$(getconf _NPROCESSORS_ONLN)" -I{} \
+    sh -c "${CC:-cc} -O2 {} -o $dir/\$(basename {} .c) -lm || { echo {}; exit 255; }"
+}
+step 'each example compiles alone' alone
 installs() {
   make -s install PREFIX="$(pwd)/$dir/prefix" && cp "$dir/body.c" "$dir/prefix/prog.c" &&
     sed -i 's/"nn.h"/<nn.h>/' "$dir/prefix/prog.c" &&
