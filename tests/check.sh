@@ -31,7 +31,9 @@ for cc in gcc clang; do
   cxx=g++; [ $cc = gcc ] || cxx=clang++
   for std in c99 c11 c2x; do
     for real in '' -DNN_DOUBLE; do
-      step "$cc -std=$std $real" $cc -std=$std $strict -Wc++-compat $real -O1 -I. "$dir/body.c" -o "$dir/body" -lm
+      what_for='-fsyntax-only' # optimised once, for the warnings that need it
+      [ $std != c99 ] || what_for="-O1 -o $dir/body -lm"
+      step "$cc -std=$std $real" $cc -std=$std $strict -Wc++-compat $real -I. "$dir/body.c" $what_for
     done
     for file in use static; do
       step "$cc -std=$std $file" $cc -std=$std $strict -Wc++-compat -O0 -I. -c "$dir/$file.c" -o "$dir/$file.o"
@@ -39,7 +41,7 @@ for cc in gcc clang; do
   done
   have $cxx || { skip "$cxx is not here"; continue; }
   for std in c++11 c++14 c++17 c++20; do
-    step "$cxx -std=$std" $cxx -std=$std $strict -O0 -I. "$dir/body.cc" -o "$dir/body" -lm
+    step "$cxx -std=$std" $cxx -std=$std $strict -fsyntax-only -I. "$dir/body.cc"
   done
   step "$cxx in three units" $cxx -std=c++17 $strict -O1 -I. "$dir/body.cc" "$dir/use.cc" "$dir/static.cc" -o "$dir/body" -lm
   step "$cc in three units" $cc -std=c99 $strict -O2 -DNDEBUG -I. "$dir/body.c" "$dir/use.c" "$dir/static.c" -o "$dir/body" -lm
