@@ -2553,12 +2553,14 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
     if (g.m && g.n) nn__k()->gemm(&g);
 }
 
-/* Threads get blocks of C's rows or columns, whichever are more, or rows where B is transposed and
-   a short A is all the same for each block of columns. */
+/* Threads get blocks of C's columns, so that each packs its own part of B and no other; of its rows
+   where columns are few, and where A is what has to be copied or turned. */
 static void nn__gemm(int threads, const nn__gemm_args *g)
 {
     nn__gemm_part part;
-    part.whole = g, part.by_rows = g->m >= g->n || (g->trans_b && g->m >= 128);
+    part.whole = g;
+    if (g->trans_b) part.by_rows = g->m >= 128;
+    else part.by_rows = g->m >= g->n && (g->trans_a || g->n < 256);
     double per_line = (double)(part.by_rows ? g->n : g->m) * ((double)g->k + 1);
     /* whole tiles: rows in twelves, columns and the rows of a product that is turned in 64s */
     size_t unit = part.by_rows && !g->trans_b ? 12 : 64;
