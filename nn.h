@@ -1873,8 +1873,38 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail, const i
 }
 
 /* Tiles of mr rows as long as they fit. */
-#define NN__TILES(mr, nv)                                                                          \
+#define NN__TILES(mr, nv, tail)                                                                    \
     for (; row + (mr) <= s->m; row += (mr)) NN__FN(tile)(mr, nv, tail, 0, s, row)
+
+/* The last rows of a strip, and strips of one vector: their last vector is always masked, which
+   costs less here than the compilation of another copy. */
+static void NN__FN(last_rows)(const NN__FN(strip_args) * s, size_t row)
+{
+    NN__TILES(2, NN__NV, 1);
+    NN__TILES(1, NN__NV, 1);
+}
+
+#if NN__NV >= 2
+static void NN__FN(narrow_strip)(const NN__FN(strip_args) * s)
+{
+    size_t row = 0;
+#if NN__NV == 4
+    /* rows at such strides share a set of the first cache, which holds eight lines or a few more */
+    if (s->ai * sizeof(nn_real) % 2048) NN__TILES(16, 1, 1);
+#endif
+    NN__TILES(10, 1, 1);
+    NN__TILES(4, 1, 1);
+    NN__TILES(1, 1, 1);
+}
+#endif
+
+#if NN__NV == 4
+static void NN__FN(last_rows_of_two)(const NN__FN(strip_args) * s, size_t row)
+{
+    NN__TILES(4, 2, 1);
+    NN__TILES(1, 2, 1);
+}
+#endif
 
 /* The widest strip. Its first tile packs B where that is asked for; the rows that six do not divide
    go to tiles of five, as far as possible, which lose less than smaller ones. */
@@ -1888,56 +1918,33 @@ NN__INLINE void NN__FN(wide_strip)(NN__FN(strip_args) * s, const int tail)
     }
     if (s->m >= 5 * fives + row)
         for (; row + 5 * fives < s->m; row += 6) NN__FN(tile)(6, NN__NV, tail, 0, s, row);
-    NN__TILES(5, NN__NV);
-    NN__TILES(2, NN__NV);
-    NN__TILES(1, NN__NV);
+    NN__TILES(5, NN__NV, tail);
+    NN__FN(last_rows)(s, row);
 }
-
-#if NN__NV == 4
-NN__INLINE void NN__FN(strip2)(const NN__FN(strip_args) * s, const int tail)
-{
-    size_t row = 0;
-    NN__TILES(12, 2);
-    NN__TILES(8, 2);
-    NN__TILES(4, 2);
-    NN__TILES(1, 2);
-}
-#endif
-
-#if NN__NV >= 2
-NN__INLINE void NN__FN(strip1)(const NN__FN(strip_args) * s, const int tail)
-{
-    size_t row = 0;
-#if NN__NV == 4
-    /* rows at such strides share a set of the first cache, which holds eight lines or a few more */
-    if (s->ai * sizeof(nn_real) % 2048) NN__TILES(16, 1);
-#endif
-    NN__TILES(10, 1);
-    NN__TILES(4, 1);
-    NN__TILES(1, 1);
-}
-#endif
-#undef NN__TILES
 
 NN__INLINE void NN__FN(strip_of)(NN__FN(strip_args) * s, const int tail)
 {
-#if NN__NV >= 2
-    if (s->cols <= NN__VL) {
-        NN__FN(strip1)(s, tail);
-        return;
-    }
-#endif
 #if NN__NV == 4
     if (s->cols <= 2 * NN__VL) {
-        NN__FN(strip2)(s, tail);
+        size_t row = 0;
+        NN__TILES(12, 2, tail);
+        NN__TILES(8, 2, tail);
+        NN__FN(last_rows_of_two)(s, row);
         return;
     }
 #endif
     NN__FN(wide_strip)(s, tail);
 }
+#undef NN__TILES
 
 static void NN__FN(strip)(NN__FN(strip_args) * s)
 {
+#if NN__NV >= 2
+    if (s->cols <= NN__VL) {
+        NN__FN(narrow_strip)(s);
+        return;
+    }
+#endif
     if (NN__VL > 1 && s->cols % NN__VL) NN__FN(strip_of)(s, 1);
     else NN__FN(strip_of)(s, 0);
 }
