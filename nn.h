@@ -2032,7 +2032,9 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
 {
     NN__ALIGNED nn_real space[NN__SPACE];
     const int pack = g->trans_a && g->n >= 4 * NN__NR && NN__VL > 1;
-    size_t kc = nn__min_size(g->k + 1, pack ? NN__KC / 2 : NN__KC);
+    /* where C comes from memory, it is to come rarely */
+    const size_t longest = NN__NV == 2 && g->m >= 768 && g->n >= 768 ? 2 * NN__KC : NN__KC;
+    size_t kc = nn__min_size(g->k + 1, pack ? longest / 2 : longest);
     size_t lda = kc + NN__PAD, panel = kc * NN__NR, mc = NN__MC;
     if (pack) mc = (NN__SPACE - panel) / lda / 12 * 12;
     if (g->n <= NN__VL && !g->trans_b) kc = 2 * NN__KC; /* short rows of B take little space */
