@@ -81,7 +81,7 @@
                                     fast at -O0. clang has no such switch: -O2 there, at -O0 it is
                                     some 50 times slower. -march adds nothing: kernels are chosen
                                     at run time
-    ENVIRONMENT   (read once, at the first call that computes)
+    ENVIRONMENT   (NN_ISA is read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
         NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's)
 
@@ -1065,21 +1065,13 @@ NN_DEF void nn_rng_shuffle(nn_rng *rng, size_t *items, size_t n)
 typedef void nn__range_fn(void *context, size_t begin, size_t end);
 
 #ifdef _OPENMP
-/* NN_THREADS, read once; 0 when it is no number of threads. */
+/* NN_THREADS; 0 when it is no number of threads. */
 static int nn__threads_wanted(void)
 {
-    static int known; /* the number + 1 */
-    int wanted = 0;
-#pragma omp atomic read
-    wanted = known;
-    if (wanted) return wanted - 1;
     const char *text = getenv("NN_THREADS");
     char *end = NULL;
     long n = text ? strtol(text, &end, 10) : 0;
-    if (n < 1 || n > 4096 || *end) n = 0;
-#pragma omp atomic write
-    known = (int)n + 1;
-    return (int)n;
+    return n < 1 || n > 4096 || *end ? 0 : (int)n;
 }
 #endif
 
@@ -1111,7 +1103,7 @@ static size_t nn__grain_rows(size_t size) { return NN__GRAIN / (size + 1) + 1; }
 static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, void *context)
 {
     size_t grains = (n + grain - 1) / grain;
-    size_t pieces = nn__min_size((size_t)nn__thread_count(threads), grains);
+    size_t pieces = grains < 2 ? 1 : nn__min_size((size_t)nn__thread_count(threads), grains);
     if (pieces < 2) {
         f(context, 0, n);
         return;
