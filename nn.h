@@ -1951,13 +1951,15 @@ NN__INLINE size_t NN__FN(strip_width)(size_t left)
     return left;
 }
 
-/* dst[cols,rows] = src[rows,cols]', both one vector wide. Vectors are put together from pieces of
-   16 bytes of rows that are W apart, W being the reals in 16 bytes; then squares of W by W are
-   transposed within the pieces. Most of that is loads; shuffles would compete with each other. */
-NN__INLINE void NN__FN(transpose_square)(const nn_real *src, size_t lds, nn_real *dst, size_t ldd)
+/* dst[n,m] = src[m,n]', where a whole square of one vector by one vector can be read at src.
+   Vectors are put together from pieces of 16 bytes of rows that are W apart, W being the reals in
+   16 bytes; then squares of W by W are transposed within the pieces. Most of that is loads;
+   shuffles would compete with each other. */
+static void NN__FN(transpose_square)(size_t m, size_t n, const nn_real *src, size_t lds,
+                                     nn_real *dst, size_t ldd)
 {
 #if NN__VL == 1
-    (void)lds, (void)ldd;
+    (void)m, (void)n, (void)lds, (void)ldd;
     *dst = *src;
 #else
     enum { W = 16 / sizeof(nn_real) };
@@ -1971,30 +1973,32 @@ NN__INLINE void NN__FN(transpose_square)(const nn_real *src, size_t lds, nn_real
         NN__UNROLL for (int i = 0; i < W / 2; i++)
             r[2 * i] = NN__ZIPLO(t[i], t[i + W / 2]), r[2 * i + 1] = NN__ZIPHI(t[i], t[i + W / 2]);
 #endif
-        NN__UNROLL for (int i = 0; i < W; i++)
-            NN__STORE(dst + (size_t)(q + i) * ldd, sizeof(nn_real) == 8 ? t[i] : r[i]);
+        NN__UNROLL for (int i = 0; i < W; i++, dst += ldd) {
+            NN__ST(dst, sizeof(nn_real) == 8 ? t[i] : r[i], m);
+            if (--n == 0) return;
+        }
     }
 #endif
 }
 
-/* dst[cols,rows] = src[rows,cols]' */
-static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
+/* dst[cols,rows] = src[rows,cols]'. With `padded`, whole vectors can be read beyond both ends of
+   src. */
+static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds, int padded,
                               nn_real *dst, size_t ldd)
 {
-    NN__ALIGNED nn_real from[NN__VL * NN__VL], to[NN__VL * NN__VL];
+    NN__ALIGNED nn_real copy[NN__VL * NN__VL];
     for (size_t i = 0; i < rows; i += NN__VL)
         for (size_t j = 0; j < cols; j += NN__VL) {
-            const nn_real *a = src + i * lds + j;
-            nn_real *b = dst + j * ldd + i;
             const size_t m = nn__min_size(NN__VL, rows - i), n = nn__min_size(NN__VL, cols - j);
-            if (m == NN__VL && n == NN__VL) {
-                NN__FN(transpose_square)(a, lds, b, ldd);
+            const nn_real *from = src + i * lds + j;
+            nn_real *to = dst + j * ldd + i;
+            if (padded || (m == NN__VL && n == NN__VL)) {
+                NN__FN(transpose_square)(m, n, from, lds, to, ldd);
                 continue;
             }
             for (size_t r = 0; r < NN__VL; r++)
-                NN__STORE(from + r * NN__VL, r < m ? NN__LD(a + r * lds, n) : NN__C(0));
-            NN__FN(transpose_square)(from, NN__VL, to, NN__VL);
-            for (size_t r = 0; r < n; r++) NN__ST(b + r * ldd, NN__LOAD(to + r * NN__VL), m);
+                NN__STORE(copy + r * NN__VL, r < m ? NN__LD(from + r * lds, n) : NN__C(0));
+            NN__FN(transpose_square)(m, n, copy, NN__VL, to, ldd);
         }
 }
 
@@ -2013,7 +2017,7 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, NN__FN(strip_args) * s, s
         else if (g->bias) s->init = g->bias + j;
         s->panel = pack && !g->trans_b ? panel : NULL;
         if (g->trans_b) {
-            NN__FN(transpose)(s->cols, s->k, s->b, g->ldb, panel, NN__NR);
+            NN__FN(transpose)(s->cols, s->k, s->b, g->ldb, 0, panel, NN__NR);
             s->b = panel, s->ldb = NN__NR;
         }
         NN__FN(strip)(s);
@@ -2029,6 +2033,8 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
     size_t kc = nn__min_size(g->k + 1, pack ? longest / 2 : longest);
     size_t lda = kc + NN__PAD, panel = kc * NN__NR, mc = NN__MC;
     if (pack) mc = (NN__SPACE - panel) / lda / 12 * 12;
+    const size_t blocks = (g->m + mc - 1) / mc; /* as many as needed, about alike: full tiles */
+    if (blocks) mc = ((g->m + blocks - 1) / blocks + 5) / 6 * 6;
     if (g->n <= NN__VL && !g->trans_b) kc = 2 * NN__KC; /* short rows of B take little space */
     NN__FN(strip_args) s;
     s.ldc = g->ldc;
@@ -2039,7 +2045,7 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
             s.a = pack ? space + panel : a;
             s.ai = pack ? lda : g->trans_a ? 1 : g->lda;
             s.ak = pack ? 1 : g->trans_a ? g->lda : 1;
-            if (pack) NN__FN(transpose)(s.k, s.m, a, g->lda, space + panel, lda);
+            if (pack) NN__FN(transpose)(s.k, s.m, a, g->lda, 0, space + panel, lda);
             NN__FN(gemm_block)(g, &s, i0, k0, space);
         }
 }
@@ -2049,7 +2055,8 @@ static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, const NN__FN(
                                            size_t i0, size_t j0)
 {
     if (g->accumulate) {
-        NN__FN(transpose)(s->cols, s->m, g->c + i0 * g->ldc + j0, g->ldc, s->c, NN__NR);
+        NN__FN(transpose)(s->cols, s->m, g->c + i0 * g->ldc + j0, g->ldc, 0, s->c,
+                          NN__NR);
         return s->c;
     }
     if (!g->bias) return NULL;
@@ -2081,11 +2088,12 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g)
                 s.b = g->trans_a ? g->a + k0 * g->lda + i0 : panel;
                 s.ldb = g->trans_a ? g->lda : NN__NR;
                 if (!g->trans_a && (j0 == 0 || g->k > NN__KC))
-                    NN__FN(transpose)(s.cols, s.k, g->a + i0 * g->lda + k0, g->lda, panel, NN__NR);
+                    NN__FN(transpose)(s.cols, s.k, g->a + i0 * g->lda + k0, g->lda, 0, panel,
+                                      NN__NR);
                 NN__FN(strip)(&s);
                 s.init = tile;
             }
-            NN__FN(transpose)(s.m, s.cols, tile, NN__NR, g->c + i0 * g->ldc + j0, g->ldc);
+            NN__FN(transpose)(s.m, s.cols, tile, NN__NR, 1, g->c + i0 * g->ldc + j0, g->ldc);
         }
     }
 }
