@@ -2194,10 +2194,49 @@ NN__INLINE nn_real NN__FN(exp_row)(size_t n, const nn_real *x, nn_real max, nn_r
     return NN__FN(reduce)(part);
 }
 
+#if NN__VL > 1
+/* Rows of up to 16, each in a lane of its own: none is left empty, and one logarithm serves all.
+   The sums are those of exp_row, where each virtual lane now holds one element or none. */
+static void NN__FN(softmax_lanes)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log,
+                                  nn_real *stats)
+{
+    NN__V v[NN__LANES], sum[NN__LANES], max = NN__C(-HUGE_VAL);
+    NN__ALIGNED nn_real block[NN__LANES * NN__VL], log_sums[NN__VL];
+    NN__FN(transpose)(rows, cols, x, cols, 0, block, NN__VL);
+    for (size_t j = 0; j < cols; j++) {
+        v[j] = NN__LD(block + j * NN__VL, rows);
+        max = NN__MAX(v[j], max);
+    }
+    for (size_t j = 0; j < NN__LANES; j++) {
+        sum[j] = NN__C(0);
+        if (j >= cols) continue;
+        v[j] = NN__SUB(v[j], max);
+        sum[j] = NN__FN(exp)(v[j]);
+        if (!log) v[j] = sum[j];
+    }
+    for (int step = NN__LANES / 2; step; step /= 2)
+        for (int j = 0; j < step; j++) sum[j] = NN__ADD(sum[j], sum[j + step]);
+    NN__V scale = NN__DIV(NN__C(1), sum[0]), log_sum = NN__FN(log)(sum[0]);
+    for (size_t j = 0; j < cols; j++)
+        NN__STORE(block + j * NN__VL, log ? NN__SUB(v[j], log_sum) : NN__MUL(v[j], scale));
+    NN__FN(transpose)(cols, rows, block, NN__VL, 1, y, cols);
+    NN__STORE(block, max);
+    NN__STORE(log_sums, log_sum);
+    for (size_t r = 0; stats && r < rows; r++)
+        stats[2 * r] = block[r], stats[2 * r + 1] = log_sums[r];
+}
+#endif
+
 static void NN__FN(softmax)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log,
                             nn_real *stats)
 {
-    for (size_t r = 0; r < rows; r++, x += cols, y += cols) {
+    size_t r = 0;
+#if NN__VL > 1
+    for (; cols <= NN__LANES && r + 4 <= rows; r += nn__min_size(NN__VL, rows - r))
+        NN__FN(softmax_lanes)(nn__min_size(NN__VL, rows - r), cols, x + r * cols, y + r * cols, log,
+                              stats ? stats + 2 * r : NULL);
+#endif
+    for (x += r * cols, y += r * cols; r < rows; r++, x += cols, y += cols) {
         nn_real max = NN__FN(row_max)(cols, x), lane[NN__VL];
         nn_real sum = NN__FN(exp_row)(cols, x, max, log ? NULL : y);
         NN__V scale = NN__DIV(NN__C(1), NN__C(sum)), log_sum = NN__FN(log)(NN__C(sum));

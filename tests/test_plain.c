@@ -463,7 +463,7 @@ static void test_softmax_values(void)
 {
     for (size_t i = 0; i < COUNT(softmax_sizes); i++)
         for (double scale = 0.5; scale <= 64; scale *= 2) {
-            size_t rows = 3, cols = softmax_sizes[i], n = rows * cols;
+            size_t rows = scale < 4 ? 3 : 21, cols = softmax_sizes[i], n = rows * cols;
             nn_real *x = new_draws(n, scale), *y = new_reals(n), *log_y = new_reals(n);
             nn_mat_softmax(rows, cols, x, y);
             nn_mat_log_softmax(rows, cols, x, log_y);
@@ -490,6 +490,32 @@ static void test_softmax_in_place(void)
         free(log_x);
         free(y);
     }
+}
+
+/* A row's results do not depend on the rows beside it, with which it may share vectors: neither on
+   how many there are nor on what they hold. */
+static void test_softmax_of_rows_apart(void)
+{
+    for (size_t cols = 1; cols <= 18; cols++)
+        for (size_t rows = 2; rows <= 37; rows += rows < 18 ? 1 : 19) {
+            size_t n = rows * cols;
+            nn_real *x = new_draws(n, 8), *y = new_reals(n + 1), *apart = new_reals(n);
+            x[n / 2] = real_inf, x[n / 3] = -real_inf, x[n - 1] = real_nan;
+            for (int log = 0; log < 2; log++) {
+                y[n] = 7;
+                (log ? nn_mat_log_softmax : nn_mat_softmax)(rows, cols, x, y);
+                for (size_t row = 0; row < n; row += cols)
+                    (log ? nn_mat_log_softmax : nn_mat_softmax)(1, cols, x + row, apart + row);
+                CHECK_INT(difference(y, apart, n), n);
+                CHECK(y[n] == 7);
+                memcpy(apart, x, n * sizeof *x);
+                (log ? nn_mat_log_softmax : nn_mat_softmax)(rows, cols, apart, apart);
+                CHECK_INT(difference(y, apart, n), n);
+            }
+            free(x);
+            free(y);
+            free(apart);
+        }
 }
 
 /* A row of equal logits, wherever they lie on the number line. */
@@ -1189,6 +1215,7 @@ int main(void)
     RUN(test_mat_add_row);
     RUN(test_mat_sum_rows);
     RUN(test_softmax_in_place);
+    RUN(test_softmax_of_rows_apart);
     RUN(test_softmax_equal_logits);
     RUN(test_softmax_extremes);
     RUN(test_softmax_nan);
