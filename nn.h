@@ -866,6 +866,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
+#define NN__ANEW(n) __asm__("" : "+r"(n)) /* the compiler forgets what it derived from n */
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("no-fast-math", "no-associative-math", "no-reciprocal-math")
@@ -877,11 +878,13 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
+#define NN__ANEW(n) __asm__("" : "+r"(n)) /* the compiler forgets what it derived from n */
 #else
 #define NN__INLINE static inline
 #define NN__THREAD_LOCAL static _Thread_local
 #define NN__ALIGNED
 #define NN__PREFETCH(p) (void)(p)
+#define NN__ANEW(n) (void)(n)
 #endif
 
 /* -------------------------------------------------------------------------------------- >>base
@@ -1332,7 +1335,8 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
    The whole vocabulary of the kernels. NN__V is a vector of NN__VL reals; NN__FIRST(n) is the mask,
    of type NN__MN, of the first n lanes: NN__LOADN and NN__STOREN touch only those, the rest reads
    as 0; NN__KEEPN clears the rest. MAX and MIN return their second operand when one is NaN, on
-   every path. For transposing: NN__SIXTEENS(p, step) puts the 16 bytes at p, p + step, ... side by
+   every path. NN__FMA_TO(sum, a, b) is sum = a b + sum for the loops of >>gemm: in assembly, because
+   gcc moves the results of intrinsics from register to register. For transposing: NN__SIXTEENS(p, step) puts the 16 bytes at p, p + step, ... side by
    side, ZIPLO and ZIPHI interleave the lower and upper halves of two vectors' sixteens. */
 
 #define NN__FN(name) NN__CAT3(nn__, name, NN__SUFFIX)
@@ -1358,6 +1362,7 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__MUL(a, b) ((a) * (b))
 #define NN__DIV(a, b) ((a) / (b))
 #define NN__FMA(a, b, c) nn__fma(a, b, c)
+#define NN__FMA_TO(sum, a, b) ((sum) = nn__fma(a, b, sum))
 #define NN__SQRT(a) NN__SQRT_SCALAR(a)
 #define NN__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define NN__MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -1487,6 +1492,11 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__MUL(a, b) NN__X(mul)(a, b)
 #define NN__DIV(a, b) NN__X(div)(a, b)
 #define NN__FMA(a, b, c) NN__X(fmadd)(a, b, c)
+#ifdef NN_DOUBLE
+#define NN__FMA_TO(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#else
+#define NN__FMA_TO(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#endif
 #define NN__ZIPLO(a, b) NN__X(unpacklo)(a, b)
 #define NN__ZIPHI(a, b) NN__X(unpackhi)(a, b)
 #define NN__SQRT(a) NN__X(sqrt)(a)
@@ -1537,6 +1547,7 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__MUL(a, b) NN__X(vmulq)(a, b)
 #define NN__DIV(a, b) NN__X(vdivq)(a, b)
 #define NN__FMA(a, b, c) NN__X(vfmaq)(c, a, b)
+#define NN__FMA_TO(sum, a, b) ((sum) = NN__X(vfmaq)(sum, a, b))
 #define NN__SQRT(a) NN__X(vsqrtq)(a)
 #define NN__LT(a, b) NN__X(vcltq)(a, b)
 #define NN__SELECT(m, a, b) NN__X(vbslq)(m, a, b)
@@ -1809,6 +1820,7 @@ typedef struct NN__FN(strip_args) {
     size_t ai, ak; /* strides of A along C's rows and along k */
     const nn_real *b;
     size_t ldb;
+    size_t whole; /* the rows of B, from the first on, in which whole vectors can be read */
     nn_real *c;
     size_t ldc;
     const nn_real *init;
@@ -1816,130 +1828,140 @@ typedef struct NN__FN(strip_args) {
     nn_real *panel; /* NULL, or k rows of NN__NR for the first tile to pack B into */
 } NN__FN(strip_args);
 
-/* With `pack` the rows of B are also left in the panel, for the tiles below. */
-NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int tail, const int pack,
+/* B's rows are at b, ldb apart. Past the strip's last column a vector holds what follows there,
+   which no one sees; only the array's end must not be passed. */
+NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t ldb)
+{
+    const size_t beyond = (NN__VL - s->cols % NN__VL) % NN__VL;
+    const size_t rows = beyond ? (beyond - 1) / (ldb + !ldb) + 1 : 0;
+    s->b = b, s->ldb = ldb;
+    s->whole = rows < s->k ? s->k - rows : 0;
+}
+
+/* One k of a tile: sum[mr][nv] += a b'. Row i of A is at a[i / 3] + i % 3 * ai: two pointers and
+   two strides reach six rows. Of the last vector only `last` values are read when `cut`. With
+   `pack` the row of B is also left in the panel. */
+NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, const int pack,
+                                  NN__V (*sum)[NN__NV], const nn_real *const *a, size_t ai,
+                                  const nn_real *b, size_t last, nn_real *panel)
+{
+    NN__V bv[NN__NV];
+    NN__UNROLL for (int j = 0; j < nv; j++)
+    {
+        bv[j] = cut && j == nv - 1 ? NN__LD(b + j * NN__VL, last) : NN__LOAD(b + j * NN__VL);
+        if (pack) NN__STORE(panel + j * NN__VL, bv[j]);
+    }
+    NN__UNROLL for (int i = 0; i < mr; i++) {
+        NN__V av = NN__SET1(a[i / 3][(size_t)(i % 3) * ai]);
+        NN__UNROLL for (int j = 0; j < nv; j++) NN__FMA_TO(sum[i][j], av, bv[j]);
+    }
+}
+
+/* With `pack` the rows of B are also left in the panel, for the tiles below. Two steps in a turn of
+   the loop spare instructions where a step is long enough to have registers for it. */
+NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int pack,
                              const NN__FN(strip_args) * s, size_t row)
 {
-    NN__V acc[16][NN__NV];
-    const nn_real *a[6], *b = s->b;
+    const int steps = pack || nv == 1 || NN__NV < 4 ? 1 : 2;
+    NN__V sum[16][NN__NV];
+    const nn_real *a[6], *next[6], *b = s->b;
     nn_real *panel = s->panel;
     const size_t ai = s->ai, ak = s->ak, ldb = s->ldb;
-    const NN__MN last = NN__FIRST(s->cols - (size_t)(nv - 1) * NN__VL);
+    size_t last = s->cols - (size_t)(nv - 1) * NN__VL;
     NN__UNROLL for (int i = 0; i < mr; i++) {
         const nn_real *from = s->init ? s->init + (row + (size_t)i) * s->init_ld : NULL;
         NN__UNROLL for (int j = 0; j < nv; j++) {
             NN__PREFETCH(s->c + (row + (size_t)i) * s->ldc + j * NN__VL);
-            if (!from) acc[i][j] = NN__C(0);
-            else if (tail && j == nv - 1) acc[i][j] = NN__LOADN(from + j * NN__VL, last);
-            else acc[i][j] = NN__LOAD(from + j * NN__VL);
+            if (!from) sum[i][j] = NN__C(0);
+            else if (j == nv - 1) sum[i][j] = NN__LD(from + j * NN__VL, last);
+            else sum[i][j] = NN__LOAD(from + j * NN__VL);
         }
     }
-    /* one pointer for three rows: the others are at one and two times the stride */
     NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] = s->a + (row + (size_t)i) * ai;
-    for (size_t p = s->k; p; p--) {
-        NN__V bv[NN__NV];
-        NN__UNROLL for (int j = 0; j < nv; j++)
-        {
-            const nn_real *from = b + j * NN__VL;
-            bv[j] = tail && j == nv - 1 ? NN__LOADN(from, last) : NN__LOAD(from);
-            if (pack) {
-                NN__PREFETCH(from + 8 * ldb);
-                NN__STORE(panel + j * NN__VL, bv[j]);
-            }
+    size_t turns = s->whole / (size_t)steps, rest = s->k - turns * (size_t)steps;
+    for (; turns; turns--, b += (size_t)steps * ldb) {
+        if (pack) NN__UNROLL for (int j = 0; j < nv; j++) NN__PREFETCH(b + 8 * ldb + j * NN__VL);
+        NN__FN(tile_step)(mr, nv, 0, pack, sum, a, ai, b, last, panel);
+        if (steps == 2) {
+            NN__UNROLL for (int i = 0; i < mr; i += 3) next[i / 3] = a[i / 3] + ak;
+            NN__FN(tile_step)(mr, nv, 0, 0, sum, next, ai, b + ldb, last, NULL);
         }
-        NN__UNROLL for (int i = 0; i < mr; i++) {
-            NN__V av = NN__SET1(a[i / 3][(size_t)(i % 3) * ai]);
-            NN__UNROLL for (int j = 0; j < nv; j++) acc[i][j] = NN__FMA(av, bv[j], acc[i][j]);
-        }
+        NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += (size_t)steps * ak;
+        if (pack) panel += NN__NR;
+    }
+    NN__ANEW(last); /* masks are made again: kept over the loop they would cost it registers */
+    for (; rest; rest--, b += ldb) {
+        NN__FN(tile_step)(mr, nv, 1, pack, sum, a, ai, b, last, panel);
         NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += ak;
-        b += ldb;
         if (pack) panel += NN__NR;
     }
     NN__UNROLL for (int i = 0; i < mr; i++) {
         nn_real *to = s->c + (row + (size_t)i) * s->ldc;
         NN__UNROLL for (int j = 0; j < nv; j++) {
-            if (tail && j == nv - 1) NN__STOREN(to + j * NN__VL, acc[i][j], last);
-            else NN__STORE(to + j * NN__VL, acc[i][j]);
+            if (j == nv - 1) NN__ST(to + j * NN__VL, sum[i][j], last);
+            else NN__STORE(to + j * NN__VL, sum[i][j]);
         }
     }
 }
 
 /* Tiles of mr rows as long as they fit. */
-#define NN__TILES(mr, nv, tail)                                                                    \
-    for (; row + (mr) <= s->m; row += (mr)) NN__FN(tile)(mr, nv, tail, 0, s, row)
-
-/* The last rows of a strip, and strips of one vector: their last vector is always masked, which
-   costs less here than the compilation of another copy. */
-static void NN__FN(last_rows)(const NN__FN(strip_args) * s, size_t row)
-{
-    NN__TILES(2, NN__NV, 1);
-    NN__TILES(1, NN__NV, 1);
-}
+#define NN__TILES(mr, nv)                                                                          \
+    for (; row + (mr) <= s->m; row += (mr)) NN__FN(tile)(mr, nv, 0, s, row)
 
 #if NN__NV >= 2
-static void NN__FN(narrow_strip)(const NN__FN(strip_args) * s)
+static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
 {
     size_t row = 0;
 #if NN__NV == 4
     /* rows at such strides share a set of the first cache, which holds eight lines or a few more */
-    if (s->ai * sizeof(nn_real) % 2048) NN__TILES(16, 1, 1);
+    if (s->ai * sizeof(nn_real) % 2048) NN__TILES(16, 1);
 #endif
-    NN__TILES(10, 1, 1);
-    NN__TILES(4, 1, 1);
-    NN__TILES(1, 1, 1);
+    NN__TILES(10, 1);
+    NN__TILES(4, 1);
+    NN__TILES(1, 1);
 }
 #endif
 
 #if NN__NV == 4
-static void NN__FN(last_rows_of_two)(const NN__FN(strip_args) * s, size_t row)
+static void NN__FN(strip_of_two)(const NN__FN(strip_args) * s)
 {
-    NN__TILES(4, 2, 1);
-    NN__TILES(1, 2, 1);
+    size_t row = 0;
+    NN__TILES(12, 2);
+    NN__TILES(8, 2);
+    NN__TILES(4, 2);
+    NN__TILES(1, 2);
 }
 #endif
 
 /* The widest strip. Its first tile packs B where that is asked for; the rows that six do not divide
    go to tiles of five, as far as possible, which lose less than smaller ones. */
-NN__INLINE void NN__FN(wide_strip)(NN__FN(strip_args) * s, const int tail)
+static void NN__FN(strip)(NN__FN(strip_args) * s)
 {
     size_t row = 0, fives = (6 - s->m % 6) % 6;
+#if NN__NV >= 2
+    if (s->cols <= NN__VL) {
+        NN__FN(strip_of_one)(s);
+        return;
+    }
+#endif
+#if NN__NV == 4
+    if (s->cols <= 2 * NN__VL) {
+        NN__FN(strip_of_two)(s);
+        return;
+    }
+#endif
     if (s->panel && s->m >= 6) {
-        NN__FN(tile)(6, NN__NV, tail, 1, s, row);
-        s->b = s->panel, s->ldb = NN__NR;
+        NN__FN(tile)(6, NN__NV, 1, s, row);
+        s->b = s->panel, s->ldb = NN__NR, s->whole = s->k;
         row = 6;
     }
     if (s->m >= 5 * fives + row)
-        for (; row + 5 * fives < s->m; row += 6) NN__FN(tile)(6, NN__NV, tail, 0, s, row);
-    NN__TILES(5, NN__NV, tail);
-    NN__FN(last_rows)(s, row);
-}
-
-NN__INLINE void NN__FN(strip_of)(NN__FN(strip_args) * s, const int tail)
-{
-#if NN__NV == 4
-    if (s->cols <= 2 * NN__VL) {
-        size_t row = 0;
-        NN__TILES(12, 2, tail);
-        NN__TILES(8, 2, tail);
-        NN__FN(last_rows_of_two)(s, row);
-        return;
-    }
-#endif
-    NN__FN(wide_strip)(s, tail);
+        for (; row + 5 * fives < s->m; row += 6) NN__FN(tile)(6, NN__NV, 0, s, row);
+    NN__TILES(5, NN__NV);
+    NN__TILES(2, NN__NV);
+    NN__TILES(1, NN__NV);
 }
 #undef NN__TILES
-
-static void NN__FN(strip)(NN__FN(strip_args) * s)
-{
-#if NN__NV >= 2
-    if (s->cols <= NN__VL) {
-        NN__FN(narrow_strip)(s);
-        return;
-    }
-#endif
-    if (NN__VL > 1 && s->cols % NN__VL) NN__FN(strip_of)(s, 1);
-    else NN__FN(strip_of)(s, 0);
-}
 
 /* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one
    partial. */
@@ -2006,20 +2028,17 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
 static void NN__FN(gemm_block)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0,
                                size_t k0, nn_real *panel)
 {
-    const int pack = s->m >= 12 && g->ldb > NN__NR;
+    const int pack = s->m >= 12 && g->ldb != NN__NR;
     for (size_t j = 0; j < g->n; j += s->cols) {
-        s->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
-        s->ldb = g->ldb;
+        const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
         s->cols = NN__FN(strip_width)(g->n - j);
         s->c = g->c + i0 * g->ldc + j;
         s->init = NULL, s->init_ld = 0;
         if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
         else if (g->bias) s->init = g->bias + j;
         s->panel = pack && !g->trans_b ? panel : NULL;
-        if (g->trans_b) {
-            NN__FN(transpose)(s->cols, s->k, s->b, g->ldb, 0, panel, NN__NR);
-            s->b = panel, s->ldb = NN__NR;
-        }
+        if (g->trans_b) NN__FN(transpose)(s->cols, s->k, b, g->ldb, 0, panel, NN__NR);
+        NN__FN(set_b)(s, g->trans_b ? panel : b, g->trans_b ? NN__NR : g->ldb);
         NN__FN(strip)(s);
     }
 }
@@ -2085,8 +2104,8 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g)
             for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC) {
                 s.k = nn__min_size(NN__KC, g->k - k0);
                 s.a = g->b + j0 * s.ai + k0 * s.ak;
-                s.b = g->trans_a ? g->a + k0 * g->lda + i0 : panel;
-                s.ldb = g->trans_a ? g->lda : NN__NR;
+                if (g->trans_a) NN__FN(set_b)(&s, g->a + k0 * g->lda + i0, g->lda);
+                else NN__FN(set_b)(&s, panel, NN__NR);
                 if (!g->trans_a && (j0 == 0 || g->k > NN__KC))
                     NN__FN(transpose)(s.cols, s.k, g->a + i0 * g->lda + k0, g->lda, 0, panel,
                                       NN__NR);
@@ -2472,6 +2491,7 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__MUL
 #undef NN__DIV
 #undef NN__FMA
+#undef NN__FMA_TO
 #undef NN__SQRT
 #undef NN__MAX
 #undef NN__MIN
