@@ -65,13 +65,13 @@ static double check(size_t apart)
     for (size_t k = 1; k <= layers; k++)
         for (size_t unit = 0; unit < size[k]; unit++) {
             for (size_t i = unit; i < size[k - 1] * size[k]; i += size[k] * apart) {
-                nn_real keep = w[k][i], more = keep + eps, less = keep - eps;
-                w[k][i] = more;
+                nn_real keep = w[k][i];
+                w[k][i] = keep + eps;
                 double up = cost(k, unit, 1);
-                w[k][i] = less;
+                w[k][i] = keep - eps;
                 double down = cost(k, unit, 1);
                 w[k][i] = keep;
-                double numeric = (up - down) / (more - less);
+                double numeric = (up - down) / (2 * eps);
                 worst = assignment_larger(worst, fabs(numeric - gradient[k][i]));
             }
             cost(k, unit, 1); /* puts this unit back */
