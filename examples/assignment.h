@@ -259,15 +259,18 @@ CHART_DEF void assignment_single(assignment *a, const char *report, const char *
     assignment_result(a, report, task, quantity, reported, &value, 1, note);
 }
 
-/* The same for a check: the note begins with "passes: ", or with "FAILS: " where there are
-   failures, and then the program ends with status 1. */
+/* The same for a check: the note begins with "passes: ", or with "FAILS: " where a value is not at
+   most `allowed`, and then the program ends with status 1. */
 CHART_DEF void assignment_verdict(assignment *a, const char *report, const char *task,
-                                  const char *quantity, const double *worst, int count,
-                                  int failures, const char *note)
+                                  const char *quantity, const double *values, int count,
+                                  double allowed, const char *note)
 {
+    int failures = 0;
+    for (int i = 0; i < count; i++) failures += !(values[i] <= allowed); /* a NaN fails */
     a->failed |= failures > 0;
-    assignment_result(a, report, task, quantity, NAN, worst, count,
-                      assignment_text("%s: %s", failures ? "FAILS" : "passes", note));
+    assignment_result(a, report, task, quantity, NAN, values, count,
+                      assignment_text("%s: %s, at most %g allowed", failures ? "FAILS" : "passes",
+                                      note, allowed));
 }
 
 /* ------------------------------------------------------------------------- a run for every seed */
