@@ -275,6 +275,8 @@ CHART_DEF void assignment_verdict(assignment *a, const char *report, const char 
 
 /* ------------------------------------------------------------------------- a run for every seed */
 
+enum { ASSIGNMENT_CHECKS = 5 }; /* in an epoch, in all of TDT4265 */
+
 typedef struct assignment_run {
     nn_tensor *loss; /* of the trained net */
     nn_history history;
@@ -310,6 +312,19 @@ CHART_DEF assignment_run *assignment_train(assignment *a, int count, assignment_
     runs->next = a->runs;
     a->runs = runs;
     return runs;
+}
+
+/* The largest drop of validation accuracy from one check to the next after the first epoch, in
+   points. Sets *step to the step after which it was seen, unless `step` is NULL. */
+CHART_DEF double assignment_largest_drop(const nn_history *h, size_t *step)
+{
+    double most = 0;
+    for (size_t i = ASSIGNMENT_CHECKS + 1; i < h->check_count; i++) {
+        double drop = h->checks[i - 1].validation_accuracy - h->checks[i].validation_accuracy;
+        if (step && drop > most) *step = h->checks[i].step;
+        most = fmax(most, drop);
+    }
+    return 100 * most;
 }
 
 /* A line of the table for a member of the runs of all seeds: &run->validation.loss. */
@@ -449,8 +464,8 @@ CHART_DEF void assignment_images(const nn_dataset *data, size_t n, size_t size, 
 /* The larger of two differences. A NaN is the largest: it must not get lost. */
 CHART_DEF double assignment_larger(double a, double b) { return b > a || b != b ? b : a; }
 
-/* A net whose cost and gradients a program finds by hand. The weights of layer k, from 1 on, are the
-   matrix [size[k - 1], size[k]] at w + (k - 1) apart, their gradients likewise at gradient. */
+/* A net whose cost and gradients a program finds by hand. The weights of layer k, counted from 1,
+   are the matrix [size[k - 1], size[k]] at w + (k - 1) apart; their gradients likewise. */
 typedef struct assignment_by_hand {
     const char *report, *task, *name; /* of the rows; quantities are "NAME, AGAINST" */
     size_t layers, apart;

@@ -70,7 +70,7 @@ CHART_DEF void a2_train(assignment *a, a2_net *n)
     nn_train_desc d = {.epochs = a->quick ? 2 : n->epochs ? n->epochs : 50, .batch_size = 32,
                        .optimizer.learning_rate = n->learning_rate,
                        .optimizer.momentum = n->momentum,
-                       .validation = &a->validation, .checks_per_epoch = 5,
+                       .validation = &a->validation, .checks_per_epoch = ASSIGNMENT_CHECKS,
                        .evaluate_training = 1, .log_steps = 1,
                        .patience = n->no_early_stop ? 0 : A2_PATIENCE};
     n->run = assignment_train(a, a->seeds, a2_loss, n, &a->train, &d);

@@ -60,14 +60,6 @@ static double stop_early(assignment_run *run)
     return h->seconds;
 }
 
-static double largest_fall(const nn_history *h)
-{
-    double most = 0;
-    for (size_t i = 6; i < h->check_count; i++) /* after the first epoch */
-        most = fmax(most, h->checks[i - 1].validation_accuracy - h->checks[i].validation_accuracy);
-    return 100 * most;
-}
-
 /* R4's slowest figure: both of its nets one after the other. */
 static void seconds(assignment *a, const char *name, double reported, const double *values)
 {
@@ -109,10 +101,10 @@ int main(int argc, char **argv)
     a2_difference(&a, "4e", points, A2_ACCURACY, &nets[TEN64], &nets[TWO59], "lower");
     a2_difference(&a, "4e", "training loss", A2_TRAIN_LOSS, &nets[TEN64], &nets[C64], "higher");
     assignment_single(&a, "R3", "4e", "largest fall between two checks, points", NAN,
-                      largest_fall(&nets[TEN64].run->history),
+                      assignment_largest_drop(&nets[TEN64].run->history, NULL),
                       assignment_text("validation accuracy after the first epoch, first seed; 64 "
                                       "units once: %.2f. Reported: noisy",
-                                      largest_fall(&nets[C64].run->history)));
+                                      assignment_largest_drop(&nets[C64].run->history, NULL)));
     seconds(&a, "seconds without early stopping", 342.85, all);
     seconds(&a, "seconds with early stopping", 132.17, stopped);
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) a2_draw(&a, nets, &figures[i]);
