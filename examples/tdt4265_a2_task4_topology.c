@@ -40,26 +40,6 @@ static const a2_figure figures[] = {
      {"Ten layers: a higher loss on both sets, and a noisy one.",
       "Ten layers: lower accuracy on both sets, with dips."}}};
 
-/* Early stopping only decides where to end: a run without it begins with the run that has it. Cuts
-   the history at that end, where the last check has the results, and gives the seconds so far. */
-static double stop_early(assignment_run *run)
-{
-    nn_history *h = &run->history;
-    for (size_t i = 0, best = 0; i < h->check_count; i++) {
-        const nn_check *c = &h->checks[i];
-        if (c->improved) best = i;
-        if (i - best < A2_PATIENCE) continue;
-        run->train.loss = c->train_loss, run->train.accuracy = 100 * c->train_accuracy;
-        run->validation.loss = c->validation_loss;
-        run->validation.accuracy = 100 * c->validation_accuracy;
-        h->check_count = i + 1;
-        h->epochs = c->epoch + 1;
-        h->seconds = c->seconds;
-    }
-    a2_measure_run(run);
-    return h->seconds;
-}
-
 /* R4's slowest figure: both of its nets one after the other. */
 static void seconds(assignment *a, const char *name, double reported, const double *values)
 {
@@ -80,7 +60,7 @@ int main(int argc, char **argv)
         a2_train(&a, &nets[i]);
         for (int k = 0; k < a.seeds && nets[i].no_early_stop; k++) {
             all[k] += nets[i].run[k].history.seconds;
-            stopped[k] += stop_early(&nets[i].run[k]);
+            stopped[k] += a2_stop_early(&nets[i].run[k]);
         }
         a2_rows(&a, &nets[i]);
     }
