@@ -88,14 +88,14 @@ CHART_DEF void *assignment_new(size_t count, size_t size)
     return block;
 }
 
-/* Text as printf makes it, valid for seven calls more. */
+/* Text as printf makes it, valid for fifteen calls more. */
 ASSIGNMENT_PRINTF(1, 2) static const char *assignment_text(const char *format, ...)
 {
-    static char text[8][ASSIGNMENT_TEXT];
+    static char text[16][ASSIGNMENT_TEXT];
     static int at;
     va_list args;
     va_start(args, format);
-    at = (at + 1) % 8;
+    at = (at + 1) % 16;
     vsnprintf(text[at], sizeof text[at], format, args);
     va_end(args);
     return text[at];
@@ -259,18 +259,23 @@ CHART_DEF void assignment_single(assignment *a, const char *report, const char *
     assignment_result(a, report, task, quantity, reported, &value, 1, note);
 }
 
-/* The same for a check: the note begins with "passes: ", or with "FAILS: " where there are
-   failures, and then the program ends with status 1. */
+/* The same for a check: the note begins with "passes: ", or with "FAILS: " where a value is not at
+   most `allowed`, and then the program ends with status 1. */
 CHART_DEF void assignment_verdict(assignment *a, const char *report, const char *task,
-                                  const char *quantity, const double *worst, int count,
-                                  int failures, const char *note)
+                                  const char *quantity, const double *values, int count,
+                                  double allowed, const char *note)
 {
+    int failures = 0;
+    for (int i = 0; i < count; i++) failures += !(values[i] <= allowed); /* a NaN fails */
     a->failed |= failures > 0;
-    assignment_result(a, report, task, quantity, NAN, worst, count,
-                      assignment_text("%s: %s", failures ? "FAILS" : "passes", note));
+    assignment_result(a, report, task, quantity, NAN, values, count,
+                      assignment_text("%s: %s, at most %g allowed", failures ? "FAILS" : "passes",
+                                      note, allowed));
 }
 
 /* ------------------------------------------------------------------------- a run for every seed */
+
+enum { ASSIGNMENT_CHECKS = 5 }; /* in an epoch, in all of TDT4265 */
 
 typedef struct assignment_run {
     nn_tensor *loss; /* of the trained net */
@@ -307,6 +312,19 @@ CHART_DEF assignment_run *assignment_train(assignment *a, int count, assignment_
     runs->next = a->runs;
     a->runs = runs;
     return runs;
+}
+
+/* The largest drop of validation accuracy from one check to the next after the first epoch, in
+   points. Sets *step to the step after which it was seen, unless `step` is NULL. */
+CHART_DEF double assignment_largest_drop(const nn_history *h, size_t *step)
+{
+    double most = 0;
+    for (size_t i = ASSIGNMENT_CHECKS + 1; i < h->check_count; i++) {
+        double drop = h->checks[i - 1].validation_accuracy - h->checks[i].validation_accuracy;
+        if (step && drop > most) *step = h->checks[i].step;
+        most = fmax(most, drop);
+    }
+    return 100 * most;
 }
 
 /* A line of the table for a member of the runs of all seeds: &run->validation.loss. */
@@ -446,23 +464,70 @@ CHART_DEF void assignment_images(const nn_dataset *data, size_t n, size_t size, 
 /* The larger of two differences. A NaN is the largest: it must not get lost. */
 CHART_DEF double assignment_larger(double a, double b) { return b > a || b != b ? b : a; }
 
-/* Runs a net that ends in `loss`, or in `cost` built on it, on n inputs and targets. Its
-   parameters, in the order in which they were made, get the values at w, w + apart, ... Gives the
-   largest distance of the cost from `value` and of the gradients from those at gradient,
-   gradient + apart, ... */
-CHART_DEF double assignment_against_graph(nn_tensor *loss, nn_tensor *cost, size_t n,
-                                          const nn_real *x, const nn_real *target, const nn_real *w,
-                                          double value, const nn_real *gradient, size_t apart)
+/* A net whose cost and gradients a program finds by hand. The weights of layer k, counted from 1,
+   are the matrix [size[k - 1], size[k]] at w + (k - 1) apart; their gradients likewise. */
+typedef struct assignment_by_hand {
+    const char *report, *task, *name; /* of the rows; quantities are "NAME, AGAINST" */
+    size_t layers, apart;
+    const size_t *size; /* of the input and of each layer */
+    nn_real *w, *gradient;
+    size_t images;
+    const nn_real *x, *target;
+    /* The cost when the weights to `count` units of a layer, from `first` on, have changed. */
+    double (*cost)(size_t layer, size_t first, size_t count);
+    void (*backward)(void);    /* called after cost() */
+    nn_tensor *(*graph)(void); /* the same cost from a new net of the library */
+    struct { const char *against; double eps, allowed; } numerical[2];
+    size_t sample;         /* with later seeds one weight in so many to each unit (default 1) */
+    const char *gradcheck; /* the quantity when nn_gradcheck is to check the graph, or NULL */
+} assignment_by_hand;
+
+/* Weights from U(-1, 1), or 0. */
+static void assignment__draw(const assignment_by_hand *n, uint64_t seed, int random)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    for (size_t k = 1; k <= n->layers; k++)
+        for (size_t i = 0; i < n->size[k - 1] * n->size[k]; i++)
+            n->w[(k - 1) * n->apart + i] = random ? (nn_real)(2 * nn_rng_uniform(&rng) - 1) : 0;
+}
+
+/* The largest |numeric - analytic| of all weights, or of one in `sample` to each unit. */
+static double assignment__against_numerical(const assignment_by_hand *n, double eps, size_t sample)
+{
+    double worst = 0;
+    for (size_t k = 1; k <= n->layers; k++) {
+        nn_real *w = n->w + (k - 1) * n->apart, *gradient = n->gradient + (k - 1) * n->apart;
+        for (size_t unit = 0; unit < n->size[k]; unit++) {
+            for (size_t i = unit; i < n->size[k - 1] * n->size[k]; i += n->size[k] * sample) {
+                nn_real keep = w[i];
+                w[i] = keep + (nn_real)eps;
+                double up = n->cost(k, unit, 1);
+                w[i] = keep - (nn_real)eps;
+                double down = n->cost(k, unit, 1);
+                w[i] = keep;
+                worst = assignment_larger(worst, fabs((up - down) / (2 * eps) - gradient[i]));
+            }
+            n->cost(k, unit, 1); /* puts this unit back */
+        }
+    }
+    return worst;
+}
+
+/* Runs the graph with the same weights. Gives the largest distance of its cost from `value` and of
+   its gradients from those by hand. */
+static double assignment__against_graph(const assignment_by_hand *n, nn_tensor *cost, double value)
 {
     nn_net *net = cost->net;
-    size_t at = 0;
+    const nn_real *w = n->w, *gradient = n->gradient;
     for (size_t i = 0; i < nn_net_tensor_count(net); i++) {
         nn_tensor *t = nn_net_tensor(net, i);
-        if (t->op == NN_OP_INPUT) TRY(nn_feed(t, x, n));
+        if (t->op == NN_OP_INPUT) TRY(nn_feed(t, n->x, n->images));
         if (t->op != NN_OP_PARAMETER) continue;
-        memcpy(t->data, w + at++ * apart, t->size * sizeof *w);
+        memcpy(t->data, w, t->size * sizeof *w);
+        w += n->apart;
     }
-    TRY(nn_feed_targets(loss, target, n));
+    nn_tensor *loss = cost->op == NN_OP_PENALTY ? cost->src[0] : cost;
+    TRY(nn_feed_targets(loss, n->target, n->images));
     TRY(nn_forward(cost));
     TRY(nn_backward(cost));
     double worst = fabs(cost->value - value);
@@ -471,9 +536,47 @@ CHART_DEF double assignment_against_graph(nn_tensor *loss, nn_tensor *cost, size
         if (t->op != NN_OP_PARAMETER) continue;
         for (size_t k = 0; k < t->size; k++)
             worst = assignment_larger(worst, fabs(t->grad[k] - gradient[k]));
-        gradient += apart;
+        gradient += n->apart;
     }
     return worst;
+}
+
+/* Rows of the table: the gradients by hand against central differences and against the graph's,
+   with random weights for each seed, or once with weights that are 0. */
+CHART_DEF void assignment_check_gradients(assignment *a, const assignment_by_hand *n, int random)
+{
+    static double numeric[2][ASSIGNMENT_SEEDS], graph[ASSIGNMENT_SEEDS], library[ASSIGNMENT_SEEDS];
+    nn_gradcheck_desc desc = {.h = n->numerical[0].eps, .atol = n->numerical[0].allowed,
+                              .max_per_tensor = 1000};
+    nn_gradcheck_report checked = {0};
+    int runs = random ? a->seeds : 1, steps = n->numerical[1].against ? 2 : 1;
+    double weights = 0, largest = 1; /* cost, to which rounding is relative */
+    for (int run = 0; run < runs; run++) {
+        assignment__draw(n, a->seed + (uint64_t)run, random);
+        double value = n->cost(1, 0, n->size[1]);
+        n->backward();
+        for (int k = 0; k < steps; k++)
+            numeric[k][run] = assignment__against_numerical(n, n->numerical[k].eps,
+                                                            run && n->sample ? n->sample : 1);
+        nn_tensor *cost = n->graph();
+        graph[run] = assignment__against_graph(n, cost, value);
+        if (n->gradcheck) TRY(nn_gradcheck(cost, &desc, &checked)); /* ends it where it fails */
+        library[run] = checked.max_error;
+        weights = (double)nn_net_parameter_count(cost->net);
+        largest = fmax(largest, value);
+        nn_net_destroy(cost->net);
+    }
+    for (int k = 0; k < steps; k++)
+        assignment_verdict(a, n->report, n->task,
+                           assignment_text("%s, %s", n->name, n->numerical[k].against), numeric[k],
+                           runs, n->numerical[k].allowed,
+                           assignment_text("%.0f weights%s", weights, n->sample && runs > 1 ?
+                                           ", with later seeds a sample of them" : ""));
+    assignment_verdict(a, n->report, n->task, assignment_text("%s, hand - graph", n->name), graph,
+                       runs, 1e-12 * largest, assignment_text("%.0f weights", weights));
+    if (n->gradcheck)
+        assignment_verdict(a, n->report, n->task, n->gradcheck, library, runs, desc.atol,
+                           assignment_text("a sample of %.0f weights", (double)checked.checked));
 }
 
 /* ------------------------------------------------------------------------------------------ end */

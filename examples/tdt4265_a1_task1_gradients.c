@@ -1,6 +1,8 @@
 /* TDT4265 assignment 1, tasks 1a, 1b, 3a and 4a: the gradients of binary and softmax cross-entropy,
    without and with lambda sum w^2, by hand on matrices. Each is held against central differences
-   (every weight, 100 images, at w = 0 and at a random w) and against the graph's own gradient.
+   (every weight, 100 images, at w = 0 and at a random w) and against the graph's own gradient. The
+   task bounds the signed difference by eps^2, which lets any gradient pass that is too large; here
+   it is the absolute one.
 
    cc -O2 examples/tdt4265_a1_task1_gradients.c -lm -o task1 && ./task1 [--data DIR] [--help] */
 #define NN_DOUBLE /* in float the rounding of the cost, 1e-7 / eps, is larger than eps^2 */
@@ -18,8 +20,9 @@ static nn_real w[INPUTS * MOST], gradient[INPUTS * MOST];
 
 /* The cost when the weights to `count` outputs, from `first` on, have changed: that part of
    z = x w, then all the rest. */
-static double cost(size_t first, size_t count)
+static double cost(size_t layer, size_t first, size_t count)
 {
+    (void)layer; /* there is but one */
     double sum = 0, penalty = lambda > 0 ? lambda * nn_vec_dot(INPUTS * outputs, w, w) : 0;
     nn_mat_mul(1, 0, IMAGES, count, INPUTS, columns, IMAGES, w + first, outputs, z + first, outputs,
                0);
@@ -42,66 +45,12 @@ static void backward(void) /* x^T (output - target) / n + 2 lambda w, for either
     nn_vec_axpy(INPUTS * outputs, 2 * lambda, w, gradient);
 }
 
-/* The largest |numeric - analytic|. The task bounds the signed difference, which lets any gradient
-   pass that is too large; here it is the absolute one. */
-static double check(double eps, int *failures)
+static nn_tensor *graph(void)
 {
-    double worst = 0;
-    for (size_t output = 0; output < outputs; output++) {
-        for (size_t i = output; i < INPUTS * outputs; i += outputs) {
-            nn_real keep = w[i];
-            w[i] = keep + eps;
-            double up = cost(output, 1);
-            w[i] = keep - eps;
-            double down = cost(output, 1);
-            w[i] = keep;
-            double difference = fabs((up - down) / (2 * eps) - gradient[i]);
-            *failures += !(difference <= eps * eps);
-            worst = assignment_larger(worst, difference);
-        }
-        cost(output, 1); /* puts this output back */
-    }
-    return worst;
-}
-
-/* The largest difference between the gradient by hand and that of the same net as a graph. */
-static double against_graph(int *failures)
-{
-    nn_net *net = nn_net_create(NULL);
-    const size_t shape[] = {INPUTS, outputs};
-    nn_tensor *weight = nn_parameter(net, 2, shape, (nn_init){.kind = NN_INIT_ZERO}, "w");
-    nn_tensor *out = nn_matmul(nn_input(net, INPUTS), weight);
+    nn_dense_desc dense = {.units = outputs, .no_bias = 1};
+    nn_tensor *out = nn_dense_with(nn_input(nn_net_create(NULL), INPUTS), &dense);
     nn_tensor *loss = outputs > 1 ? nn_softmax_cross_entropy(out) : nn_binary_cross_entropy(out);
-    nn_tensor *total = nn_weight_penalty(loss, 0, lambda);
-    double value = cost(0, outputs);
-    double worst = assignment_against_graph(loss, total, IMAGES, x, target, w, value, gradient, 0);
-    *failures += worst > 1e-12 * fmax(1, value);
-    nn_net_destroy(net);
-    return worst;
-}
-
-/* Three rows of the table: eps 1e-2, eps 1e-3 and the graph, at w = 0 or at random w. */
-static void compare(assignment *a, const char *task, const char *what, int random)
-{
-    static double worst[3][ASSIGNMENT_SEEDS];
-    const char *start = random ? "w in U(-1,1)" : "w = 0";
-    const char *const against[] = {"eps 0.01", "eps 0.001", "hand - graph"};
-    int runs = random ? a->seeds : 1, weights = (int)(INPUTS * outputs), failures[3] = {0};
-    for (int run = 0; run < runs; run++) {
-        nn_rng rng = nn_rng_seed(a->seed + (uint64_t)run);
-        for (int i = 0; i < weights; i++) w[i] = random ? 2 * nn_rng_uniform(&rng) - 1 : 0;
-        cost(0, outputs);
-        backward();
-        worst[0][run] = check(1e-2, &failures[0]);
-        worst[1][run] = check(1e-3, &failures[1]);
-        worst[2][run] = against_graph(&failures[2]);
-    }
-    for (int k = 0; k < 3; k++)
-        assignment_verdict(a, "R1 R2", task, assignment_text("%s, %s, %s", what, start, against[k]),
-                           worst[k], runs, failures[k],
-                           assignment_text(k < 2 ? "%d of %d differences above eps^2"
-                                                 : "%d of %d runs differ by more than rounding",
-                                           failures[k], k < 2 ? weights * runs : runs));
+    return nn_weight_penalty(loss, 0, lambda);
 }
 
 int main(int argc, char **argv)
@@ -123,8 +72,16 @@ int main(int argc, char **argv)
         assignment_images(data, IMAGES, INPUTS, x, columns);
         for (size_t i = 0; i < IMAGES * outputs; i++) /* one-hot, or the label itself */
             target[i] = data->labels[i / outputs] == (outputs > 1 ? (int)(i % outputs) : 1);
-        compare(&a, cases[c].task, cases[c].what, 0);
-        compare(&a, cases[c].task, cases[c].what, 1);
+        assignment_by_hand net = {
+            .report = "R1 R2", .task = cases[c].task, .layers = 1,
+            .size = (size_t[]){INPUTS, outputs}, .w = w, .gradient = gradient,
+            .images = IMAGES, .x = x, .target = target,
+            .cost = cost, .backward = backward, .graph = graph,
+            .numerical = {{"eps 0.01", 1e-2, 1e-4}, {"eps 0.001", 1e-3, 1e-6}}};
+        for (int random = 0; random < 2; random++) {
+            net.name = assignment_text("%s, %s", cases[c].what, random ? "w in U(-1,1)" : "w = 0");
+            assignment_check_gradients(&a, &net, random);
+        }
     }
     nn_dataset_free(&pair);
     return assignment_finish(&a);

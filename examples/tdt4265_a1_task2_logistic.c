@@ -6,8 +6,6 @@
 #include "../nn.h"
 #include "assignment.h"
 
-enum { CHECKS = 5 }; /* in an epoch */
-
 static nn_tensor *logistic_regression(uint64_t seed, const void *unused)
 {
     (void)unused;
@@ -21,22 +19,10 @@ static nn_tensor *logistic_regression(uint64_t seed, const void *unused)
    when the newest of them is above the one that it replaces. */
 static const nn_check *first_rise(const nn_history *h)
 {
-    const nn_check *check = h->checks + CHECKS, *last = h->checks + h->check_count - 1;
-    while (check < last && check->validation_loss <= check[-CHECKS].validation_loss) check++;
+    const nn_check *check = h->checks + ASSIGNMENT_CHECKS, *last = h->checks + h->check_count - 1;
+    while (check < last && check->validation_loss <= check[-ASSIGNMENT_CHECKS].validation_loss)
+        check++;
     return check;
-}
-
-/* The largest fall of validation accuracy from one check to the next after the first epoch, in
-   points, and the step after which it was seen. */
-static double largest_drop(const nn_history *h, size_t *step)
-{
-    double most = 0;
-    for (size_t i = CHECKS + 1; i < h->check_count; i++) {
-        double drop = h->checks[i - 1].validation_accuracy - h->checks[i].validation_accuracy;
-        if (drop > most) *step = h->checks[i].step;
-        most = fmax(most, drop);
-    }
-    return 100 * most;
 }
 
 int main(int argc, char **argv)
@@ -54,7 +40,7 @@ int main(int argc, char **argv)
 
     nn_train_desc desc = {.epochs = a.quick ? 5 : 500, .batch_size = 128, .drop_last = 1,
                           .no_shuffle = 1, .optimizer.learning_rate = 0.05,
-                          .validation = &validation, .checks_per_epoch = CHECKS,
+                          .validation = &validation, .checks_per_epoch = ASSIGNMENT_CHECKS,
                           .evaluate_training = 1, .patience = 10};
     assignment_run *run = assignment_train(&a, 1, logistic_regression, NULL, &train, &desc);
     const nn_check *last = &run->last;
@@ -78,10 +64,10 @@ int main(int argc, char **argv)
     desc.epochs = run->history.epochs; /* as long as the run it is compared with */
     assignment_run *mixed =
         assignment_train(&a, a.seeds, logistic_regression, NULL, &train, &desc);
-    size_t step = 1, elsewhere, per_epoch = train.count / desc.batch_size;
-    double drop = largest_drop(&run->history, &step);
+    size_t step = 1, per_epoch = train.count / desc.batch_size;
+    double drop = assignment_largest_drop(&run->history, &step);
     for (int i = 0; i < a.seeds; i++)
-        mixed[i].value[0] = largest_drop(&mixed[i].history, &elsewhere);
+        mixed[i].value[0] = assignment_largest_drop(&mixed[i].history, NULL);
     assignment_single(&a, "R1 R2", "2e", "in order: largest drop of accuracy, points", NAN, drop,
                       "validation, check to check, after the first epoch");
     assignment_row(&a, "R1 R2", "2e", "shuffled: the same", NAN, mixed->value,

@@ -6,7 +6,7 @@
 #include "../nn.h"
 #include "assignment.h"
 
-enum { LAMBDAS = 5, CHECKS = 5 }; /* checks in an epoch */
+enum { LAMBDAS = 5 };
 static const double lambdas[LAMBDAS] = {0, 0.001, 0.01, 0.1, 1};
 enum { ACCURACY, NORM, SQUARED }; /* what is measured */
 
@@ -25,12 +25,13 @@ static const nn_tensor *layer(const assignment_run *run) { return run->loss->src
 static void measure(assignment_run *run)
 {
     const nn_tensor *w = nn_weight(layer(run)), *b = nn_bias(layer(run));
+    const nn_history *h = &run->history;
     double squared = nn_vec_dot(w->size, w->data, w->data) + nn_vec_dot(10, b->data, b->data);
     run->value[SQUARED] = squared;
     run->value[NORM] = sqrt(squared);
     run->value[ACCURACY] = 0; /* at lambda 1 it jumps from check to check: the last epoch's mean */
-    for (size_t i = run->history.check_count - CHECKS; i < run->history.check_count; i++)
-        run->value[ACCURACY] += 100 * run->history.checks[i].validation_accuracy / CHECKS;
+    for (size_t i = h->check_count - ASSIGNMENT_CHECKS; i < h->check_count; i++)
+        run->value[ACCURACY] += 100 * h->checks[i].validation_accuracy / ASSIGNMENT_CHECKS;
 }
 
 int main(int argc, char **argv)
@@ -43,7 +44,7 @@ int main(int argc, char **argv)
 
     nn_train_desc desc = {.epochs = a.quick ? 2 : 50, .batch_size = 128, .drop_last = 1,
                           .optimizer.learning_rate = 0.01, .validation = &a.validation,
-                          .checks_per_epoch = CHECKS};
+                          .checks_per_epoch = ASSIGNMENT_CHECKS};
     assignment_run *run[LAMBDAS];
     double norm[LAMBDAS], squared[LAMBDAS], seconds = 0;
     for (int l = 0; l < LAMBDAS; l++) {

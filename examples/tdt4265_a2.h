@@ -70,11 +70,31 @@ CHART_DEF void a2_train(assignment *a, a2_net *n)
     nn_train_desc d = {.epochs = a->quick ? 2 : n->epochs ? n->epochs : 50, .batch_size = 32,
                        .optimizer.learning_rate = n->learning_rate,
                        .optimizer.momentum = n->momentum,
-                       .validation = &a->validation, .checks_per_epoch = 5,
+                       .validation = &a->validation, .checks_per_epoch = ASSIGNMENT_CHECKS,
                        .evaluate_training = 1, .log_steps = 1,
                        .patience = n->no_early_stop ? 0 : A2_PATIENCE};
     n->run = assignment_train(a, a->seeds, a2_loss, n, &a->train, &d);
     for (int i = 0; i < a->seeds; i++) a2_measure_run(&n->run[i]);
+}
+
+/* Early stopping only decides where to end: a run without it begins with the run that has it. Cuts
+   the history at that end, where the last check has the results, and gives the seconds so far. */
+CHART_DEF double a2_stop_early(assignment_run *run)
+{
+    nn_history *h = &run->history;
+    for (size_t i = 0, best = 0; i < h->check_count; i++) {
+        const nn_check *c = &h->checks[i];
+        if (c->improved) best = i;
+        if (i - best < A2_PATIENCE) continue;
+        run->train.loss = c->train_loss, run->train.accuracy = 100 * c->train_accuracy;
+        run->validation.loss = c->validation_loss;
+        run->validation.accuracy = 100 * c->validation_accuracy;
+        h->check_count = i + 1;
+        h->epochs = c->epoch + 1;
+        h->seconds = c->seconds;
+    }
+    a2_measure_run(run);
+    return h->seconds;
 }
 
 CHART_DEF double a2_parameters(const a2_net *n)

@@ -10,7 +10,6 @@
 #include "assignment.h"
 
 enum { IMAGES = 100, INPUTS = 785, UNITS = 64, CLASSES = 10, LAYERS = 3 /* at most */ };
-static const double eps = 1e-3, allowed = 1e-6;
 
 static size_t layers;
 static const size_t *size; /* of the input, of each hidden layer, of the output */
@@ -58,74 +57,27 @@ static void backward(void)
     }
 }
 
-/* The largest |numeric - analytic|, of all weights or of one in `apart` to each unit. */
-static double check(size_t apart)
-{
-    double worst = 0;
-    for (size_t k = 1; k <= layers; k++)
-        for (size_t unit = 0; unit < size[k]; unit++) {
-            for (size_t i = unit; i < size[k - 1] * size[k]; i += size[k] * apart) {
-                nn_real keep = w[k][i], more = keep + eps, less = keep - eps;
-                w[k][i] = more;
-                double up = cost(k, unit, 1);
-                w[k][i] = less;
-                double down = cost(k, unit, 1);
-                w[k][i] = keep;
-                double numeric = (up - down) / (more - less);
-                worst = assignment_larger(worst, fabs(numeric - gradient[k][i]));
-            }
-            cost(k, unit, 1); /* puts this unit back */
-        }
-    return worst;
-}
-
 static nn_tensor *graph(void)
 {
     nn_tensor *y = nn_input(nn_net_create(NULL), INPUTS);
     for (size_t k = 1; k <= layers; k++) {
-        nn_init zero = {.kind = NN_INIT_ZERO};
-        y = nn_matmul(y, nn_parameter(y->net, 2, size + k - 1, zero, "w"));
-        if (k < layers) y = nn_activate(y, activation, 0);
+        nn_activation f = k < layers ? activation : NN_IDENTITY;
+        y = nn_dense_with(y, &(nn_dense_desc){.units = size[k], .activation = f, .no_bias = 1});
     }
     return nn_softmax_cross_entropy(y);
 }
 
 /* Rows of the table for the present net, with weights from U(-1, 1). */
-static void compare(assignment *a, const char *task, const char *what)
+static void check(assignment *a, const char *task, const char *name)
 {
-    static double numeric[ASSIGNMENT_SEEDS], hand[ASSIGNMENT_SEEDS], library[ASSIGNMENT_SEEDS];
-    nn_gradcheck_desc desc = {.h = eps, .atol = allowed, .max_per_tensor = 1000};
-    nn_gradcheck_report report = {0};
-    int wrong = 0, apart = 0; /* checks that fail */
-    const char *note = a->seeds > 1 ? ", with later seeds a sample of them" : "";
-    double count = 0;
-    for (int run = 0; run < a->seeds; run++) {
-        nn_rng rng = nn_rng_seed(a->seed + (uint64_t)run);
-        for (size_t k = 1; k <= layers; k++)
-            for (size_t i = 0; i < size[k - 1] * size[k]; i++)
-                w[k][i] = 2 * nn_rng_uniform(&rng) - 1;
-        double value = cost(1, 0, size[1]);
-        backward();
-        numeric[run] = check(run ? 53 : 1);
-        nn_tensor *loss = graph();
-        hand[run] = assignment_against_graph(loss, loss, IMAGES, x, target, w[1], value,
-                                             gradient[1], INPUTS * UNITS);
-        wrong += !(numeric[run] <= allowed);
-        apart += !(hand[run] <= 1e-12);
-        count = (double)nn_net_parameter_count(loss->net);
-        if (layers > 2) TRY(nn_gradcheck(loss, &desc, &report)); /* ends the program if it fails */
-        library[run] = report.max_error;
-        nn_net_destroy(loss->net);
-    }
-    assignment_verdict(a, "R3 R4", task, assignment_text("%s, numerical", what), numeric, a->seeds,
-                       wrong, assignment_text("%.0f weights%s, at most %g allowed", count, note,
-                                              allowed));
-    assignment_verdict(a, "R3 R4", task, assignment_text("%s, hand - graph", what), hand, a->seeds,
-                       apart, assignment_text("%.0f weights, at most %g allowed", count, 1e-12));
-    if (layers > 2)
-        assignment_verdict(a, "R3 R4", task, "785-64-64-10, nn_gradcheck", library, a->seeds, 0,
-                           assignment_text("a sample of %.0f weights, at most %g allowed",
-                                           (double)report.checked, allowed));
+    assignment_by_hand net = {
+        .report = "R3 R4", .task = task, .name = name, .layers = layers, .size = size,
+        .w = w[1], .gradient = gradient[1], .apart = INPUTS * UNITS,
+        .images = IMAGES, .x = x, .target = target,
+        .cost = cost, .backward = backward, .graph = graph,
+        .numerical = {{"numerical", 1e-3, 1e-6}}, .sample = 53,
+        .gradcheck = layers > 2 ? "785-64-64-10, nn_gradcheck" : NULL};
+    assignment_check_gradients(a, &net, 1);
 }
 
 int main(int argc, char **argv)
@@ -139,11 +91,11 @@ int main(int argc, char **argv)
     assignment_images(&a.train, IMAGES, INPUTS, x, out[0]);
     TRY(nn_mat_one_hot(IMAGES, CLASSES, a.train.labels, target));
     layers = 2, size = one, activation = NN_SIGMOID;
-    compare(&a, "1a 1b", "785-64-10, sigmoid");
+    check(&a, "1a 1b", "785-64-10, sigmoid");
     if (a.quick) return assignment_finish(&a);
     activation = NN_SCALED_TANH;
-    compare(&a, "3b", "785-64-10, improved sigmoid");
+    check(&a, "3b", "785-64-10, improved sigmoid");
     layers = 3, size = two;
-    compare(&a, "4c", "785-64-64-10, improved sigmoid");
+    check(&a, "4c", "785-64-64-10, improved sigmoid");
     return assignment_finish(&a);
 }

@@ -40,34 +40,6 @@ static const a2_figure figures[] = {
      {"Ten layers: a higher loss on both sets, and a noisy one.",
       "Ten layers: lower accuracy on both sets, with dips."}}};
 
-/* Early stopping only decides where to end: a run without it begins with the run that has it. Cuts
-   the history at that end, where the last check has the results, and gives the seconds so far. */
-static double stop_early(assignment_run *run)
-{
-    nn_history *h = &run->history;
-    for (size_t i = 0, best = 0; i < h->check_count; i++) {
-        const nn_check *c = &h->checks[i];
-        if (c->improved) best = i;
-        if (i - best < A2_PATIENCE) continue;
-        run->train.loss = c->train_loss, run->train.accuracy = 100 * c->train_accuracy;
-        run->validation.loss = c->validation_loss;
-        run->validation.accuracy = 100 * c->validation_accuracy;
-        h->check_count = i + 1;
-        h->epochs = c->epoch + 1;
-        h->seconds = c->seconds;
-    }
-    a2_measure_run(run);
-    return h->seconds;
-}
-
-static double largest_fall(const nn_history *h)
-{
-    double most = 0;
-    for (size_t i = 6; i < h->check_count; i++) /* after the first epoch */
-        most = fmax(most, h->checks[i - 1].validation_accuracy - h->checks[i].validation_accuracy);
-    return 100 * most;
-}
-
 /* R4's slowest figure: both of its nets one after the other. */
 static void seconds(assignment *a, const char *name, double reported, const double *values)
 {
@@ -88,7 +60,7 @@ int main(int argc, char **argv)
         a2_train(&a, &nets[i]);
         for (int k = 0; k < a.seeds && nets[i].no_early_stop; k++) {
             all[k] += nets[i].run[k].history.seconds;
-            stopped[k] += stop_early(&nets[i].run[k]);
+            stopped[k] += a2_stop_early(&nets[i].run[k]);
         }
         a2_rows(&a, &nets[i]);
     }
@@ -109,10 +81,10 @@ int main(int argc, char **argv)
     a2_difference(&a, "4e", points, A2_ACCURACY, &nets[TEN64], &nets[TWO59], "lower");
     a2_difference(&a, "4e", "training loss", A2_TRAIN_LOSS, &nets[TEN64], &nets[C64], "higher");
     assignment_single(&a, "R3", "4e", "largest fall between two checks, points", NAN,
-                      largest_fall(&nets[TEN64].run->history),
+                      assignment_largest_drop(&nets[TEN64].run->history, NULL),
                       assignment_text("validation accuracy after the first epoch, first seed; 64 "
                                       "units once: %.2f. Reported: noisy",
-                                      largest_fall(&nets[C64].run->history)));
+                                      assignment_largest_drop(&nets[C64].run->history, NULL)));
     seconds(&a, "seconds without early stopping", 342.85, all);
     seconds(&a, "seconds with early stopping", 132.17, stopped);
     for (size_t i = 0; i < sizeof figures / sizeof *figures; i++) a2_draw(&a, nets, &figures[i]);

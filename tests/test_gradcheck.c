@@ -531,8 +531,9 @@ static void test_curvature_is_no_kink(void)
 
 static double sum_of_squares(void *user)
 {
-    const curve *c = (const curve *)user;
+    curve *c = (curve *)user;
     double sum = 0;
+    c->calls++;
     for (size_t i = 0; i < 8; i++) sum += (double)c->x[i] * (double)c->x[i];
     return sum;
 }
@@ -560,6 +561,30 @@ static void test_function_report(void)
     CHECK_NEAR(report.analytic, g[6], 1e-6);
     CHECK_NEAR(report.numeric, g[6] - 1, 1e-2);
     CHECK(memcmp(c.x, kept, sizeof kept) == 0);
+}
+
+static void check_calls(curve *c, const nn_real *g, size_t limit, size_t calls)
+{
+    nn_gradcheck_desc desc = default_desc();
+    c->calls = 0;
+    desc.max_per_tensor = limit;
+    nn_gradcheck_function("squares", sum_of_squares, c, 8, c->x, g, &desc, NULL);
+    CHECK_INT(c->calls, calls);
+}
+
+/* The value where nothing is moved is found once; an element costs two more, a wrong one another
+   two, for the smaller step. */
+static void test_calls(void)
+{
+    curve c;
+    nn_real g[8];
+    memset(&c, 0, sizeof c);
+    fill(c.x, 8, 5);
+    for (size_t i = 0; i < 8; i++) g[i] = 2 * c.x[i];
+    check_calls(&c, g, 0, 1 + 2 * 8);
+    check_calls(&c, g, 3, 1 + 2 * 3);
+    g[6] += 1;
+    check_calls(&c, g, 0, 1 + 2 * 8 + 2);
 }
 
 /* Only the elements that are moved show which were checked. */
@@ -676,6 +701,46 @@ static void test_functions_that_are_not_finite(void)
     }
     CHECK_ERROR(nn_gradcheck_function("f", parabola, &c, 1, c.x, &bad, NULL, NULL),
                 NN_GRADIENT_WRONG, "f", "nan");
+}
+
+/* The same hole as an operation of a network. */
+static nn_status hole_forward(nn_tensor *t)
+{
+    for (size_t i = 0; i < t->size; i++) {
+        nn_real x = t->src[0]->data[i];
+        t->data[i] = x * x / x;
+    }
+    return NN_OK;
+}
+
+static nn_status hole_backward(nn_tensor *t)
+{
+    for (size_t i = 0; i < t->size; i++) t->src[0]->grad[i] += t->grad[i];
+    return NN_OK;
+}
+
+/* Where the function is not finite at the very values, all slopes over both sides are right. */
+static void test_not_finite_in_the_middle(void)
+{
+    static const size_t shape[] = {4};
+    curve c;
+    const nn_real ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
+    nn_custom_op op;
+    nn_gradcheck_report report;
+    memset(&c, 0, sizeof c);
+    CHECK_ERROR(nn_gradcheck_function("hole", hole, &c, 1, c.x, ones, NULL, &report),
+                NN_NOT_FINITE, "hole", "");
+    CHECK_INT(report.wrong, 0);
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_parameter(net, 1, shape, zero_init, "x");
+    op.name = "hole", op.forward = hole_forward, op.backward = hole_backward, op.user = NULL;
+    nn_tensor *loss = nn_sum(nn_custom(1, &x, 0, 1, shape, &op));
+    memcpy(x->data, ones, 4 * sizeof *ones);
+    CHECK_OK(nn_gradcheck(loss, NULL, NULL));
+    x->data[2] = 0;
+    CHECK_ERROR(nn_gradcheck(loss, NULL, &report), NN_NOT_FINITE, "x", "");
+    CHECK_INT(report.checked, 4);
+    nn_net_destroy(net);
 }
 
 static void test_nan_loss(void)
@@ -919,9 +984,11 @@ int main(void)
     RUN(test_kinks_of_the_library);
     RUN(test_curvature_is_no_kink);
     RUN(test_function_report);
+    RUN(test_calls);
     RUN(test_max_per_tensor);
     RUN(test_rounded_step);
     RUN(test_functions_that_are_not_finite);
+    RUN(test_not_finite_in_the_middle);
     RUN(test_nan_loss);
     RUN(test_inputs_of_other_parts);
     RUN(test_softmax_regression);
