@@ -1336,9 +1336,10 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
    The whole vocabulary of the kernels. NN__V is a vector of NN__VL reals; NN__FIRST(n) is the mask,
    of type NN__MN, of the first n lanes: NN__LOADN and NN__STOREN touch only those, the rest reads
    as 0; NN__KEEPN clears the rest. MAX and MIN return their second operand when one is NaN, on
-   every path. NN__FMA_TO(sum, a, b) is sum = a b + sum for the loops of >>gemm: in assembly, because
-   gcc moves the results of intrinsics from register to register. For transposing: NN__SIXTEENS(p, step) puts the 16 bytes at p, p + step, ... side by
-   side, ZIPLO and ZIPHI interleave the lower and upper halves of two vectors' sixteens. */
+   every path. NN__FMA_TO(sum, a, b) is sum = a b + sum for the loops of >>gemm: in assembly,
+   because gcc moves the results of intrinsics from register to register. For transposing:
+   NN__SIXTEENS(p, step) puts the 16 bytes at p, p + step, ... side by side, ZIPLO and ZIPHI
+   interleave the lower and upper halves of two vectors' sixteens. */
 
 #define NN__FN(name) NN__CAT3(nn__, name, NN__SUFFIX)
 
