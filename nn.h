@@ -2005,24 +2005,29 @@ static void NN__FN(transpose_square)(size_t m, size_t n, const nn_real *src, siz
 #endif
 }
 
-/* dst[cols,rows] = src[rows,cols]'. With `padded`, whole vectors can be read beyond both ends of
-   src. */
-static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds, int padded,
-                              nn_real *dst, size_t ldd)
+/* What of a transposition lies in rows of whole vectors: then it is read or written as such. Past
+   the ends src may hold anything, and dst gets zeros: arithmetic on what a stack holds can be slow
+   (subnormal numbers) or raise exceptions. */
+enum { NN__FN(neither), NN__FN(src_whole), NN__FN(dst_whole) };
+
+/* dst[cols,rows] = src[rows,cols]' */
+static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
+                              nn_real *dst, size_t ldd, int whole)
 {
     NN__ALIGNED nn_real copy[NN__VL * NN__VL];
     for (size_t i = 0; i < rows; i += NN__VL)
         for (size_t j = 0; j < cols; j += NN__VL) {
             const size_t m = nn__min_size(NN__VL, rows - i), n = nn__min_size(NN__VL, cols - j);
+            const size_t lanes = whole == NN__FN(dst_whole) ? NN__VL : m;
             const nn_real *from = src + i * lds + j;
             nn_real *to = dst + j * ldd + i;
-            if (padded || (m == NN__VL && n == NN__VL)) {
-                NN__FN(transpose_square)(m, n, from, lds, to, ldd);
+            if (whole == NN__FN(src_whole) || (m == NN__VL && n == NN__VL)) {
+                NN__FN(transpose_square)(lanes, n, from, lds, to, ldd);
                 continue;
             }
             for (size_t r = 0; r < NN__VL; r++)
                 NN__STORE(copy + r * NN__VL, r < m ? NN__LD(from + r * lds, n) : NN__C(0));
-            NN__FN(transpose_square)(m, n, copy, NN__VL, to, ldd);
+            NN__FN(transpose_square)(lanes, n, copy, NN__VL, to, ldd);
         }
 }
 
@@ -2039,8 +2044,11 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, NN__FN(strip_args) * s, s
         if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
         else if (g->bias) s->init = g->bias + j;
         s->panel = pack && !g->trans_b ? panel : NULL;
-        if (g->trans_b) NN__FN(transpose)(s->cols, s->k, b, g->ldb, 0, panel, NN__NR);
-        NN__FN(set_b)(s, g->trans_b ? panel : b, g->trans_b ? NN__NR : g->ldb);
+        if (g->trans_b) {
+            NN__FN(transpose)(s->cols, s->k, b, g->ldb, panel, NN__NR, NN__FN(dst_whole));
+            b = panel;
+        }
+        NN__FN(set_b)(s, b, g->trans_b ? NN__NR : g->ldb);
         NN__FN(strip)(s);
     }
 }
@@ -2066,7 +2074,7 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
             s.a = pack ? space + panel : a;
             s.ai = pack ? lda : g->trans_a ? 1 : g->lda;
             s.ak = pack ? 1 : g->trans_a ? g->lda : 1;
-            if (pack) NN__FN(transpose)(s.k, s.m, a, g->lda, 0, space + panel, lda);
+            if (pack) NN__FN(transpose)(s.k, s.m, a, g->lda, space + panel, lda, NN__FN(neither));
             NN__FN(gemm_block)(g, &s, i0, k0, space);
         }
 }
@@ -2076,8 +2084,8 @@ static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, const NN__FN(
                                            size_t i0, size_t j0)
 {
     if (g->accumulate) {
-        NN__FN(transpose)(s->cols, s->m, g->c + i0 * g->ldc + j0, g->ldc, 0, s->c,
-                          NN__NR);
+        NN__FN(transpose)(s->cols, s->m, g->c + i0 * g->ldc + j0, g->ldc, s->c,
+                          NN__NR, NN__FN(dst_whole));
         return s->c;
     }
     if (!g->bias) return NULL;
@@ -2109,12 +2117,13 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g)
                 if (g->trans_a) NN__FN(set_b)(&s, g->a + k0 * g->lda + i0, g->lda);
                 else NN__FN(set_b)(&s, panel, NN__NR);
                 if (!g->trans_a && (j0 == 0 || g->k > NN__KC))
-                    NN__FN(transpose)(s.cols, s.k, g->a + i0 * g->lda + k0, g->lda, 0, panel,
-                                      NN__NR);
+                    NN__FN(transpose)(s.cols, s.k, g->a + i0 * g->lda + k0, g->lda, panel,
+                                      NN__NR, NN__FN(dst_whole));
                 NN__FN(strip)(&s);
                 s.init = tile;
             }
-            NN__FN(transpose)(s.m, s.cols, tile, NN__NR, 1, g->c + i0 * g->ldc + j0, g->ldc);
+            NN__FN(transpose)(s.m, s.cols, tile, NN__NR, g->c + i0 * g->ldc + j0, g->ldc,
+                              NN__FN(src_whole));
         }
     }
 }
@@ -2223,9 +2232,9 @@ static void NN__FN(softmax_lanes)(size_t rows, size_t cols, const nn_real *x, nn
 {
     NN__V v[NN__LANES], sum[NN__LANES], max = NN__C(-HUGE_VAL);
     NN__ALIGNED nn_real block[NN__LANES * NN__VL], log_sums[NN__VL];
-    NN__FN(transpose)(rows, cols, x, cols, 0, block, NN__VL);
+    NN__FN(transpose)(rows, cols, x, cols, block, NN__VL, NN__FN(dst_whole));
     for (size_t j = 0; j < cols; j++) {
-        v[j] = NN__LD(block + j * NN__VL, rows);
+        v[j] = NN__LOAD(block + j * NN__VL);
         max = NN__MAX(v[j], max);
     }
     for (size_t j = 0; j < NN__LANES; j++) {
@@ -2240,7 +2249,7 @@ static void NN__FN(softmax_lanes)(size_t rows, size_t cols, const nn_real *x, nn
     NN__V scale = NN__DIV(NN__C(1), sum[0]), log_sum = NN__FN(log)(sum[0]);
     for (size_t j = 0; j < cols; j++)
         NN__STORE(block + j * NN__VL, log ? NN__SUB(v[j], log_sum) : NN__MUL(v[j], scale));
-    NN__FN(transpose)(cols, rows, block, NN__VL, 1, y, cols);
+    NN__FN(transpose)(cols, rows, block, NN__VL, y, cols, NN__FN(src_whole));
     NN__STORE(block, max);
     NN__STORE(log_sums, log_sum);
     for (size_t r = 0; stats && r < rows; r++)

@@ -6,6 +6,7 @@
 #include "../nn.h"
 
 #include "test.h"
+#include <fenv.h>
 #include <float.h>
 
 #ifdef NN_DOUBLE
@@ -390,6 +391,50 @@ static void test_mat_mul_not_finite(void)
         free(b.data);
         free(c.data);
     }
+}
+
+/* Leaves signalling NaNs where the next calls will have their local arrays. */
+static void soil_stack(void)
+{
+    volatile nn_real below[320 * 1024 / sizeof(nn_real)];
+    nn_real signalling;
+#ifdef NN_DOUBLE
+    uint64_t bits = UINT64_C(0x7ff4000000000000);
+#else
+    uint32_t bits = UINT32_C(0x7fa00000);
+#endif
+    memcpy(&signalling, &bits, sizeof bits);
+    for (size_t i = 0; i < COUNT(below); i++) below[i] = signalling;
+}
+
+/* What lies behind the last column takes no part in the arithmetic when it is the stack's: a
+   signalling NaN would raise an exception there (and a subnormal number take its time). */
+static void test_no_arithmetic_on_leftovers(void)
+{
+    static const size_t sizes[] = {1, 3, 10, 17, 59, 70};
+    nn_real *a = new_draws(70 * 70, 1), *b = new_draws(70 * 70, 1), *c = new_draws(70 * 70, 1);
+    for (size_t i = 0; i < COUNT(sizes); i++)
+        for (size_t j = 0; j < COUNT(sizes); j++)
+            for (size_t l = 0; l < COUNT(sizes); l++)
+                for (int trans = 0; trans < 8; trans++) {
+                    size_t m = sizes[i], n = sizes[j], k = sizes[l];
+                    int trans_a = trans & 1, trans_b = trans >> 1 & 1;
+                    soil_stack();
+                    feclearexcept(FE_ALL_EXCEPT);
+                    nn_mat_mul(trans_a, trans_b, m, n, k, a, trans_a ? m : k, b, trans_b ? k : n, c,
+                               n, trans >> 2);
+                    CHECK(!fetestexcept(FE_INVALID));
+                }
+    for (size_t cols = 1; cols <= 70; cols++) {
+        soil_stack();
+        feclearexcept(FE_ALL_EXCEPT);
+        nn_mat_softmax(70, cols, a, b);
+        nn_mat_log_softmax(37, cols, a, b);
+        CHECK(!fetestexcept(FE_INVALID));
+    }
+    free(a);
+    free(b);
+    free(c);
 }
 
 /* ------------------------------------------------------------------------ rows, softmax, labels */
@@ -1216,6 +1261,7 @@ int main(void)
     RUN(test_mat_sum_rows);
     RUN(test_softmax_in_place);
     RUN(test_softmax_of_rows_apart);
+    RUN(test_no_arithmetic_on_leftovers);
     RUN(test_softmax_equal_logits);
     RUN(test_softmax_extremes);
     RUN(test_softmax_nan);
