@@ -78,9 +78,9 @@
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
         -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level: training is as
-                                    fast at -O0. clang has no such switch: -O2 there, at -O0 it is
-                                    some 50 times slower. -march adds nothing: kernels are chosen
-                                    at run time
+                                    fast at -O0. clang has no such switch and takes -O1 or more: at
+                                    -O0 it is some 20 times slower. -march adds nothing: kernels are
+                                    chosen at run time
     ENVIRONMENT   (NN_ISA is read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
         NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's)
@@ -1840,23 +1840,43 @@ NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t l
     s->whole = rows < s->k ? s->k - rows : 0;
 }
 
-/* One k of a tile: sum[mr][nv] += a b'. Row i of A is at a[i / 3] + i % 3 * ai: two pointers and
-   two strides reach six rows. Of the last vector only `last` values are read when `cut`. With
-   `pack` the row of B is also left in the panel. */
+/* One k of a tile: sum[mr][nv] += a b'. Row i + r of A, r < 3, is at a[i / 3] + r * ai: two
+   pointers and two strides reach six rows. Of the last vector only `last` values are read when
+   `cut`. With `pack` the row of B is also left in the panel. Written out, not in loops: a build
+   without optimisation would count more than it multiplies. */
 NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, const int pack,
                                   NN__V (*sum)[NN__NV], const nn_real *const *a, size_t ai,
                                   const nn_real *b, size_t last, nn_real *panel)
 {
-    NN__V bv[NN__NV];
+    NN__V bv[NN__NV], av;
     NN__UNROLL for (int j = 0; j < nv; j++)
     {
         bv[j] = cut && j == nv - 1 ? NN__LD(b + j * NN__VL, last) : NN__LOAD(b + j * NN__VL);
         if (pack) NN__STORE(panel + j * NN__VL, bv[j]);
     }
-    NN__UNROLL for (int i = 0; i < mr; i++) {
-        NN__V av = NN__SET1(a[i / 3][(size_t)(i % 3) * ai]);
-        NN__UNROLL for (int j = 0; j < nv; j++) NN__FMA_TO(sum[i][j], av, bv[j]);
+#define NN__TIMES(i, j)                                                                            \
+    if ((j) < nv) NN__FMA_TO(sum[i][(j) % NN__NV], av, bv[(j) % NN__NV])
+#define NN__ROW(i, offset)                                                                         \
+    if ((i) < mr) {                                                                                \
+        av = NN__SET1(a[(i) / 3][offset]);                                                         \
+        NN__TIMES(i, 0);                                                                           \
+        NN__TIMES(i, 1);                                                                           \
+        NN__TIMES(i, 2);                                                                           \
+        NN__TIMES(i, 3);                                                                           \
     }
+#define NN__THREE_ROWS(i)                                                                          \
+    NN__ROW(i, 0)                                                                                  \
+    NN__ROW(i + 1, ai)                                                                             \
+    NN__ROW(i + 2, 2 * ai)
+    NN__THREE_ROWS(0)
+    NN__THREE_ROWS(3)
+    NN__THREE_ROWS(6)
+    NN__THREE_ROWS(9)
+    NN__THREE_ROWS(12)
+    NN__ROW(15, 0)
+#undef NN__TIMES
+#undef NN__ROW
+#undef NN__THREE_ROWS
 }
 
 /* With `pack` the rows of B are also left in the panel, for the tiles below. Two steps in a turn of
