@@ -1855,10 +1855,11 @@ NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, con
         if (pack) NN__STORE(panel + j * NN__VL, bv[j]);
     }
 #define NN__TIMES(i, j)                                                                            \
-    if ((j) < nv) NN__FMA_TO(sum[i][(j) % NN__NV], av, bv[(j) % NN__NV])
+    if (nv > 1 && (j) < nv) NN__FMA_TO(sum[i][(j) % NN__NV], av, bv[(j) % NN__NV])
 #define NN__ROW(i, offset)                                                                         \
     if ((i) < mr) {                                                                                \
         av = NN__SET1(a[(i) / 3][offset]);                                                         \
+        if (nv == 1) sum[i][0] = NN__FMA(av, bv[0], sum[i][0]); /* with av from memory */          \
         NN__TIMES(i, 0);                                                                           \
         NN__TIMES(i, 1);                                                                           \
         NN__TIMES(i, 2);                                                                           \
