@@ -115,7 +115,7 @@ help:
 	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'
 	@echo 'make reproduce  every task of the five reports: figures, out/results.csv, out/report.html'
 	@echo '                (QUICK=1: one seed, results checked; SEEDS=n; NN_DATA=folder)'
-	@echo 'make bench      speed against the peers that are installed'
+	@echo 'make bench      speed against the peers that are installed (KANN=folder: against kann too)'
 	@echo 'make bench-reproduce'
 	@echo '                the report programs against NumPy: seconds, memory (minutes; NN_DATA)'
 	@echo 'make install    nn.h and nn.pc under PREFIX (/usr/local)'

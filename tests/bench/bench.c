@@ -293,12 +293,15 @@ static double latency(const network *n)
     return t;
 }
 
-/* What peers.py prints; 0 when it cannot run. */
+/* What peers.py prints, or kann.c when it was built; 0 when it cannot run. */
 static double ask_peer(const char *peer, const char *name)
 {
-    char command[256];
+    char command[1024], python[64];
+    const char *kann = getenv("BENCH_KANN"), *program = python;
     double value = 0;
-    snprintf(command, sizeof command, "python3 tests/bench/peers.py %s '%s' 2>/dev/null", peer, name);
+    snprintf(python, sizeof python, "python3 tests/bench/peers.py %s", peer);
+    if (!strcmp(peer, "kann")) program = kann ? kann : "false";
+    snprintf(command, sizeof command, "%s '%s' 2>/dev/null", program, name);
     FILE *pipe = popen(command, "r");
     if (!pipe || fscanf(pipe, "%lf", &value) != 1) value = 0;
     if (pipe) pclose(pipe);
@@ -307,18 +310,18 @@ static double ask_peer(const char *peer, const char *name)
 
 static void bench_network(const network *n)
 {
-    static const char *const names[] = {"numpy", "torch"};
-    enum { TURNS = 5 };
+    static const char *const names[] = {"numpy", "torch", "kann"};
+    enum { TURNS = 5, PEERS = sizeof names / sizeof *names };
     int is_latency = !strcmp(n->name, "latency");
-    double ours[TURNS], theirs[2][TURNS];
+    double ours[TURNS], theirs[PEERS][TURNS];
     for (int r = 0; r < TURNS; r++) {
         ours[r] = is_latency ? latency(n) : train_speed(n, 1);
-        for (int p = 0; p < 2; p++)
+        for (int p = 0; p < PEERS; p++)
             theirs[p][r] = r && theirs[p][0] == 0 ? 0 : ask_peer(names[p], n->name);
     }
     printf(is_latency ? "%-16s %10.3g s/image" : "%-16s %10.0f images/s", n->name,
            median(ours, TURNS));
-    for (int p = 0; p < 2; p++) {
+    for (int p = 0; p < PEERS; p++) {
         double ratio[TURNS], peer = median(theirs[p], TURNS);
         if (peer == 0) continue;
         for (int r = 0; r < TURNS; r++)

@@ -1,8 +1,8 @@
 #!/bin/sh
 # bench.sh: builds the benchmark with plain -O2 and runs it on one thread: matrix products against the
 # BLAS libraries that are installed and the physical peak, training and inference against NumPy and
-# PyTorch where Python has them; then, with OpenMP, two threads against one. Results also go to
-# out/bench.csv.
+# PyTorch where Python has them, and kann where KANN names the folder of its sources; then, with
+# OpenMP, two threads against one. Results also go to out/bench.csv.
 set -eu
 build=${BUILD:-build}
 mkdir -p "$build" out
@@ -11,6 +11,12 @@ export OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 BLIS_NUM_THREADS=1 MKL_NUM_THREA
 # OpenBLAS takes a slower kernel than the CPU has when it does not know the model
 if grep -q avx512f /proc/cpuinfo 2>/dev/null; then
   export OPENBLAS_CORETYPE=${OPENBLAS_CORETYPE:-SKYLAKEX}
+fi
+if [ -n "${KANN:-}" ]; then
+  sources="tests/bench/kann.c $KANN/kann.c $KANN/kautodiff.c"
+  export BENCH_KANN="$build/bench_kann"
+  ${CC:-cc} -O3 -march=native -w -DHAVE_CBLAS -I"$KANN" $sources -o "$BENCH_KANN" -l:libopenblas.so.0 -lm 2>/dev/null ||
+    ${CC:-cc} -O3 -march=native -w -I"$KANN" $sources -o "$BENCH_KANN" -lm
 fi
 "$build/bench" "$@"
 if [ $# = 0 ] && ${CC:-cc} -std=c99 -O2 -fopenmp tests/bench/bench.c -o "$build/bench_threads" -lm -ldl 2>/dev/null; then
