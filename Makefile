@@ -19,7 +19,7 @@ TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test check examples data reproduce bench bench-reproduce install help clean
+.PHONY: all run test check examples tasks data reproduce bench bench-reproduce install help clean
 
 all: examples
 
@@ -91,13 +91,15 @@ check: $(BUILD)/isa
 data:
 	@sh tests/get_data.sh $${NN_DATA:-data}
 
-reproduce: $(TASKS:examples/%.c=$(BUILD)/%) $(BUILD)/report
+tasks: $(TASKS:examples/%.c=$(BUILD)/%) $(BUILD)/report
+
+reproduce: tasks
 	@sh tests/reproduce.sh $(BUILD)
 
 bench:
 	@CC="$(CC)" sh tests/bench/bench.sh
 
-bench-reproduce: $(TASKS:examples/%.c=$(BUILD)/%)
+bench-reproduce: tasks
 	@$(PYTHON) tests/bench/reproduce.py --build $(BUILD) --data $${NN_DATA:-data} --out $(OUT)
 
 install:
