@@ -2157,7 +2157,7 @@ static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
     double whole_n = (double)((g->n + NN__VL - 1) / NN__VL * NN__VL);
     double blocks_m = (double)((g->m + NN__MC - 1) / NN__MC);
     double blocks_n = g->k > NN__KC ? (double)((g->n - 1) / NN__TURNED_ROWS + 1) : 1;
-    /* in whole strips A is turned in less time than a narrow product takes to read it twice */
+    /* read element by element for few columns A costs more than turned in whole strips */
     double turn_a = NN__PASS == NN__AVX512 && g->m % NN__NR == 0 ? 0.15 : turn;
     double straight = m * whole_n * k / (2 * NN__VL) + (g->trans_b ? turn * n * k * blocks_m : 0);
     double turned = whole_m * n * k / (2 * NN__VL) + (g->trans_a ? 0 : turn_a * m * k * blocks_n) +
