@@ -53,7 +53,7 @@ $(BUILD)/nn_float.o: nn.h | $(BUILD)
 $(BUILD)/nn_double.o: nn.h | $(BUILD)
 	@$(CC) $(CFLAGS) $(WARN) -DNN_DOUBLE -DNN_IMPLEMENTATION -x c -c $< -o $@
 
-TEST_FLAGS = $(CFLAGS) $(WARN) -DTEST_TMP='"$(BUILD)/tmp"'
+TEST_FLAGS = $(CFLAGS) $(WARN) -DTEST_TMP='"$(BUILD)/tmp/$(@F)"'
 LINKED_FLAGS = $(TEST_FLAGS) -DTEST_LINKED
 
 $(LINKED:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/test.h $(BUILD)/nn_float.o

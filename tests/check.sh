@@ -13,11 +13,33 @@ unset MAKEFLAGS MFLAGS # the makes below share out the cores themselves
 have() { command -v "$1" >/dev/null 2>&1; }
 pass() { passed=$((passed + 1)); }
 skip() { echo "skipped: $1"; skipped=$((skipped + 1)); }
-step() { # step NAME COMMAND...: quiet when it succeeds
-  what=$1; shift
-  if "$@" >"$dir/log" 2>&1; then pass
-  else failed=$((failed + 1)); echo "FAILED: $what"; tail -n 25 "$dir/log"
+judge() { # judge NAME STATUS LOG: quiet after a success
+  if [ "$2" = 0 ]; then pass
+  else failed=$((failed + 1)); echo "FAILED: $1"; tail -n 25 "$3"
   fi
+}
+step() { # step NAME COMMAND...
+  what=$1; shift
+  "$@" >"$dir/log" 2>&1
+  judge "$what" $? "$dir/log"
+}
+# Steps that share nothing, as many at once as there are cores: `later` like step, then `join`.
+cores=$(getconf _NPROCESSORS_ONLN)
+waiting=0
+later() {
+  waiting=$((waiting + 1))
+  echo "$1" >"$dir/$waiting.name"
+  shift
+  { "$@" >"$dir/$waiting.log" 2>&1; echo $? >"$dir/$waiting.status"; } &
+  [ $waiting -lt "$cores" ] || join
+}
+join() {
+  wait
+  while [ $waiting -gt 0 ]; do
+    judge "$(cat "$dir/$waiting.name")" "$(cat "$dir/$waiting.status")" "$dir/$waiting.log"
+    rm "$dir/$waiting".*
+    waiting=$((waiting - 1))
+  done
 }
 
 strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
@@ -33,24 +55,25 @@ for cc in gcc clang; do
   for std in c99 c11 c2x; do
     for real in '' -DNN_DOUBLE; do
       what_for='-fsyntax-only' # optimised once, for the warnings that need it
-      [ $std != c99 ] || what_for="-O1 -o $dir/body -lm"
-      step "$cc -std=$std $real" $cc -std=$std $strict -Wc++-compat $real -I. "$dir/body.c" $what_for
+      [ $std != c99 ] || what_for="-O1 -o $dir/$cc$real -lm"
+      later "$cc -std=$std $real" $cc -std=$std $strict -Wc++-compat $real -I. "$dir/body.c" $what_for
     done
     for file in use static; do
-      step "$cc -std=$std $file" $cc -std=$std $strict -Wc++-compat -O0 -I. -c "$dir/$file.c" -o "$dir/$file.o"
+      later "$cc -std=$std $file" $cc -std=$std $strict -Wc++-compat -O0 -I. -c "$dir/$file.c" -o "$dir/$cc-$std-$file.o"
     done
   done
   have $cxx || { skip "$cxx is not here"; continue; }
   for std in c++11 c++14 c++17 c++20; do
-    step "$cxx -std=$std" $cxx -std=$std $strict -fsyntax-only -I. "$dir/body.cc"
+    later "$cxx -std=$std" $cxx -std=$std $strict -fsyntax-only -I. "$dir/body.cc"
   done
-  step "$cxx in three units" $cxx -std=c++17 $strict -O1 -I. "$dir/body.cc" "$dir/use.cc" "$dir/static.cc" -o "$dir/body" -lm
-  step "$cc in three units" $cc -std=c99 $strict -O2 -DNDEBUG -I. "$dir/body.c" "$dir/use.c" "$dir/static.c" -o "$dir/body" -lm
-  step "$cc -DNN_NO_SIMD" $cc -std=c99 $strict -O2 -DNN_NO_SIMD -I. "$dir/body.c" -o "$dir/body" -lm
+  later "$cxx in three units" $cxx -std=c++17 $strict -O1 -I. "$dir/body.cc" "$dir/use.cc" "$dir/static.cc" -o "$dir/$cxx-three" -lm
+  later "$cc in three units" $cc -std=c99 $strict -O2 -DNDEBUG -I. "$dir/body.c" "$dir/use.c" "$dir/static.c" -o "$dir/$cc-three" -lm
+  later "$cc -DNN_NO_SIMD" $cc -std=c99 $strict -O2 -DNN_NO_SIMD -I. "$dir/body.c" -o "$dir/$cc-no-simd" -lm
   for test in tests/*.c examples/*.c; do
-    step "$cc strict: $test" $cc -std=c99 $strict -fsyntax-only -DTEST_TMP='"x"' -I"$build/stb" "$test"
+    later "$cc strict: $test" $cc -std=c99 $strict -fsyntax-only -DTEST_TMP='"x"' -I"$build/stb" "$test"
   done
 done
+join
 
 # -- what the object file exports and what it can change --
 symbols() {
@@ -66,17 +89,18 @@ tests='random plain graph ops gradcheck optim train data determinism'
 suite() { # suite NAME COMPILER FLAGS...: builds all tests in float and double, then runs them
   suite_dir=$dir/$1 suite_cc=$2; shift 2
   mkdir -p "$suite_dir"
+  export suite_compile="$suite_cc -std=c99 $*" suite_tmp="$build/tmp"
   list=
   for t in $tests; do
     for real in ${suite_reals:-float double}; do
       list="$list $suite_dir/test_${t}_$real"
     done
   done
-  for program in $list; do
-    source=tests/$(basename "$program" | sed 's/_\(float\|double\)$//').c
-    real=; case $program in *_double) real=-DNN_DOUBLE ;; esac
-    echo "$suite_cc -std=c99 $* $real $source -o $program -lm"
-  done | xargs -P "$(getconf _NPROCESSORS_ONLN)" -I{} sh -c '{} || { echo "{}"; exit 255; }' || return 1
+  printf '%s\n' $list | xargs -P "$cores" -I{} sh -c '
+    name=$(basename {}) real=-DNN_DOUBLE
+    [ "${name##*_}" = double ] || real=
+    $suite_compile $real -DTEST_TMP=\"$suite_tmp/$name\" "tests/${name%_*}.c" -o {} -lm ||
+      { echo "{}: $suite_compile"; exit 255; }' || return 1
   BUILD=$build TEST_PATHS=${suite_paths:-} sh tests/run.sh $list
 }
 suite_paths=
@@ -119,6 +143,7 @@ if have localedef && mkdir -p "$dir/locale" &&
   comma() {
     make -s "$build/test_data_float" "$build/test_train_float" || return 1
     for t in data train; do
+      mkdir -p "$build/tmp/test_${t}_float"
       LOCPATH=$(cd "$dir/locale" && pwd) "$build/test_${t}_float" | tee "$dir/comma.txt" || return 1
       tail -n 1 "$dir/comma.txt" | grep -q ' 0 failed, 0 skipped' || return 1
     done
@@ -135,11 +160,9 @@ fi
 
 # -- the documentation's programs, the examples one by one, the installed header --
 step 'snippets' sh tests/snippets.sh
-alone() { # each by itself and without stb; then all as programs, which are run further down
-  for example in examples/*.c; do ${CC:-cc} -O2 -fsyntax-only "$example" || return 1; done
-  make -s examples tasks
-}
-step 'each example compiles alone' alone
+for example in examples/*.c; do later "$example alone, without stb" ${CC:-cc} -O2 -fsyntax-only "$example"; done
+join
+step 'all examples as programs' make -s examples tasks # reproduce runs them further down
 installs() {
   make -s install PREFIX="$(pwd)/$dir/prefix" && cp "$dir/body.c" "$dir/prefix/prog.c" &&
     sed -i 's/"nn.h"/<nn.h>/' "$dir/prefix/prog.c" &&

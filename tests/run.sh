@@ -1,10 +1,9 @@
 #!/bin/sh
 # run.sh PROGRAM...: runs each test program on every kernel path of this CPU and adds up its counts.
 # TEST_PATHS limits the paths. Output of a program is shown when it fails or skips something.
+# Programs share out the cores; each has a folder of its own for what it writes, named after it.
 set -u
-here=$(dirname "$0")
 build=${BUILD:-build}
-mkdir -p "$build/tmp" "$build/log"
 passed=0 failed=0 skipped=0
 
 add() { # passed failed skipped status
@@ -17,14 +16,32 @@ for path in ${TEST_PATHS:-portable avx2 avx512 neon}; do
   [ "$(NN_ISA=$path "$build/isa")" = "$path" ] && paths="$paths $path"
 done
 
+paths_of() { # figures know nothing of kernels
+  case $1 in test_chart*) echo ${paths##* } ;; *) echo $paths ;; esac
+}
+
+run() { # run PROGRAM, on each of its paths: a log and a status
+  name=$(basename "$1")
+  mkdir -p "$build/tmp/$name"
+  for path in $(paths_of "$name"); do
+    NN_ISA=$path "$1" >"$build/log/$name.$path" 2>&1
+    echo $? >"$build/log/$name.$path.status"
+  done
+}
+
+if [ "$1" = --one ]; then
+  run "$2"
+  exit
+fi
+rm -rf "$build/log"
+mkdir -p "$build/log"
+printf '%s\n' "$@" | xargs -P "$(getconf _NPROCESSORS_ONLN)" -I{} sh "$0" --one {}
+
 for program in "$@"; do
   name=$(basename "$program")
-  on=$paths
-  case $name in test_chart*) on=${paths##* } ;; esac # figures know nothing of kernels
-  for path in $on; do
+  for path in $(paths_of "$name"); do
     log=$build/log/$name.$path
-    NN_ISA=$path $program >"$log" 2>&1
-    status=$?
+    status=$(cat "$log.status")
     line=$(tail -n 1 "$log" | sed -n 's/^[a-z_]*: \([0-9]*\) passed, \([0-9]*\) failed, \([0-9]*\) skipped$/\1 \2 \3/p')
     if [ -z "$line" ]; then
       echo "$name ($path): ended with status $status before its count"
