@@ -1415,12 +1415,13 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__QUARTERS(v) (v)
 #endif
 #define NN__SIXTEENS(p, step) NN__QUARTERS(nn__sixteens_avx512(p, step))
+/* Broadcast under a mask: to insert would be a shuffle each, and those share one port. */
 NN__INLINE __m512 nn__sixteens_avx512(const nn_real *p, size_t step)
 {
     __m512 v = _mm512_castps128_ps512(NN__QUARTER(p));
-    v = _mm512_insertf32x4(v, NN__QUARTER(p + step), 1);
-    v = _mm512_insertf32x4(v, NN__QUARTER(p + 2 * step), 2);
-    return _mm512_insertf32x4(v, NN__QUARTER(p + 3 * step), 3);
+    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, NN__QUARTER(p + step));
+    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, NN__QUARTER(p + 2 * step));
+    return _mm512_mask_broadcast_f32x4(v, 0xf000, NN__QUARTER(p + 3 * step));
 }
 #define NN__VI __m512i
 #define NN__MN NN__M
@@ -1996,10 +1997,31 @@ NN__INLINE size_t NN__FN(strip_width)(size_t left)
     return left;
 }
 
-/* dst[n,m] = src[m,n]', where a whole square of one vector by one vector can be read at src.
-   Vectors are put together from pieces of 16 bytes of rows that are W apart, W being the reals in
-   16 bytes; then squares of W by W are transposed within the pieces. Most of that is loads;
-   shuffles would compete with each other. */
+/* column[W] = the first W columns of the NN__VL rows at src, W being the reals in 16 bytes. Vectors
+   are put together from pieces of 16 bytes of rows that are W apart; then squares of W by W are
+   transposed within the pieces. Most of that is loads; shuffles would compete with each other. */
+#if NN__VL > 1
+enum { NN__FN(W) = 16 / sizeof(nn_real) };
+
+NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__V *column)
+{
+    enum { W = NN__FN(W) };
+    NN__V r[W], t[W];
+    NN__UNROLL for (int i = 0; i < W; i++) r[i] = NN__SIXTEENS(src + (size_t)i * lds, W * lds);
+    NN__UNROLL for (int i = 0; i < W / 2; i++)
+        t[2 * i] = NN__ZIPLO(r[i], r[i + W / 2]), t[2 * i + 1] = NN__ZIPHI(r[i], r[i + W / 2]);
+    if (W == 2) {
+        NN__UNROLL for (int i = 0; i < W; i++) column[i] = t[i];
+        return;
+    }
+    NN__UNROLL for (int i = 0; i < W / 2; i++) {
+        column[2 * i] = NN__ZIPLO(t[i], t[i + W / 2]);
+        column[2 * i + 1] = NN__ZIPHI(t[i], t[i + W / 2]);
+    }
+}
+#endif
+
+/* dst[n,m] = src[m,n]', where a whole square of one vector by one vector can be read at src. */
 static void NN__FN(transpose_square)(size_t m, size_t n, const nn_real *src, size_t lds,
                                      nn_real *dst, size_t ldd)
 {
@@ -2007,19 +2029,12 @@ static void NN__FN(transpose_square)(size_t m, size_t n, const nn_real *src, siz
     (void)m, (void)n, (void)lds, (void)ldd;
     *dst = *src;
 #else
-    enum { W = 16 / sizeof(nn_real) };
+    enum { W = NN__FN(W) };
     NN__UNROLL for (int q = 0; q < NN__VL; q += W) {
-        NN__V r[W], t[W];
-        NN__UNROLL for (int i = 0; i < W; i++)
-            r[i] = NN__SIXTEENS(src + (size_t)i * lds + q, W * lds);
-        NN__UNROLL for (int i = 0; i < W / 2; i++)
-            t[2 * i] = NN__ZIPLO(r[i], r[i + W / 2]), t[2 * i + 1] = NN__ZIPHI(r[i], r[i + W / 2]);
-#ifndef NN_DOUBLE
-        NN__UNROLL for (int i = 0; i < W / 2; i++)
-            r[2 * i] = NN__ZIPLO(t[i], t[i + W / 2]), r[2 * i + 1] = NN__ZIPHI(t[i], t[i + W / 2]);
-#endif
+        NN__V column[W];
+        NN__FN(columns)(src + q, lds, column);
         NN__UNROLL for (int i = 0; i < W; i++, dst += ldd) {
-            NN__ST(dst, sizeof(nn_real) == 8 ? t[i] : r[i], m);
+            NN__ST(dst, column[i], m);
             if (--n == 0) return;
         }
     }
@@ -2149,6 +2164,73 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g)
     }
 }
 
+#if NN__VL > 1
+/* y = M x for rows of M in memory order, each in a lane: so a sum still goes along k, and nothing is
+   transposed but in registers. */
+typedef struct NN__FN(column_args) {
+    size_t rows, k;
+    const nn_real *matrix;
+    size_t ld;
+    const nn_real *x, *init; /* init NULL: 0 */
+    size_t init_step;
+    nn_real *y;
+    size_t y_step;
+} NN__FN(column_args);
+
+/* Rows first .. first + groups * NN__VL, of which those from `begin` on are stored. */
+NN__INLINE void NN__FN(column_rows)(const int groups, const NN__FN(column_args) * s, size_t first,
+                                    size_t begin)
+{
+    enum { W = NN__FN(W) };
+    const nn_real *m = s->matrix + first * s->ld, *x = s->x;
+    const size_t rows = (size_t)groups * NN__VL, skip = begin - first;
+    NN__ALIGNED nn_real lane[2 * NN__VL] = {0}, rest[2 * NN__VL * W];
+    NN__V sum[2], column[W];
+    size_t k = s->k;
+    for (size_t i = skip; s->init && i < rows; i++) lane[i] = s->init[(first + i) * s->init_step];
+    NN__UNROLL for (int u = 0; u < groups; u++) sum[u] = NN__LOAD(lane + u * NN__VL);
+    for (; k >= W; k -= W, m += W, x += W)
+        NN__UNROLL for (int u = 0; u < groups; u++)
+        {
+            NN__FN(columns)(m + (size_t)u * NN__VL * s->ld, s->ld, column);
+            NN__UNROLL for (int i = 0; i < W; i++)
+                sum[u] = NN__FMA(NN__SET1(x[i]), column[i], sum[u]);
+        }
+    for (size_t i = 0; k && i < rows; i++) memcpy(rest + i * W, m + i * s->ld, k * sizeof *m);
+    NN__UNROLL for (int u = 0; k && u < groups; u++) {
+        NN__FN(columns)(rest + u * NN__VL * W, W, column);
+        for (size_t i = 0; i < k; i++) sum[u] = NN__FMA(NN__SET1(x[i]), column[i], sum[u]);
+    }
+    NN__UNROLL for (int u = 0; u < groups; u++) NN__STORE(lane + u * NN__VL, sum[u]);
+    for (size_t i = skip; i < rows; i++) s->y[(first + i) * s->y_step] = lane[i];
+}
+
+/* One column of C from rows of A, or one row of C from rows of a transposed B. */
+static void NN__FN(gemm_column)(const nn__gemm_args *g)
+{
+    NN__FN(column_args) s;
+    s.k = g->k, s.init = g->bias, s.y = g->c;
+    if (g->n == 1) {
+        s.rows = g->m, s.matrix = g->a, s.ld = g->lda, s.x = g->b;
+        s.init_step = 0, s.y_step = g->ldc;
+    } else {
+        s.rows = g->n, s.matrix = g->b, s.ld = g->ldb, s.x = g->a;
+        s.init_step = s.y_step = 1;
+    }
+    if (g->accumulate) s.init = s.y, s.init_step = s.y_step;
+    size_t i = 0;
+    for (; i + 2 * NN__VL <= s.rows; i += 2 * NN__VL) NN__FN(column_rows)(2, &s, i, i);
+    for (; i < s.rows; i += NN__VL) /* the last ones with some above them, which whole vectors need */
+        NN__FN(column_rows)(1, &s, nn__min_size(i, s.rows - NN__VL), i);
+}
+
+static int NN__FN(gemm_is_column)(const nn__gemm_args *g)
+{
+    return (g->n == 1 && g->m >= NN__VL && !g->trans_a && (g->trans_b || g->ldb == 1)) ||
+           (g->m == 1 && g->n >= NN__VL && g->trans_b && (!g->trans_a || g->lda == 1));
+}
+#endif
+
 /* Cycles, roughly: multiply-adds on whole vectors, and elements that have to be transposed. */
 static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
 {
@@ -2167,6 +2249,12 @@ static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
 
 static void NN__FN(gemm)(const nn__gemm_args *g)
 {
+#if NN__VL > 1
+    if (NN__FN(gemm_is_column)(g)) {
+        NN__FN(gemm_column)(g);
+        return;
+    }
+#endif
     if (NN__FN(gemm_is_better_turned)(g)) NN__FN(gemm_turned)(g);
     else NN__FN(gemm_straight)(g);
 }

@@ -323,6 +323,16 @@ static void test_mat_mul_narrow(void)
     }
 }
 
+/* One column, or one row of C: every number of rows around whole vectors, every rest of k. */
+static void test_mat_mul_column(void)
+{
+    for (size_t rows = 1; rows <= 70; rows++)
+        for (size_t k = 0; k <= 9; k++) {
+            check_sizes(rows, 1, k);
+            check_sizes(1, rows, k);
+        }
+}
+
 /* Large enough in every direction for more than one block, and for several threads. */
 static void test_mat_mul_large(void)
 {
@@ -1253,6 +1263,7 @@ int main(void)
     RUN(test_mat_mul_random);
     RUN(test_mat_mul_long_k);
     RUN(test_mat_mul_narrow);
+    RUN(test_mat_mul_column);
     RUN(test_mat_mul_large);
     RUN(test_mat_mul_subnormal);
     RUN(test_mat_mul_midpoints);
