@@ -1789,7 +1789,8 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
    a panel while it computes: a copy of its own would wait for the second-level cache meanwhile.
 
    Where B is narrow or its transposition dear, the product is computed as C' = B' A' instead,
-   with the vectors along C's columns. None of these choices changes a bit: each element is the
+   with the vectors along C's columns; for a few widths A is then transposed in registers, for the
+   others into a panel. None of these choices changes a bit: each element is the
    same chain of fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and
    reloads it).
 
@@ -2115,21 +2116,21 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
         }
 }
 
-/* The start of a turned tile: rows are C's columns j0 .. j0 + s->m. Returns what to start from. */
-static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, const NN__FN(strip_args) * s,
-                                           size_t i0, size_t j0)
+/* What a turned tile starts from, at `tile` with rows ld apart: `cols` of C's columns from j0 on, each
+   with `rows` of C's rows from i0 on. Returns NULL for zeros. */
+static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, size_t rows, size_t cols,
+                                           size_t i0, size_t j0, nn_real *tile, size_t ld)
 {
     if (g->accumulate) {
-        NN__FN(transpose)(s->cols, s->m, g->c + i0 * g->ldc + j0, g->ldc, s->c,
-                          NN__NR, NN__FN(dst_whole));
-        return s->c;
+        NN__FN(transpose)(rows, cols, g->c + i0 * g->ldc + j0, g->ldc, tile, ld, NN__FN(dst_whole));
+        return tile;
     }
     if (!g->bias) return NULL;
-    for (size_t r = 0; r < s->m; r++) {
+    for (size_t r = 0; r < cols; r++) {
         NN__V v = NN__C(g->bias[j0 + r]);
-        NN__EACH(s->cols) NN__ST(s->c + r * NN__NR + i, v, c);
+        NN__EACH(rows) NN__ST(tile + r * ld + i, v, c);
     }
-    return s->c;
+    return tile;
 }
 
 /* C' = B' A' in tiles of `nb` of C's columns by a strip of C's rows. */
@@ -2146,7 +2147,8 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g)
         s.cols = NN__FN(strip_width)(g->m - i0);
         for (size_t j0 = 0; j0 < g->n; j0 += nb) {
             s.m = nn__min_size(nb, g->n - j0);
-            s.init = NN__FN(turned_start)(g, &s, i0, j0), s.init_ld = NN__NR;
+            s.init = NN__FN(turned_start)(g, s.cols, s.m, i0, j0, tile, NN__NR);
+            s.init_ld = NN__NR;
             for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC) {
                 s.k = nn__min_size(NN__KC, g->k - k0);
                 s.a = g->b + j0 * s.ai + k0 * s.ak;
@@ -2165,69 +2167,74 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g)
 }
 
 #if NN__VL > 1
-/* y = M x for rows of M in memory order, each in a lane: so a sum still goes along k, and nothing is
-   transposed but in registers. */
-typedef struct NN__FN(column_args) {
-    size_t rows, k;
-    const nn_real *matrix;
-    size_t ld;
-    const nn_real *x, *init; /* init NULL: 0 */
-    size_t init_step;
-    nn_real *y;
-    size_t y_step;
-} NN__FN(column_args);
+/* C with 1, 2, 4 or 10 columns, each of which is a vector of sums: rows of A are transposed in
+   registers, a few steps of k at a time, so that nothing waits for a copy of A. */
 
-/* Rows first .. first + groups * NN__VL, of which those from `begin` on are stored. */
-NN__INLINE void NN__FN(column_rows)(const int groups, const NN__FN(column_args) * s, size_t first,
-                                    size_t begin)
+/* NN__VL rows, or twice as many (groups), of which the first `skip` are not stored. */
+NN__INLINE void NN__FN(narrow_tile)(const int groups, const int cols, const nn__gemm_args *g,
+                                    size_t row, size_t skip)
 {
     enum { W = NN__FN(W) };
-    const nn_real *m = s->matrix + first * s->ld, *x = s->x;
-    const size_t rows = (size_t)groups * NN__VL, skip = begin - first;
-    NN__ALIGNED nn_real lane[2 * NN__VL] = {0}, rest[2 * NN__VL * W];
-    NN__V sum[2], column[W];
-    size_t k = s->k;
-    for (size_t i = skip; s->init && i < rows; i++) lane[i] = s->init[(first + i) * s->init_step];
-    NN__UNROLL for (int u = 0; u < groups; u++) sum[u] = NN__LOAD(lane + u * NN__VL);
-    for (; k >= W; k -= W, m += W, x += W)
-        NN__UNROLL for (int u = 0; u < groups; u++)
-        {
-            NN__FN(columns)(m + (size_t)u * NN__VL * s->ld, s->ld, column);
+    NN__ALIGNED nn_real tile[(NN__VL + 1) * 2 * NN__VL], rest[2 * NN__VL * W];
+    const size_t rows = (size_t)groups * NN__VL, lda = g->lda, ldb = g->trans_b ? 1 : g->ldb;
+    const nn_real *a = g->a + row * lda, *b[W];
+    const nn_real *init = NN__FN(turned_start)(g, rows, (size_t)cols, row, 0, tile, rows);
+    NN__V sum[2][10], column[W];
+    size_t k = g->k;
+    NN__UNROLL for (int u = 0; u < groups; u++)
+        NN__UNROLL for (int j = 0; j < cols; j++)
+            sum[u][j] = init ? NN__LOAD(init + (j * groups + u) * NN__VL) : NN__C(0);
+    NN__UNROLL for (int i = 0; i < W; i++) b[i] = g->b + (size_t)i * ldb;
+    for (; k >= W; k -= W, a += W) {
+        NN__UNROLL for (int u = 0; u < groups; u++) {
+            NN__FN(columns)(a + (size_t)u * NN__VL * lda, lda, column);
             NN__UNROLL for (int i = 0; i < W; i++)
-                sum[u] = NN__FMA(NN__SET1(x[i]), column[i], sum[u]);
+                NN__UNROLL for (int j = 0; j < cols; j++)
+                    sum[u][j] = NN__FMA(NN__SET1(b[i][j]), column[i], sum[u][j]);
         }
-    for (size_t i = 0; k && i < rows; i++) memcpy(rest + i * W, m + i * s->ld, k * sizeof *m);
+        NN__UNROLL for (int i = 0; i < W; i++) b[i] += W * ldb;
+    }
+    for (size_t r = 0; k && r < rows; r++) memcpy(rest + r * W, a + r * lda, k * sizeof *a);
     NN__UNROLL for (int u = 0; k && u < groups; u++) {
         NN__FN(columns)(rest + u * NN__VL * W, W, column);
-        for (size_t i = 0; i < k; i++) sum[u] = NN__FMA(NN__SET1(x[i]), column[i], sum[u]);
+        for (size_t i = 0; i < k; i++)
+            NN__UNROLL for (int j = 0; j < cols; j++)
+                sum[u][j] = NN__FMA(NN__SET1(b[i][j]), column[i], sum[u][j]);
     }
-    NN__UNROLL for (int u = 0; u < groups; u++) NN__STORE(lane + u * NN__VL, sum[u]);
-    for (size_t i = skip; i < rows; i++) s->y[(first + i) * s->y_step] = lane[i];
+    NN__UNROLL for (int u = 0; u < groups; u++)
+        NN__UNROLL for (int j = 0; j < cols; j++)
+            NN__STORE(tile + (j * groups + u) * NN__VL, sum[u][j]);
+    NN__FN(transpose)((size_t)cols, rows - skip, tile + skip, rows, g->c + (row + skip) * g->ldc,
+                      g->ldc, NN__FN(src_whole));
 }
 
-/* One column of C from rows of A, or one row of C from rows of a transposed B. */
-static void NN__FN(gemm_column)(const nn__gemm_args *g)
+/* Whole vectors of rows: the last ones with some above them again. */
+NN__INLINE void NN__FN(narrow_strip)(const int cols, const nn__gemm_args *g)
 {
-    NN__FN(column_args) s;
-    s.k = g->k, s.init = g->bias, s.y = g->c;
-    if (g->n == 1) {
-        s.rows = g->m, s.matrix = g->a, s.ld = g->lda, s.x = g->b;
-        s.init_step = 0, s.y_step = g->ldc;
-    } else {
-        s.rows = g->n, s.matrix = g->b, s.ld = g->ldb, s.x = g->a;
-        s.init_step = s.y_step = 1;
-    }
-    if (g->accumulate) s.init = s.y, s.init_step = s.y_step;
     size_t i = 0;
-    for (; i + 2 * NN__VL <= s.rows; i += 2 * NN__VL) NN__FN(column_rows)(2, &s, i, i);
-    for (; i < s.rows; i += NN__VL) /* the last ones with some above them, which whole vectors need */
-        NN__FN(column_rows)(1, &s, nn__min_size(i, s.rows - NN__VL), i);
+    for (; cols == 1 && i + 2 * NN__VL <= g->m; i += 2 * NN__VL)
+        NN__FN(narrow_tile)(2, cols, g, i, 0); /* one chain of sums would wait for itself */
+    for (; i < g->m; i += NN__VL) {
+        const size_t row = nn__min_size(i, g->m - NN__VL);
+        NN__FN(narrow_tile)(1, cols, g, row, i - row);
+    }
 }
 
-static int NN__FN(gemm_is_column)(const nn__gemm_args *g)
+static void NN__FN(gemm_narrow)(const nn__gemm_args *g)
 {
-    return (g->n == 1 && g->m >= NN__VL && !g->trans_a && (g->trans_b || g->ldb == 1)) ||
-           (g->m == 1 && g->n >= NN__VL && g->trans_b && (!g->trans_a || g->lda == 1));
+    if (g->n == 1) NN__FN(narrow_strip)(1, g);
+    if (g->n == 2) NN__FN(narrow_strip)(2, g);
+    if (g->n == 4) NN__FN(narrow_strip)(4, g);
+    if (g->n == 10) NN__FN(narrow_strip)(10, g);
+}
+
+/* Not for short rows, where beginning and ending would take longer than the rest, and not where C's
+   rows are whole vectors. */
+static int NN__FN(gemm_is_narrow)(const nn__gemm_args *g)
+{
+    const int few = g->n == 1 || g->n == 2 || g->n == 4 || g->n == 10;
+    return few && g->n % NN__VL != 0 && g->m >= NN__VL && g->k >= 48 && !g->trans_a &&
+           (!g->trans_b || g->n == 1);
 }
 #endif
 
@@ -2250,8 +2257,8 @@ static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
 static void NN__FN(gemm)(const nn__gemm_args *g)
 {
 #if NN__VL > 1
-    if (NN__FN(gemm_is_column)(g)) {
-        NN__FN(gemm_column)(g);
+    if (NN__FN(gemm_is_narrow)(g)) {
+        NN__FN(gemm_narrow)(g);
         return;
     }
 #endif

@@ -323,14 +323,15 @@ static void test_mat_mul_narrow(void)
     }
 }
 
-/* One column, or one row of C: every number of rows around whole vectors, every rest of k. */
-static void test_mat_mul_column(void)
+/* Few columns: rows around whole vectors and twice that, and every rest of a few steps of k. */
+static void test_mat_mul_few_columns(void)
 {
-    for (size_t rows = 1; rows <= 70; rows++)
-        for (size_t k = 0; k <= 9; k++) {
-            check_sizes(rows, 1, k);
-            check_sizes(1, rows, k);
-        }
+    static const size_t rows[] = {1,  3,  4,  5,  7,  8,  9,  15, 16, 17, 23, 24,
+                                  25, 31, 32, 33, 39, 40, 41, 47, 48, 49, 70};
+    static const size_t cols[] = {1, 2, 4, 10};
+    for (size_t i = 0; i < COUNT(rows); i++)
+        for (size_t j = 0; j < COUNT(cols); j++)
+            for (size_t k = 47; k <= 52; k++) check_sizes(rows[i], cols[j], k);
 }
 
 /* Large enough in every direction for more than one block, and for several threads. */
@@ -1263,7 +1264,7 @@ int main(void)
     RUN(test_mat_mul_random);
     RUN(test_mat_mul_long_k);
     RUN(test_mat_mul_narrow);
-    RUN(test_mat_mul_column);
+    RUN(test_mat_mul_few_columns);
     RUN(test_mat_mul_large);
     RUN(test_mat_mul_subnormal);
     RUN(test_mat_mul_midpoints);
