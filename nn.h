@@ -2798,14 +2798,21 @@ NN_DEF void nn_mat_log_softmax(size_t rows, size_t cols, const nn_real *x, nn_re
     nn__k()->softmax(rows, cols, x, y, 1, NULL);
 }
 
+/* The first of the largest. Selections, because branches on scores are guessed wrong. */
+static size_t nn__argmax(size_t n, const nn_real *x)
+{
+    size_t best = 0;
+    nn_real max = x[0];
+    for (size_t j = 1; j < n; j++) {
+        best = x[j] > max ? j : best;
+        max = x[j] > max ? x[j] : max;
+    }
+    return best;
+}
+
 NN_DEF void nn_mat_argmax(size_t rows, size_t cols, const nn_real *x, int *index)
 {
-    for (size_t r = 0; r < rows; r++, x += cols) {
-        size_t best = 0;
-        for (size_t j = 1; j < cols; j++)
-            if (x[j] > x[best]) best = j;
-        index[r] = (int)best;
-    }
+    for (size_t r = 0; r < rows; r++) index[r] = (int)nn__argmax(cols, x + r * cols);
 }
 
 static nn_status nn__check_labels(const char *what, size_t count, const int *labels, size_t classes)
@@ -6473,11 +6480,7 @@ static nn_status nn__feed_batch(const nn__session *s, const nn_dataset *data, co
    positive. */
 static size_t nn__decision(const nn_real *row, size_t n)
 {
-    size_t best = 0;
-    if (n == 1) return row[0] > 0;
-    for (size_t j = 1; j < n; j++)
-        if (row[j] > row[best]) best = j;
-    return best;
+    return n == 1 ? row[0] > 0 : nn__argmax(n, row);
 }
 
 /* Samples of the present batch whose label is the decision, whatever the loss compares with; 0
