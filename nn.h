@@ -1790,9 +1790,8 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
 
    Where B is narrow or its transposition dear, the product is computed as C' = B' A' instead,
    with the vectors along C's columns; for a few widths A is then transposed in registers, for the
-   others into a panel. None of these choices changes a bit: each element is the
-   same chain of fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and
-   reloads it).
+   others into a panel. None of these choices changes a bit: each element is the same chain of
+   fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
 
    NN__KC and NN__MC: while a panel of B (NN__KC by NN__NR, 128 KB with AVX-512) is used for NN__MC
    rows, it and those rows of A (NN__MC by NN__KC, 768 KB) stay in a second-level cache of 1 MB;
@@ -2116,8 +2115,8 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
         }
 }
 
-/* What a turned tile starts from, at `tile` with rows ld apart: `cols` of C's columns from j0 on, each
-   with `rows` of C's rows from i0 on. Returns NULL for zeros. */
+/* What a turned tile starts from, at `tile` with rows ld apart: `cols` of C's columns from j0 on,
+   each with `rows` of C's rows from i0 on. Returns NULL for zeros. */
 static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, size_t rows, size_t cols,
                                            size_t i0, size_t j0, nn_real *tile, size_t ld)
 {
@@ -2169,17 +2168,36 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g)
 #if NN__VL > 1
 /* C with 1, 2, 4 or 10 columns, each of which is a vector of sums: rows of A are transposed in
    registers, a few steps of k at a time, so that nothing waits for a copy of A. */
+#define NN__MOST 10 /* columns */
+
+/* The last k < W steps, by way of a copy: A ends there. */
+NN__INLINE void NN__FN(narrow_rest)(const int groups, const int cols, size_t k, const nn_real *a,
+                                    size_t lda, const nn_real *b, size_t ldb,
+                                    NN__V (*sum)[NN__MOST])
+{
+    enum { W = NN__FN(W) };
+    NN__ALIGNED nn_real rest[2 * NN__VL * W];
+    NN__V column[W];
+    for (size_t r = 0; r < (size_t)groups * NN__VL; r++)
+        memcpy(rest + r * W, a + r * lda, k * sizeof *a);
+    NN__UNROLL for (int u = 0; u < groups; u++) {
+        NN__FN(columns)(rest + u * NN__VL * W, W, column);
+        for (size_t i = 0; i < k; i++)
+            NN__UNROLL for (int j = 0; j < cols; j++)
+                sum[u][j] = NN__FMA(NN__SET1(b[i * ldb + (size_t)j]), column[i], sum[u][j]);
+    }
+}
 
 /* NN__VL rows, or twice as many (groups), of which the first `skip` are not stored. */
 NN__INLINE void NN__FN(narrow_tile)(const int groups, const int cols, const nn__gemm_args *g,
                                     size_t row, size_t skip)
 {
     enum { W = NN__FN(W) };
-    NN__ALIGNED nn_real tile[(NN__VL + 1) * 2 * NN__VL], rest[2 * NN__VL * W];
     const size_t rows = (size_t)groups * NN__VL, lda = g->lda, ldb = g->trans_b ? 1 : g->ldb;
-    const nn_real *a = g->a + row * lda, *b[W];
+    NN__ALIGNED nn_real tile[(NN__MOST + NN__VL + 1) * 2 * NN__VL]; /* transposed in whole squares */
     const nn_real *init = NN__FN(turned_start)(g, rows, (size_t)cols, row, 0, tile, rows);
-    NN__V sum[2][10], column[W];
+    const nn_real *a = g->a + row * lda, *b[W];
+    NN__V sum[2][NN__MOST], column[W];
     size_t k = g->k;
     NN__UNROLL for (int u = 0; u < groups; u++)
         NN__UNROLL for (int j = 0; j < cols; j++)
@@ -2194,13 +2212,7 @@ NN__INLINE void NN__FN(narrow_tile)(const int groups, const int cols, const nn__
         }
         NN__UNROLL for (int i = 0; i < W; i++) b[i] += W * ldb;
     }
-    for (size_t r = 0; k && r < rows; r++) memcpy(rest + r * W, a + r * lda, k * sizeof *a);
-    NN__UNROLL for (int u = 0; k && u < groups; u++) {
-        NN__FN(columns)(rest + u * NN__VL * W, W, column);
-        for (size_t i = 0; i < k; i++)
-            NN__UNROLL for (int j = 0; j < cols; j++)
-                sum[u][j] = NN__FMA(NN__SET1(b[i][j]), column[i], sum[u][j]);
-    }
+    if (k) NN__FN(narrow_rest)(groups, cols, k, a, lda, b[0], ldb, sum);
     NN__UNROLL for (int u = 0; u < groups; u++)
         NN__UNROLL for (int j = 0; j < cols; j++)
             NN__STORE(tile + (j * groups + u) * NN__VL, sum[u][j]);
@@ -2651,6 +2663,7 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__NV
 #undef NN__NR
 #undef NN__TURNED_ROWS
+#undef NN__MOST
 #undef NN__UNROLL
 
 #if defined(__clang__)

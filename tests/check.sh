@@ -131,9 +131,14 @@ else skip '-m32: the compiler or the system does not have it'
 fi
 arm=aarch64-linux-gnu-gcc
 if have $arm && have qemu-aarch64; then
-  neon() { $arm -std=c99 -O2 -static $1 tests/test_determinism.c -o "$dir/neon" -lm && qemu-aarch64 "$dir/neon"; }
-  step 'the same bits on NEON' neon ''
-  step 'the same bits on NEON, double' neon -DNN_DOUBLE
+  neon() { # neon TEST FLAG
+    $arm -std=c99 -O2 -static $2 "tests/test_$1.c" -o "$dir/neon_$1$2" -lm && qemu-aarch64 "$dir/neon_$1$2"
+  }
+  for test in determinism plain; do
+    later "$test on NEON" neon $test ''
+    later "$test on NEON, double" neon $test -DNN_DOUBLE
+  done
+  join
 else skip "NEON: $arm or qemu-aarch64 is not here"
 fi
 
