@@ -34,7 +34,7 @@ if [ ! -f "$data/mnist/train-images-idx3-ubyte" ] || [ ! -f "$data/cifar10/data_
   echo "reproduce: or NN_DATA names a folder with mnist/ and cifar10/" >&2
   exit 1
 fi
-mkdir -p "$out/log"
+mkdir -p "$out/log" || exit 1
 rm -f "$out"/log/*.done
 REPRODUCE_START=$(date +%s)
 export REPRODUCE_START
