@@ -2194,7 +2194,7 @@ NN__INLINE void NN__FN(narrow_tile)(const int groups, const int cols, const nn__
 {
     enum { W = NN__FN(W) };
     const size_t rows = (size_t)groups * NN__VL, lda = g->lda, ldb = g->trans_b ? 1 : g->ldb;
-    NN__ALIGNED nn_real tile[(NN__MOST + NN__VL + 1) * 2 * NN__VL]; /* transposed in whole squares */
+    NN__ALIGNED nn_real tile[(NN__MOST + NN__VL + 1) * 2 * NN__VL]; /* read in whole squares */
     const nn_real *init = NN__FN(turned_start)(g, rows, (size_t)cols, row, 0, tile, rows);
     const nn_real *a = g->a + row * lda, *b[W];
     NN__V sum[2][NN__MOST], column[W];

@@ -146,10 +146,9 @@ fi
 if have localedef && mkdir -p "$dir/locale" &&
   { [ -d "$dir/locale/de_DE.UTF-8" ] || localedef -i de_DE -f UTF-8 "$dir/locale/de_DE.UTF-8" >/dev/null 2>&1; }; then
   comma() {
-    make -s "$build/test_data_float" "$build/test_train_float" || return 1
-    for t in data train; do
-      mkdir -p "$build/tmp/test_${t}_float"
-      LOCPATH=$(cd "$dir/locale" && pwd) "$build/test_${t}_float" | tee "$dir/comma.txt" || return 1
+    for test in test_data_float test_train_float; do
+      make -s "$build/$test" && mkdir -p "$build/tmp/$test" || return 1
+      LOCPATH=$(cd "$dir/locale" && pwd) "$build/$test" | tee "$dir/comma.txt" || return 1
       tail -n 1 "$dir/comma.txt" | grep -q ' 0 failed, 0 skipped' || return 1
     done
   }
