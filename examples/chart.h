@@ -1302,8 +1302,8 @@ static int chart__write_png(const chart__canvas *c, const char *path)
     errno = file.failed = 0;
     file.stream = fopen(path, "wb");
     if (!file.stream) return errno ? errno : EIO;
-    /* in flat colours what stands there repeats itself better than differences do: half the time
-       and files no larger */
+    /* flat colours repeat themselves better than their differences do: half the time, and files of
+       about the same size (charts 0 to 7 % smaller, pictures of weights 12 % larger) */
     stbi_write_force_png_filter = 0;
     stbi_write_png_compression_level = 5;
     int done = stbi_write_png_to_func(chart__write, &file, c->width, c->height, 3, c->rgb,
