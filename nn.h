@@ -864,6 +864,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #pragma float_control(precise, on)
 #pragma STDC FP_CONTRACT OFF
 #define NN__INLINE static inline __attribute__((always_inline, unused))
+#define NN__NOINLINE __attribute__((noinline))
 #define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
@@ -876,12 +877,14 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #pragma GCC target("sse2", "fpmath=sse")
 #endif
 #define NN__INLINE static inline __attribute__((always_inline, unused))
+#define NN__NOINLINE __attribute__((noinline))
 #define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
 #define NN__ANEW(n) __asm__("" : "+r"(n)) /* the compiler forgets what it derived from n */
 #else
 #define NN__INLINE static inline
+#define NN__NOINLINE
 #define NN__THREAD_LOCAL static _Thread_local
 #define NN__ALIGNED
 #define NN__PREFETCH(p) (void)(p)
@@ -1365,6 +1368,7 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__DIV(a, b) ((a) / (b))
 #define NN__FMA(a, b, c) nn__fma(a, b, c)
 #define NN__FMA_TO(sum, a, b) ((sum) = nn__fma(a, b, sum))
+#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, *(p), b)
 #define NN__SQRT(a) NN__SQRT_SCALAR(a)
 #define NN__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define NN__MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -1497,8 +1501,15 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__FMA(a, b, c) NN__X(fmadd)(a, b, c)
 #ifdef NN_DOUBLE
 #define NN__FMA_TO(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#define NN__FMA_BROADCAST "vfmadd231pd %1%{1to8%}, %2, %0"
 #else
 #define NN__FMA_TO(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
+#define NN__FMA_BROADCAST "vfmadd231ps %1%{1to16%}, %2, %0"
+#endif
+#if NN__PASS == NN__AVX512
+#define NN__FMA_FROM(sum, p, b) __asm__(NN__FMA_BROADCAST : "+v"(sum) : "m"(*(p)), "v"(b))
+#else
+#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, NN__SET1(*(p)), b)
 #endif
 #define NN__ZIPLO(a, b) NN__X(unpacklo)(a, b)
 #define NN__ZIPHI(a, b) NN__X(unpackhi)(a, b)
@@ -1551,6 +1562,7 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__DIV(a, b) NN__X(vdivq)(a, b)
 #define NN__FMA(a, b, c) NN__X(vfmaq)(c, a, b)
 #define NN__FMA_TO(sum, a, b) ((sum) = NN__X(vfmaq)(sum, a, b))
+#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, NN__SET1(*(p)), b)
 #define NN__SQRT(a) NN__X(vsqrtq)(a)
 #define NN__LT(a, b) NN__X(vcltq)(a, b)
 #define NN__SELECT(m, a, b) NN__X(vbslq)(m, a, b)
@@ -1793,24 +1805,24 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
    others into a panel. None of these choices changes a bit: each element is the same chain of
    fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
 
-   NN__KC and NN__MC: while a panel of B (NN__KC by NN__NR, 128 KB with AVX-512) is used for NN__MC
-   rows, it and those rows of A (NN__MC by NN__KC, 768 KB) stay in a second-level cache of 1 MB;
-   smaller ones read A again from the third level, at a rate it can bear. Long panels mean that C
+   Where the numbers come from: with AVX2 and NEON a panel of B (NN__KC by NN__NR, 16 or 32 KB)
+   stays in the first cache and NN__MC rows of A (384 KB or more) in the second. With AVX-512 the
+   panel (128 KB) passes from the second cache to the first for each tile; a block of A of more than
+   NN__BESIDE (512 KB) would not stay in a second cache of 1 MB beside it, and comes from the third
+   for each strip: then two strips, with a panel each, share a tile's rows. Long panels mean that C
    is stored and reloaded rarely. NN__SPACE is what a product takes on the stack. */
-#define NN__MC 384
 #if NN__PASS == NN__PORTABLE
 #define NN__NV 1
 #define NN__KC 256
+#define NN__MC 384
 #define NN__SPACE (16 * 1024 / (int)sizeof(nn_real))
-#elif NN__PASS == NN__AVX2
-#define NN__NV 2
-#define NN__KC 256 /* the panel then fits half of a first cache of 32 KB */
-#define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #else
-#define NN__NV 4
-#define NN__KC 512
+#define NN__NV (NN__PASS == NN__AVX2 ? 2 : 4)
+#define NN__KC (NN__PASS == NN__AVX2 ? 256 : 512)
+#define NN__MC (NN__PASS == NN__AVX512 ? 1024 : 384)
 #define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #endif
+#define NN__BESIDE (NN__PASS == NN__AVX512 ? 512 * 1024 / sizeof(nn_real) : SIZE_MAX)
 #define NN__PAD 16 /* rows of a copied block of A lie off the powers of two */
 #define NN__NR (NN__NV * NN__VL)
 #define NN__TURNED_ROWS ((NN__SPACE - NN__KC * NN__NR) / NN__NR) /* of a product that is turned */
@@ -1841,11 +1853,17 @@ NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t l
     s->whole = rows < s->k ? s->k - rows : 0;
 }
 
+/* What a tile knows of B and A: nothing; nothing, and it leaves B's rows in the panel; that B is
+   packed and A's rows, or its columns, are consecutive. A stride known is an instruction less in
+   each step. */
+enum { NN__FN(loose), NN__FN(packing), NN__FN(packed_rows), NN__FN(packed_columns) };
+
 /* One k of a tile: sum[mr][nv] += a b'. Row i + r of A, r < 3, is at a[i / 3] + r * ai: two
-   pointers and two strides reach six rows. Of the last vector only `last` values are read when
-   `cut`. With `pack` the row of B is also left in the panel. Written out, not in loops: a build
-   without optimisation would count more than it multiplies. */
-NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, const int pack,
+   pointers and two strides reach six rows. Large tiles, with reads to spare, save an instruction
+   where a pointer is the address: the multiplications read it. Of the last vector only `last`
+   values are read when `cut`. Written out, not in loops: a build without optimisation would count
+   more than it multiplies. */
+NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, const int how,
                                   NN__V (*sum)[NN__NV], const nn_real *const *a, size_t ai,
                                   const nn_real *b, size_t last, nn_real *panel)
 {
@@ -1853,10 +1871,12 @@ NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, con
     NN__UNROLL for (int j = 0; j < nv; j++)
     {
         bv[j] = cut && j == nv - 1 ? NN__LD(b + j * NN__VL, last) : NN__LOAD(b + j * NN__VL);
-        if (pack) NN__STORE(panel + j * NN__VL, bv[j]);
+        if (how == NN__FN(packing)) NN__STORE(panel + j * NN__VL, bv[j]);
     }
 #define NN__TIMES(i, j)                                                                            \
     if (nv > 1 && (j) < nv) NN__FMA_TO(sum[i][(j) % NN__NV], av, bv[(j) % NN__NV])
+#define NN__TIMES_FROM(i, j)                                                                       \
+    if ((j) < nv) NN__FMA_FROM(sum[i][(j) % NN__NV], a[(i) / 3], bv[(j) % NN__NV])
 #define NN__ROW(i, offset)                                                                         \
     if ((i) < mr) {                                                                                \
         av = NN__SET1(a[(i) / 3][offset]);                                                         \
@@ -1867,7 +1887,13 @@ NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, con
         NN__TIMES(i, 3);                                                                           \
     }
 #define NN__THREE_ROWS(i)                                                                          \
-    NN__ROW(i, 0)                                                                                  \
+    if (how != NN__FN(loose) && nv > 2 && (i) < mr) {                                              \
+        NN__TIMES_FROM(i, 0);                                                                      \
+        NN__TIMES_FROM(i, 1);                                                                      \
+        NN__TIMES_FROM(i, 2);                                                                      \
+        NN__TIMES_FROM(i, 3);                                                                      \
+    }                                                                                              \
+    else NN__ROW(i, 0)                                                                             \
     NN__ROW(i + 1, ai)                                                                             \
     NN__ROW(i + 2, 2 * ai)
     NN__THREE_ROWS(0)
@@ -1877,25 +1903,29 @@ NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, con
     NN__THREE_ROWS(12)
     NN__ROW(15, 0)
 #undef NN__TIMES
+#undef NN__TIMES_FROM
 #undef NN__ROW
 #undef NN__THREE_ROWS
 }
 
-/* With `pack` the rows of B are also left in the panel, for the tiles below. Two steps in a turn of
-   the loop spare instructions where a step is long enough to have registers for it. */
-NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int pack,
+/* Two steps in a turn of the loop spare instructions; packing has other things to do there. What
+   is only written of C is fetched early by small tiles alone: it would keep B from coming. */
+NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
                              const NN__FN(strip_args) * s, size_t row)
 {
-    const int steps = pack || nv == 1 || NN__NV < 4 ? 1 : 2;
+    const int steps = how != NN__FN(packing) && nv > 1 ? 2 : 1;
     NN__V sum[16][NN__NV];
     const nn_real *a[6], *next[6], *b = s->b;
     nn_real *panel = s->panel;
-    const size_t ai = s->ai, ak = s->ak, ldb = s->ldb;
+    const size_t ai = how == NN__FN(packed_columns) ? 1 : s->ai;
+    const size_t ak = how == NN__FN(packed_rows) ? 1 : s->ak;
+    const size_t ldb = how >= NN__FN(packed_rows) ? NN__NR : s->ldb;
     size_t last = s->cols - (size_t)(nv - 1) * NN__VL;
     NN__UNROLL for (int i = 0; i < mr; i++) {
         const nn_real *from = s->init ? s->init + (row + (size_t)i) * s->init_ld : NULL;
         NN__UNROLL for (int j = 0; j < nv; j++) {
-            NN__PREFETCH(s->c + (row + (size_t)i) * s->ldc + j * NN__VL);
+            if (how == NN__FN(loose) || s->init_ld)
+                NN__PREFETCH(s->c + (row + (size_t)i) * s->ldc + j * NN__VL);
             if (!from) sum[i][j] = NN__C(0);
             else if (j == nv - 1) sum[i][j] = NN__LD(from + j * NN__VL, last);
             else sum[i][j] = NN__LOAD(from + j * NN__VL);
@@ -1904,20 +1934,21 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int pack,
     NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] = s->a + (row + (size_t)i) * ai;
     size_t turns = s->whole / (size_t)steps, rest = s->k - turns * (size_t)steps;
     for (; turns; turns--, b += (size_t)steps * ldb) {
-        if (pack) NN__UNROLL for (int j = 0; j < nv; j++) NN__PREFETCH(b + 8 * ldb + j * NN__VL);
-        NN__FN(tile_step)(mr, nv, 0, pack, sum, a, ai, b, last, panel);
+        if (how == NN__FN(packing))
+            NN__UNROLL for (int j = 0; j < nv; j++) NN__PREFETCH(b + 8 * ldb + j * NN__VL);
+        NN__FN(tile_step)(mr, nv, 0, how, sum, a, ai, b, last, panel);
         if (steps == 2) {
             NN__UNROLL for (int i = 0; i < mr; i += 3) next[i / 3] = a[i / 3] + ak;
-            NN__FN(tile_step)(mr, nv, 0, 0, sum, next, ai, b + ldb, last, NULL);
+            NN__FN(tile_step)(mr, nv, 0, how, sum, next, ai, b + ldb, last, NULL);
         }
         NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += (size_t)steps * ak;
-        if (pack) panel += NN__NR;
+        if (how == NN__FN(packing)) panel += NN__NR;
     }
     NN__ANEW(last); /* masks are made again: kept over the loop they would cost it registers */
     for (; rest; rest--, b += ldb) {
-        NN__FN(tile_step)(mr, nv, 1, pack, sum, a, ai, b, last, panel);
+        NN__FN(tile_step)(mr, nv, 1, how, sum, a, ai, b, last, panel);
         NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += ak;
-        if (pack) panel += NN__NR;
+        if (how == NN__FN(packing)) panel += NN__NR;
     }
     NN__UNROLL for (int i = 0; i < mr; i++) {
         nn_real *to = s->c + (row + (size_t)i) * s->ldc;
@@ -1928,9 +1959,46 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int pack,
     }
 }
 
-/* Tiles of mr rows as long as they fit. */
-#define NN__TILES(mr, nv)                                                                          \
-    for (; row + (mr) <= s->m; row += (mr)) NN__FN(tile)(mr, nv, 0, s, row)
+/* Each tile is a function of its own: inlined side by side they would share the registers, and some
+   sums would lie in memory. */
+typedef void NN__FN(tile_fn)(const NN__FN(strip_args) * s, size_t row);
+#define NN__TILE(name, mr, nv, how)                                                                \
+    static NN__NOINLINE void NN__FN(name)(const NN__FN(strip_args) * s, size_t row)                \
+    {                                                                                              \
+        NN__FN(tile)(mr, nv, NN__FN(how), s, row);                                                 \
+    }
+NN__TILE(tile_6, 6, NN__NV, loose)
+NN__TILE(tile_5, 5, NN__NV, loose)
+NN__TILE(tile_2, 2, NN__NV, loose)
+NN__TILE(tile_1, 1, NN__NV, loose)
+NN__TILE(tile_6_packing, 6, NN__NV, packing)
+#if NN__NV >= 2
+NN__TILE(tile_6_rows, 6, NN__NV, packed_rows)
+NN__TILE(tile_5_rows, 5, NN__NV, packed_rows)
+NN__TILE(tile_6_columns, 6, NN__NV, packed_columns)
+NN__TILE(tile_5_columns, 5, NN__NV, packed_columns)
+NN__TILE(tile_10_of_one, 10, 1, loose)
+NN__TILE(tile_4_of_one, 4, 1, loose)
+NN__TILE(tile_1_of_one, 1, 1, loose)
+#endif
+#if NN__NV == 4
+NN__TILE(tile_16_of_one, 16, 1, loose)
+NN__TILE(tile_12_of_two, 12, 2, loose)
+NN__TILE(tile_8_of_two, 8, 2, loose)
+NN__TILE(tile_4_of_two, 4, 2, loose)
+NN__TILE(tile_1_of_two, 1, 2, loose)
+#endif
+#undef NN__TILE
+
+/* Tiles of mr rows from `row` on, as long as they end by `end`, in each of the strips. Returns the
+   first row that is left. */
+static size_t NN__FN(tiles)(NN__FN(tile_fn) * tile, size_t mr, const NN__FN(strip_args) * s,
+                            int strips, size_t row, size_t end)
+{
+    for (; row + mr <= end; row += mr)
+        for (int i = 0; i < strips; i++) tile(s + i, row);
+    return row;
+}
 
 #if NN__NV >= 2
 static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
@@ -1938,30 +2006,52 @@ static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
     size_t row = 0;
 #if NN__NV == 4
     /* rows at such strides share a set of the first cache, which holds eight lines or a few more */
-    if (s->ai * sizeof(nn_real) % 2048) NN__TILES(16, 1);
+    const int far_apart = s->ai * sizeof(nn_real) % 2048 == 0;
+    if (!far_apart) row = NN__FN(tiles)(NN__FN(tile_16_of_one), 16, s, 1, row, s->m);
 #endif
-    NN__TILES(10, 1);
-    NN__TILES(4, 1);
-    NN__TILES(1, 1);
+    row = NN__FN(tiles)(NN__FN(tile_10_of_one), 10, s, 1, row, s->m);
+    row = NN__FN(tiles)(NN__FN(tile_4_of_one), 4, s, 1, row, s->m);
+    NN__FN(tiles)(NN__FN(tile_1_of_one), 1, s, 1, row, s->m);
 }
 #endif
 
 #if NN__NV == 4
 static void NN__FN(strip_of_two)(const NN__FN(strip_args) * s)
 {
-    size_t row = 0;
-    NN__TILES(12, 2);
-    NN__TILES(8, 2);
-    NN__TILES(4, 2);
-    NN__TILES(1, 2);
+    size_t row = NN__FN(tiles)(NN__FN(tile_12_of_two), 12, s, 1, 0, s->m);
+    row = NN__FN(tiles)(NN__FN(tile_8_of_two), 8, s, 1, row, s->m);
+    row = NN__FN(tiles)(NN__FN(tile_4_of_two), 4, s, 1, row, s->m);
+    NN__FN(tiles)(NN__FN(tile_1_of_two), 1, s, 1, row, s->m);
 }
 #endif
 
-/* The widest strip. Its first tile packs B where that is asked for; the rows that six do not divide
-   go to tiles of five, as far as possible, which lose less than smaller ones. */
+/* The widest strips, one or two beside each other. The first tile of each packs B where that is
+   asked for; the rows that six do not divide go to tiles of five, as far as possible, which lose
+   less than smaller ones. */
+static void NN__FN(wide_strips)(NN__FN(strip_args) * s, int strips)
+{
+    NN__FN(tile_fn) *six = NN__FN(tile_6), *five = NN__FN(tile_5);
+    const size_t fives = (6 - s->m % 6) % 6;
+    size_t row = 0;
+    if (s->panel && s->m >= 6) {
+        row = NN__FN(tiles)(NN__FN(tile_6_packing), 6, s, strips, 0, 6);
+        for (int i = 0; i < strips; i++)
+            s[i].b = s[i].panel, s[i].ldb = NN__NR, s[i].whole = s->k;
+    }
+#if NN__NV >= 2
+    if (s->ldb == NN__NR && s->ak == 1) six = NN__FN(tile_6_rows), five = NN__FN(tile_5_rows);
+    else if (s->ldb == NN__NR && s->ai == 1)
+        six = NN__FN(tile_6_columns), five = NN__FN(tile_5_columns);
+#endif
+    if (s->m >= 5 * fives + row)
+        row = NN__FN(tiles)(six, 6, s, strips, row, s->m - 5 * fives);
+    row = NN__FN(tiles)(five, 5, s, strips, row, s->m);
+    row = NN__FN(tiles)(NN__FN(tile_2), 2, s, strips, row, s->m);
+    NN__FN(tiles)(NN__FN(tile_1), 1, s, strips, row, s->m);
+}
+
 static void NN__FN(strip)(NN__FN(strip_args) * s)
 {
-    size_t row = 0, fives = (6 - s->m % 6) % 6;
 #if NN__NV >= 2
     if (s->cols <= NN__VL) {
         NN__FN(strip_of_one)(s);
@@ -1974,18 +2064,8 @@ static void NN__FN(strip)(NN__FN(strip_args) * s)
         return;
     }
 #endif
-    if (s->panel && s->m >= 6) {
-        NN__FN(tile)(6, NN__NV, 1, s, row);
-        s->b = s->panel, s->ldb = NN__NR, s->whole = s->k;
-        row = 6;
-    }
-    if (s->m >= 5 * fives + row)
-        for (; row + 5 * fives < s->m; row += 6) NN__FN(tile)(6, NN__NV, 0, s, row);
-    NN__TILES(5, NN__NV);
-    NN__TILES(2, NN__NV);
-    NN__TILES(1, NN__NV);
+    NN__FN(wide_strips)(s, 1);
 }
-#undef NN__TILES
 
 /* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one
    partial. */
@@ -2067,25 +2147,39 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
         }
 }
 
-/* A block of A against all of B's columns, strip by strip. s holds what concerns A. */
-static void NN__FN(gemm_block)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0,
-                               size_t k0, nn_real *panel)
+/* One strip of C's columns, from j on: where it is and what B is there. */
+static void NN__FN(set_strip)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0, size_t j,
+                              size_t k0, nn_real *panel)
 {
-    const int pack = s->m >= 12 && g->ldb != NN__NR;
+    const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
+    s->cols = NN__FN(strip_width)(g->n - j);
+    s->c = g->c + i0 * g->ldc + j;
+    s->init = NULL, s->init_ld = 0;
+    if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
+    else if (g->bias) s->init = g->bias + j;
+    s->panel = s->m >= 12 && g->ldb != NN__NR && !g->trans_b ? panel : NULL;
+    if (g->trans_b) {
+        NN__FN(transpose)(s->cols, s->k, b, g->ldb, panel, NN__NR, NN__FN(dst_whole));
+        b = panel;
+    }
+    NN__FN(set_b)(s, b, g->trans_b ? NN__NR : g->ldb);
+}
+
+/* A block of A against all of B's columns, by one or two strips at a time. `from` holds what
+   concerns A. */
+static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) * from, size_t i0,
+                               size_t k0, nn_real *panels, int most)
+{
+    NN__FN(strip_args) s[2];
     for (size_t j = 0; j < g->n; j += s->cols) {
-        const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
-        s->cols = NN__FN(strip_width)(g->n - j);
-        s->c = g->c + i0 * g->ldc + j;
-        s->init = NULL, s->init_ld = 0;
-        if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
-        else if (g->bias) s->init = g->bias + j;
-        s->panel = pack && !g->trans_b ? panel : NULL;
-        if (g->trans_b) {
-            NN__FN(transpose)(s->cols, s->k, b, g->ldb, panel, NN__NR, NN__FN(dst_whole));
-            b = panel;
+        s[0] = s[1] = *from;
+        NN__FN(set_strip)(g, s, i0, j, k0, panels);
+        if (most == 2 && g->n - j >= 2 * NN__NR) {
+            j += NN__NR;
+            NN__FN(set_strip)(g, s + 1, i0, j, k0, panels + s->k * NN__NR);
+            NN__FN(wide_strips)(s, 2);
         }
-        NN__FN(set_b)(s, b, g->trans_b ? NN__NR : g->ldb);
-        NN__FN(strip)(s);
+        else NN__FN(strip)(s);
     }
 }
 
@@ -2096,10 +2190,11 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
     /* where C comes from memory, it is to come rarely */
     const size_t longest = NN__NV == 2 && g->m >= 768 && g->n >= 768 ? 2 * NN__KC : NN__KC;
     size_t kc = nn__min_size(g->k + 1, pack ? longest / 2 : longest);
-    size_t lda = kc + NN__PAD, panel = kc * NN__NR, mc = NN__MC;
-    if (pack) mc = (NN__SPACE - panel) / lda / 12 * 12;
-    const size_t blocks = (g->m + mc - 1) / mc; /* as many as needed, about alike: full tiles */
-    if (blocks) mc = ((g->m + blocks - 1) / blocks + 5) / 6 * 6;
+    const size_t lda = kc + NN__PAD, panel = kc * NN__NR;
+    const size_t most = pack ? (NN__SPACE - panel) / lda / 12 * 12 : NN__MC;
+    const size_t blocks = (g->m + most - 1) / most; /* as many as needed, about alike: full tiles */
+    const size_t mc = blocks ? ((g->m + blocks - 1) / blocks + 5) / 6 * 6 : 0;
+    const int strips = !pack && mc * kc > NN__BESIDE ? 2 : 1;
     if (g->n <= NN__VL && !g->trans_b) kc = 2 * NN__KC; /* short rows of B take little space */
     NN__FN(strip_args) s;
     s.ldc = g->ldc;
@@ -2111,7 +2206,7 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
             s.ai = pack ? lda : g->trans_a ? 1 : g->lda;
             s.ak = pack ? 1 : g->trans_a ? g->lda : 1;
             if (pack) NN__FN(transpose)(s.k, s.m, a, g->lda, space + panel, lda, NN__FN(neither));
-            NN__FN(gemm_block)(g, &s, i0, k0, space);
+            NN__FN(gemm_block)(g, &s, i0, k0, space, strips);
         }
 }
 
@@ -2633,6 +2728,8 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__DIV
 #undef NN__FMA
 #undef NN__FMA_TO
+#undef NN__FMA_FROM
+#undef NN__FMA_BROADCAST
 #undef NN__SQRT
 #undef NN__MAX
 #undef NN__MIN
@@ -2658,6 +2755,7 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__LEFT
 #undef NN__KC
 #undef NN__MC
+#undef NN__BESIDE
 #undef NN__PAD
 #undef NN__SPACE
 #undef NN__NV
