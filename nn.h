@@ -2187,8 +2187,11 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
 {
     NN__ALIGNED nn_real space[NN__SPACE];
     const int pack = g->trans_a && g->n >= 4 * NN__NR && NN__VL > 1;
-    /* where C comes from memory, it is to come rarely */
-    const size_t longest = NN__NV == 2 && g->m >= 768 && g->n >= 768 ? 2 * NN__KC : NN__KC;
+    /* where C comes from memory it is to come rarely; and a small A may as well be read whole */
+    const int large_c = NN__PASS == NN__AVX2 && g->m >= 768 && g->n >= 768;
+    const int small_a = NN__PASS == NN__AVX512 && g->m * g->k <= NN__BESIDE;
+    const int is_long = large_c || (small_a && (g->m >= 128 || g->n <= NN__NR));
+    const size_t longest = is_long ? 2 * NN__KC : NN__KC;
     size_t kc = nn__min_size(g->k + 1, pack ? longest / 2 : longest);
     const size_t lda = kc + NN__PAD, panel = kc * NN__NR;
     const size_t most = pack ? (NN__SPACE - panel) / lda / 12 * 12 : NN__MC;
