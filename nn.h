@@ -2348,6 +2348,48 @@ static int NN__FN(gemm_is_narrow)(const nn__gemm_args *g)
 }
 #endif
 
+#if NN__VL > 1
+/* C with one column, A transposed: A's rows, each times a value of B, are added up for nv vectors of
+   C at a time, of the last of which `last` values exist. Long pieces of a row follow memory. */
+NN__INLINE void NN__FN(column_tile)(const int nv, const nn__gemm_args *g, size_t row, size_t last)
+{
+    const size_t ldb = g->trans_b ? 1 : g->ldb;
+    const nn_real *a = g->a + row, *b = g->b;
+    nn_real *c = g->c + row;
+    NN__V sum[16];
+    NN__UNROLL for (int j = 0; j < nv; j++)
+    {
+        if (!g->accumulate) sum[j] = NN__C(g->bias ? *g->bias : 0);
+        else sum[j] = j == nv - 1 ? NN__LD(c + j * NN__VL, last) : NN__LOAD(c + j * NN__VL);
+    }
+    for (size_t k = g->k; k; k--, a += g->lda, b += ldb) {
+        const NN__V by = NN__SET1(*b);
+        NN__UNROLL for (int j = 0; j < nv; j++)
+        {
+            const int cut = nv <= 2 && j == nv - 1;
+            NN__V av = cut ? NN__LD(a + j * NN__VL, last) : NN__LOAD(a + j * NN__VL);
+            sum[j] = NN__FMA(by, av, sum[j]);
+        }
+    }
+    NN__UNROLL for (int j = 0; j < nv; j++)
+    {
+        if (j == nv - 1) NN__ST(c + j * NN__VL, sum[j], last);
+        else NN__STORE(c + j * NN__VL, sum[j]);
+    }
+}
+
+static void NN__FN(gemm_column)(const nn__gemm_args *g)
+{
+    const size_t sixteen = 16 * NN__VL, four = 4 * NN__VL, two = 2 * NN__VL;
+    size_t row = 0;
+    for (; row + sixteen <= g->m; row += sixteen) NN__FN(column_tile)(16, g, row, NN__VL);
+    for (; row + four <= g->m; row += four) NN__FN(column_tile)(4, g, row, NN__VL);
+    for (; row + two <= g->m; row += two) NN__FN(column_tile)(2, g, row, NN__VL);
+    if (g->m - row > NN__VL) NN__FN(column_tile)(2, g, row, g->m - row - NN__VL);
+    else if (g->m > row) NN__FN(column_tile)(1, g, row, g->m - row);
+}
+#endif
+
 /* Cycles, roughly: multiply-adds on whole vectors, and elements that have to be transposed. */
 static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
 {
@@ -2367,6 +2409,10 @@ static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
 static void NN__FN(gemm)(const nn__gemm_args *g)
 {
 #if NN__VL > 1
+    if (g->n == 1 && g->trans_a && g->ldc == 1) {
+        NN__FN(gemm_column)(g);
+        return;
+    }
     if (NN__FN(gemm_is_narrow)(g)) {
         NN__FN(gemm_narrow)(g);
         return;
