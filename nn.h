@@ -3067,7 +3067,7 @@ static void nn__activate(int threads, nn_activation kind, double alpha, size_t n
                          const nn_real *y, const nn_real *dy, nn_real *out)
 {
     nn__activation_part part = {kind, nn__activation_alpha(kind, alpha), x, y, dy, out};
-    nn__parallel(threads, n, NN__GRAIN, nn__activate_range, &part);
+    nn__parallel(threads, n, NN__GRAIN / 2, nn__activate_range, &part);
 }
 
 NN_DEF void nn_vec_activate(nn_activation kind, double alpha, size_t n, const nn_real *x,
