@@ -1806,11 +1806,12 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
    fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
 
    Where the numbers come from: with AVX2 and NEON a panel of B (NN__KC by NN__NR, 16 or 32 KB)
-   stays in the first cache and NN__MC rows of A (384 KB or more) in the second. With AVX-512 the
-   panel (128 KB) passes from the second cache to the first for each tile; a block of A of more than
-   NN__BESIDE (512 KB) would not stay in a second cache of 1 MB beside it, and comes from the third
-   for each strip: then two strips, with a panel each, share a tile's rows. Long panels mean that C
-   is stored and reloaded rarely. NN__SPACE is what a product takes on the stack. */
+   stays in the first cache and NN__MC rows of A (384 KB or more) in the second. With AVX-512 a
+   panel of 128 or, twice as long, 256 KB passes from the second cache to the first for each tile. A
+   block of A of more than NN__BESIDE (512 KB) would not stay in a second cache of 1 MB beside it,
+   and comes from the third for each strip: where k is short, two strips with a panel each share a
+   tile's rows; where it is long, one long panel saves more by storing and reloading C rarely.
+   NN__SPACE, room for two panels, is what a product takes on the stack. */
 #if NN__PASS == NN__PORTABLE
 #define NN__NV 1
 #define NN__KC 256
@@ -2183,32 +2184,41 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) 
     }
 }
 
+/* How many steps of k a panel holds at most. */
+static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
+{
+    const int large_c = g->m >= 768 && g->n >= 768; /* comes from memory each time */
+    const int many_rows = g->m >= 128 || g->n <= NN__NR; /* for one panel */
+    const int short_rows = g->n <= NN__VL && !g->trans_b; /* of B: they need no panel */
+    int twice = short_rows;
+    if (NN__PASS == NN__AVX512 && many_rows && !copy_a) twice = 1;
+    if (NN__PASS == NN__AVX2 && large_c) twice = 1;
+    return (size_t)NN__KC * (twice ? 2 : 1) / (copy_a ? 2 : 1);
+}
+
 static void NN__FN(gemm_straight)(const nn__gemm_args *g)
 {
     NN__ALIGNED nn_real space[NN__SPACE];
-    const int pack = g->trans_a && g->n >= 4 * NN__NR && NN__VL > 1;
-    /* where C comes from memory it is to come rarely; and a small A may as well be read whole */
-    const int large_c = NN__PASS == NN__AVX2 && g->m >= 768 && g->n >= 768;
-    const int small_a = NN__PASS == NN__AVX512 && g->m * g->k <= NN__BESIDE;
-    const int is_long = large_c || (small_a && (g->m >= 128 || g->n <= NN__NR));
-    const size_t longest = is_long ? 2 * NN__KC : NN__KC;
-    size_t kc = nn__min_size(g->k + 1, pack ? longest / 2 : longest);
+    const int copy_a = g->trans_a && g->n >= 4 * NN__NR && NN__VL > 1;
+    /* as many blocks as needed, about alike, and of whole tiles and turns of their loops */
+    const size_t longest = NN__FN(longest_panel)(g, copy_a), parts = (g->k + longest - 1) / longest;
+    const size_t kc = parts ? ((g->k + parts - 1) / parts + 1) / 2 * 2 : 1;
     const size_t lda = kc + NN__PAD, panel = kc * NN__NR;
-    const size_t most = pack ? (NN__SPACE - panel) / lda / 12 * 12 : NN__MC;
-    const size_t blocks = (g->m + most - 1) / most; /* as many as needed, about alike: full tiles */
+    const size_t most = copy_a ? (NN__SPACE - panel) / lda / 12 * 12 : NN__MC;
+    const size_t blocks = (g->m + most - 1) / most;
     const size_t mc = blocks ? ((g->m + blocks - 1) / blocks + 5) / 6 * 6 : 0;
-    const int strips = !pack && mc * kc > NN__BESIDE ? 2 : 1;
-    if (g->n <= NN__VL && !g->trans_b) kc = 2 * NN__KC; /* short rows of B take little space */
+    const int strips = !copy_a && kc <= NN__KC && mc * kc > NN__BESIDE ? 2 : 1;
     NN__FN(strip_args) s;
     s.ldc = g->ldc;
     for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc)
         for (size_t i0 = 0; i0 < g->m; i0 += s.m) {
             const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
             s.m = nn__min_size(mc, g->m - i0), s.k = nn__min_size(kc, g->k - k0);
-            s.a = pack ? space + panel : a;
-            s.ai = pack ? lda : g->trans_a ? 1 : g->lda;
-            s.ak = pack ? 1 : g->trans_a ? g->lda : 1;
-            if (pack) NN__FN(transpose)(s.k, s.m, a, g->lda, space + panel, lda, NN__FN(neither));
+            s.a = copy_a ? space + panel : a;
+            s.ai = copy_a ? lda : g->trans_a ? 1 : g->lda;
+            s.ak = copy_a ? 1 : g->trans_a ? g->lda : 1;
+            if (copy_a)
+                NN__FN(transpose)(s.k, s.m, a, g->lda, space + panel, lda, NN__FN(neither));
             NN__FN(gemm_block)(g, &s, i0, k0, space, strips);
         }
 }
