@@ -2359,8 +2359,8 @@ static int NN__FN(gemm_is_narrow)(const nn__gemm_args *g)
 #endif
 
 #if NN__VL > 1
-/* C with one column, A transposed: A's rows, each times a value of B, are added up for nv vectors of
-   C at a time, of the last of which `last` values exist. Long pieces of a row follow memory. */
+/* C with one column, A transposed: A's rows, each times a value of B, are added up for nv vectors
+   of C at a time, of the last of which `last` values exist. Long pieces of a row follow memory. */
 NN__INLINE void NN__FN(column_tile)(const int nv, const nn__gemm_args *g, size_t row, size_t last)
 {
     const size_t ldb = g->trans_b ? 1 : g->ldb;

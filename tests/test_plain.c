@@ -334,6 +334,20 @@ static void test_mat_mul_few_columns(void)
             for (size_t k = 47; k <= 52; k++) check_sizes(rows[i], cols[j], k);
 }
 
+/* A transposed times a column, without gaps in C: rows around 16, 4, 2 and 1 vectors of any path. */
+static void test_mat_mul_column(void)
+{
+    for (size_t m = 1; m <= 600; m += m < 290 ? 1 : 31)
+        for (int flags = 0; flags < 4; flags++) {
+            product p = {1, 0, 0, 1, 1, 7, 0, 3, 0, 0};
+            p.m = m;
+            p.trans_b = flags & 1;
+            p.accumulate = flags >> 1;
+            p.pad_a = m % 3;
+            check_drawn(&p, 1);
+        }
+}
+
 /* Large enough in every direction for more than one block, and for several threads. */
 static void test_mat_mul_large(void)
 {
@@ -1265,6 +1279,7 @@ int main(void)
     RUN(test_mat_mul_long_k);
     RUN(test_mat_mul_narrow);
     RUN(test_mat_mul_few_columns);
+    RUN(test_mat_mul_column);
     RUN(test_mat_mul_large);
     RUN(test_mat_mul_subnormal);
     RUN(test_mat_mul_midpoints);
