@@ -1805,25 +1805,25 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
    others into a panel. None of these choices changes a bit: each element is the same chain of
    fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
 
-   Where the numbers come from: with AVX2 and NEON a panel of B (NN__KC by NN__NR, 16 or 32 KB)
-   stays in the first cache and NN__MC rows of A (384 KB or more) in the second. With AVX-512 a
-   panel of 128 or, twice as long, 256 KB passes from the second cache to the first for each tile. A
-   block of A of more than NN__BESIDE (512 KB) would not stay in a second cache of 1 MB beside it,
-   and comes from the third for each strip: where k is short, two strips with a panel each share a
-   tile's rows; where it is long, one long panel saves more by storing and reloading C rarely.
-   NN__SPACE, room for two panels, is what a product takes on the stack. */
+   Where the numbers come from: a panel of B (NN__KC by NN__NR: 32 KB with AVX2, 128 KB with
+   AVX-512, twice that where its length pays) passes from the second-level cache to the first for
+   each tile. A block of A of more than NN__BESIDE (512 KB) would not stay in a second cache of 1 MB
+   beside it, and comes from the third for each strip: then as many strips share a tile's rows as
+   have room for their panels, up to NN__STRIPS. Long panels mean that C is stored and reloaded
+   rarely. NN__MC bounds the rows that are gone through again for the next strips. NN__SPACE is what
+   a product takes on the stack. */
 #if NN__PASS == NN__PORTABLE
 #define NN__NV 1
 #define NN__KC 256
-#define NN__MC 384
 #define NN__SPACE (16 * 1024 / (int)sizeof(nn_real))
 #else
 #define NN__NV (NN__PASS == NN__AVX2 ? 2 : 4)
-#define NN__KC (NN__PASS == NN__AVX2 ? 256 : 512)
-#define NN__MC (NN__PASS == NN__AVX512 ? 1024 : 384)
+#define NN__KC 512
 #define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #endif
-#define NN__BESIDE (NN__PASS == NN__AVX512 ? 512 * 1024 / sizeof(nn_real) : SIZE_MAX)
+#define NN__MC 1024
+#define NN__STRIPS 4
+#define NN__BESIDE (512 * 1024 / sizeof(nn_real))
 #define NN__PAD 16 /* rows of a copied block of A lie off the powers of two */
 #define NN__NR (NN__NV * NN__VL)
 #define NN__TURNED_ROWS ((NN__SPACE - NN__KC * NN__NR) / NN__NR) /* of a product that is turned */
@@ -2026,7 +2026,7 @@ static void NN__FN(strip_of_two)(const NN__FN(strip_args) * s)
 }
 #endif
 
-/* The widest strips, one or two beside each other. The first tile of each packs B where that is
+/* The widest strips, one or more beside each other. The first tile of each packs B where that is
    asked for; the rows that six do not divide go to tiles of five, as far as possible, which lose
    less than smaller ones. */
 static void NN__FN(wide_strips)(NN__FN(strip_args) * s, int strips)
@@ -2166,20 +2166,20 @@ static void NN__FN(set_strip)(const nn__gemm_args *g, NN__FN(strip_args) * s, si
     NN__FN(set_b)(s, b, g->trans_b ? NN__NR : g->ldb);
 }
 
-/* A block of A against all of B's columns, by one or two strips at a time. `from` holds what
+/* A block of A against all of B's columns, by up to `most` strips at a time. `from` holds what
    concerns A. */
 static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) * from, size_t i0,
                                size_t k0, nn_real *panels, int most)
 {
-    NN__FN(strip_args) s[2];
-    for (size_t j = 0; j < g->n; j += s->cols) {
-        s[0] = s[1] = *from;
-        NN__FN(set_strip)(g, s, i0, j, k0, panels);
-        if (most == 2 && g->n - j >= 2 * NN__NR) {
-            j += NN__NR;
-            NN__FN(set_strip)(g, s + 1, i0, j, k0, panels + s->k * NN__NR);
-            NN__FN(wide_strips)(s, 2);
-        }
+    NN__FN(strip_args) s[NN__STRIPS];
+    for (size_t j = 0; j < g->n;) {
+        int strips = 0;
+        do {
+            s[strips] = *from;
+            NN__FN(set_strip)(g, s + strips, i0, j, k0, panels + (size_t)strips * from->k * NN__NR);
+            j += s[strips++].cols;
+        } while (strips < most && g->n - j >= NN__NR);
+        if (strips > 1) NN__FN(wide_strips)(s, strips);
         else NN__FN(strip)(s);
     }
 }
@@ -2187,12 +2187,9 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) 
 /* How many steps of k a panel holds at most. */
 static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
 {
-    const int large_c = g->m >= 768 && g->n >= 768; /* comes from memory each time */
     const int many_rows = g->m >= 128 || g->n <= NN__NR; /* for one panel */
     const int short_rows = g->n <= NN__VL && !g->trans_b; /* of B: they need no panel */
-    int twice = short_rows;
-    if (NN__PASS == NN__AVX512 && many_rows && !copy_a) twice = 1;
-    if (NN__PASS == NN__AVX2 && large_c) twice = 1;
+    const int twice = short_rows || (NN__VL > 1 && many_rows && !copy_a);
     return (size_t)NN__KC * (twice ? 2 : 1) / (copy_a ? 2 : 1);
 }
 
@@ -2207,7 +2204,8 @@ static void NN__FN(gemm_straight)(const nn__gemm_args *g)
     const size_t most = copy_a ? (NN__SPACE - panel) / lda / 12 * 12 : NN__MC;
     const size_t blocks = (g->m + most - 1) / most;
     const size_t mc = blocks ? ((g->m + blocks - 1) / blocks + 5) / 6 * 6 : 0;
-    const int strips = !copy_a && kc <= NN__KC && mc * kc > NN__BESIDE ? 2 : 1;
+    const int one = copy_a || NN__VL == 1 || mc * kc <= NN__BESIDE;
+    const int strips = one ? 1 : (int)nn__min_size(NN__STRIPS, NN__SPACE / panel);
     NN__FN(strip_args) s;
     s.ldc = g->ldc;
     for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc)
@@ -2814,6 +2812,7 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__LEFT
 #undef NN__KC
 #undef NN__MC
+#undef NN__STRIPS
 #undef NN__BESIDE
 #undef NN__PAD
 #undef NN__SPACE
