@@ -164,7 +164,7 @@ static void check_product(size_t m, size_t n, size_t depth, size_t step)
 static void test_large_product(void)
 {
     check_product(301, 203, 517, 23);
-    check_product(391, 203, 511, 23); /* an A too large for the second cache: strips in twos or more */
+    check_product(391, 203, 511, 23); /* A exceeds the second cache: strips in twos */
     check_product(779, 331, 200, 97); /* and in fours */
     check_product(1031, 130, 140, 61); /* more rows than any block has */
 }

@@ -334,7 +334,7 @@ static void test_mat_mul_few_columns(void)
             for (size_t k = 47; k <= 52; k++) check_sizes(rows[i], cols[j], k);
 }
 
-/* A transposed times a column, without gaps in C: rows around 16, 4, 2 and 1 vectors of any path. */
+/* A transposed times a column, without gaps in C: rows around 16, 4, 2 and 1 vectors. */
 static void test_mat_mul_column(void)
 {
     for (size_t m = 1; m <= 600; m += m < 290 ? 1 : 31)
