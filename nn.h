@@ -1977,7 +1977,6 @@ NN__TILE(tile_6_packing, 6, NN__NV, packing)
 NN__TILE(tile_6_rows, 6, NN__NV, packed_rows)
 NN__TILE(tile_5_rows, 5, NN__NV, packed_rows)
 NN__TILE(tile_6_columns, 6, NN__NV, packed_columns)
-NN__TILE(tile_5_columns, 5, NN__NV, packed_columns)
 NN__TILE(tile_10_of_one, 10, 1, loose)
 NN__TILE(tile_4_of_one, 4, 1, loose)
 NN__TILE(tile_1_of_one, 1, 1, loose)
@@ -2041,8 +2040,7 @@ static void NN__FN(wide_strips)(NN__FN(strip_args) * s, int strips)
     }
 #if NN__NV >= 2
     if (s->ldb == NN__NR && s->ak == 1) six = NN__FN(tile_6_rows), five = NN__FN(tile_5_rows);
-    else if (s->ldb == NN__NR && s->ai == 1)
-        six = NN__FN(tile_6_columns), five = NN__FN(tile_5_columns);
+    else if (s->ldb == NN__NR && s->ai == 1) six = NN__FN(tile_6_columns); /* and few fives */
 #endif
     if (s->m >= 5 * fives + row)
         row = NN__FN(tiles)(six, 6, s, strips, row, s->m - 5 * fives);
