@@ -1097,8 +1097,8 @@ static int nn__thread_count(int wanted)
 }
 
 /* What is worth a thread when little is done with each element: so many elements, or rows of
-   `size`. That is some ten microseconds of work, and waking a thread takes a few. For products
-   they are multiply-adds. The tests set them lower. */
+   `size`. That is some ten microseconds of work, and waking a thread takes a few. An activation
+   counts for two. For products they are multiply-adds. The tests set them lower. */
 #ifndef NN__GRAIN
 #define NN__GRAIN 65536
 #define NN__PRODUCT_GRAIN 2e6
@@ -1340,7 +1340,8 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
    of type NN__MN, of the first n lanes: NN__LOADN and NN__STOREN touch only those, the rest reads
    as 0; NN__KEEPN clears the rest. MAX and MIN return their second operand when one is NaN, on
    every path. NN__FMA_TO(sum, a, b) is sum = a b + sum for the loops of >>gemm: in assembly,
-   because gcc moves the results of intrinsics from register to register. For transposing:
+   because gcc moves the results of intrinsics from register to register. NN__FMA_FROM reads a, the
+   same for all lanes, at a pointer: part of the instruction with AVX-512. For transposing:
    NN__SIXTEENS(p, step) puts the 16 bytes at p, p + step, ... side by side, ZIPLO and ZIPHI
    interleave the lower and upper halves of two vectors' sixteens. */
 
@@ -2191,17 +2192,22 @@ static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
     return (size_t)NN__KC * (twice ? 2 : 1) / (copy_a ? 2 : 1);
 }
 
+/* n in as few blocks of up to `most` as possible, all about alike, of whole tiles or turns of their
+   loops. */
+static size_t NN__FN(block_size)(size_t n, size_t most, size_t unit)
+{
+    const size_t blocks = (n + most - 1) / most;
+    return blocks ? ((n + blocks - 1) / blocks + unit - 1) / unit * unit : unit;
+}
+
 static void NN__FN(gemm_straight)(const nn__gemm_args *g)
 {
     NN__ALIGNED nn_real space[NN__SPACE];
     const int copy_a = g->trans_a && g->n >= 4 * NN__NR && NN__VL > 1;
-    /* as many blocks as needed, about alike, and of whole tiles and turns of their loops */
-    const size_t longest = NN__FN(longest_panel)(g, copy_a), parts = (g->k + longest - 1) / longest;
-    const size_t kc = parts ? ((g->k + parts - 1) / parts + 1) / 2 * 2 : 1;
+    const size_t kc = NN__FN(block_size)(g->k, NN__FN(longest_panel)(g, copy_a), 2);
     const size_t lda = kc + NN__PAD, panel = kc * NN__NR;
     const size_t most = copy_a ? (NN__SPACE - panel) / lda / 12 * 12 : NN__MC;
-    const size_t blocks = (g->m + most - 1) / most;
-    const size_t mc = blocks ? ((g->m + blocks - 1) / blocks + 5) / 6 * 6 : 0;
+    const size_t mc = NN__FN(block_size)(g->m, most, 6);
     const int one = copy_a || NN__VL == 1 || mc * kc <= NN__BESIDE;
     const int strips = one ? 1 : (int)nn__min_size(NN__STRIPS, NN__SPACE / panel);
     NN__FN(strip_args) s;
@@ -2352,9 +2358,7 @@ static int NN__FN(gemm_is_narrow)(const nn__gemm_args *g)
     return few && g->n % NN__VL != 0 && g->m >= NN__VL && g->k >= 48 && !g->trans_a &&
            (!g->trans_b || g->n == 1);
 }
-#endif
 
-#if NN__VL > 1
 /* C with one column, A transposed: A's rows, each times a value of B, are added up for nv vectors
    of C at a time, of the last of which `last` values exist. Long pieces of a row follow memory. */
 NN__INLINE void NN__FN(column_tile)(const int nv, const nn__gemm_args *g, size_t row, size_t last)
