@@ -79,8 +79,8 @@
         -fopenmp              impl  (a compiler flag) use threads
         -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level: training is as
                                     fast at -O0. clang has no such switch and takes -O1 or more: at
-                                    -O0 it is some 20 times slower. -march adds nothing: kernels are
-                                    chosen at run time
+                                    -O0 it is some 8 to 10 times slower. -march adds nothing:
+                                    kernels are chosen at run time
     ENVIRONMENT   (NN_ISA is read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
         NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's)
@@ -860,8 +860,11 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 /* Every result depends on the order and the rounding that are written down here, so the compiler
    must neither contract, reassociate nor assume finite values, whatever the command line says. */
 #if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wignored-pragmas" /* clang 14 for arm64 has no float_control */
 #pragma float_control(push)
 #pragma float_control(precise, on)
+#pragma clang diagnostic pop
 #pragma STDC FP_CONTRACT OFF
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__NOINLINE __attribute__((noinline))
@@ -1363,10 +1366,6 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__KEEPN(v, m) ((m) ? (v) : (nn_real)0)
 #define NN__BYTES(p) ((nn_real)*(p))
 #define NN__SET1(x) (x)
-#define NN__ADD(a, b) ((a) + (b))
-#define NN__SUB(a, b) ((a) - (b))
-#define NN__MUL(a, b) ((a) * (b))
-#define NN__DIV(a, b) ((a) / (b))
 #define NN__FMA(a, b, c) nn__fma(a, b, c)
 #define NN__FMA_TO(sum, a, b) ((sum) = nn__fma(a, b, sum))
 #define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, *(p), b)
@@ -1495,10 +1494,6 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__LOAD(p) NN__X(loadu)(p)
 #define NN__STORE(p, v) NN__X(storeu)(p, v)
 #define NN__SET1(x) NN__X(set1)(x)
-#define NN__ADD(a, b) NN__X(add)(a, b)
-#define NN__SUB(a, b) NN__X(sub)(a, b)
-#define NN__MUL(a, b) NN__X(mul)(a, b)
-#define NN__DIV(a, b) NN__X(div)(a, b)
 #define NN__FMA(a, b, c) NN__X(fmadd)(a, b, c)
 #ifdef NN_DOUBLE
 #define NN__FMA_TO(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
@@ -1557,10 +1552,6 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__KEEPN(v, m) nn__keepn_neon(v, m)
 #define NN__BYTES(p) nn__bytes_neon(p)
 #define NN__SET1(x) NN__X(vdupq_n)(x)
-#define NN__ADD(a, b) NN__X(vaddq)(a, b)
-#define NN__SUB(a, b) NN__X(vsubq)(a, b)
-#define NN__MUL(a, b) NN__X(vmulq)(a, b)
-#define NN__DIV(a, b) NN__X(vdivq)(a, b)
 #define NN__FMA(a, b, c) NN__X(vfmaq)(c, a, b)
 #define NN__FMA_TO(sum, a, b) ((sum) = NN__X(vfmaq)(sum, a, b))
 #define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, NN__SET1(*(p)), b)
@@ -1605,6 +1596,10 @@ NN__INLINE NN__V nn__bytes_neon(const uint8_t *p)
 }
 #endif
 
+#define NN__ADD(a, b) ((a) + (b))
+#define NN__SUB(a, b) ((a) - (b))
+#define NN__MUL(a, b) ((a) * (b))
+#define NN__DIV(a, b) ((a) / (b))
 #define NN__C(x) NN__SET1((nn_real)(x))
 
 /* The vector at p, of which c values are left in the array; whole vectors take the plain way. */
@@ -1910,6 +1905,82 @@ NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, con
 #undef NN__THREE_ROWS
 }
 
+/* clang -O0 keeps every value in memory, and nothing makes it optimise a function. The loop of the
+   widest tiles, where it would spend most of its time, is therefore written in assembly for it. */
+#if NN__NV > 1 && defined(__clang__) && !defined(__OPTIMIZE__) && !defined(__i386__)
+#define NN__ASM_LOOP
+#if NN__PASS == NN__NEON
+#ifdef NN_DOUBLE
+#define NN__ASM_REALS(v) "%[" v "].2d"
+#else
+#define NN__ASM_REALS(v) "%[" v "].4s"
+#endif
+#define NN__ASM_V "w"
+#define NN__ASM_B(i, j) "ldr %q[b" #j "], [%[b], #16 * " #j "]\n"
+#define NN__ASM_A(i) "ld1r {" NN__ASM_REALS("av") "}, [%[a" #i "]], %[ak]\n"
+#define NN__ASM_FMA(i, j)                                                                          \
+    "fmla " NN__ASM_REALS("s" #i #j) ", " NN__ASM_REALS("b" #j) ", " NN__ASM_REALS("av") "\n"
+#define NN__ASM_NEXT "add %[b], %[b], %[ldb]\nsubs %[steps], %[steps], #1\nb.ne 1b\n"
+#else
+#ifdef NN_DOUBLE
+#define NN__ASM_REAL "d"
+#else
+#define NN__ASM_REAL "s"
+#endif
+#if NN__PASS == NN__AVX512
+#define NN__ASM_BYTES "64"
+#else
+#define NN__ASM_BYTES "32"
+#endif
+#define NN__ASM_V "v"
+#define NN__ASM_B(i, j) "vmovups " NN__ASM_BYTES " * " #j "(%[b]), %[b" #j "]\n"
+#define NN__ASM_A(i) "vbroadcasts" NN__ASM_REAL " (%[a" #i "]), %[av]\nadd %[ak], %[a" #i "]\n"
+#define NN__ASM_FMA(i, j) "vfmadd231p" NN__ASM_REAL " %[b" #j "], %[av], %[s" #i #j "]\n"
+#define NN__ASM_NEXT "add %[ldb], %[b]\ndec %[steps]\njnz 1b\n"
+#endif
+#if NN__NV == 2
+#define NN__ASM_EACH(f, i) f(i, 0) f(i, 1)
+#else
+#define NN__ASM_EACH(f, i) f(i, 0) f(i, 1) f(i, 2) f(i, 3)
+#endif
+#define NN__ASM_ROW(i) NN__ASM_A(i) NN__ASM_EACH(NN__ASM_FMA, i)
+#define NN__ASM_SUM(i, j) [s##i##j] "+" NN__ASM_V(sum[i][j]),
+#define NN__ASM_SUMS(i) NN__ASM_EACH(NN__ASM_SUM, i) [a##i] "+r"(a[i]),
+#define NN__ASM_BV(i, j) [b##j] "=&" NN__ASM_V(bv[j]),
+
+/* The first `steps` of a tile of up to six rows, whose last one makes up for those that are not
+   there. */
+static void NN__FN(asm_loop)(int mr, NN__V (*sum)[NN__NV], const nn_real *from, size_t ai,
+                             size_t ak, const nn_real *b, size_t ldb, size_t steps)
+{
+    NN__V av, bv[NN__NV];
+    const nn_real *a[6];
+    for (int i = 0; i < 6; i++) a[i] = from + (size_t)(i < mr ? i : mr - 1) * ai;
+    for (int i = mr; i < 6; i++)
+        for (int j = 0; j < NN__NV; j++) sum[i][j] = NN__C(0);
+    __asm__ volatile("1:\n" NN__ASM_EACH(NN__ASM_B, 0) NN__ASM_ROW(0) NN__ASM_ROW(1) NN__ASM_ROW(2)
+                         NN__ASM_ROW(3) NN__ASM_ROW(4) NN__ASM_ROW(5) NN__ASM_NEXT
+                     : NN__ASM_SUMS(0) NN__ASM_SUMS(1) NN__ASM_SUMS(2) NN__ASM_SUMS(3)
+                       NN__ASM_SUMS(4) NN__ASM_SUMS(5) NN__ASM_EACH(NN__ASM_BV, 0)
+                       [av] "=&" NN__ASM_V(av), [b] "+r"(b), [steps] "+r"(steps)
+                     : [ak] "r"(ak * sizeof(nn_real)), [ldb] "r"(ldb * sizeof(nn_real))
+                     : "memory", "cc");
+}
+#undef NN__ASM_REALS
+#undef NN__ASM_REAL
+#undef NN__ASM_BYTES
+#undef NN__ASM_V
+#undef NN__ASM_B
+#undef NN__ASM_A
+#undef NN__ASM_FMA
+#undef NN__ASM_NEXT
+#undef NN__ASM_EACH
+#undef NN__ASM_ROW
+#undef NN__ASM_SUM
+#undef NN__ASM_SUMS
+#undef NN__ASM_BV
+#endif
+
 /* Two steps in a turn of the loop spare instructions; packing has other things to do there. What
    is only written of C is fetched early by small tiles alone: it would keep B from coming. */
 NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
@@ -1935,6 +2006,15 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
     }
     NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] = s->a + (row + (size_t)i) * ai;
     size_t turns = s->whole / (size_t)steps, rest = s->k - turns * (size_t)steps;
+#ifdef NN__ASM_LOOP
+    if (nv == NN__NV && s->whole) {
+        for (size_t k = 0; how == NN__FN(packing) && k < s->whole; k++, panel += NN__NR)
+            memcpy(panel, b + k * ldb, NN__NR * sizeof *b);
+        NN__FN(asm_loop)(mr, sum, a[0], ai, ak, b, ldb, s->whole);
+        for (int i = 0; i < mr; i += 3) a[i / 3] += s->whole * ak;
+        b += s->whole * ldb, turns = 0, rest = s->k - s->whole;
+    }
+#endif
     for (; turns; turns--, b += (size_t)steps * ldb) {
         if (how == NN__FN(packing))
             NN__UNROLL for (int j = 0; j < nv; j++) NN__PREFETCH(b + 8 * ldb + j * NN__VL);
@@ -2805,6 +2885,7 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__ZIPHI
 #undef NN__C
 #undef NN__FN
+#undef NN__ASM_LOOP
 #undef NN__LD
 #undef NN__ST
 #undef NN__EACH
@@ -7152,7 +7233,10 @@ NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_trai
 
 /* End of the implementation: give back the compiler options that were set under >>base. */
 #if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wignored-pragmas"
 #pragma float_control(pop)
+#pragma clang diagnostic pop
 #elif defined(__GNUC__)
 #pragma GCC pop_options
 #endif

@@ -108,7 +108,6 @@ tests='ops gradcheck train'
 step 'tests at -Ofast -DNDEBUG' suite ofast "${CC:-cc}" -Ofast -DNDEBUG
 tests='data graph train optim plain'
 step 'tests under ASan and UBSan' suite asan "${CC:-cc}" -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
-tests=determinism
 for cc in gcc clang; do
   have $cc || continue
   for level in -O0 -O2 '-O3 -march=native'; do
@@ -117,10 +116,12 @@ for cc in gcc clang; do
       [ "$level" != -O2 ] || continue
       suite_reals=double
     fi
+    tests=determinism
+    [ "$cc $level" != 'clang -O0' ] || tests='determinism plain' # it has loops of its own
     step "the same bits: $cc $level" suite "bits_$cc" $cc $level
   done
 done
-suite_reals=
+suite_reals= tests=determinism
 if echo 'int main(void) { return 0; }' | ${CC:-cc} -fopenmp -x c - -o "$dir/probe" 2>/dev/null; then
   step 'the same bits with OpenMP' suite omp "${CC:-cc}" -O2 -fopenmp
 else skip 'OpenMP: the compiler does not have it'
@@ -131,13 +132,21 @@ else skip '-m32: the compiler or the system does not have it'
 fi
 arm=aarch64-linux-gnu-gcc
 if have $arm && have qemu-aarch64; then
-  neon() { # neon TEST FLAG
-    $arm -std=c99 -O2 -static $2 "tests/test_$1.c" -o "$dir/neon_$1$2" -lm && qemu-aarch64 "$dir/neon_$1$2"
+  neon() { # neon TEST FLAG COMPILER...
+    neon_test=tests/test_$1.c neon_flag=$2 neon_program=$dir/neon_$(echo "$*" | tr -c 'a-zA-Z0-9\n' _)
+    shift 2
+    "$@" -std=c99 -static $neon_flag "$neon_test" -o "$neon_program" -lm && qemu-aarch64 "$neon_program"
   }
   for test in determinism plain; do
-    later "$test on NEON" neon $test ''
-    later "$test on NEON, double" neon $test -DNN_DOUBLE
+    later "$test on NEON" neon $test '' $arm -O2
+    later "$test on NEON, double" neon $test -DNN_DOUBLE $arm -O2
   done
+  if have clang; then
+    clang="clang --target=aarch64-linux-gnu"
+    later "determinism on NEON, clang -O0" neon determinism '' $clang -O0 -Werror
+    later "determinism on NEON, clang -O0, double" neon determinism -DNN_DOUBLE $clang -O0 -Werror
+    later "determinism on NEON, clang -O2" neon determinism '' $clang -O2 -Werror
+  fi
   join
 else skip "NEON: $arm or qemu-aarch64 is not here"
 fi
