@@ -1806,8 +1806,9 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
    each tile. A block of A of more than NN__BESIDE (512 KB) would not stay in a second cache of 1 MB
    beside it, and comes from the third for each strip: then as many strips share a tile's rows as
    have room for their panels, up to NN__STRIPS. Long panels mean that C is stored and reloaded
-   rarely. NN__MC bounds the rows that are gone through again for the next strips. NN__SPACE is what
-   a product takes on the stack. */
+   rarely. NN__MC bounds the rows that are gone through again for the next strips. Hardware does not
+   foresee rows of B that are NN__FAR apart. A large product takes NN__SPACE on the stack, a small
+   one NN__LITTLE: compilers may be told to touch every page of a frame. */
 #if NN__PASS == NN__PORTABLE
 #define NN__NV 1
 #define NN__KC 256
@@ -1818,6 +1819,8 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
 #define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #endif
 #define NN__MC 1024
+#define NN__LITTLE (8 * 1024 / (int)sizeof(nn_real))
+#define NN__FAR (1024 / sizeof(nn_real))
 #define NN__STRIPS 4
 #define NN__BESIDE (512 * 1024 / sizeof(nn_real))
 #define NN__PAD 16 /* rows of a copied block of A lie off the powers of two */
@@ -1850,10 +1853,16 @@ NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t l
     s->whole = rows < s->k ? s->k - rows : 0;
 }
 
-/* What a tile knows of B and A: nothing; nothing, and it leaves B's rows in the panel; that B is
-   packed and A's rows, or its columns, are consecutive. A stride known is an instruction less in
-   each step. */
-enum { NN__FN(loose), NN__FN(packing), NN__FN(packed_rows), NN__FN(packed_columns) };
+/* What a tile knows of B and A: nothing; that B has to be fetched ahead; likewise, and it leaves B's
+   rows in the panel; that B is packed and A's rows, or its columns, are consecutive. A stride known
+   is an instruction less in each step. */
+enum {
+    NN__FN(loose),
+    NN__FN(ahead),
+    NN__FN(packing),
+    NN__FN(packed_rows),
+    NN__FN(packed_columns)
+};
 
 /* One k of a tile: sum[mr][nv] += a b'. Row i + r of A, r < 3, is at a[i / 3] + r * ai: two
    pointers and two strides reach six rows. Large tiles, with reads to spare, save an instruction
@@ -1884,7 +1893,7 @@ NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, con
         NN__TIMES(i, 3);                                                                           \
     }
 #define NN__THREE_ROWS(i)                                                                          \
-    if (how != NN__FN(loose) && nv > 2 && (i) < mr) {                                              \
+    if (how > NN__FN(ahead) && nv > 2 && (i) < mr) {                                               \
         NN__TIMES_FROM(i, 0);                                                                      \
         NN__TIMES_FROM(i, 1);                                                                      \
         NN__TIMES_FROM(i, 2);                                                                      \
@@ -1997,7 +2006,7 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
     NN__UNROLL for (int i = 0; i < mr; i++) {
         const nn_real *from = s->init ? s->init + (row + (size_t)i) * s->init_ld : NULL;
         NN__UNROLL for (int j = 0; j < nv; j++) {
-            if (how == NN__FN(loose) || s->init_ld)
+            if (how <= NN__FN(ahead) || s->init_ld)
                 NN__PREFETCH(s->c + (row + (size_t)i) * s->ldc + j * NN__VL);
             if (!from) sum[i][j] = NN__C(0);
             else if (j == nv - 1) sum[i][j] = NN__LD(from + j * NN__VL, last);
@@ -2016,8 +2025,11 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
     }
 #endif
     for (; turns; turns--, b += (size_t)steps * ldb) {
-        if (how == NN__FN(packing))
-            NN__UNROLL for (int j = 0; j < nv; j++) NN__PREFETCH(b + 8 * ldb + j * NN__VL);
+        if (how == NN__FN(packing) || how == NN__FN(ahead))
+            NN__UNROLL for (int j = 0; j < nv; j++) {
+                NN__PREFETCH(b + 8 * ldb + j * NN__VL);
+                if (steps == 2) NN__PREFETCH(b + 9 * ldb + j * NN__VL);
+            }
         NN__FN(tile_step)(mr, nv, 0, how, sum, a, ai, b, last, panel);
         if (steps == 2) {
             NN__UNROLL for (int i = 0; i < mr; i += 3) next[i / 3] = a[i / 3] + ak;
@@ -2051,12 +2063,15 @@ typedef void NN__FN(tile_fn)(const NN__FN(strip_args) * s, size_t row);
     }
 NN__TILE(tile_6, 6, NN__NV, loose)
 NN__TILE(tile_5, 5, NN__NV, loose)
+NN__TILE(tile_4, 4, NN__NV, loose)
 NN__TILE(tile_2, 2, NN__NV, loose)
 NN__TILE(tile_1, 1, NN__NV, loose)
 NN__TILE(tile_6_packing, 6, NN__NV, packing)
 #if NN__NV >= 2
 NN__TILE(tile_6_rows, 6, NN__NV, packed_rows)
 NN__TILE(tile_5_rows, 5, NN__NV, packed_rows)
+NN__TILE(tile_5_ahead, 5, NN__NV, ahead)
+NN__TILE(tile_4_ahead, 4, NN__NV, ahead)
 NN__TILE(tile_6_columns, 6, NN__NV, packed_columns)
 NN__TILE(tile_10_of_one, 10, 1, loose)
 NN__TILE(tile_4_of_one, 4, 1, loose)
@@ -2107,12 +2122,11 @@ static void NN__FN(strip_of_two)(const NN__FN(strip_args) * s)
 #endif
 
 /* The widest strips, one or more beside each other. The first tile of each packs B where that is
-   asked for; the rows that six do not divide go to tiles of five, as far as possible, which lose
-   less than smaller ones. */
+   asked for. Rows that six does not divide go to tiles of five or four, which lose less than
+   smaller ones: `missing` is how many rows the tiles fall short of sixes. */
 static void NN__FN(wide_strips)(NN__FN(strip_args) * s, int strips)
 {
-    NN__FN(tile_fn) *six = NN__FN(tile_6), *five = NN__FN(tile_5);
-    const size_t fives = (6 - s->m % 6) % 6;
+    NN__FN(tile_fn) *six = NN__FN(tile_6), *five = NN__FN(tile_5), *four = NN__FN(tile_4);
     size_t row = 0;
     if (s->panel && s->m >= 6) {
         row = NN__FN(tiles)(NN__FN(tile_6_packing), 6, s, strips, 0, 6);
@@ -2122,10 +2136,17 @@ static void NN__FN(wide_strips)(NN__FN(strip_args) * s, int strips)
 #if NN__NV >= 2
     if (s->ldb == NN__NR && s->ak == 1) six = NN__FN(tile_6_rows), five = NN__FN(tile_5_rows);
     else if (s->ldb == NN__NR && s->ai == 1) six = NN__FN(tile_6_columns); /* and few fives */
+    else if (s->ldb >= NN__FAR && s->k >= 256)
+        five = NN__FN(tile_5_ahead), four = NN__FN(tile_4_ahead);
 #endif
-    if (s->m >= 5 * fives + row)
-        row = NN__FN(tiles)(six, 6, s, strips, row, s->m - 5 * fives);
-    row = NN__FN(tiles)(five, 5, s, strips, row, s->m);
+    const size_t left = s->m - row, tiles = (left + 5) / 6, missing = 6 * tiles - left;
+    const size_t fours = missing > tiles ? missing - tiles : 0;
+    if (missing <= 2 * tiles) {
+        row = NN__FN(tiles)(six, 6, s, strips, row, row + 6 * (tiles - missing + fours));
+        row = NN__FN(tiles)(five, 5, s, strips, row, s->m - 4 * fours);
+    }
+    else row = NN__FN(tiles)(five, 5, s, strips, row, s->m);
+    row = NN__FN(tiles)(four, 4, s, strips, row, s->m);
     row = NN__FN(tiles)(NN__FN(tile_2), 2, s, strips, row, s->m);
     NN__FN(tiles)(NN__FN(tile_1), 1, s, strips, row, s->m);
 }
@@ -2160,9 +2181,8 @@ NN__INLINE size_t NN__FN(strip_width)(size_t left)
 /* column[W] = the first W columns of the NN__VL rows at src, W being the reals in 16 bytes. Vectors
    are put together from pieces of 16 bytes of rows that are W apart; then squares of W by W are
    transposed within the pieces. Most of that is loads; shuffles would compete with each other. */
+enum { NN__FN(W) = NN__VL > 1 ? 16 / sizeof(nn_real) : 1 };
 #if NN__VL > 1
-enum { NN__FN(W) = 16 / sizeof(nn_real) };
-
 NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__V *column)
 {
     enum { W = NN__FN(W) };
@@ -2210,6 +2230,7 @@ enum { NN__FN(neither), NN__FN(src_whole), NN__FN(dst_whole) };
 static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
                               nn_real *dst, size_t ldd, int whole)
 {
+    enum { W = NN__FN(W) };
     NN__ALIGNED nn_real copy[NN__VL * NN__VL];
     for (size_t i = 0; i < rows; i += NN__VL)
         for (size_t j = 0; j < cols; j += NN__VL) {
@@ -2217,7 +2238,9 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
             const size_t lanes = whole == NN__FN(dst_whole) ? NN__VL : m;
             const nn_real *from = src + i * lds + j;
             nn_real *to = dst + j * ldd + i;
-            if (whole == NN__FN(src_whole) || (m == NN__VL && n == NN__VL)) {
+            /* the last 16 bytes of a row may be read whole where another row follows */
+            const int sixteens = n % W == 0 || (i + NN__VL < rows && lds >= W);
+            if (whole == NN__FN(src_whole) || (m == NN__VL && sixteens)) {
                 NN__FN(transpose_square)(lanes, n, from, lds, to, ldd);
                 continue;
             }
@@ -2226,6 +2249,9 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
             NN__FN(transpose_square)(lanes, n, copy, NN__VL, to, ldd);
         }
 }
+
+/* Whether B, whose rows are ldb apart, is worth packing for so many of C's rows. */
+static int NN__FN(packs_b)(size_t rows, size_t ldb) { return rows >= 12 && ldb != NN__NR; }
 
 /* One strip of C's columns, from j on: where it is and what B is there. */
 static void NN__FN(set_strip)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0, size_t j,
@@ -2237,7 +2263,7 @@ static void NN__FN(set_strip)(const nn__gemm_args *g, NN__FN(strip_args) * s, si
     s->init = NULL, s->init_ld = 0;
     if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
     else if (g->bias) s->init = g->bias + j;
-    s->panel = s->m >= 12 && g->ldb != NN__NR && !g->trans_b ? panel : NULL;
+    s->panel = NN__FN(packs_b)(s->m, g->ldb) && !g->trans_b ? panel : NULL;
     if (g->trans_b) {
         NN__FN(transpose)(s->cols, s->k, b, g->ldb, panel, NN__NR, NN__FN(dst_whole));
         b = panel;
@@ -2263,6 +2289,14 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) 
     }
 }
 
+/* Whether A, read by many tiles, is turned into rows first. */
+static int NN__FN(copies_a)(const nn__gemm_args *g)
+{
+    const double work = (double)g->m * (double)g->n * (double)g->k;
+    const size_t strips = g->k < 48 ? 4 : 1;
+    return g->trans_a && g->n >= strips * NN__NR && work >= 2e6 && NN__VL > 1;
+}
+
 /* How many steps of k a panel holds at most. */
 static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
 {
@@ -2276,20 +2310,20 @@ static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
    loops. */
 static size_t NN__FN(block_size)(size_t n, size_t most, size_t unit)
 {
+    if (n <= most) return n + !n; /* without divisions, which small products would notice */
     const size_t blocks = (n + most - 1) / most;
-    return blocks ? ((n + blocks - 1) / blocks + unit - 1) / unit * unit : unit;
+    return ((n + blocks - 1) / blocks + unit - 1) / unit * unit;
 }
 
-static void NN__FN(gemm_straight)(const nn__gemm_args *g)
+static void NN__FN(gemm_straight)(const nn__gemm_args *g, nn_real *space, size_t size)
 {
-    NN__ALIGNED nn_real space[NN__SPACE];
-    const int copy_a = g->trans_a && g->n >= 4 * NN__NR && NN__VL > 1;
+    const int copy_a = NN__FN(copies_a)(g);
     const size_t kc = NN__FN(block_size)(g->k, NN__FN(longest_panel)(g, copy_a), 2);
     const size_t lda = kc + NN__PAD, panel = kc * NN__NR;
-    const size_t most = copy_a ? (NN__SPACE - panel) / lda / 12 * 12 : NN__MC;
+    const size_t most = copy_a ? (size - panel) / lda / 12 * 12 : NN__MC;
     const size_t mc = NN__FN(block_size)(g->m, most, 6);
     const int one = copy_a || NN__VL == 1 || mc * kc <= NN__BESIDE;
-    const int strips = one ? 1 : (int)nn__min_size(NN__STRIPS, NN__SPACE / panel);
+    const int strips = one ? 1 : (int)nn__min_size(NN__STRIPS, size / panel);
     NN__FN(strip_args) s;
     s.ldc = g->ldc;
     for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc)
@@ -2323,19 +2357,18 @@ static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, size_t rows, 
 }
 
 /* C' = B' A' in tiles of `nb` of C's columns by a strip of C's rows. */
-static void NN__FN(gemm_turned)(const nn__gemm_args *g)
+static void NN__FN(gemm_turned)(const nn__gemm_args *g, nn_real *space)
 {
-    NN__ALIGNED nn_real space[NN__SPACE];
-    nn_real *panel = space, *tile = space + NN__KC * NN__NR;
-    const size_t nb = NN__TURNED_ROWS;
+    const size_t nb = nn__min_size(g->n, NN__TURNED_ROWS);
+    nn_real *tile = space, *panel = space + nb * NN__NR;
     NN__FN(strip_args) s;
-    s.panel = NULL;
     s.ai = g->trans_b ? g->ldb : 1, s.ak = g->trans_b ? 1 : g->ldb;
     s.c = tile, s.ldc = NN__NR;
     for (size_t i0 = 0; i0 < g->m; i0 += s.cols) {
         s.cols = NN__FN(strip_width)(g->m - i0);
         for (size_t j0 = 0; j0 < g->n; j0 += nb) {
             s.m = nn__min_size(nb, g->n - j0);
+            s.panel = NN__FN(packs_b)(s.m, g->lda) && g->trans_a ? panel : NULL;
             s.init = NN__FN(turned_start)(g, s.cols, s.m, i0, j0, tile, NN__NR);
             s.init_ld = NN__NR;
             for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC) {
@@ -2480,20 +2513,61 @@ static void NN__FN(gemm_column)(const nn__gemm_args *g)
 }
 #endif
 
-/* Cycles, roughly: multiply-adds on whole vectors, and elements that have to be transposed. */
+/* Cycles, roughly, with weights found by timing some thousand products that networks have. First
+   `rows` of a product with `cols` columns on the lanes: narrow strips wait for A, tiles cost some
+   cycles each. */
+static double NN__FN(cost_of_strips)(size_t rows, size_t cols, size_t k)
+{
+#if NN__NV == 4
+    static const double cost[] = {0, 0.7, 1.1, 1.8, 2};
+#else
+    static const double cost[] = {0, 0.7, 1};
+#endif
+    const size_t wide = cols / NN__NR, rest = (cols % NN__NR + NN__VL - 1) / NN__VL;
+    const double tiles = (double)((rows + 5) / 6) * (double)(wide + (rest > 0) + (rest == 3));
+    return (double)k * (double)rows * ((double)wide * NN__NV / 2 + cost[rest]) + 18 * tiles;
+}
+
+/* Of a transposition, in squares of a vector by four. */
+static double NN__FN(cost_of_turning)(size_t rows, size_t cols)
+{
+    const size_t whole_rows = (rows + NN__VL - 1) / NN__VL, fours = (cols + 3) / 4;
+    return 25.6 * (double)whole_rows * (double)fours;
+}
+
 static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
 {
-    double m = (double)g->m, n = (double)g->n, k = (double)g->k, turn = 0.4;
-    double whole_m = (double)((g->m + NN__VL - 1) / NN__VL * NN__VL);
-    double whole_n = (double)((g->n + NN__VL - 1) / NN__VL * NN__VL);
-    double blocks_m = (double)((g->m + NN__MC - 1) / NN__MC);
-    double blocks_n = g->k > NN__KC ? (double)((g->n - 1) / NN__TURNED_ROWS + 1) : 1;
-    /* read element by element for few columns A costs more than turned in whole strips */
-    double turn_a = NN__PASS == NN__AVX512 && g->m % NN__NR == 0 ? 0.15 : turn;
-    double straight = m * whole_n * k / (2 * NN__VL) + (g->trans_b ? turn * n * k * blocks_m : 0);
-    double turned = whole_m * n * k / (2 * NN__VL) + (g->trans_a ? 0 : turn_a * m * k * blocks_n) +
-                    turn * m * n * (g->accumulate ? 2 : 1);
+    if (!g->trans_b && g->m <= g->n && g->n <= NN__NR) return 0; /* as most small ones would get */
+    const double turn_c = (g->accumulate ? 2 : 1) * NN__FN(cost_of_turning)(g->m, g->n);
+    double straight = NN__FN(cost_of_strips)(g->m, g->n, g->k);
+    double turned = NN__FN(cost_of_strips)(g->n, g->m, g->k) + turn_c;
+    if (g->trans_b) straight += NN__FN(cost_of_turning)(g->n, g->k);
+    if (!g->trans_a) turned += NN__FN(cost_of_turning)(g->m, g->k);
     return NN__VL > 1 && turned < straight;
+}
+
+/* The reals that a product's panels and tile take, at most. */
+static size_t NN__FN(space_needed)(const nn__gemm_args *g, int turned)
+{
+    const size_t k = nn__min_size(g->k, 2 * NN__KC);
+    const int in_place = turned ? g->trans_a && !NN__FN(packs_b)(g->n, g->lda)
+                                : !g->trans_b && !NN__FN(packs_b)(g->m, g->ldb);
+    if (!turned && NN__FN(copies_a)(g)) return NN__SPACE;
+    return (in_place ? 0 : k * NN__NR) + (turned ? nn__min_size(g->n, NN__SPACE) * NN__NR : 0);
+}
+
+static NN__NOINLINE void NN__FN(gemm_in_little)(const nn__gemm_args *g, int turned)
+{
+    NN__ALIGNED nn_real space[NN__LITTLE];
+    if (turned) NN__FN(gemm_turned)(g, space);
+    else NN__FN(gemm_straight)(g, space, NN__LITTLE);
+}
+
+static NN__NOINLINE void NN__FN(gemm_in_much)(const nn__gemm_args *g, int turned)
+{
+    NN__ALIGNED nn_real space[NN__SPACE];
+    if (turned) NN__FN(gemm_turned)(g, space);
+    else NN__FN(gemm_straight)(g, space, NN__SPACE);
 }
 
 static void NN__FN(gemm)(const nn__gemm_args *g)
@@ -2508,8 +2582,9 @@ static void NN__FN(gemm)(const nn__gemm_args *g)
         return;
     }
 #endif
-    if (NN__FN(gemm_is_better_turned)(g)) NN__FN(gemm_turned)(g);
-    else NN__FN(gemm_straight)(g);
+    const int turned = NN__FN(gemm_is_better_turned)(g);
+    if (NN__FN(space_needed)(g, turned) <= NN__LITTLE) NN__FN(gemm_in_little)(g, turned);
+    else NN__FN(gemm_in_much)(g, turned);
 }
 
 /* ----------------------------------------------------------------------------------- >>kernels
@@ -2896,6 +2971,8 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__KC
 #undef NN__MC
 #undef NN__STRIPS
+#undef NN__LITTLE
+#undef NN__FAR
 #undef NN__BESIDE
 #undef NN__PAD
 #undef NN__SPACE
@@ -2999,7 +3076,7 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
         g.c += begin;
         if (g.bias) g.bias += begin;
     }
-    if (g.m && g.n) nn__k()->gemm(&g);
+    nn__k()->gemm(&g);
 }
 
 /* Threads get blocks of C's columns, so that each packs its own part of B and no other; of its rows
@@ -3007,6 +3084,11 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
 static void nn__gemm(int threads, const nn__gemm_args *g)
 {
     nn__gemm_part part;
+    if (!g->m || !g->n) return;
+    if ((double)g->m * (double)g->n * (double)g->k <= NN__PRODUCT_GRAIN) {
+        nn__k()->gemm(g);
+        return;
+    }
     part.whole = g;
     if (g->trans_b) part.by_rows = g->m >= 128;
     else part.by_rows = g->m >= g->n && (g->trans_a || g->n < 256);

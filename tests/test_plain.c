@@ -348,6 +348,12 @@ static void test_mat_mul_column(void)
         }
 }
 
+/* B too wide to be foreseen by hardware, and too few rows of C to pack it. */
+static void test_mat_mul_few_rows(void)
+{
+    for (size_t m = 1; m <= 14; m++) check_sizes(m, 267, 259);
+}
+
 /* Large enough in every direction for more than one block, and for several threads. */
 static void test_mat_mul_large(void)
 {
@@ -1280,6 +1286,7 @@ int main(void)
     RUN(test_mat_mul_narrow);
     RUN(test_mat_mul_few_columns);
     RUN(test_mat_mul_column);
+    RUN(test_mat_mul_few_rows);
     RUN(test_mat_mul_large);
     RUN(test_mat_mul_subnormal);
     RUN(test_mat_mul_midpoints);
