@@ -1853,9 +1853,9 @@ NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t l
     s->whole = rows < s->k ? s->k - rows : 0;
 }
 
-/* What a tile knows of B and A: nothing; that B has to be fetched ahead; likewise, and it leaves B's
-   rows in the panel; that B is packed and A's rows, or its columns, are consecutive. A stride known
-   is an instruction less in each step. */
+/* What a tile knows of B and A: nothing; that B has to be fetched ahead; likewise, and it leaves
+   B's rows in the panel; that B is packed and A's rows, or its columns, are consecutive. A stride
+   known is an instruction less in each step. */
 enum {
     NN__FN(loose),
     NN__FN(ahead),
@@ -2081,8 +2081,13 @@ NN__TILE(tile_1_of_one, 1, 1, loose)
 NN__TILE(tile_16_of_one, 16, 1, loose)
 NN__TILE(tile_12_of_two, 12, 2, loose)
 NN__TILE(tile_8_of_two, 8, 2, loose)
+NN__TILE(tile_5_of_two, 5, 2, loose)
 NN__TILE(tile_4_of_two, 4, 2, loose)
 NN__TILE(tile_1_of_two, 1, 2, loose)
+NN__TILE(tile_8_of_three, 8, 3, loose)
+NN__TILE(tile_5_of_three, 5, 3, loose)
+NN__TILE(tile_4_of_three, 4, 3, loose)
+NN__TILE(tile_1_of_three, 1, 3, loose)
 #endif
 #undef NN__TILE
 
@@ -2112,12 +2117,24 @@ static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
 #endif
 
 #if NN__NV == 4
+/* Up to three of five rows leave fours: single rows would wait for themselves. */
 static void NN__FN(strip_of_two)(const NN__FN(strip_args) * s)
 {
-    size_t row = NN__FN(tiles)(NN__FN(tile_12_of_two), 12, s, 1, 0, s->m);
-    row = NN__FN(tiles)(NN__FN(tile_8_of_two), 8, s, 1, row, s->m);
-    row = NN__FN(tiles)(NN__FN(tile_4_of_two), 4, s, 1, row, s->m);
+    const size_t fives = 5 * (s->m % 4), end = s->m >= fives ? s->m - fives : 0;
+    size_t row = NN__FN(tiles)(NN__FN(tile_12_of_two), 12, s, 1, 0, end);
+    row = NN__FN(tiles)(NN__FN(tile_8_of_two), 8, s, 1, row, end);
+    row = NN__FN(tiles)(NN__FN(tile_4_of_two), 4, s, 1, row, end);
+    row = NN__FN(tiles)(NN__FN(tile_5_of_two), 5, s, 1, row, s->m);
     NN__FN(tiles)(NN__FN(tile_1_of_two), 1, s, 1, row, s->m);
+}
+
+static void NN__FN(strip_of_three)(const NN__FN(strip_args) * s)
+{
+    const size_t fives = 5 * (s->m % 4), end = s->m >= fives ? s->m - fives : 0;
+    size_t row = NN__FN(tiles)(NN__FN(tile_8_of_three), 8, s, 1, 0, end);
+    row = NN__FN(tiles)(NN__FN(tile_4_of_three), 4, s, 1, row, end);
+    row = NN__FN(tiles)(NN__FN(tile_5_of_three), 5, s, 1, row, s->m);
+    NN__FN(tiles)(NN__FN(tile_1_of_three), 1, s, 1, row, s->m);
 }
 #endif
 
@@ -2160,22 +2177,13 @@ static void NN__FN(strip)(NN__FN(strip_args) * s)
     }
 #endif
 #if NN__NV == 4
-    if (s->cols <= 2 * NN__VL) {
-        NN__FN(strip_of_two)(s);
+    if (s->cols <= 3 * NN__VL) {
+        if (s->cols <= 2 * NN__VL) NN__FN(strip_of_two)(s);
+        else NN__FN(strip_of_three)(s);
         return;
     }
 #endif
     NN__FN(wide_strips)(s, 1);
-}
-
-/* The width of the next strip when `left` columns remain: 4, 2 or 1 vectors, the last one
-   partial. */
-NN__INLINE size_t NN__FN(strip_width)(size_t left)
-{
-    if (left >= NN__NR) return NN__NR;
-    if (left > 3 * NN__VL) return left;
-    if (left > 2 * NN__VL) return 2 * NN__VL;
-    return left;
 }
 
 /* column[W] = the first W columns of the NN__VL rows at src, W being the reals in 16 bytes. Vectors
@@ -2258,7 +2266,7 @@ static void NN__FN(set_strip)(const nn__gemm_args *g, NN__FN(strip_args) * s, si
                               size_t k0, nn_real *panel)
 {
     const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
-    s->cols = NN__FN(strip_width)(g->n - j);
+    s->cols = nn__min_size(NN__NR, g->n - j);
     s->c = g->c + i0 * g->ldc + j;
     s->init = NULL, s->init_ld = 0;
     if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
@@ -2293,7 +2301,7 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) 
 static int NN__FN(copies_a)(const nn__gemm_args *g)
 {
     const double work = (double)g->m * (double)g->n * (double)g->k;
-    const size_t strips = g->k < 48 ? 4 : 1;
+    const size_t strips = g->k < 64 ? 4 : 1;
     return g->trans_a && g->n >= strips * NN__NR && work >= 2e6 && NN__VL > 1;
 }
 
@@ -2365,7 +2373,7 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g, nn_real *space)
     s.ai = g->trans_b ? g->ldb : 1, s.ak = g->trans_b ? 1 : g->ldb;
     s.c = tile, s.ldc = NN__NR;
     for (size_t i0 = 0; i0 < g->m; i0 += s.cols) {
-        s.cols = NN__FN(strip_width)(g->m - i0);
+        s.cols = nn__min_size(NN__NR, g->m - i0);
         for (size_t j0 = 0; j0 < g->n; j0 += nb) {
             s.m = nn__min_size(nb, g->n - j0);
             s.panel = NN__FN(packs_b)(s.m, g->lda) && g->trans_a ? panel : NULL;
@@ -2519,12 +2527,12 @@ static void NN__FN(gemm_column)(const nn__gemm_args *g)
 static double NN__FN(cost_of_strips)(size_t rows, size_t cols, size_t k)
 {
 #if NN__NV == 4
-    static const double cost[] = {0, 0.7, 1.1, 1.8, 2};
+    static const double cost[] = {0, 0.7, 1.1, 1.55, 2};
 #else
     static const double cost[] = {0, 0.7, 1};
 #endif
     const size_t wide = cols / NN__NR, rest = (cols % NN__NR + NN__VL - 1) / NN__VL;
-    const double tiles = (double)((rows + 5) / 6) * (double)(wide + (rest > 0) + (rest == 3));
+    const double tiles = (double)((rows + 5) / 6) * (double)(wide + (rest > 0));
     return (double)k * (double)rows * ((double)wide * NN__NV / 2 + cost[rest]) + 18 * tiles;
 }
 
