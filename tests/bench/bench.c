@@ -1,6 +1,6 @@
 /* The benchmark behind `make bench`; see bench.sh. Peers take turns with nn.h within one run, and the
-   figures are medians, since a shared machine's speed drifts. Usage: bench [matmul|train|threads]
-   [PART OF A CASE'S NAME]; threads needs -fopenmp. */
+   figures are medians, since a shared machine's speed drifts. Usage: bench
+   [matmul|layers|train|threads] [PART OF A CASE'S NAME]; threads needs -fopenmp. */
 #define _GNU_SOURCE /* dlfcn, popen, clock_gettime */
 #define NN_IMPLEMENTATION
 #include "../../nn.h"
@@ -145,43 +145,56 @@ static float *matrix(int rows, int cols)
     return x;
 }
 
-/* Returns the ratio to the best peer, 0 without one. */
-static double bench_product(const product *s)
+/* The speeds of all that are here, taking turns of about `work` FLOP each; ours as a part of the peak
+   unless of_peak is NULL. */
+static void time_product(const product *s, double work, int repeats, double speed[PEERS][REPEATS],
+                         double *of_peak)
 {
     float *a = matrix(s->m, s->k), *b = matrix(s->k, s->n), *c = matrix(s->m, s->n);
-    double work = 2.0 * s->m * s->n * s->k, speed[PEERS][REPEATS], of_peak[REPEATS], best = 0;
-    int repeats = work > 4e9 ? 5 : REPEATS, best_peer = 0;
-    long calls = (long)(1e8 / work) + 1;
+    double flop = 2.0 * s->m * s->n * s->k;
+    long calls = (long)(work / flop) + 1;
     for (int p = 0; p < PEERS; p++)
         if (is_here(p)) multiply(p, s, a, b, c);
     for (int r = 0; r < repeats; r++) {
-        double top = peak();
+        double top = of_peak ? peak() : 0;
         for (int p = 0; p < PEERS; p++) {
             if (!is_here(p)) continue;
             multiply(p, s, a, b, c); /* the peer before has filled the caches */
             double t = now();
             for (long i = 0; i < calls; i++) multiply(p, s, a, b, c);
-            speed[p][r] = work * (double)calls / (now() - t) / 1e9;
+            speed[p][r] = flop * (double)calls / (now() - t) / 1e9;
         }
-        of_peak[r] = top > 0 ? speed[0][r] / top : 0;
+        if (of_peak) of_peak[r] = top > 0 ? speed[0][r] / top : 0;
     }
+    free(a), free(b), free(c);
+}
+
+static double ratio_to(int peer, double speed[PEERS][REPEATS], int repeats)
+{
+    double ratio[REPEATS];
+    for (int r = 0; r < repeats; r++) ratio[r] = speed[0][r] / speed[peer][r];
+    return median(ratio, repeats);
+}
+
+/* Returns the ratio to the best peer, 0 without one. */
+static double bench_product(const product *s)
+{
+    double speed[PEERS][REPEATS], of_peak[REPEATS], best = 0;
+    int repeats = 2.0 * s->m * s->n * s->k > 4e9 ? 5 : REPEATS, best_peer = 0;
+    time_product(s, 1e8, repeats, speed, of_peak);
     double ours = median(speed[0], repeats);
     printf("%-22s %8.1f", s->name, ours);
     for (int p = 1; p < PEERS; p++) {
         if (!is_here(p)) continue;
-        double theirs = median(speed[p], repeats), ratio[REPEATS];
-        for (int r = 0; r < repeats; r++) ratio[r] = speed[0][r] / speed[p][r];
-        printf(" %8.1f (%4.2f)", theirs, median(ratio, repeats));
+        double theirs = median(speed[p], repeats), ratio = ratio_to(p, speed, repeats);
+        printf(" %8.1f (%4.2f)", theirs, ratio);
         if (theirs > best) best = theirs, best_peer = p;
         fprintf(csv, "matmul,%s,GFLOP/s,%.2f,%.2f,%s,%.3f,%.3f\n", s->name, ours, theirs,
-                peers[p].name, median(ratio, repeats), median(of_peak, repeats));
+                peers[p].name, ratio, median(of_peak, repeats));
     }
-    double ratio = 0, ratios[REPEATS];
-    for (int r = 0; best_peer && r < repeats; r++) ratios[r] = speed[0][r] / speed[best_peer][r];
-    if (best_peer) ratio = median(ratios, repeats);
+    double ratio = best_peer ? ratio_to(best_peer, speed, repeats) : 0;
     printf("   best %4.2f   of peak %4.2f\n", ratio, median(of_peak, repeats));
     fflush(stdout);
-    free(a), free(b), free(c);
     return ratio;
 }
 
@@ -204,7 +217,6 @@ static void bench_matmul(const char *part)
         {"square 2048", 0, 0, 2048, 2048, 2048}};
     double logs = 0;
     int count = 0;
-    open_peers();
     printf("%-22s %8s", "GFLOP/s (ratio)", "nn.h");
     for (int p = 1; p < PEERS; p++)
         if (is_here(p)) printf(" %15s", peers[p].name);
@@ -215,6 +227,81 @@ static void bench_matmul(const char *part)
         if (ratio > 0) logs += log(ratio), count++;
     }
     if (count) printf("geometric mean against the best peer: %.3f\n", exp(logs / count));
+}
+
+/* -- every product of the layers that networks have: forward, the weights' gradient, the input's -- */
+
+typedef struct outcome {
+    double ratio;
+    char name[40];
+} outcome;
+
+static int by_ratio(const void *a, const void *b)
+{
+    return ascending(&((const outcome *)a)->ratio, &((const outcome *)b)->ratio);
+}
+
+/* The geometric mean of the ratios of one kind of product to each peer and to the best one; the
+   ratios to the best one go to `all`. */
+static void bench_kind(const char *kind, const product *shapes, size_t count, outcome *all)
+{
+    enum { TURNS = 7 };
+    double logs[PEERS] = {0}, best_logs = 0;
+    size_t below = 0;
+    for (size_t i = 0; i < count; i++) {
+        double speed[PEERS][REPEATS], worst = INFINITY;
+        const product *s = &shapes[i];
+        time_product(s, 1e6, TURNS, speed, NULL);
+        for (int p = 1; p < PEERS; p++) {
+            if (!is_here(p)) continue;
+            double ratio = ratio_to(p, speed, TURNS);
+            logs[p] += log(ratio);
+            if (ratio < worst) worst = ratio;
+            fprintf(csv, "layers,%s %dx%dx%d,GFLOP/s,%.2f,%.2f,%s,%.3f,\n", kind, s->m, s->n, s->k,
+                    median(speed[0], TURNS), median(speed[p], TURNS), peers[p].name, ratio);
+        }
+        best_logs += log(worst);
+        below += worst < 1;
+        all[i].ratio = worst;
+        snprintf(all[i].name, sizeof all[i].name, "%s %dx%dx%d", kind, s->m, s->n, s->k);
+    }
+    printf("%-16s", kind);
+    for (int p = 1; p < PEERS; p++)
+        if (is_here(p)) printf("   %s %.2f", peers[p].name, exp(logs[p] / (double)count));
+    printf("   the best of them %.2f, below it %zu of %zu\n", exp(best_logs / (double)count), below,
+           count);
+    fflush(stdout);
+}
+
+static void bench_layers(void)
+{
+    static const int layers[][2] = {
+        {784, 10},  {784, 16},  {784, 30},  {784, 50},   {784, 64},   {784, 100},  {784, 128}, {784, 300},
+        {784, 512}, {3072, 10}, {3072, 50}, {3072, 100}, {512, 512},  {512, 10},   {300, 100}, {256, 128},
+        {128, 128}, {128, 10},  {100, 100}, {100, 10},   {64, 64},    {64, 10},    {59, 59},   {50, 50},
+        {30, 10},   {20, 20},   {16, 16}};
+    static const int batches[] = {1, 4, 10, 16, 20, 32, 50, 64, 100, 128, 256};
+    enum { LAYERS = sizeof layers / sizeof *layers, BATCHES = sizeof batches / sizeof *batches };
+    static product shapes[3][LAYERS * BATCHES];
+    static outcome all[3 * LAYERS * BATCHES];
+    size_t count = 0, inner = 0;
+    for (size_t i = 0; i < LAYERS; i++)
+        for (size_t j = 0; j < BATCHES; j++) {
+            int in = layers[i][0], out = layers[i][1], batch = batches[j];
+            product forward = {"", 0, 0, batch, out, in}, weights = {"", 1, 0, in, out, batch};
+            product input = {"", 0, 1, batch, in, out};
+            shapes[0][count] = forward;
+            shapes[1][count++] = weights;
+            if (in != 784 && in != 3072) shapes[2][inner++] = input; /* images have no gradient */
+        }
+    printf("products of layers, GFLOP/s as a ratio to\n");
+    bench_kind("forward", shapes[0], count, all);
+    bench_kind("weights", shapes[1], count, all + count);
+    bench_kind("input", shapes[2], inner, all + 2 * count);
+    qsort(all, 2 * count + inner, sizeof *all, by_ratio);
+    printf("lowest:");
+    for (int i = 0; i < 8; i++) printf(" %s %.2f%s", all[i].name, all[i].ratio, i < 7 ? "," : "\n");
+    fflush(stdout);
 }
 
 /* -- training and inference, as peers.py does it -- */
@@ -424,7 +511,11 @@ int main(int argc, char **argv)
     }
     fprintf(csv, "bench,case,unit,ours,peer,peer_name,ratio,peak_fraction\n");
     printf("kernels: %s, peak %.1f GFLOP/s\n", nn_isa(), peak());
-    if (strcmp(what, "train")) bench_matmul(part);
-    if (strcmp(what, "matmul")) bench_networks(part);
+    int peer = 0;
+    open_peers();
+    for (int p = 1; p < PEERS; p++) peer |= is_here(p);
+    if (!*what || !strcmp(what, "matmul")) bench_matmul(part);
+    if ((!*what || !strcmp(what, "layers")) && peer) bench_layers();
+    if (!*what || !strcmp(what, "train")) bench_networks(part);
     return fclose(csv) != 0;
 }
