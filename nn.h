@@ -2480,6 +2480,18 @@ static int NN__FN(gemm_is_narrow)(const nn__gemm_args *g)
            (!g->trans_b || g->n == 1);
 }
 
+/* A row times B transposed is B times a column. */
+static nn__gemm_args NN__FN(row_as_column)(const nn__gemm_args *g)
+{
+    nn__gemm_args column = *g;
+    column.trans_a = column.trans_b = 0;
+    column.m = g->n, column.n = 1;
+    column.a = g->b, column.lda = g->ldb;
+    column.b = g->a, column.ldb = g->trans_a ? g->lda : 1;
+    column.ldc = 1;
+    return column;
+}
+
 /* C with one column, A transposed: A's rows, each times a value of B, are added up for nv vectors
    of C at a time, of the last of which `last` values exist. Long pieces of a row follow memory. */
 NN__INLINE void NN__FN(column_tile)(const int nv, const nn__gemm_args *g, size_t row, size_t last)
@@ -2583,6 +2595,11 @@ static void NN__FN(gemm)(const nn__gemm_args *g)
 #if NN__VL > 1
     if (g->n == 1 && g->trans_a && g->ldc == 1) {
         NN__FN(gemm_column)(g);
+        return;
+    }
+    if (g->m == 1 && g->trans_b && !g->bias && g->n >= NN__VL && g->k >= 48) {
+        const nn__gemm_args column = NN__FN(row_as_column)(g);
+        NN__FN(gemm_narrow)(&column);
         return;
     }
     if (NN__FN(gemm_is_narrow)(g)) {
