@@ -2297,12 +2297,13 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) 
     }
 }
 
-/* Whether A, read by many tiles, is turned into rows first. */
+/* Whether A, transposed, is turned into rows first: for many tiles and long columns, or shorter ones
+   whose elements share sets of the caches. */
 static int NN__FN(copies_a)(const nn__gemm_args *g)
 {
     const double work = (double)g->m * (double)g->n * (double)g->k;
-    const size_t strips = g->k < 64 ? 4 : 1;
-    return g->trans_a && g->n >= strips * NN__NR && work >= 2e6 && NN__VL > 1;
+    const size_t least = g->lda % NN__FAR ? 64 : 16;
+    return g->trans_a && g->n >= NN__NR && g->k >= least && work >= 2e6 && NN__VL > 1;
 }
 
 /* How many steps of k a panel holds at most. */
