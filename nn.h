@@ -2302,7 +2302,7 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) 
 static int NN__FN(copies_a)(const nn__gemm_args *g)
 {
     const double work = (double)g->m * (double)g->n * (double)g->k;
-    const size_t least = g->lda % NN__FAR ? 64 : 16;
+    const size_t least = g->lda % NN__FAR == 0 ? 16 : g->n < 4 * NN__NR ? 80 : 64;
     return g->trans_a && g->n >= NN__NR && g->k >= least && work >= 2e6 && NN__VL > 1;
 }
 
