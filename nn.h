@@ -1990,8 +1990,31 @@ static void NN__FN(asm_loop)(int mr, NN__V (*sum)[NN__NV], const nn_real *from, 
 #undef NN__ASM_BV
 #endif
 
+/* The sums from or to rows that are ld apart; of the last vector in each only `last` values are
+   touched when it is `cut`. */
+NN__INLINE void NN__FN(tile_load)(const int mr, const int nv, const int cut, NN__V (*sum)[NN__NV],
+                                  const nn_real *from, size_t ld, size_t last)
+{
+    const NN__MN mask = NN__FIRST(last);
+    NN__UNROLL for (int i = 0; i < mr; i++, from += ld) {
+        NN__UNROLL for (int j = 0; j < nv - cut; j++) sum[i][j] = NN__LOAD(from + j * NN__VL);
+        if (cut) sum[i][nv - 1] = NN__LOADN(from + (nv - 1) * NN__VL, mask);
+    }
+}
+
+NN__INLINE void NN__FN(tile_store)(const int mr, const int nv, const int cut,
+                                   NN__V (*sum)[NN__NV], nn_real *to, size_t ld, size_t last)
+{
+    const NN__MN mask = NN__FIRST(last);
+    NN__UNROLL for (int i = 0; i < mr; i++, to += ld) {
+        NN__UNROLL for (int j = 0; j < nv - cut; j++) NN__STORE(to + j * NN__VL, sum[i][j]);
+        if (cut) NN__STOREN(to + (nv - 1) * NN__VL, sum[i][nv - 1], mask);
+    }
+}
+
 /* Two steps in a turn of the loop spare instructions; packing has other things to do there. What
-   is only written of C is fetched early by small tiles alone: it would keep B from coming. */
+   is only written of C is fetched early by small tiles alone: it would keep B from coming. With
+   AVX-512 a masked vector costs no more than a whole one. */
 NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
                              const NN__FN(strip_args) * s, size_t row)
 {
@@ -2003,16 +2026,18 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
     const size_t ak = how == NN__FN(packed_rows) ? 1 : s->ak;
     const size_t ldb = how >= NN__FN(packed_rows) ? NN__NR : s->ldb;
     size_t last = s->cols - (size_t)(nv - 1) * NN__VL;
-    NN__UNROLL for (int i = 0; i < mr; i++) {
-        const nn_real *from = s->init ? s->init + (row + (size_t)i) * s->init_ld : NULL;
-        NN__UNROLL for (int j = 0; j < nv; j++) {
-            if (how <= NN__FN(ahead) || s->init_ld)
-                NN__PREFETCH(s->c + (row + (size_t)i) * s->ldc + j * NN__VL);
-            if (!from) sum[i][j] = NN__C(0);
-            else if (j == nv - 1) sum[i][j] = NN__LD(from + j * NN__VL, last);
-            else sum[i][j] = NN__LOAD(from + j * NN__VL);
-        }
-    }
+    const int cut = NN__PASS == NN__AVX512 || last < NN__VL;
+    nn_real *c = s->c + row * s->ldc;
+    if (how <= NN__FN(ahead) || s->init_ld)
+        NN__UNROLL for (int i = 0; i < mr; i++)
+            NN__UNROLL for (int j = 0; j < nv; j++)
+                NN__PREFETCH(c + (size_t)i * s->ldc + j * NN__VL);
+    const nn_real *init = s->init ? s->init + row * s->init_ld : NULL;
+    if (init && cut) NN__FN(tile_load)(mr, nv, 1, sum, init, s->init_ld, last);
+    else if (init) NN__FN(tile_load)(mr, nv, 0, sum, init, s->init_ld, last);
+    else
+        NN__UNROLL for (int i = 0; i < mr; i++)
+            NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__C(0);
     NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] = s->a + (row + (size_t)i) * ai;
     size_t turns = s->whole / (size_t)steps, rest = s->k - turns * (size_t)steps;
 #ifdef NN__ASM_LOOP
@@ -2044,13 +2069,8 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
         NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += ak;
         if (how == NN__FN(packing)) panel += NN__NR;
     }
-    NN__UNROLL for (int i = 0; i < mr; i++) {
-        nn_real *to = s->c + (row + (size_t)i) * s->ldc;
-        NN__UNROLL for (int j = 0; j < nv; j++) {
-            if (j == nv - 1) NN__ST(to + j * NN__VL, sum[i][j], last);
-            else NN__STORE(to + j * NN__VL, sum[i][j]);
-        }
-    }
+    if (cut) NN__FN(tile_store)(mr, nv, 1, sum, c, s->ldc, last);
+    else NN__FN(tile_store)(mr, nv, 0, sum, c, s->ldc, last);
 }
 
 /* Each tile is a function of its own: inlined side by side they would share the registers, and some
@@ -2297,8 +2317,8 @@ static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) 
     }
 }
 
-/* Whether A, transposed, is turned into rows first: for many tiles and long columns, or shorter ones
-   whose elements share sets of the caches. */
+/* Whether A, transposed, is turned into rows first: for many tiles and long columns, or shorter
+   ones whose elements share sets of the caches. */
 static int NN__FN(copies_a)(const nn__gemm_args *g)
 {
     const double work = (double)g->m * (double)g->n * (double)g->k;
