@@ -2560,20 +2560,20 @@ static void NN__FN(gemm_column)(const nn__gemm_args *g)
 static double NN__FN(cost_of_strips)(size_t rows, size_t cols, size_t k)
 {
 #if NN__NV == 4
-    static const double cost[] = {0, 0.7, 1.1, 1.55, 2};
+    static const double cost[] = {0, 0.75, 1.1, 1.45, 2};
 #else
-    static const double cost[] = {0, 0.7, 1};
+    static const double cost[] = {0, 0.75, 1};
 #endif
     const size_t wide = cols / NN__NR, rest = (cols % NN__NR + NN__VL - 1) / NN__VL;
     const double tiles = (double)((rows + 5) / 6) * (double)(wide + (rest > 0));
-    return (double)k * (double)rows * ((double)wide * NN__NV / 2 + cost[rest]) + 18 * tiles;
+    return (double)k * (double)rows * ((double)wide * NN__NV / 2 + cost[rest]) + 20 * tiles;
 }
 
 /* Of a transposition, in squares of a vector by four. */
 static double NN__FN(cost_of_turning)(size_t rows, size_t cols)
 {
     const size_t whole_rows = (rows + NN__VL - 1) / NN__VL, fours = (cols + 3) / 4;
-    return 25.6 * (double)whole_rows * (double)fours;
+    return 28 * (double)whole_rows * (double)fours;
 }
 
 static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
