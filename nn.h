@@ -79,7 +79,7 @@
         -fopenmp              impl  (a compiler flag) use threads
         -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level: training is as
                                     fast at -O0. clang has no such switch and takes -O1 or more: at
-                                    -O0 it is some 8 to 10 times slower. -march adds nothing:
+                                    -O0 it is some 7 to 10 times slower. -march adds nothing:
                                     kernels are chosen at run time
     ENVIRONMENT   (NN_ISA is read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored

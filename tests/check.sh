@@ -108,6 +108,7 @@ tests='ops gradcheck train'
 step 'tests at -Ofast -DNDEBUG' suite ofast "${CC:-cc}" -Ofast -DNDEBUG
 tests='data graph train optim plain'
 step 'tests under ASan and UBSan' suite asan "${CC:-cc}" -g -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined
+tests=determinism
 for cc in gcc clang; do
   have $cc || continue
   for level in -O0 -O2 '-O3 -march=native'; do
@@ -116,12 +117,15 @@ for cc in gcc clang; do
       [ "$level" != -O2 ] || continue
       suite_reals=double
     fi
-    tests=determinism
-    [ "$cc $level" != 'clang -O0' ] || tests='determinism plain' # it has loops of its own
     step "the same bits: $cc $level" suite "bits_$cc" $cc $level
   done
 done
-suite_reals= tests=determinism
+suite_reals=
+if have clang; then
+  tests=plain suite_paths='avx2 avx512 neon'
+  step 'the loops that clang -O0 has of its own' suite bits_clang clang -O0
+  tests=determinism suite_paths=
+fi
 if echo 'int main(void) { return 0; }' | ${CC:-cc} -fopenmp -x c - -o "$dir/probe" 2>/dev/null; then
   step 'the same bits with OpenMP' suite omp "${CC:-cc}" -O2 -fopenmp
 else skip 'OpenMP: the compiler does not have it'
@@ -143,9 +147,8 @@ if have $arm && have qemu-aarch64; then
   done
   if have clang; then
     clang="clang --target=aarch64-linux-gnu"
-    later "determinism on NEON, clang -O0" neon determinism '' $clang -O0 -Werror
-    later "determinism on NEON, clang -O0, double" neon determinism -DNN_DOUBLE $clang -O0 -Werror
     later "determinism on NEON, clang -O2" neon determinism '' $clang -O2 -Werror
+    later "determinism on NEON, clang -O0, double" neon determinism -DNN_DOUBLE $clang -O0 -Werror
   fi
   join
 else skip "NEON: $arm or qemu-aarch64 is not here"
