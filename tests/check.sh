@@ -116,15 +116,16 @@ for cc in gcc clang; do
     if [ $cc = gcc ]; then # `make test` has float at all levels, and double at -O2
       [ "$level" != -O2 ] || continue
       suite_reals=double
+    elif [ "$level" = '-O3 -march=native' ]; then suite_reals=float
     fi
     step "the same bits: $cc $level" suite "bits_$cc" $cc $level
   done
 done
 suite_reals=
 if have clang; then
-  tests=plain suite_paths='avx2 avx512 neon'
+  tests=plain suite_paths='avx2 avx512 neon' suite_reals=float # double: in the step above
   step 'the loops that clang -O0 has of its own' suite bits_clang clang -O0
-  tests=determinism suite_paths=
+  tests=determinism suite_paths= suite_reals=
 fi
 if echo 'int main(void) { return 0; }' | ${CC:-cc} -fopenmp -x c - -o "$dir/probe" 2>/dev/null; then
   step 'the same bits with OpenMP' suite omp "${CC:-cc}" -O2 -fopenmp
