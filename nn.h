@@ -2137,24 +2137,17 @@ static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
 #endif
 
 #if NN__NV == 4
-/* Up to three of five rows leave fours: single rows would wait for themselves. */
-static void NN__FN(strip_of_two)(const NN__FN(strip_args) * s)
+/* Two or three vectors. Up to three tiles of five rows leave fours: single rows would wait for
+   themselves. */
+static void NN__FN(strip_of_few)(const NN__FN(strip_args) * s)
 {
+    const int two = s->cols <= 2 * NN__VL;
     const size_t fives = 5 * (s->m % 4), end = s->m >= fives ? s->m - fives : 0;
-    size_t row = NN__FN(tiles)(NN__FN(tile_12_of_two), 12, s, 1, 0, end);
-    row = NN__FN(tiles)(NN__FN(tile_8_of_two), 8, s, 1, row, end);
-    row = NN__FN(tiles)(NN__FN(tile_4_of_two), 4, s, 1, row, end);
-    row = NN__FN(tiles)(NN__FN(tile_5_of_two), 5, s, 1, row, s->m);
-    NN__FN(tiles)(NN__FN(tile_1_of_two), 1, s, 1, row, s->m);
-}
-
-static void NN__FN(strip_of_three)(const NN__FN(strip_args) * s)
-{
-    const size_t fives = 5 * (s->m % 4), end = s->m >= fives ? s->m - fives : 0;
-    size_t row = NN__FN(tiles)(NN__FN(tile_8_of_three), 8, s, 1, 0, end);
-    row = NN__FN(tiles)(NN__FN(tile_4_of_three), 4, s, 1, row, end);
-    row = NN__FN(tiles)(NN__FN(tile_5_of_three), 5, s, 1, row, s->m);
-    NN__FN(tiles)(NN__FN(tile_1_of_three), 1, s, 1, row, s->m);
+    size_t row = two ? NN__FN(tiles)(NN__FN(tile_12_of_two), 12, s, 1, 0, end) : 0;
+    row = NN__FN(tiles)(two ? NN__FN(tile_8_of_two) : NN__FN(tile_8_of_three), 8, s, 1, row, end);
+    row = NN__FN(tiles)(two ? NN__FN(tile_4_of_two) : NN__FN(tile_4_of_three), 4, s, 1, row, end);
+    row = NN__FN(tiles)(two ? NN__FN(tile_5_of_two) : NN__FN(tile_5_of_three), 5, s, 1, row, s->m);
+    NN__FN(tiles)(two ? NN__FN(tile_1_of_two) : NN__FN(tile_1_of_three), 1, s, 1, row, s->m);
 }
 #endif
 
@@ -2198,8 +2191,7 @@ static void NN__FN(strip)(NN__FN(strip_args) * s)
 #endif
 #if NN__NV == 4
     if (s->cols <= 3 * NN__VL) {
-        if (s->cols <= 2 * NN__VL) NN__FN(strip_of_two)(s);
-        else NN__FN(strip_of_three)(s);
+        NN__FN(strip_of_few)(s);
         return;
     }
 #endif
