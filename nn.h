@@ -1104,27 +1104,32 @@ static int nn__thread_count(int wanted)
    counts for two. For products they are multiply-adds. The tests set them lower. */
 #ifndef NN__GRAIN
 #define NN__GRAIN 65536
-#define NN__PRODUCT_GRAIN 2e6
+#define NN__PRODUCT_GRAIN 1e6
 #endif
 static size_t nn__grain_rows(size_t size) { return NN__GRAIN / (size + 1) + 1; }
 
-/* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a
-   thread. */
+/* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a thread.
+   Cores differ, or have other work: whichever is free takes half of its share of what is left. */
 static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, void *context)
 {
-    size_t grains = (n + grain - 1) / grain;
-    size_t pieces = grains < 2 ? 1 : nn__min_size((size_t)nn__thread_count(threads), grains);
-    if (pieces < 2) {
+    const size_t grains = (n + grain - 1) / grain;
+    const size_t team = grains < 2 ? 1 : nn__min_size((size_t)nn__thread_count(threads), grains);
+    if (team < 2) {
         f(context, 0, n);
         return;
     }
 #ifdef _OPENMP
-    int count = (int)pieces;
-#pragma omp parallel for schedule(static) num_threads(count)
-    for (int i = 0; i < count; i++) {
-        size_t begin = grains * (size_t)i / pieces * grain;
-        size_t end = nn__min_size(grains * ((size_t)i + 1) / pieces * grain, n);
-        f(context, begin, end);
+    size_t next = 0;
+#pragma omp parallel num_threads((int)team)
+    for (;;) {
+        size_t begin, end;
+#pragma omp critical(nn__next)
+        {
+            begin = next;
+            end = next += (grains - begin + 2 * team - 1) / (2 * team);
+        }
+        if (begin == end) break;
+        f(context, begin * grain, nn__min_size(end * grain, n));
     }
 #endif
 }
@@ -3123,7 +3128,7 @@ static void nn__gemm(int threads, const nn__gemm_args *g)
 {
     nn__gemm_part part;
     if (!g->m || !g->n) return;
-    if ((double)g->m * (double)g->n * (double)g->k <= NN__PRODUCT_GRAIN) {
+    if ((double)g->m * (double)g->n * (double)g->k <= 2 * NN__PRODUCT_GRAIN) {
         nn__k()->gemm(g);
         return;
     }
