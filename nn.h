@@ -1811,9 +1811,11 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
    each tile. A block of A of more than NN__BESIDE (512 KB) would not stay in a second cache of 1 MB
    beside it, and comes from the third for each strip: then as many strips share a tile's rows as
    have room for their panels, up to NN__STRIPS. Long panels mean that C is stored and reloaded
-   rarely. NN__MC bounds the rows that are gone through again for the next strips. Hardware does not
-   foresee rows of B that are NN__FAR apart. A large product takes NN__SPACE on the stack, a small
-   one NN__LITTLE: compilers may be told to touch every page of a frame. */
+   rarely; but few rows cannot make up for a panel that leaves the first cache on its way, so theirs
+   has NN__NEAR steps (26 KB). NN__MC bounds the rows that are gone through again for the next
+   strips. Hardware does not foresee rows of B that are NN__FAR apart. A large product takes
+   NN__SPACE on the stack, a small one NN__LITTLE: compilers may be told to touch every page of a
+   frame. */
 #if NN__PASS == NN__PORTABLE
 #define NN__NV 1
 #define NN__KC 256
@@ -1826,6 +1828,8 @@ NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
 #define NN__MC 1024
 #define NN__LITTLE (8 * 1024 / (int)sizeof(nn_real))
 #define NN__FAR (1024 / sizeof(nn_real))
+#define NN__SOON (16 / NN__NV) /* rows of B to fetch ahead: some fifty cycles */
+#define NN__NEAR (26 * 1024 / (int)sizeof(nn_real) / NN__NR)
 #define NN__STRIPS 4
 #define NN__BESIDE (512 * 1024 / sizeof(nn_real))
 #define NN__PAD 16 /* rows of a copied block of A lie off the powers of two */
@@ -2057,8 +2061,8 @@ NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
     for (; turns; turns--, b += (size_t)steps * ldb) {
         if (how == NN__FN(packing) || how == NN__FN(ahead))
             NN__UNROLL for (int j = 0; j < nv; j++) {
-                NN__PREFETCH(b + 8 * ldb + j * NN__VL);
-                if (steps == 2) NN__PREFETCH(b + 9 * ldb + j * NN__VL);
+                NN__PREFETCH(b + NN__SOON * ldb + j * NN__VL);
+                if (steps == 2) NN__PREFETCH(b + (NN__SOON + 1) * ldb + j * NN__VL);
             }
         NN__FN(tile_step)(mr, nv, 0, how, sum, a, ai, b, last, panel);
         if (steps == 2) {
@@ -2105,11 +2109,15 @@ NN__TILE(tile_1_of_one, 1, 1, loose)
 #if NN__NV == 4
 NN__TILE(tile_16_of_one, 16, 1, loose)
 NN__TILE(tile_12_of_two, 12, 2, loose)
+NN__TILE(tile_12_of_two_ahead, 12, 2, ahead)
+NN__TILE(tile_10_of_two, 10, 2, loose)
+NN__TILE(tile_10_of_two_ahead, 10, 2, ahead)
 NN__TILE(tile_8_of_two, 8, 2, loose)
 NN__TILE(tile_5_of_two, 5, 2, loose)
 NN__TILE(tile_4_of_two, 4, 2, loose)
 NN__TILE(tile_1_of_two, 1, 2, loose)
 NN__TILE(tile_8_of_three, 8, 3, loose)
+NN__TILE(tile_8_of_three_ahead, 8, 3, ahead)
 NN__TILE(tile_5_of_three, 5, 3, loose)
 NN__TILE(tile_4_of_three, 4, 3, loose)
 NN__TILE(tile_1_of_three, 1, 3, loose)
@@ -2125,6 +2133,9 @@ static size_t NN__FN(tiles)(NN__FN(tile_fn) * tile, size_t mr, const NN__FN(stri
         for (int i = 0; i < strips; i++) tile(s + i, row);
     return row;
 }
+
+/* Whether B comes from afar, in rows that hardware does not foresee. */
+static int NN__FN(is_far)(size_t ldb, size_t k) { return ldb >= NN__FAR && k >= 256; }
 
 #if NN__NV >= 2
 static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
@@ -2146,10 +2157,17 @@ static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
    themselves. */
 static void NN__FN(strip_of_few)(const NN__FN(strip_args) * s)
 {
-    const int two = s->cols <= 2 * NN__VL;
+    const int two = s->cols <= 2 * NN__VL, far = NN__FN(is_far)(s->ldb, s->k);
     const size_t fives = 5 * (s->m % 4), end = s->m >= fives ? s->m - fives : 0;
-    size_t row = two ? NN__FN(tiles)(NN__FN(tile_12_of_two), 12, s, 1, 0, end) : 0;
-    row = NN__FN(tiles)(two ? NN__FN(tile_8_of_two) : NN__FN(tile_8_of_three), 8, s, 1, row, end);
+    NN__FN(tile_fn) *eight = two ? NN__FN(tile_8_of_two) : NN__FN(tile_8_of_three);
+    NN__FN(tile_fn) *ten = NN__FN(tile_10_of_two), *twelve = NN__FN(tile_12_of_two);
+    if (far && !two && s->m == 8) eight = NN__FN(tile_8_of_three_ahead);
+    if (far) ten = NN__FN(tile_10_of_two_ahead);
+    if (far && s->m == 12) twelve = NN__FN(tile_12_of_two_ahead);
+    size_t row = 0;
+    if (two && s->m == 10) row = NN__FN(tiles)(ten, 10, s, 1, 0, 10);
+    else if (two) row = NN__FN(tiles)(twelve, 12, s, 1, 0, end);
+    row = NN__FN(tiles)(eight, 8, s, 1, row, end);
     row = NN__FN(tiles)(two ? NN__FN(tile_4_of_two) : NN__FN(tile_4_of_three), 4, s, 1, row, end);
     row = NN__FN(tiles)(two ? NN__FN(tile_5_of_two) : NN__FN(tile_5_of_three), 5, s, 1, row, s->m);
     NN__FN(tiles)(two ? NN__FN(tile_1_of_two) : NN__FN(tile_1_of_three), 1, s, 1, row, s->m);
@@ -2171,7 +2189,7 @@ static void NN__FN(wide_strips)(NN__FN(strip_args) * s, int strips)
 #if NN__NV >= 2
     if (s->ldb == NN__NR && s->ak == 1) six = NN__FN(tile_6_rows), five = NN__FN(tile_5_rows);
     else if (s->ldb == NN__NR && s->ai == 1) six = NN__FN(tile_6_columns); /* and few fives */
-    else if (s->ldb >= NN__FAR && s->k >= 256)
+    else if (NN__FN(is_far)(s->ldb, s->k))
         five = NN__FN(tile_5_ahead), four = NN__FN(tile_4_ahead);
 #endif
     const size_t left = s->m - row, tiles = (left + 5) / 6, missing = 6 * tiles - left;
@@ -2278,12 +2296,22 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
 /* Whether B, whose rows are ldb apart, is worth packing for so many of C's rows. */
 static int NN__FN(packs_b)(size_t rows, size_t ldb) { return rows >= 12 && ldb != NN__NR; }
 
+/* Columns of a strip: fewer where a tile then has all of 8, 10 or 12 rows, and a B that comes from
+   afar comes once. */
+static size_t NN__FN(strip_width)(const nn__gemm_args *g)
+{
+    const int far = NN__FN(is_far)(g->ldb, g->k) && g->n >= 2 * NN__FAR && !g->trans_b;
+    if (NN__NV == 4 && far && g->m == 8) return 3 * NN__VL;
+    if (NN__NV == 4 && far && (g->m == 10 || g->m == 12)) return 2 * NN__VL;
+    return NN__NR;
+}
+
 /* One strip of C's columns, from j on: where it is and what B is there. */
 static void NN__FN(set_strip)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0, size_t j,
                               size_t k0, nn_real *panel)
 {
     const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
-    s->cols = nn__min_size(NN__NR, g->n - j);
+    s->cols = nn__min_size(NN__FN(strip_width)(g), g->n - j);
     s->c = g->c + i0 * g->ldc + j;
     s->init = NULL, s->init_ld = 0;
     if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
@@ -2327,7 +2355,9 @@ static int NN__FN(copies_a)(const nn__gemm_args *g)
 static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
 {
     const int many_rows = g->m >= 128 || g->n <= NN__NR; /* for one panel */
+    const int few_rows = g->m > 12 && g->m <= 32 && g->n >= 2 * NN__FAR && !g->trans_b;
     const int short_rows = g->n <= NN__VL && !g->trans_b; /* of B: they need no panel */
+    if (few_rows && NN__VL > 1) return NN__NEAR;
     const int twice = short_rows || (NN__VL > 1 && many_rows && !copy_a);
     return (size_t)NN__KC * (twice ? 2 : 1) / (copy_a ? 2 : 1);
 }
