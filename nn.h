@@ -1074,31 +1074,6 @@ NN_DEF void nn_rng_shuffle(nn_rng *rng, size_t *items, size_t n)
 
 typedef void nn__range_fn(void *context, size_t begin, size_t end);
 
-#ifdef _OPENMP
-/* NN_THREADS; 0 when it is no number of threads. */
-static int nn__threads_wanted(void)
-{
-    const char *text = getenv("NN_THREADS");
-    char *end = NULL;
-    long n = text ? strtol(text, &end, 10) : 0;
-    return n < 1 || n > 4096 || *end ? 0 : (int)n;
-}
-#endif
-
-/* Threads to use when the caller wants `wanted` (0: the default). One inside a parallel region of
-   the caller's, which has shared out the cores already. */
-static int nn__thread_count(int wanted)
-{
-#ifdef _OPENMP
-    if (omp_in_parallel()) return 1;
-    if (wanted <= 0) wanted = nn__threads_wanted();
-    return wanted > 0 ? wanted : omp_get_max_threads();
-#else
-    (void)wanted;
-    return 1;
-#endif
-}
-
 /* What is worth a thread when little is done with each element: so many elements, or rows of
    `size`. That is some ten microseconds of work, and waking a thread takes a few. An activation
    counts for two. For products they are multiply-adds. The tests set them lower. */
@@ -1108,30 +1083,79 @@ static int nn__thread_count(int wanted)
 #endif
 static size_t nn__grain_rows(size_t size) { return NN__GRAIN / (size + 1) + 1; }
 
-/* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a thread.
-   Cores differ, or have other work: whichever is free takes half of its share of what is left. */
+#ifdef _OPENMP
+enum { NN__MOST_THREADS = 256 };
+
+/* NN_THREADS; 0 when it is no number of threads. */
+static int nn__threads_wanted(void)
+{
+    const char *text = getenv("NN_THREADS");
+    char *end = NULL;
+    long n = text ? strtol(text, &end, 10) : 0;
+    return n < 1 || n > 4096 || *end ? 0 : (int)n;
+}
+
+/* Threads for so many grains when the caller wants `wanted` (0: the default). One inside a parallel
+   region of the caller's, which has shared out the cores already. */
+static int nn__thread_count(int wanted, size_t grains)
+{
+    if (grains < 2 || omp_in_parallel()) return 1;
+    if (wanted <= 0) wanted = nn__threads_wanted();
+    if (wanted <= 0) wanted = omp_get_max_threads();
+    return (int)nn__min_size((size_t)wanted, nn__min_size(grains, NN__MOST_THREADS));
+}
+
+typedef struct nn__share {
+    size_t begin, end;
+} nn__share;
+
+/* Half of what is left of a thread's own share, whose data its cache may hold from the call before;
+   then half of the largest share, from the other end, since cores differ or have other work. Empty
+   when all is done. */
+static nn__share nn__next_piece(nn__share *shares, int threads, int own)
+{
+    nn__share *from = shares + own, taken;
+    size_t left = from->end - from->begin;
+    if (left) {
+        taken.begin = from->begin;
+        taken.end = from->begin += (left + 1) / 2;
+        return taken;
+    }
+    for (int i = 0; i < threads; i++)
+        if (shares[i].end - shares[i].begin > left)
+            from = shares + i, left = from->end - from->begin;
+    taken.end = from->end;
+    taken.begin = from->end -= (left + 1) / 2;
+    return taken;
+}
+#endif
+
+/* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a
+   thread. */
 static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, void *context)
 {
+#ifdef _OPENMP
     const size_t grains = (n + grain - 1) / grain;
-    const size_t team = grains < 2 ? 1 : nn__min_size((size_t)nn__thread_count(threads), grains);
-    if (team < 2) {
-        f(context, 0, n);
+    const int count = nn__thread_count(threads, grains);
+    nn__share shares[NN__MOST_THREADS];
+    if (count > 1) {
+        for (size_t i = 0; i < (size_t)count; i++) {
+            shares[i].begin = grains * i / (size_t)count;
+            shares[i].end = grains * (i + 1) / (size_t)count;
+        }
+#pragma omp parallel num_threads(count)
+        for (;;) {
+            nn__share piece;
+#pragma omp critical(nn__share)
+            piece = nn__next_piece(shares, count, omp_get_thread_num());
+            if (piece.begin == piece.end) break;
+            f(context, piece.begin * grain, nn__min_size(piece.end * grain, n));
+        }
         return;
     }
-#ifdef _OPENMP
-    size_t next = 0;
-#pragma omp parallel num_threads((int)team)
-    for (;;) {
-        size_t begin, end;
-#pragma omp critical(nn__next)
-        {
-            begin = next;
-            end = next += (grains - begin + 2 * team - 1) / (2 * team);
-        }
-        if (begin == end) break;
-        f(context, begin * grain, nn__min_size(end * grain, n));
-    }
 #endif
+    (void)threads, (void)grain;
+    f(context, 0, n);
 }
 
 /* -------------------------------------------------------------------------------------- >>simd
@@ -1857,7 +1881,8 @@ typedef struct NN__FN(strip_args) {
 NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t ldb)
 {
     const size_t beyond = (NN__VL - s->cols % NN__VL) % NN__VL;
-    const size_t rows = beyond ? (beyond - 1) / (ldb + !ldb) + 1 : 0;
+    size_t rows = beyond > 0; /* whose last vector passes the end */
+    if (beyond > ldb) rows = (beyond - 1) / (ldb + !ldb) + 1;
     s->b = b, s->ldb = ldb;
     s->whole = rows < s->k ? s->k - rows : 0;
 }
@@ -2359,7 +2384,7 @@ static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
     const int short_rows = g->n <= NN__VL && !g->trans_b; /* of B: they need no panel */
     if (few_rows && NN__VL > 1) return NN__NEAR;
     const int twice = short_rows || (NN__VL > 1 && many_rows && !copy_a);
-    return (size_t)NN__KC * (twice ? 2 : 1) / (copy_a ? 2 : 1);
+    return copy_a ? NN__KC / 2 : twice ? 2 * NN__KC : NN__KC;
 }
 
 /* n in as few blocks of up to `most` as possible, all about alike, of whole tiles or turns of their
@@ -3158,17 +3183,20 @@ static void nn__gemm(int threads, const nn__gemm_args *g)
 {
     nn__gemm_part part;
     if (!g->m || !g->n) return;
-    if ((double)g->m * (double)g->n * (double)g->k <= 2 * NN__PRODUCT_GRAIN) {
+    /* short sides count for more than they are, since vectors are less busy there */
+    const double m = (double)nn__max_size(g->m, 32), n = (double)nn__max_size(g->n, 32);
+    const double k = (double)nn__max_size(g->k, 32);
+    if (m * n * k <= 2 * NN__PRODUCT_GRAIN) {
         nn__k()->gemm(g);
         return;
     }
     part.whole = g;
     if (g->trans_b) part.by_rows = g->m >= 128;
     else part.by_rows = g->m >= g->n && (g->trans_a || g->n < 256);
-    double per_line = (double)(part.by_rows ? g->n : g->m) * ((double)g->k + 1);
+    const double per_line = part.by_rows ? n * k : m * k;
     /* whole tiles: rows in twelves, columns and the rows of a product that is turned in 64s */
-    size_t unit = part.by_rows && !g->trans_b ? 12 : 64;
-    size_t grain = ((size_t)(NN__PRODUCT_GRAIN / (per_line + 1)) / unit + 1) * unit;
+    const size_t unit = part.by_rows && !g->trans_b ? 12 : 64;
+    const size_t grain = ((size_t)(NN__PRODUCT_GRAIN / per_line) / unit + 1) * unit;
     nn__parallel(threads, part.by_rows ? g->m : g->n, grain, nn__gemm_range, &part);
 }
 
@@ -5316,6 +5344,7 @@ static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, doubl
     u.beta2 = (nn_real)(d->kind == NN_RMSPROP ? d->rho : d->beta2);
     u.epsilon = (nn_real)d->epsilon;
     u.scale = (nn_real)scale;
+    if (d->kind != NN_ADAM && d->kind != NN_ADAMW) return u; /* small networks notice powers */
     u.correction1 = (nn_real)(1 / (1 - nn__power((double)u.beta1, steps + 1)));
     u.correction2 = (nn_real)(1 / sqrt(1 - nn__power((double)u.beta2, steps + 1)));
     return u;
