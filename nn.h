@@ -359,7 +359,7 @@ typedef struct nn_allocator {
 
 typedef struct nn_net_desc {
     uint64_t seed;  /* of initial weights, shuffles, dropout (default 0, a seed like any other) */
-    int threads;    /* default: NN_THREADS, else OpenMP's number */
+    int threads;    /* up to 256; default: NN_THREADS, else OpenMP's number */
     nn_allocator allocator;
 } nn_net_desc;
 

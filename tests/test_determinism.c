@@ -135,6 +135,29 @@ static void test_threads(void)
     }
 }
 
+/* Each element counts how often it was worked on; the piece with the first one dawdles, so that other
+   threads finish its share. */
+static void count_range(void *context, size_t begin, size_t end)
+{
+    int *count = (int *)context;
+    volatile int idle = begin == 0 ? 200000 : 0;
+    while (idle > 0) idle = idle - 1;
+    for (size_t i = begin; i < end; i++) count[i]++;
+}
+
+static void test_every_element_once(void)
+{
+    static const size_t sizes[] = {0, 1, 2, 7, 64, 257}, grains[] = {1, 3, 64};
+    for (int threads = 1; threads <= 300; threads += threads < 8 ? 1 : 97)
+        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
+            for (size_t j = 0; j < sizeof grains / sizeof *grains; j++) {
+                int count[258] = {0}, wrong = 0;
+                nn__parallel(threads, sizes[i], grains[j], count_range, count);
+                for (size_t e = 0; e < 258; e++) wrong += count[e] != (e < sizes[i]);
+                CHECK_INT(wrong, 0);
+            }
+}
+
 /* A product, of which every `step`th row is computed again. */
 static void check_product(size_t m, size_t n, size_t depth, size_t step)
 {
@@ -176,6 +199,7 @@ int main(void)
     RUN(test_adam);
     RUN(test_sgd);
     RUN(test_threads);
+    RUN(test_every_element_once);
     RUN(test_large_product);
     return test_done("test_determinism");
 }
