@@ -1882,7 +1882,7 @@ NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t l
 {
     const size_t beyond = (NN__VL - s->cols % NN__VL) % NN__VL;
     size_t rows = beyond > 0; /* whose last vector passes the end */
-    if (beyond > ldb) rows = (beyond - 1) / (ldb + !ldb) + 1;
+    if (beyond > ldb) rows = (unsigned)(beyond - 1) / (unsigned)(ldb + !ldb) + 1;
     s->b = b, s->ldb = ldb;
     s->whole = rows < s->k ? s->k - rows : 0;
 }
@@ -2470,6 +2470,36 @@ static void NN__FN(gemm_turned)(const nn__gemm_args *g, nn_real *space)
 }
 
 #if NN__VL > 1
+/* Products that take less time than the way through the choices below: a vector of C at a time, or
+   an element where B is transposed. */
+static int NN__FN(gemm_is_tiny)(const nn__gemm_args *g)
+{
+    const size_t vectors = g->trans_b ? g->n : (g->n + NN__VL - 1) / NN__VL;
+    return g->m * vectors * g->k <= 32;
+}
+
+static void NN__FN(gemm_tiny)(const nn__gemm_args *g)
+{
+    const size_t ai = g->trans_a ? 1 : g->lda, ak = g->trans_a ? g->lda : 1;
+    const size_t bk = g->trans_b ? 1 : g->ldb, bj = g->trans_b ? g->ldb : 1;
+    const size_t width = g->trans_b ? 1 : NN__VL;
+    for (size_t j = 0; j < g->n; j += width) {
+        const NN__MN mask = NN__FIRST(nn__min_size(width, g->n - j));
+        for (size_t i = 0; i < g->m; i++) {
+            const nn_real *a = g->a + i * ai, *b = g->b + j * bj;
+            nn_real *c = g->c + i * g->ldc + j;
+            NN__V sum = NN__C(0);
+            if (g->accumulate) sum = NN__LOADN(c, mask);
+            else if (g->bias) sum = NN__LOADN(g->bias + j, mask);
+            for (size_t k = g->k; k; k--, a += ak, b += bk) {
+                const NN__V bv = g->trans_b ? NN__SET1(*b) : NN__LOADN(b, mask);
+                sum = NN__FMA(NN__SET1(*a), bv, sum);
+            }
+            NN__STOREN(c, sum, mask);
+        }
+    }
+}
+
 /* C with 1, 2, 4 or 10 columns, each of which is a vector of sums: rows of A are transposed in
    registers, a few steps of k at a time, so that nothing waits for a copy of A. */
 #define NN__MOST 10 /* columns */
@@ -2666,6 +2696,10 @@ static NN__NOINLINE void NN__FN(gemm_in_much)(const nn__gemm_args *g, int turned
 static void NN__FN(gemm)(const nn__gemm_args *g)
 {
 #if NN__VL > 1
+    if (NN__FN(gemm_is_tiny)(g)) {
+        NN__FN(gemm_tiny)(g);
+        return;
+    }
     if (g->n == 1 && g->trans_a && g->ldc == 1) {
         NN__FN(gemm_column)(g);
         return;
