@@ -135,8 +135,8 @@ static void test_threads(void)
     }
 }
 
-/* Each element counts how often it was worked on; the piece with the first one dawdles, so that other
-   threads finish its share. */
+/* Each element counts how often it was worked on; the piece with the first one dawdles, so that
+   other threads finish its share. */
 static void count_range(void *context, size_t begin, size_t end)
 {
     int *count = (int *)context;

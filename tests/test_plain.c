@@ -348,8 +348,8 @@ static void test_mat_mul_column(void)
         }
 }
 
-/* B too wide to be foreseen by hardware, and few rows of C: B is read as it lies, or in short panels
-   from 12 rows on. Wide enough for the narrower strips of 8 and 10 rows too. */
+/* B too wide to be foreseen by hardware, and few rows of C: B is read as it lies, or in short
+   panels from 13 rows on. Wide enough for the narrower strips of 8 and 10 rows too. */
 static void test_mat_mul_few_rows(void)
 {
     static const size_t rows[] = {8, 10, 13};
