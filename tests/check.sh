@@ -104,14 +104,17 @@ suite() { # suite NAME COMPILER FLAGS...: builds all tests in float and double, 
   BUILD=$build TEST_PATHS=${suite_paths:-} sh tests/run.sh $list
 }
 suite_paths=
-# double only where memory is reached by its size: these compilations take a minute each
+tests='ops gradcheck train'
+step 'tests at -Ofast -DNDEBUG' suite ofast "${CC:-cc}" -Ofast -DNDEBUG
+# vectors take a minute to compile here: in double they are checked where memory is reached by size
 sanitize='-g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 tests='data plain'
 step 'tests under ASan and UBSan' suite asan "${CC:-cc}" $sanitize
 tests='graph train optim' suite_reals=float
 step 'the others under ASan and UBSan' suite asan "${CC:-cc}" $sanitize
-tests='ops gradcheck train'
-step 'tests at -Ofast -DNDEBUG' suite ofast "${CC:-cc}" -Ofast -DNDEBUG
+suite_reals=double suite_paths=portable
+step 'the others under ASan and UBSan, double' suite asan "${CC:-cc}" $sanitize -DNN_NO_SIMD
+suite_paths=
 suite_reals=
 tests=determinism
 for cc in gcc clang; do
