@@ -24,7 +24,7 @@
             static const nn_real x[] = {0,0, 0,1, 1,0, 1,1};
             static const int label[] = {0, 1, 1, 0};
             nn_dataset data;
-            if (nn_dataset_from_arrays(&data, x, 4, 2, label, 2) != NN_OK) return 1;
+            if (nn_dataset_from_arrays(x, 4, 2, label, 2, &data) != NN_OK) return 1;
 
             nn_net_desc net_desc = {0};
             net_desc.seed = 1;
@@ -36,7 +36,7 @@
             nn_train_desc train = {0};
             train.epochs = 500;
             train.batch_size = 4;
-            train.optimizer.kind = NN_ADAM;
+            train.optimizer.kind = NN_OPTIMIZER_ADAM;
             train.optimizer.learning_rate = 0.05;
             nn_status status = nn_train(loss, &data, &train, NULL);
             if (status != NN_OK) fprintf(stderr, "%s\n", nn_last_error());
@@ -139,23 +139,23 @@ typedef float nn_real;
 /* Every way in which a call can fail. The text is what nn_status_string returns. */
 #define NN_STATUS_LIST(X)                                                                          \
     X(NN_OK, "no error")                                                                           \
-    X(NN_BAD_ARGUMENT, "an argument is out of its range")                                          \
-    X(NN_BAD_SHAPE, "shapes do not fit each other")                                                \
-    X(NN_OUT_OF_MEMORY, "out of memory")                                                           \
-    X(NN_CANNOT_OPEN, "file cannot be opened")                                                     \
-    X(NN_CANNOT_READ, "file cannot be read")                                                       \
-    X(NN_CANNOT_WRITE, "file cannot be written")                                                   \
-    X(NN_EMPTY, "nothing there")                                                                   \
-    X(NN_TRUNCATED, "file ends too early")                                                         \
-    X(NN_BAD_FORMAT, "file is not in the expected format")                                         \
-    X(NN_COMPRESSED, "file is compressed")                                                         \
-    X(NN_TOO_LARGE, "a size does not fit the file or the address space")                           \
-    X(NN_BAD_LABEL, "a label is outside the classes")                                              \
-    X(NN_BAD_NUMBER, "a value is not a finite number")                                             \
-    X(NN_MISMATCH, "two things that belong together differ")                                       \
-    X(NN_NOT_FINITE, "the loss is not finite")                                                     \
-    X(NN_GRADIENT_WRONG, "a gradient differs from its numerical estimate")                         \
-    X(NN_GRADIENT_ZERO, "a gradient is zero everywhere, so the check proves nothing")
+    X(NN_ERROR_BAD_ARGUMENT, "an argument is out of its range")                                    \
+    X(NN_ERROR_BAD_SHAPE, "shapes do not fit each other")                                          \
+    X(NN_ERROR_OUT_OF_MEMORY, "out of memory")                                                     \
+    X(NN_ERROR_CANNOT_OPEN, "file cannot be opened")                                               \
+    X(NN_ERROR_CANNOT_READ, "file cannot be read")                                                 \
+    X(NN_ERROR_CANNOT_WRITE, "file cannot be written")                                             \
+    X(NN_ERROR_EMPTY, "nothing there")                                                             \
+    X(NN_ERROR_TRUNCATED, "file ends too early")                                                   \
+    X(NN_ERROR_BAD_FORMAT, "file is not in the expected format")                                   \
+    X(NN_ERROR_COMPRESSED, "file is compressed")                                                   \
+    X(NN_ERROR_TOO_LARGE, "a size does not fit the file or the address space")                     \
+    X(NN_ERROR_BAD_LABEL, "a label is outside the classes")                                        \
+    X(NN_ERROR_BAD_NUMBER, "a value is not a finite number")                                       \
+    X(NN_ERROR_MISMATCH, "two things that belong together differ")                                 \
+    X(NN_ERROR_NOT_FINITE, "the loss is not finite")                                               \
+    X(NN_ERROR_GRADIENT_WRONG, "a gradient differs from its numerical estimate")                   \
+    X(NN_ERROR_GRADIENT_ZERO, "a gradient is zero everywhere, so the check proves nothing")
 
 #define NN__STATUS_ENUM(id, text) id,
 typedef enum nn_status { NN_STATUS_LIST(NN__STATUS_ENUM) NN_STATUS_COUNT } nn_status;
@@ -168,7 +168,7 @@ NN_DEF const char *nn_status_string(nn_status status);
 NN_DEF const char *nn_last_error(void);
 
 /* The kernel path in use: "avx512", "avx2", "neon" or "portable". */
-NN_DEF const char *nn_isa(void);
+NN_DEF const char *nn_kernel_path(void);
 
 /* ----------------------------------------------------------------------------------- >>api-random
    A counter-based generator: draw i is a bijective mix of key + i * 0x9E3779B97F4A7C15 (SplitMix64:
@@ -201,7 +201,7 @@ NN_DEF void nn_mat_mul(int trans_a, int trans_b, size_t m, size_t n, size_t k, c
 /* x[rows,cols] += row[cols], to every row (a bias). */
 NN_DEF void nn_mat_add_row(size_t rows, size_t cols, nn_real *x, const nn_real *row);
 /* out[cols] = sum over rows of x[rows,cols] (a bias gradient); += when `accumulate`. */
-NN_DEF void nn_mat_sum_rows(size_t rows, size_t cols, const nn_real *x, nn_real *out,
+NN_DEF void nn_mat_column_sums(size_t rows, size_t cols, const nn_real *x, nn_real *out,
                             int accumulate);
 /* y = exp(x - max) / sum exp(x - max), row by row; y may be x. */
 NN_DEF void nn_mat_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *y);
@@ -209,7 +209,7 @@ NN_DEF void nn_mat_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *
 NN_DEF void nn_mat_log_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *y);
 /* index[r] = the first column that holds row r's largest value. cols >= 1. */
 NN_DEF void nn_mat_argmax(size_t rows, size_t cols, const nn_real *x, int *index);
-/* y[rows,classes] = 1 at each row's label, 0 elsewhere. NN_BAD_LABEL outside [0, classes). */
+/* y[rows,classes] = 1 at each row's label, 0 elsewhere. NN_ERROR_BAD_LABEL outside [0, classes). */
 NN_DEF nn_status nn_mat_one_hot(size_t rows, size_t classes, const int *labels, nn_real *y);
 
 /* y = a + b, a - b, a b by element, s x; y may be an operand. */
@@ -227,16 +227,16 @@ NN_DEF nn_real nn_vec_dot(size_t n, const nn_real *a, const nn_real *b);
    2016), SiLU is x sigmoid(x), the scaled tanh is 1.7159 tanh(2x/3) (LeCun et al., "Efficient
    BackProp", 1998). ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
 #define NN_ACTIVATION_LIST(X)                                                                      \
-    X(NN_IDENTITY, "identity")                                                                     \
-    X(NN_SIGMOID, "sigmoid")                                                                       \
-    X(NN_TANH, "tanh")                                                                             \
-    X(NN_SCALED_TANH, "scaled_tanh")                                                               \
-    X(NN_RELU, "relu")                                                                             \
-    X(NN_LEAKY_RELU, "leaky_relu")                                                                 \
-    X(NN_ELU, "elu")                                                                               \
-    X(NN_GELU, "gelu")                                                                             \
-    X(NN_SILU, "silu")                                                                             \
-    X(NN_SOFTPLUS, "softplus")
+    X(NN_ACTIVATION_IDENTITY, "identity")                                                          \
+    X(NN_ACTIVATION_SIGMOID, "sigmoid")                                                            \
+    X(NN_ACTIVATION_TANH, "tanh")                                                                  \
+    X(NN_ACTIVATION_SCALED_TANH, "scaled_tanh")                                                    \
+    X(NN_ACTIVATION_RELU, "relu")                                                                  \
+    X(NN_ACTIVATION_LEAKY_RELU, "leaky_relu")                                                      \
+    X(NN_ACTIVATION_ELU, "elu")                                                                    \
+    X(NN_ACTIVATION_GELU, "gelu")                                                                  \
+    X(NN_ACTIVATION_SILU, "silu")                                                                  \
+    X(NN_ACTIVATION_SOFTPLUS, "softplus")
 
 #define NN__ACTIVATION_ENUM(id, text) id,
 typedef enum nn_activation {
@@ -367,7 +367,7 @@ typedef struct nn_net_desc {
    may be NULL. */
 NN_DEF nn_net *nn_net_create(const nn_net_desc *desc);
 NN_DEF void nn_net_destroy(nn_net *net); /* NULL is fine */
-/* The first error made while the network was built, NN_OK when there is none. NN_BAD_ARGUMENT for
+/* The first error made while the network was built, NN_OK when there is none. NN_ERROR_BAD_ARGUMENT for
    NULL. nn_last_error() tells the rest when called right after this. */
 NN_DEF nn_status nn_net_status(const nn_net *net);
 NN_DEF size_t nn_net_tensor_count(const nn_net *net);
@@ -377,8 +377,8 @@ NN_DEF size_t nn_net_parameter_count(const nn_net *net); /* scalars in all param
 NN_DEF nn_rng *nn_net_rng(nn_net *net);
 /* 1 (the state at the start): dropout is active; 0: it is not. nn_evaluate and nn_predict use 0. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
-/* A table of tensors, shapes and parameter counts. NN_CANNOT_WRITE when the stream fails. */
-NN_DEF nn_status nn_net_print(const nn_net *net, FILE *stream);
+/* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
+NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
 /* Names a tensor (copied). Returns the tensor. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
 
@@ -393,7 +393,7 @@ NN_DEF nn_status nn_initialize(nn_tensor *parameter, nn_init init);
 
 typedef struct nn_dense_desc {
     size_t units;
-    nn_activation activation; /* default: NN_IDENTITY */
+    nn_activation activation; /* default: NN_ACTIVATION_IDENTITY */
     double alpha;             /* see nn_vec_activate */
     int no_bias;
     int decay_bias;           /* the bias, too, is subject to weight decay and penalties */
@@ -477,8 +477,8 @@ NN_DEF nn_status nn_backward_add(nn_tensor *loss);
    samples. */
 
 typedef enum nn_reduction {
-    NN_MEAN, /* over rows for softmax cross-entropy and hinge, over elements for the others */
-    NN_SUM
+    NN_REDUCE_MEAN, /* over rows for softmax cross-entropy and hinge, over elements for the others */
+    NN_REDUCE_SUM
 } nn_reduction;
 
 typedef struct nn_loss_desc {
@@ -494,8 +494,8 @@ NN_DEF nn_tensor *nn_softmax_cross_entropy(nn_tensor *logits);
 NN_DEF nn_tensor *nn_softmax_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
 /* -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)). Targets
    in [0, 1], or labels 0 and 1 when there is one column. */
-NN_DEF nn_tensor *nn_binary_cross_entropy(nn_tensor *logits);
-NN_DEF nn_tensor *nn_binary_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
+NN_DEF nn_tensor *nn_sigmoid_cross_entropy(nn_tensor *logits);
+NN_DEF nn_tensor *nn_sigmoid_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
 NN_DEF nn_tensor *nn_mse(nn_tensor *y);                       /* (y - t)^2, averaged */
 NN_DEF nn_tensor *nn_mse_with(nn_tensor *y, const nn_loss_desc *desc);
 NN_DEF nn_tensor *nn_l1_loss(nn_tensor *y);                   /* |y - t|, averaged */
@@ -518,21 +518,21 @@ NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t
    g is the gradient, w the parameter, r the learning rate, t = 1, 2, ... the step. */
 
 typedef enum nn_optimizer_kind {
-    NN_SGD,     /* v = momentum v + g;  w -= r v  (nesterov: w -= r (g + momentum v)): PyTorch */
-    NN_ADAGRAD, /* s += g^2;  w -= r g / (sqrt(s) + epsilon): Duchi et al. 2011; epsilon 1e-10 */
-    NN_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton; .99, 1e-8 */
-    NN_ADAM,    /* m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;
+    NN_OPTIMIZER_SGD, /* v = momentum v + g;  w -= r v  (nesterov: w -= r (g + momentum v)): PyTorch */
+    NN_OPTIMIZER_ADAGRAD, /* s += g^2;  w -= r g / (sqrt(s) + epsilon): Duchi et al. 2011; epsilon 1e-10 */
+    NN_OPTIMIZER_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton; .99, 1e-8 */
+    NN_OPTIMIZER_ADAM,  /* m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;
                    w -= r m/(1-b1^t) / (sqrt(s/(1-b2^t)) + epsilon): Kingma and Ba 2015; 1e-8 */
-    NN_ADAMW,   /* w -= r weight_decay w, then Adam: Loshchilov and Hutter 2019 */
+    NN_OPTIMIZER_ADAMW, /* w -= r weight_decay w, then Adam: Loshchilov and Hutter 2019 */
     NN_OPTIMIZER_COUNT
 } nn_optimizer_kind;
 
 typedef enum nn_schedule_kind {
-    NN_CONSTANT,
-    NN_STEP_DECAY,  /* r gamma^floor(t / period) */
-    NN_EXPONENTIAL, /* r gamma^t */
-    NN_COSINE,      /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov, Hutter 2017 */
-    NN_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
+    NN_SCHEDULE_CONSTANT,
+    NN_SCHEDULE_STEP_DECAY,  /* r gamma^floor(t / period) */
+    NN_SCHEDULE_EXPONENTIAL, /* r gamma^t */
+    NN_SCHEDULE_COSINE, /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov, Hutter 2017 */
+    NN_SCHEDULE_TRIANGULAR, /* final -> r -> final ... with half period `period`: Smith 2017 */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
 
@@ -561,10 +561,10 @@ typedef struct nn_optimizer_desc {
     nn_schedule schedule;
 } nn_optimizer_desc;
 
-/* Chooses the optimiser and clears its state and step count. NN_BAD_ARGUMENT names the member. */
+/* Chooses the optimiser and clears its state and step count. NN_ERROR_BAD_ARGUMENT names the member. */
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
 /* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not
-   count in clip_norm; clip_value changes the gradients themselves. NN_BAD_ARGUMENT without an
+   count in clip_norm; clip_value changes the gradients themselves. NN_ERROR_BAD_ARGUMENT without an
    optimiser. */
 NN_DEF nn_status nn_step(nn_net *net);
 NN_DEF size_t nn_step_count(const nn_net *net);
@@ -576,7 +576,7 @@ NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
    gathered: x = raw * scale + shift. Views (subset, split) share the samples of the set they were
    made from, which must outlive them; labels and normalisation are their own. */
 
-typedef enum nn_dtype { NN_U8, NN_REAL } nn_dtype;
+typedef enum nn_dtype { NN_DTYPE_U8, NN_DTYPE_REAL } nn_dtype;
 
 typedef struct nn_dataset {
     size_t count;              /* samples */
@@ -637,14 +637,14 @@ typedef struct nn_csv_desc {
 
 /* Numbers in decimal notation with a point, whatever the locale. A label column of integers >= 0 is
    taken as it is; any other text names classes in order of appearance (class_names). Blank lines
-   are skipped. NN_BAD_NUMBER names line and column of what is not a finite number. */
+   are skipped. NN_ERROR_BAD_NUMBER names line and column of what is not a finite number. */
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
 
 /* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
-NN_DEF nn_status nn_dataset_from_arrays(nn_dataset *out, const nn_real *x, size_t count,
-                                        size_t features, const int *labels, int classes);
-NN_DEF nn_status nn_dataset_from_bytes(nn_dataset *out, const uint8_t *x, size_t count,
-                                       size_t features, const int *labels, int classes);
+NN_DEF nn_status nn_dataset_from_arrays(const nn_real *x, size_t count, size_t features,
+                                        const int *labels, int classes, nn_dataset *out);
+NN_DEF nn_status nn_dataset_from_bytes(const uint8_t *x, size_t count, size_t features,
+                                       const int *labels, int classes, nn_dataset *out);
 /* Adds real targets, borrowed: targets[count,target_size]. Not for a view. */
 NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets,
                                         size_t target_size);
@@ -671,10 +671,10 @@ NN_DEF nn_status nn_normalize_range(nn_dataset *data, double raw_low, double raw
 /* (raw - mean) / deviation, with one scalar of each over all values, or one per feature; population
    deviation (divided by n). A feature that never changes is only shifted. */
 NN_DEF nn_status nn_normalize_standard(nn_dataset *data, int per_feature);
-/* Gives `data` the normalisation fitted on `from`. NN_BAD_SHAPE when the features differ. */
+/* Gives `data` the normalisation fitted on `from`. NN_ERROR_BAD_SHAPE when the features differ. */
 NN_DEF nn_status nn_normalize_like(nn_dataset *data, const nn_dataset *from);
 /* out[n,features] = normalised samples rows[0..n); rows NULL: samples 0, 1, ..., n - 1.
-   NN_BAD_ARGUMENT names an index past the end. */
+   NN_ERROR_BAD_ARGUMENT names an index past the end. */
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out);
 
@@ -692,7 +692,7 @@ NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result 
 /* output's values for every sample: out[count, output's size per sample]. Dropout off. */
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
 /* matrix[classes,classes]: how often label (row) was taken for (column), by the largest output. */
-NN_DEF nn_status nn_confusion(nn_tensor *output, const nn_dataset *data, size_t *matrix);
+NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix);
 
 typedef struct nn_check {
     size_t step, epoch; /* steps done; epoch from 0 */
@@ -745,7 +745,7 @@ typedef struct nn_train_desc {
 } nn_train_desc;
 
 /* Trains the network that `loss` belongs to: it must have one input. history may be NULL.
-   NN_NOT_FINITE: stopped because the loss was not finite; the message names step and tensor. */
+   NN_ERROR_NOT_FINITE: stopped because the loss was not finite; the message names step and tensor. */
 NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_train_desc *desc,
                           nn_history *history);
 
@@ -773,8 +773,8 @@ typedef struct nn_gradcheck_report {
 
 /* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
    parameters made before it. Dropout draws the same mask in every evaluation. The network's values
-   are as before afterwards. NN_GRADIENT_WRONG comes with the worst element, NN_GRADIENT_ZERO with
-   the tensor; NN_NOT_FINITE when the loss is NaN or infinite near a value. desc and report may be
+   are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element, NN_ERROR_GRADIENT_ZERO with
+   the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near a value. desc and report may be
    NULL. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report);
@@ -947,7 +947,7 @@ static void *nn__allocate(size_t count, size_t size)
     void *block = NULL;
     if (nn__multiply(count, size, &bytes)) block = NN_MALLOC(bytes ? bytes : 1);
     if (!block)
-        nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu values of %llu bytes", (nn__ull)count,
+        nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu values of %llu bytes", (nn__ull)count,
                  (nn__ull)size);
     return block;
 }
@@ -2898,19 +2898,19 @@ static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const 
 {
     NN__V zero = NN__C(0), slope = NN__C(alpha);
     switch (kind) {
-    case NN_SIGMOID: NN__MAP(NN__FN(sigmoid)(v)) break;
-    case NN_TANH: NN__MAP(NN__FN(tanh)(v)) break;
-    case NN_SCALED_TANH:
+    case NN_ACTIVATION_SIGMOID: NN__MAP(NN__FN(sigmoid)(v)) break;
+    case NN_ACTIVATION_TANH: NN__MAP(NN__FN(tanh)(v)) break;
+    case NN_ACTIVATION_SCALED_TANH:
         NN__MAP(NN__MUL(NN__C(1.7159), NN__FN(tanh)(NN__MUL(v, NN__C(2.0 / 3))))) break;
-    case NN_RELU: NN__MAP(NN__MAX(zero, v)) break;
-    case NN_LEAKY_RELU: NN__MAP(NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, v))) break;
-    case NN_ELU:
+    case NN_ACTIVATION_RELU: NN__MAP(NN__MAX(zero, v)) break;
+    case NN_ACTIVATION_LEAKY_RELU: NN__MAP(NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, v))) break;
+    case NN_ACTIVATION_ELU:
         NN__MAP(NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, NN__FN(expm1)(NN__MIN(zero, v)))))
         break;
-    case NN_GELU: NN__MAP(NN__MUL(v, NN__FN(normal_cdf)(v, NN__FN(gauss)(v)))) break;
-    case NN_SILU: NN__MAP(NN__MUL(v, NN__FN(sigmoid)(v))) break;
-    case NN_SOFTPLUS: NN__MAP(NN__FN(softplus)(v)) break;
-    case NN_IDENTITY:
+    case NN_ACTIVATION_GELU: NN__MAP(NN__MUL(v, NN__FN(normal_cdf)(v, NN__FN(gauss)(v)))) break;
+    case NN_ACTIVATION_SILU: NN__MAP(NN__MUL(v, NN__FN(sigmoid)(v))) break;
+    case NN_ACTIVATION_SOFTPLUS: NN__MAP(NN__FN(softplus)(v)) break;
+    case NN_ACTIVATION_IDENTITY:
     case NN_ACTIVATION_COUNT:
     default: NN__MAP(v) break;
     }
@@ -2946,16 +2946,19 @@ static void NN__FN(activate_backward)(nn_activation kind, nn_real alpha, size_t 
     NN__V zero = NN__C(0), one = NN__C(1), slope = NN__C(alpha);
     NN__V ab = NN__C(1.7159 * 2 / 3), b_over_a = NN__C(-2.0 / 3 / 1.7159);
     switch (kind) {
-    case NN_SIGMOID: NN__MAP(y, NN__MUL(d, NN__MUL(v, NN__SUB(one, v)))) break;
-    case NN_TANH: NN__MAP(y, NN__MUL(d, NN__SUB(one, NN__MUL(v, v)))) break;
-    case NN_SCALED_TANH: NN__MAP(y, NN__MUL(d, NN__FMA(NN__MUL(v, v), b_over_a, ab))) break;
-    case NN_RELU: NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, zero)) break;
-    case NN_LEAKY_RELU: NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(slope, d))) break;
-    case NN_ELU: NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(d, NN__ADD(v, slope)))) break;
-    case NN_GELU: NN__MAP(x, NN__MUL(d, NN__FN(gelu_slope)(v))) break;
-    case NN_SILU: NN__MAP(x, NN__MUL(d, NN__FN(silu_slope)(v))) break;
-    case NN_SOFTPLUS: NN__MAP(x, NN__MUL(d, NN__FN(sigmoid)(v))) break;
-    case NN_IDENTITY:
+    case NN_ACTIVATION_SIGMOID: NN__MAP(y, NN__MUL(d, NN__MUL(v, NN__SUB(one, v)))) break;
+    case NN_ACTIVATION_TANH: NN__MAP(y, NN__MUL(d, NN__SUB(one, NN__MUL(v, v)))) break;
+    case NN_ACTIVATION_SCALED_TANH:
+        NN__MAP(y, NN__MUL(d, NN__FMA(NN__MUL(v, v), b_over_a, ab))) break;
+    case NN_ACTIVATION_RELU: NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, zero)) break;
+    case NN_ACTIVATION_LEAKY_RELU:
+        NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(slope, d))) break;
+    case NN_ACTIVATION_ELU:
+        NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(d, NN__ADD(v, slope)))) break;
+    case NN_ACTIVATION_GELU: NN__MAP(x, NN__MUL(d, NN__FN(gelu_slope)(v))) break;
+    case NN_ACTIVATION_SILU: NN__MAP(x, NN__MUL(d, NN__FN(silu_slope)(v))) break;
+    case NN_ACTIVATION_SOFTPLUS: NN__MAP(x, NN__MUL(d, NN__FN(sigmoid)(v))) break;
+    case NN_ACTIVATION_IDENTITY:
     case NN_ACTIVATION_COUNT:
     default:
         NN__EACH(n) NN__ST(dx + i, NN__LD(dy + i, c), c);
@@ -3009,7 +3012,7 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
     NN__V c1 = NN__C(u->correction1), c2 = NN__C(u->correction2);
     NN__V rest1 = NN__C(1 - u->beta1), rest2 = NN__C(1 - u->beta2), m, s;
     switch (u->kind) {
-    case NN_SGD:
+    case NN_OPTIMIZER_SGD:
         if (!s0) {
             NN__UPDATE(v = NN__FMA(minus_rate, d, v))
         } else if (u->nesterov) {
@@ -3020,17 +3023,17 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
                        v = NN__FMA(minus_rate, m, v))
         }
         break;
-    case NN_ADAGRAD:
+    case NN_OPTIMIZER_ADAGRAD:
         NN__UPDATE(s = NN__FMA(d, d, NN__LD(s0 + i, c)); NN__ST(s0 + i, s, c);
                    v = NN__FMA(minus_rate, NN__DIV(d, NN__ADD(NN__SQRT(s), epsilon)), v))
         break;
-    case NN_RMSPROP:
+    case NN_OPTIMIZER_RMSPROP:
         NN__UPDATE(s = NN__FMA(NN__MUL(rest2, d), d, NN__MUL(b2, NN__LD(s0 + i, c)));
                    NN__ST(s0 + i, s, c);
                    v = NN__FMA(minus_rate, NN__DIV(d, NN__ADD(NN__SQRT(s), epsilon)), v))
         break;
-    case NN_ADAM:
-    case NN_ADAMW:
+    case NN_OPTIMIZER_ADAM:
+    case NN_OPTIMIZER_ADAMW:
         NN__UPDATE(m = NN__FMA(rest1, d, NN__MUL(b1, NN__LD(s0 + i, c))); NN__ST(s0 + i, m, c);
                    s = NN__FMA(NN__MUL(rest2, d), d, NN__MUL(b2, NN__LD(s1 + i, c)));
                    NN__ST(s1 + i, s, c); s = NN__FMA(NN__SQRT(s), c2, epsilon);
@@ -3185,7 +3188,7 @@ static const nn__kernels *nn__k(void)
 #endif
 }
 
-NN_DEF const char *nn_isa(void) { return nn__k()->name; }
+NN_DEF const char *nn_kernel_path(void) { return nn__k()->name; }
 
 /* ------------------------------------------------------------------------------------- >>plain */
 
@@ -3251,7 +3254,7 @@ NN_DEF void nn_mat_add_row(size_t rows, size_t cols, nn_real *x, const nn_real *
     nn__k()->add_row(rows, cols, x, row);
 }
 
-NN_DEF void nn_mat_sum_rows(size_t rows, size_t cols, const nn_real *x, nn_real *out,
+NN_DEF void nn_mat_column_sums(size_t rows, size_t cols, const nn_real *x, nn_real *out,
                             int accumulate)
 {
     nn__k()->sum_rows(rows, cols, x, out, accumulate);
@@ -3288,8 +3291,8 @@ static nn_status nn__check_labels(const char *what, size_t count, const int *lab
 {
     for (size_t i = 0; i < count; i++)
         if (labels[i] < 0 || (size_t)labels[i] >= classes)
-            return nn__fail(NN_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %lld", what,
-                            labels[i], (nn__ull)i, (long long)classes - 1);
+            return nn__fail(NN_ERROR_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %lld",
+                            what, labels[i], (nn__ull)i, (long long)classes - 1);
     return NN_OK;
 }
 
@@ -3343,14 +3346,15 @@ NN_DEF const char *nn_activation_string(nn_activation kind)
 
 static nn_real nn__activation_alpha(nn_activation kind, double alpha)
 {
-    if (alpha == 0) alpha = kind == NN_LEAKY_RELU ? 0.01 : 1;
+    if (alpha == 0) alpha = kind == NN_ACTIVATION_LEAKY_RELU ? 0.01 : 1;
     return (nn_real)alpha;
 }
 
 /* Functions whose slope is computed from the input; the others need the output alone. */
 static int nn__slope_needs_input(nn_activation kind)
 {
-    return kind == NN_GELU || kind == NN_SILU || kind == NN_SOFTPLUS;
+    return kind == NN_ACTIVATION_GELU || kind == NN_ACTIVATION_SILU ||
+           kind == NN_ACTIVATION_SOFTPLUS;
 }
 
 /* out = f(x), or with dy: out = dy f'(x), where y = f(x). Of x and y one may be NULL in the second
@@ -3474,7 +3478,8 @@ static void *nn__net_alloc(nn_net *net, size_t bytes)
 {
     void *block = bytes ? net->allocator.alloc(net->allocator.user, bytes) : NULL;
     if (!block)
-        nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu bytes for the network", (nn__ull)bytes);
+        nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
+                 (nn__ull)bytes);
     return block;
 }
 
@@ -3496,7 +3501,7 @@ static void *nn__arena(nn_net *net, size_t count, size_t size)
     const size_t head = sizeof(nn__chunk) + NN__ALIGN;
     size_t bytes;
     if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - 2 * NN__ALIGN) {
-        nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu items of %llu bytes", (nn__ull)count,
+        nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu items of %llu bytes", (nn__ull)count,
                  (nn__ull)size);
         return NULL;
     }
@@ -3522,18 +3527,20 @@ NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     if (!d.allocator.alloc != !d.allocator.release) {
-        nn__fail(NN_BAD_ARGUMENT, "nn_net_create: allocator has only one of alloc and release");
+        nn__fail(NN_ERROR_BAD_ARGUMENT,
+                 "nn_net_create: allocator has only one of alloc and release");
         return NULL;
     }
     if (d.threads < 0) {
-        nn__fail(NN_BAD_ARGUMENT, "nn_net_create: threads is %d, expected 0 or more", d.threads);
+        nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_create: threads is %d, expected 0 or more",
+                 d.threads);
         return NULL;
     }
     if (!d.allocator.alloc)
         d.allocator.alloc = nn__default_alloc, d.allocator.release = nn__default_release;
     nn_net *net = (nn_net *)d.allocator.alloc(d.allocator.user, sizeof *net);
     if (!net) {
-        nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
+        nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
                  (nn__ull)sizeof *net);
         return NULL;
     }
@@ -3567,7 +3574,7 @@ NN_DEF void nn_net_destroy(nn_net *net)
 
 NN_DEF nn_status nn_net_status(const nn_net *net)
 {
-    if (!net) return nn__fail(NN_BAD_ARGUMENT, "nn_net_status: the network is NULL");
+    if (!net) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_status: the network is NULL");
     if (net->status != NN_OK) memcpy(nn__message, net->message, sizeof nn__message);
     return net->status;
 }
@@ -3615,7 +3622,7 @@ NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
 {
     if (!t) return NULL;
     const char *copy = nn__copy_name(t->net, name);
-    if (!copy) return nn__refuse(t->net, NN_OUT_OF_MEMORY);
+    if (!copy) return nn__refuse(t->net, NN_ERROR_OUT_OF_MEMORY);
     t->name = copy;
     return t;
 }
@@ -3654,10 +3661,11 @@ static size_t nn__sample_size(const nn_tensor *t)
     return size;
 }
 
-NN_DEF nn_status nn_net_print(const nn_net *net, FILE *stream)
+NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 {
     char shape[160];
-    if (!net || !stream) return nn__fail(NN_BAD_ARGUMENT, "nn_net_print: an argument is NULL");
+    if (!net || !stream)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: an argument is NULL");
     fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
             "parameters");
     for (size_t i = 0; i < net->count; i++) {
@@ -3669,7 +3677,7 @@ NN_DEF nn_status nn_net_print(const nn_net *net, FILE *stream)
     }
     fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
     if (fflush(stream) != 0 || ferror(stream))
-        return nn__fail(NN_CANNOT_WRITE, "nn_net_print: the stream cannot be written");
+        return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
     return NN_OK;
 }
 
@@ -3697,15 +3705,16 @@ static nn_net *nn__common_net(nn_op op, size_t count, nn_tensor *const *src)
     nn_net *net = NULL;
     for (size_t i = 0; i < count; i++) {
         if (!src || !src[i]) {
-            nn__fail(NN_BAD_ARGUMENT, "%s: source %llu is NULL", nn__op_string(op), (nn__ull)i);
+            nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: source %llu is NULL", nn__op_string(op),
+                     (nn__ull)i);
             for (size_t j = 0; src && j < count; j++)
-                if (src[j]) nn__refuse(src[j]->net, NN_BAD_ARGUMENT);
+                if (src[j]) nn__refuse(src[j]->net, NN_ERROR_BAD_ARGUMENT);
             return NULL;
         }
         if (net && src[i]->net != net) {
-            nn__fail(NN_MISMATCH, "%s: sources 0 and %llu belong to different networks",
+            nn__fail(NN_ERROR_MISMATCH, "%s: sources 0 and %llu belong to different networks",
                      nn__op_string(op), (nn__ull)i);
-            nn__refuse(net, NN_MISMATCH);
+            nn__refuse(net, NN_ERROR_MISMATCH);
             return NULL;
         }
         net = src[i]->net;
@@ -3718,12 +3727,12 @@ static nn_tensor *nn__node_new(nn_net *net, nn_op op, size_t src_count, nn_tenso
 {
     if (!net || nn_net_status(net) != NN_OK) return NULL;
     if (rank > NN_MAX_RANK)
-        return nn__refuse(net, nn__fail(NN_BAD_SHAPE, "%s: rank %d, at most %d is possible",
+        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
                                         nn__op_string(op), rank, NN_MAX_RANK));
     nn_tensor *t = NULL;
     if (nn__grow_tensors(net)) t = (nn_tensor *)nn__arena(net, 1, sizeof *t);
     if (t && src_count) t->src = (nn_tensor **)nn__arena(net, src_count, sizeof *t->src);
-    if (!t || (src_count && !t->src)) return nn__refuse(net, NN_OUT_OF_MEMORY);
+    if (!t || (src_count && !t->src)) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
     t->op = op;
     t->name = "";
     t->net = net;
@@ -3739,11 +3748,11 @@ static nn_tensor *nn__node_new(nn_net *net, nn_op op, size_t src_count, nn_tenso
     size_t bytes;
     if (!nn__shape_size(rank, t->shape, &t->size) ||
         !nn__multiply(t->size, sizeof(nn_real), &bytes))
-        return nn__refuse(net, nn__fail(NN_TOO_LARGE, "%s: the shape's product does not fit",
+        return nn__refuse(net, nn__fail(NN_ERROR_TOO_LARGE, "%s: the shape's product does not fit",
                                         nn__op_string(op)));
     for (int i = 0; i < rank; i++)
         if (t->shape[i] == 0)
-            return nn__refuse(net, nn__fail(NN_BAD_SHAPE, "%s: dimension %d is 0",
+            return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: dimension %d is 0",
                                             nn__op_string(op), i - batched));
     if (batched) t->shape[0] = t->size = 0;
     t->id = net->count;
@@ -3833,11 +3842,12 @@ static nn_status nn__lay_block(nn_net *net, nn__block *block,
     nn__layout layout = {NULL, 0, 0};
     lay(net, &layout);
     if (layout.overflow)
-        return nn__fail(NN_OUT_OF_MEMORY, "out of memory: the tensors exceed the address space");
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY,
+                        "out of memory: the tensors exceed the address space");
     size_t bytes = layout.bytes + NN__ALIGN;
     if (bytes > block->bytes) {
         void *memory = nn__net_alloc(net, bytes);
-        if (!memory) return NN_OUT_OF_MEMORY;
+        if (!memory) return NN_ERROR_OUT_OF_MEMORY;
         nn__net_release(net, block->memory);
         block->memory = memory;
         block->bytes = bytes;
@@ -3916,11 +3926,11 @@ static nn_status nn__mark_needed(nn_tensor *t, size_t *batch)
         for (size_t j = 0; j < s->src_count; j++) s->src[j]->node.needed = 1;
         if (s->op != NN_OP_INPUT) continue;
         if (s->node.rows == 0)
-            return nn__fail(NN_EMPTY, "forward: input %llu has not been fed", (nn__ull)s->id);
+            return nn__fail(NN_ERROR_EMPTY, "forward: input %llu has not been fed", (nn__ull)s->id);
         if (first && s->node.rows != *batch)
-            return nn__fail(NN_MISMATCH, "forward: input %llu was fed %llu rows, input %llu %llu",
-                            (nn__ull)first->id, (nn__ull)*batch, (nn__ull)s->id,
-                            (nn__ull)s->node.rows);
+            return nn__fail(
+                NN_ERROR_MISMATCH, "forward: input %llu was fed %llu rows, input %llu %llu",
+                (nn__ull)first->id, (nn__ull)*batch, (nn__ull)s->id, (nn__ull)s->node.rows);
         first = s;
         *batch = s->node.rows;
     }
@@ -3930,7 +3940,7 @@ static nn_status nn__mark_needed(nn_tensor *t, size_t *batch)
 /* A caller's tensor, and a network without an error. */
 static nn_status nn__check_tensor(const char *call, const nn_tensor *t)
 {
-    if (!t) return nn__fail(NN_BAD_ARGUMENT, "%s: the tensor is NULL", call);
+    if (!t) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the tensor is NULL", call);
     return nn_net_status(t->net);
 }
 
@@ -3980,10 +3990,10 @@ static nn_status nn__backward(nn_tensor *loss, int add)
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
     if (loss->size != 1 || loss->batched)
-        return nn__fail(NN_BAD_SHAPE, "backward: %s tensor %llu is no scalar",
+        return nn__fail(NN_ERROR_BAD_SHAPE, "backward: %s tensor %llu is no scalar",
                         nn__op_string(loss->op), (nn__ull)loss->id);
     if (net->ran != loss)
-        return nn__fail(NN_BAD_ARGUMENT, "backward: call nn_forward on tensor %llu first",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "backward: call nn_forward on tensor %llu first",
                         (nn__ull)loss->id);
     status = nn__plan_grads(net);
     if (status != NN_OK) return status;
@@ -4011,10 +4021,10 @@ static nn_status nn__reserve(nn_net *net, void **buffer, size_t *capacity, size_
     size_t bytes;
     if (rows <= *capacity && *buffer) return NN_OK;
     if (!nn__multiply(rows, row_bytes, &bytes) || bytes > SIZE_MAX - NN__ALIGN)
-        return nn__fail(NN_OUT_OF_MEMORY, "out of memory: %llu rows of %llu bytes", (nn__ull)rows,
-                        (nn__ull)row_bytes);
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu bytes",
+                        (nn__ull)rows, (nn__ull)row_bytes);
     void *grown = nn__net_alloc(net, bytes ? bytes : 1);
-    if (!grown) return NN_OUT_OF_MEMORY;
+    if (!grown) return NN_ERROR_OUT_OF_MEMORY;
     nn__net_release(net, *buffer);
     *buffer = grown;
     *capacity = rows;
@@ -4027,9 +4037,9 @@ static nn_status nn__begin_feed(nn_tensor *input, size_t rows)
     nn_status status = nn__check_tensor("feed", input);
     if (status != NN_OK) return status;
     if (input->op != NN_OP_INPUT)
-        return nn__fail(NN_BAD_ARGUMENT, "feed: tensor %llu is a %s, expected an input",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: tensor %llu is a %s, expected an input",
                         (nn__ull)input->id, nn__op_string(input->op));
-    if (rows == 0) return nn__fail(NN_BAD_ARGUMENT, "feed: 0 rows, expected at least 1");
+    if (rows == 0) return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: 0 rows, expected at least 1");
     void *buffer = input->data;
     status = nn__reserve(input->net, &buffer, &input->node.capacity, rows,
                          nn__sample_size(input) * sizeof(nn_real));
@@ -4045,7 +4055,7 @@ static nn_status nn__begin_feed(nn_tensor *input, size_t rows)
 
 NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows)
 {
-    if (!data) return nn__fail(NN_BAD_ARGUMENT, "feed: the data pointer is NULL");
+    if (!data) return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: the data pointer is NULL");
     nn_status status = nn__begin_feed(input, rows);
     if (status == NN_OK) memcpy(input->data, data, input->size * sizeof *data);
     return status;
@@ -4150,7 +4160,7 @@ static nn_status nn__dense_forward(nn_tensor *t)
     g.c = t->node.aux ? t->node.aux : t->data, g.ldc = g.n;
     g.bias = t->src_count > 2 ? t->src[2]->data : NULL, g.accumulate = 0;
     nn__gemm(t->net->threads, &g);
-    if (t->node.activation != NN_IDENTITY)
+    if (t->node.activation != NN_ACTIVATION_IDENTITY)
         nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, g.c, NULL, NULL,
                      t->data);
     return NN_OK;
@@ -4162,7 +4172,7 @@ static nn_status nn__dense_backward(nn_tensor *t)
     size_t rows = t->shape[0], units = t->shape[1], in = w->shape[0];
     const nn_real *dz = t->grad;
     int accumulate;
-    if (t->node.activation != NN_IDENTITY) {
+    if (t->node.activation != NN_ACTIVATION_IDENTITY) {
         nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, t->node.aux,
                      t->data, t->grad, t->node.work);
         dz = t->node.work;
@@ -4445,7 +4455,7 @@ static nn_status nn__custom_backward(nn_tensor *t)
 static nn_tensor *nn__bad_shapes(nn_op op, const nn_tensor *a, const nn_tensor *b, const char *rule)
 {
     char left[160], right[160];
-    return nn__refuse(a->net, nn__fail(NN_BAD_SHAPE, "%s: shapes %s and %s; expected %s",
+    return nn__refuse(a->net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: shapes %s and %s; expected %s",
                                        nn__op_string(op), nn__tensor_shape(a, left),
                                        nn__tensor_shape(b, right), rule));
 }
@@ -4453,7 +4463,7 @@ static nn_tensor *nn__bad_shapes(nn_op op, const nn_tensor *a, const nn_tensor *
 static nn_tensor *nn__bad_argument(nn_net *net, nn_op op, const char *member, double found,
                                    const char *expected)
 {
-    return nn__refuse(net, nn__fail(NN_BAD_ARGUMENT, "%s: %s is %g, expected %s",
+    return nn__refuse(net, nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s is %g, expected %s",
                                     nn__op_string(op), member, found, expected));
 }
 
@@ -4461,7 +4471,7 @@ NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape)
 {
     size_t full[NN_MAX_RANK] = {0};
     if (!net) {
-        nn__fail(NN_BAD_ARGUMENT, "input: the network is NULL");
+        nn__fail(NN_ERROR_BAD_ARGUMENT, "input: the network is NULL");
         return NULL;
     }
     if (rank < 0 || rank >= NN_MAX_RANK || (rank && !shape))
@@ -4504,7 +4514,7 @@ NN_DEF nn_status nn_initialize(nn_tensor *parameter, nn_init init)
     nn_status status = nn__check_tensor("initialize", parameter);
     if (status != NN_OK) return status;
     if (parameter->op != NN_OP_PARAMETER || !nn__init_is_valid(init))
-        return nn__fail(NN_BAD_ARGUMENT, "initialize: %s",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "initialize: %s",
                         parameter->op == NN_OP_PARAMETER ? "the nn_init is not valid"
                                                          : "the tensor is no parameter");
     size_t in = nn__rows(parameter), out = nn__last_dimension(parameter);
@@ -4517,7 +4527,7 @@ NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_in
                                const char *name)
 {
     if (!net) {
-        nn__fail(NN_BAD_ARGUMENT, "parameter: the network is NULL");
+        nn__fail(NN_ERROR_BAD_ARGUMENT, "parameter: the network is NULL");
         return NULL;
     }
     if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
@@ -4531,7 +4541,7 @@ NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_in
     t->data = (nn_real *)nn__arena(net, t->size, sizeof(nn_real));
     t->grad = (nn_real *)nn__arena(net, t->size, sizeof(nn_real));
     if (!t->data || !t->grad || (name && !nn_name(t, name)))
-        return nn__refuse(net, NN_OUT_OF_MEMORY);
+        return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
     nn_initialize(t, init);
     return t;
 }
@@ -4541,7 +4551,7 @@ static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t id,
 {
     size_t size = (layer ? strlen(layer) : 32) + strlen(kind) + 2;
     char *name = (char *)nn__arena(net, size, 1);
-    if (!name) return nn__refuse(net, NN_OUT_OF_MEMORY);
+    if (!name) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
     if (layer) snprintf(name, size, "%s.%s", layer, kind);
     else snprintf(name, size, "dense%llu.%s", (nn__ull)id, kind);
     nn_tensor *t = nn_parameter(net, rank, shape, init, NULL);
@@ -4674,18 +4684,24 @@ NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha)
     return t;
 }
 
-NN_DEF nn_tensor *nn_sigmoid(nn_tensor *x) { return nn_activate(x, NN_SIGMOID, 0); }
-NN_DEF nn_tensor *nn_tanh(nn_tensor *x) { return nn_activate(x, NN_TANH, 0); }
-NN_DEF nn_tensor *nn_scaled_tanh(nn_tensor *x) { return nn_activate(x, NN_SCALED_TANH, 0); }
-NN_DEF nn_tensor *nn_relu(nn_tensor *x) { return nn_activate(x, NN_RELU, 0); }
+NN_DEF nn_tensor *nn_sigmoid(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SIGMOID, 0); }
+NN_DEF nn_tensor *nn_tanh(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_TANH, 0); }
+NN_DEF nn_tensor *nn_scaled_tanh(nn_tensor *x)
+{
+    return nn_activate(x, NN_ACTIVATION_SCALED_TANH, 0);
+}
+NN_DEF nn_tensor *nn_relu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_RELU, 0); }
 NN_DEF nn_tensor *nn_leaky_relu(nn_tensor *x, double slope)
 {
-    return nn_activate(x, NN_LEAKY_RELU, slope);
+    return nn_activate(x, NN_ACTIVATION_LEAKY_RELU, slope);
 }
-NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha) { return nn_activate(x, NN_ELU, alpha); }
-NN_DEF nn_tensor *nn_gelu(nn_tensor *x) { return nn_activate(x, NN_GELU, 0); }
-NN_DEF nn_tensor *nn_silu(nn_tensor *x) { return nn_activate(x, NN_SILU, 0); }
-NN_DEF nn_tensor *nn_softplus(nn_tensor *x) { return nn_activate(x, NN_SOFTPLUS, 0); }
+NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha)
+{
+    return nn_activate(x, NN_ACTIVATION_ELU, alpha);
+}
+NN_DEF nn_tensor *nn_gelu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_GELU, 0); }
+NN_DEF nn_tensor *nn_silu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SILU, 0); }
+NN_DEF nn_tensor *nn_softplus(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SOFTPLUS, 0); }
 
 static nn_tensor *nn__softmax_new(nn_tensor *x, nn_op op)
 {
@@ -4708,7 +4724,7 @@ NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
     for (int i = 0; i < rank; i++) full[first + i] = shape[i];
     if (!nn__shape_size(rank, shape, &size) || size != nn__sample_size(x)) {
         char from[160], to[160];
-        return nn__refuse(net, nn__fail(NN_BAD_SHAPE,
+        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE,
                                         "reshape: shapes %s and %s differ in size",
                                         nn__tensor_shape(x, from),
                                         nn__shape_text(rank + first, full, first, to)));
@@ -4756,9 +4772,9 @@ NN_DEF nn_tensor *nn_slice(nn_tensor *x, size_t axis, size_t begin, size_t end)
         return nn__bad_argument(net, NN_OP_SLICE, "axis", (double)axis,
                                 "a dimension of the source other than the batch");
     if (begin >= end || end > x->shape[axis])
-        return nn__refuse(net, nn__fail(NN_BAD_SHAPE, "slice: %llu to %llu along axis %llu of %s",
-                                        (nn__ull)begin, (nn__ull)end, (nn__ull)axis,
-                                        nn__tensor_shape(x, text)));
+        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE,
+                                        "slice: %llu to %llu along axis %llu of %s", (nn__ull)begin,
+                                        (nn__ull)end, (nn__ull)axis, nn__tensor_shape(x, text)));
     for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
     shape[axis] = end - begin;
     nn_tensor *t = nn__node_new(net, NN_OP_SLICE, 1, &x, x->batched, x->rank, shape);
@@ -4794,14 +4810,15 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     int batched = 0;
     if (!net) return NULL;
     if (!op || !op->forward || !op->backward)
-        return nn__refuse(net, nn__fail(NN_BAD_ARGUMENT, "custom: forward or backward is NULL"));
+        return nn__refuse(net,
+                          nn__fail(NN_ERROR_BAD_ARGUMENT, "custom: forward or backward is NULL"));
     for (size_t i = 0; i < count; i++) batched |= src[i]->batched;
     batched = batched && per_sample;
     if (rank < 0 || rank + batched > NN_MAX_RANK || (rank && !shape))
         return nn__bad_argument(net, NN_OP_CUSTOM, "rank", rank, "0 to 8, batch included");
     for (int i = 0; i < rank; i++) full[batched + i] = shape[i];
     nn_custom_op *copy = (nn_custom_op *)nn__arena(net, 1, sizeof *copy);
-    if (!copy) return nn__refuse(net, NN_OUT_OF_MEMORY);
+    if (!copy) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
     *copy = *op;
     nn_tensor *t = nn__node_new(net, NN_OP_CUSTOM, count, src, batched, rank + batched, full);
     if (!t) return NULL;
@@ -4822,7 +4839,7 @@ static double nn__loss_count(const nn_tensor *t)
 {
     const nn_tensor *x = t->src[0];
     int by_row = t->op == NN_OP_SOFTMAX_CROSS_ENTROPY || t->op == NN_OP_HINGE;
-    if (t->node.flag_a == NN_SUM) return 1;
+    if (t->node.flag_a == NN_REDUCE_SUM) return 1;
     return (double)nn__max_size(by_row ? nn__rows(x) : x->size, 1);
 }
 
@@ -4855,10 +4872,10 @@ static nn_status nn__check_fed(const nn_tensor *t)
 {
     size_t rows = nn__rows(t->src[0]), fed = nn__max_size(t->node.label_rows, t->node.target_rows);
     if (fed == 0)
-        return nn__fail(NN_EMPTY, "%s: no %s fed", nn__op_string(t->op),
+        return nn__fail(NN_ERROR_EMPTY, "%s: no %s fed", nn__op_string(t->op),
                         nn__takes_labels(t) ? "labels have been" : "targets have been");
     if (fed != rows)
-        return nn__fail(NN_MISMATCH, "%s: %llu %s for a batch of %llu", nn__op_string(t->op),
+        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu %s for a batch of %llu", nn__op_string(t->op),
                         (nn__ull)fed, t->node.label_rows ? "labels" : "rows of targets",
                         (nn__ull)rows);
     return NN_OK;
@@ -4936,7 +4953,7 @@ static nn_status nn__binary_cross_entropy_forward(nn_tensor *t)
     double sum = 0;
     if (status != NN_OK) return status;
     for (size_t i = 0; i < z->size; i++) aux[i] = z->data[i] < 0 ? z->data[i] : -z->data[i];
-    nn_vec_activate(NN_SOFTPLUS, 0, z->size, aux, aux);
+    nn_vec_activate(NN_ACTIVATION_SOFTPLUS, 0, z->size, aux, aux);
     for (size_t i = 0; i < z->size; i++) {
         double v = (double)z->data[i];
         sum += ((v > 0 ? v : 0) - v * nn__target(t, i)) + (double)aux[i];
@@ -4948,7 +4965,7 @@ static nn_status nn__binary_cross_entropy_backward(nn_tensor *t)
 {
     nn_tensor *z = t->src[0];
     nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
-    nn_vec_activate(NN_SIGMOID, 0, z->size, z->data, dz);
+    nn_vec_activate(NN_ACTIVATION_SIGMOID, 0, z->size, z->data, dz);
     for (size_t i = 0; i < z->size; i++)
         dz[i] = (nn_real)((double)slope * ((double)dz[i] - nn__target(t, i)));
     nn__gradient_done(z);
@@ -5088,7 +5105,7 @@ static size_t nn__aux_size(const nn_tensor *t)
 
 static size_t nn__work_size(const nn_tensor *t)
 {
-    if (t->op == NN_OP_DENSE) return t->node.activation != NN_IDENTITY ? t->size : 0;
+    if (t->op == NN_OP_DENSE) return t->node.activation != NN_ACTIVATION_IDENTITY ? t->size : 0;
     return t->op == NN_OP_MUL ? t->size : 0;
 }
 
@@ -5099,8 +5116,9 @@ static nn_tensor *nn__loss_new(nn_op op, nn_tensor *x, const nn_loss_desc *desc)
     memset(&d, 0, sizeof d);
     if (!net) return NULL;
     if (desc) d = *desc;
-    if (d.reduction != NN_MEAN && d.reduction != NN_SUM)
-        return nn__bad_argument(net, op, "reduction", (double)d.reduction, "NN_MEAN or NN_SUM");
+    if (d.reduction != NN_REDUCE_MEAN && d.reduction != NN_REDUCE_SUM)
+        return nn__bad_argument(net, op, "reduction", (double)d.reduction,
+                                "NN_REDUCE_MEAN or NN_REDUCE_SUM");
     if (!(d.label_smoothing >= 0 && d.label_smoothing < 1))
         return nn__bad_argument(net, op, "label_smoothing", d.label_smoothing, "0 <= s < 1");
     if (!(d.delta >= 0) || !nn__is_finite(d.delta))
@@ -5124,7 +5142,7 @@ static nn_tensor *nn__loss_new(nn_op op, nn_tensor *x, const nn_loss_desc *desc)
         return nn__loss_new(op, x, desc);                                                          \
     }
 NN__LOSS(nn_softmax_cross_entropy, NN_OP_SOFTMAX_CROSS_ENTROPY)
-NN__LOSS(nn_binary_cross_entropy, NN_OP_BINARY_CROSS_ENTROPY)
+NN__LOSS(nn_sigmoid_cross_entropy, NN_OP_BINARY_CROSS_ENTROPY)
 NN__LOSS(nn_mse, NN_OP_MSE)
 NN__LOSS(nn_l1_loss, NN_OP_L1)
 NN__LOSS(nn_huber, NN_OP_HUBER)
@@ -5152,10 +5170,11 @@ static nn_status nn__check_feed(const char *call, const nn_tensor *loss, const v
     nn_status status = nn__check_tensor(call, loss);
     if (status != NN_OK) return status;
     if (!nn__is_loss(loss))
-        return nn__fail(NN_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
                         (nn__ull)loss->id, nn__op_string(loss->op));
     if (!data || rows == 0)
-        return nn__fail(NN_BAD_ARGUMENT, "%s: %s", call, data ? "0 rows" : "the data is NULL");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
+                        data ? "0 rows" : "the data is NULL");
     return NN_OK;
 }
 
@@ -5187,7 +5206,7 @@ NN_DEF nn_status nn_feed_labels(nn_tensor *loss, const int *labels, size_t rows)
     if (status != NN_OK) return status;
     size_t outputs = nn__sample_size(loss->src[0]);
     if (!nn__takes_labels(loss))
-        return nn__fail(NN_BAD_ARGUMENT, "feed_labels: %s takes targets",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed_labels: %s takes targets",
                         nn__op_string(loss->op));
     int binary = loss->op == NN_OP_BINARY_CROSS_ENTROPY;
     status = nn__check_labels("feed_labels", rows, labels, binary ? 2 : outputs);
@@ -5201,7 +5220,7 @@ NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t
     nn_status status = nn__check_feed("feed_targets", loss, targets, rows);
     if (status != NN_OK) return status;
     if (loss->op == NN_OP_HINGE)
-        return nn__fail(NN_BAD_ARGUMENT, "feed_targets: hinge takes labels");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed_targets: hinge takes labels");
     status = nn__begin_targets(loss, rows);
     if (status == NN_OK)
         memcpy(loss->node.targets, targets,
@@ -5213,7 +5232,8 @@ NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t
 
 static nn_status nn__bad_member(const char *member, double found, const char *expected)
 {
-    return nn__fail(NN_BAD_ARGUMENT, "optimizer: %s is %g, expected %s", member, found, expected);
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "optimizer: %s is %g, expected %s", member, found,
+                    expected);
 }
 
 static int nn__in_range(double x, double low, double high) { return x >= low && x <= high; }
@@ -5222,9 +5242,9 @@ static nn_status nn__check_schedule(const nn_schedule *s)
 {
     if ((unsigned)s->kind >= NN_SCHEDULE_COUNT)
         return nn__bad_member("schedule.kind", (double)s->kind, "one of nn_schedule_kind");
-    if ((s->kind == NN_STEP_DECAY || s->kind == NN_TRIANGULAR) && s->period == 0)
+    if ((s->kind == NN_SCHEDULE_STEP_DECAY || s->kind == NN_SCHEDULE_TRIANGULAR) && s->period == 0)
         return nn__bad_member("schedule.period", 0, "at least 1 step");
-    if (s->kind == NN_COSINE && s->total == 0)
+    if (s->kind == NN_SCHEDULE_COSINE && s->total == 0)
         return nn__bad_member("schedule.total", 0, "at least 1 step");
     if (!nn__in_range(s->gamma, 0, 1e300))
         return nn__bad_member("schedule.gamma", s->gamma, "0 or a positive number");
@@ -5267,8 +5287,9 @@ static nn_optimizer_desc nn__optimizer_defaults(nn_optimizer_desc d)
     d.beta1 = nn__default(d.beta1, 0.9);
     d.beta2 = nn__default(d.beta2, 0.999);
     d.rho = nn__default(d.rho, 0.99);
-    d.epsilon = nn__default(d.epsilon, d.kind == NN_ADAGRAD ? 1e-10 : 1e-8);
-    d.schedule.gamma = nn__default(d.schedule.gamma, d.schedule.kind == NN_STEP_DECAY ? 0.1 : 1);
+    d.epsilon = nn__default(d.epsilon, d.kind == NN_OPTIMIZER_ADAGRAD ? 1e-10 : 1e-8);
+    d.schedule.gamma =
+        nn__default(d.schedule.gamma, d.schedule.kind == NN_SCHEDULE_STEP_DECAY ? 0.1 : 1);
     return d;
 }
 
@@ -5280,17 +5301,18 @@ NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
     if (t < s->warm_up) return rate * ((double)t + 1) / (double)s->warm_up;
     t -= s->warm_up;
     switch (s->kind) {
-    case NN_STEP_DECAY: return s->period ? rate * nn__power(s->gamma, t / s->period) : rate;
-    case NN_EXPONENTIAL: return rate * nn__power(s->gamma, t);
-    case NN_COSINE:
+    case NN_SCHEDULE_STEP_DECAY:
+        return s->period ? rate * nn__power(s->gamma, t / s->period) : rate;
+    case NN_SCHEDULE_EXPONENTIAL: return rate * nn__power(s->gamma, t);
+    case NN_SCHEDULE_COSINE:
         if (t >= s->total) return low;
         return low + (rate - low) * (1 + nn__cos_pi((double)t / (double)s->total)) / 2;
-    case NN_TRIANGULAR: {
+    case NN_SCHEDULE_TRIANGULAR: {
         if (!s->period) return rate;
         double place = (double)(t % s->period) / (double)s->period;
         return low + (rate - low) * (t / s->period % 2 ? 1 - place : place);
     }
-    case NN_CONSTANT:
+    case NN_SCHEDULE_CONSTANT:
     case NN_SCHEDULE_COUNT: break;
     }
     return rate;
@@ -5298,8 +5320,8 @@ NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
 
 static int nn__slot_count(const nn_optimizer_desc *d)
 {
-    if (d->kind == NN_SGD) return d->momentum > 0 ? 1 : 0;
-    return d->kind == NN_ADAM || d->kind == NN_ADAMW ? 2 : 1;
+    if (d->kind == NN_OPTIMIZER_SGD) return d->momentum > 0 ? 1 : 0;
+    return d->kind == NN_OPTIMIZER_ADAM || d->kind == NN_OPTIMIZER_ADAMW ? 2 : 1;
 }
 
 /* State for every parameter: what is missing starts at 0; `clear` sets the rest to 0, too. */
@@ -5312,7 +5334,7 @@ static nn_status nn__make_slots(nn_net *net, int count, int clear)
             nn_real **slot = &p->node.slot[s];
             if (*slot && clear) memset(*slot, 0, p->size * sizeof **slot);
             if (!*slot) *slot = (nn_real *)nn__arena(net, p->size, sizeof **slot);
-            if (!*slot) return NN_OUT_OF_MEMORY;
+            if (!*slot) return NN_ERROR_OUT_OF_MEMORY;
         }
     }
     return NN_OK;
@@ -5321,7 +5343,8 @@ static nn_status nn__make_slots(nn_net *net, int count, int clear)
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc)
 {
     if (!net || !desc)
-        return nn__fail(NN_BAD_ARGUMENT, "set_optimizer: the %s is NULL", net ? "desc" : "network");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "set_optimizer: the %s is NULL",
+                        net ? "desc" : "network");
     nn_status status = nn_net_status(net);
     if (status == NN_OK) status = nn__check_optimizer(desc);
     if (status == NN_OK) status = nn__make_slots(net, nn__slot_count(desc), 0);
@@ -5363,7 +5386,7 @@ static void nn__update_range(void *context, size_t begin, size_t end)
     nn_tensor *p = part->p;
     nn_real *s0 = p->node.slot[0] ? p->node.slot[0] + begin : NULL;
     nn_real *s1 = p->node.slot[1] ? p->node.slot[1] + begin : NULL;
-    if (part->u->kind == NN_SGD && part->u->momentum == 0) s0 = NULL;
+    if (part->u->kind == NN_OPTIMIZER_SGD && part->u->momentum == 0) s0 = NULL;
     nn__k()->update(part->u, end - begin, p->data + begin, p->grad + begin, s0, s1);
 }
 
@@ -5375,10 +5398,11 @@ static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, doubl
     u.nesterov = d->nesterov;
     u.momentum = (nn_real)d->momentum;
     u.beta1 = (nn_real)d->beta1;
-    u.beta2 = (nn_real)(d->kind == NN_RMSPROP ? d->rho : d->beta2);
+    u.beta2 = (nn_real)(d->kind == NN_OPTIMIZER_RMSPROP ? d->rho : d->beta2);
     u.epsilon = (nn_real)d->epsilon;
     u.scale = (nn_real)scale;
-    if (d->kind != NN_ADAM && d->kind != NN_ADAMW) return u; /* small networks notice powers */
+    if (d->kind != NN_OPTIMIZER_ADAM && d->kind != NN_OPTIMIZER_ADAMW)
+        return u; /* small networks notice powers */
     u.correction1 = (nn_real)(1 / (1 - nn__power((double)u.beta1, steps + 1)));
     u.correction2 = (nn_real)(1 / sqrt(1 - nn__power((double)u.beta2, steps + 1)));
     return u;
@@ -5386,11 +5410,11 @@ static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, doubl
 
 NN_DEF nn_status nn_step(nn_net *net)
 {
-    if (!net) return nn__fail(NN_BAD_ARGUMENT, "step: the network is NULL");
+    if (!net) return nn__fail(NN_ERROR_BAD_ARGUMENT, "step: the network is NULL");
     nn_status status = nn_net_status(net);
     if (status != NN_OK) return status;
     if (!net->has_optimizer)
-        return nn__fail(NN_BAD_ARGUMENT, "step: call nn_set_optimizer first");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "step: call nn_set_optimizer first");
     nn_optimizer_desc d = nn__optimizer_defaults(net->optimizer);
     status = nn__make_slots(net, nn__slot_count(&d), 0); /* for parameters made since */
     if (status != NN_OK) return status;
@@ -5401,8 +5425,9 @@ NN_DEF nn_status nn_step(nn_net *net)
         if (!nn__is_updated(p)) continue;
         double decay = p->no_decay ? 0 : d.weight_decay;
         u.rate = (nn_real)(rate * p->learning_rate_scale);
-        u.decay = d.kind == NN_ADAMW ? 0 : (nn_real)decay;
-        u.shrink = d.kind == NN_ADAMW ? (nn_real)(rate * p->learning_rate_scale * decay) : 0;
+        u.decay = d.kind == NN_OPTIMIZER_ADAMW ? 0 : (nn_real)decay;
+        u.shrink =
+            d.kind == NN_OPTIMIZER_ADAMW ? (nn_real)(rate * p->learning_rate_scale * decay) : 0;
         nn__update_part part = {&u, p};
         nn__parallel(net->threads, p->size, NN__GRAIN, nn__update_range, &part);
     }
@@ -5521,8 +5546,10 @@ static nn_status nn__check_array(nn__checker *c, const char *name, size_t n, nn_
         nn__check_element(c, name, at, x + at, (double)analytic[at]);
     }
     if (n && !nonzero && !c->desc.allow_zero)
-        return nn__fail(NN_GRADIENT_ZERO, "gradcheck: the gradient of '%s' is zero everywhere: the "
-                                          "check proves nothing (allow_zero accepts it)", name);
+        return nn__fail(NN_ERROR_GRADIENT_ZERO,
+                        "gradcheck: the gradient of '%s' is zero everywhere: the "
+                        "check proves nothing (allow_zero accepts it)",
+                        name);
     return NN_OK;
 }
 
@@ -5530,12 +5557,12 @@ static nn_status nn__check_verdict(const nn__checker *c)
 {
     const nn_gradcheck_report *r = &c->report;
     if (c->not_finite)
-        return nn__fail(NN_NOT_FINITE,
+        return nn__fail(NN_ERROR_NOT_FINITE,
                         "gradcheck: the function is not finite near '%s' element %llu, where the "
                         "analytic gradient is %.9g and the numeric one %.9g",
                         r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
     if (r->wrong)
-        return nn__fail(NN_GRADIENT_WRONG,
+        return nn__fail(NN_ERROR_GRADIENT_WRONG,
                         "gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
                         "elements wrong)",
                         r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
@@ -5547,14 +5574,14 @@ static nn_status nn__check_desc(const nn_gradcheck_desc *d)
 {
     if (!d) return NN_OK;
     if (!nn__in_range(d->h, 0, 1e3))
-        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: h is %g, expected 0 or a positive number",
-                        d->h);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "gradcheck: h is %g, expected 0 or a positive number", d->h);
     if (!nn__in_range(d->atol, 0, 1e3))
-        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: atol is %g, expected 0 or a positive number",
-                        d->atol);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "gradcheck: atol is %g, expected 0 or a positive number", d->atol);
     if (!nn__in_range(d->rtol, 0, 1e3))
-        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: rtol is %g, expected 0 or a positive number",
-                        d->rtol);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "gradcheck: rtol is %g, expected 0 or a positive number", d->rtol);
     return NN_OK;
 }
 
@@ -5565,7 +5592,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
     nn__checker c;
     memset(&c, 0, sizeof c);
     if (!f || !x || !analytic || n == 0)
-        return nn__fail(NN_BAD_ARGUMENT, "gradcheck: %s",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "gradcheck: %s",
                         n == 0 ? "0 elements" : "f, x or analytic is NULL");
     nn_status status = nn__check_desc(desc);
     if (status != NN_OK) return status;
@@ -5623,7 +5650,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     if (report) *report = c.report;
     if (status == NN_OK) status = nn__check_verdict(&c);
     if (status == NN_OK && c.report.checked == 0)
-        status = nn__fail(NN_GRADIENT_ZERO, "gradcheck: there is nothing to check");
+        status = nn__fail(NN_ERROR_GRADIENT_ZERO, "gradcheck: there is nothing to check");
     return status != NN_OK ? status : zero;
 }
 
@@ -5639,7 +5666,7 @@ typedef struct nn__file {
 
 static nn_status nn__open_failed(const char *path)
 {
-    return nn__fail(NN_CANNOT_OPEN, "%s: cannot be opened", path);
+    return nn__fail(NN_ERROR_CANNOT_OPEN, "%s: cannot be opened", path);
 }
 
 #ifdef NN_USE_ZLIB
@@ -5656,7 +5683,7 @@ static nn_status nn__read_zlib(nn__file *file)
             size_t wider = capacity ? 2 * capacity : 1 << 20;
             void *grown = wider > capacity ? NN_REALLOC(file->bytes, wider) : NULL;
             if (!grown) {
-                status = nn__fail(NN_OUT_OF_MEMORY, "%s: out of memory", file->path);
+                status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", file->path);
                 break;
             }
             file->bytes = (unsigned char *)grown;
@@ -5667,16 +5694,17 @@ static nn_status nn__read_zlib(nn__file *file)
         int code = Z_OK;
         if (got <= 0) gzerror(gz, &code);
         if (got < 0 && code == Z_ERRNO)
-            status = nn__fail(NN_CANNOT_READ, "%s: cannot be read", file->path);
+            status = nn__fail(NN_ERROR_CANNOT_READ, "%s: cannot be read", file->path);
         else if (got < 0 || (code != Z_OK && code != Z_STREAM_END))
-            status = nn__fail(NN_TRUNCATED, "%s: the compressed data is damaged or cut off after "
-                                            "%llu bytes",
+            status = nn__fail(NN_ERROR_TRUNCATED,
+                              "%s: the compressed data is damaged or cut off after "
+                              "%llu bytes",
                               file->path, (nn__ull)file->size);
         if (got <= 0) break;
         file->size += (size_t)got;
     }
     if (gzclose(gz) != Z_OK && status == NN_OK)
-        status = nn__fail(NN_TRUNCATED, "%s: the compressed data is cut off", file->path);
+        status = nn__fail(NN_ERROR_TRUNCATED, "%s: the compressed data is cut off", file->path);
     return status;
 }
 #else
@@ -5687,14 +5715,14 @@ static nn_status nn__read_plain(nn__file *file)
     if (!f) return nn__open_failed(file->path);
     long end = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
     if (end < 0 || end == LONG_MAX || fseek(f, 0, SEEK_SET) != 0)
-        status = nn__fail(NN_CANNOT_READ, "%s: cannot be read", file->path);
+        status = nn__fail(NN_ERROR_CANNOT_READ, "%s: cannot be read", file->path);
     if (status == NN_OK) {
         file->size = (size_t)end;
         file->bytes = (unsigned char *)nn__allocate(file->size, 1);
-        if (!file->bytes) status = NN_OUT_OF_MEMORY;
+        if (!file->bytes) status = NN_ERROR_OUT_OF_MEMORY;
     }
     if (status == NN_OK && fread(file->bytes, 1, file->size, f) != file->size)
-        status = nn__fail(NN_CANNOT_READ, "%s: %llu bytes cannot be read", file->path,
+        status = nn__fail(NN_ERROR_CANNOT_READ, "%s: %llu bytes cannot be read", file->path,
                           (nn__ull)file->size);
     fclose(f);
     return status;
@@ -5731,19 +5759,19 @@ static const char *nn__looks_like(const unsigned char *bytes, size_t size)
 
 static nn_status nn__check_content(const char *name, const unsigned char *bytes, size_t size)
 {
-    if (size == 0) return nn__fail(NN_EMPTY, "%s: the file is empty", name);
+    if (size == 0) return nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", name);
     if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
-        return nn__fail(NN_COMPRESSED, "%s: compressed: gunzip it or compile with NN_USE_ZLIB",
-                        name);
+        return nn__fail(NN_ERROR_COMPRESSED,
+                        "%s: compressed: gunzip it or compile with NN_USE_ZLIB", name);
     const char *found = nn__looks_like(bytes, size);
-    if (found) return nn__fail(NN_BAD_FORMAT, "%s: looks like %s", name, found);
+    if (found) return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, found);
     return NN_OK;
 }
 
 static nn_status nn__file_read(const char *path, nn__file *file)
 {
     memset(file, 0, sizeof *file);
-    if (!path) return nn__fail(NN_BAD_ARGUMENT, "the path is NULL");
+    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "the path is NULL");
     file->path = path;
 #ifdef NN_USE_ZLIB
     nn_status status = nn__read_zlib(file);
@@ -5775,20 +5803,20 @@ static nn_status nn__idx_header(const char *name, const unsigned char *p, size_t
                                 size_t *offset, size_t *bytes)
 {
     if (size < 4)
-        return nn__fail(NN_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4", name,
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4", name,
                         (nn__ull)size);
     out->type = p[2], out->rank = p[3];
     if (p[0] || p[1] || !nn__idx_type_size(out->type))
-        return nn__fail(NN_BAD_FORMAT,
+        return nn__fail(NN_ERROR_BAD_FORMAT,
                         "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and "
                         "a type of 08, 09, 0b, 0c, 0d or 0e",
                         name, p[0], p[1], p[2], p[3]);
     if (out->rank > NN_MAX_RANK)
-        return nn__fail(NN_BAD_FORMAT, "%s: rank %d, at most %d is possible", name, out->rank,
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, at most %d is possible", name, out->rank,
                         NN_MAX_RANK);
     *offset = 4 + 4 * (size_t)out->rank;
     if (size < *offset)
-        return nn__fail(NN_TRUNCATED, "%s: %llu bytes, the header of rank %d has %llu", name,
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, the header of rank %d has %llu", name,
                         (nn__ull)size, out->rank, (nn__ull)*offset);
     for (int i = 0; i < out->rank; i++) {
         const unsigned char *d = p + 4 + 4 * i;
@@ -5796,12 +5824,12 @@ static nn_status nn__idx_header(const char *name, const unsigned char *p, size_t
     }
     if (!nn__shape_size(out->rank, out->shape, &out->count) ||
         !nn__multiply(out->count, nn__idx_type_size(out->type), bytes))
-        return nn__fail(NN_TOO_LARGE, "%s: the product of the dimensions does not fit", name);
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the dimensions does not fit", name);
     if (*bytes > size - *offset)
-        return nn__fail(NN_TRUNCATED, "%s: %llu bytes of values, expected %llu", name,
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes of values, expected %llu", name,
                         (nn__ull)(size - *offset), (nn__ull)*bytes);
     if (*bytes < size - *offset)
-        return nn__fail(NN_BAD_FORMAT, "%s: %llu bytes of values, expected %llu", name,
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: %llu bytes of values, expected %llu", name,
                         (nn__ull)(size - *offset), (nn__ull)*bytes);
     return NN_OK;
 }
@@ -5831,14 +5859,14 @@ NN_DEF nn_status nn_idx_from_memory(const char *name, const void *bytes, size_t 
     size_t offset, length;
     const unsigned char *p = (const unsigned char *)bytes;
     if (!name) name = "IDX data";
-    if (!out) return nn__fail(NN_BAD_ARGUMENT, "%s: out is NULL", name);
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", name);
     memset(out, 0, sizeof *out);
     nn_status status = nn__check_content(name, p, p ? size : 0);
     nn_idx idx = *out;
     if (status == NN_OK) status = nn__idx_header(name, p, size, &idx, &offset, &length);
     if (status != NN_OK) return status;
     idx.block = idx.data = nn__allocate(length, 1);
-    if (!idx.block) return NN_OUT_OF_MEMORY;
+    if (!idx.block) return NN_ERROR_OUT_OF_MEMORY;
     memcpy(idx.data, p + offset, length);
     nn__swap_bytes((unsigned char *)idx.data, idx.count, nn__idx_type_size(idx.type));
     *out = idx;
@@ -5850,7 +5878,7 @@ NN_DEF nn_status nn_load_idx(const char *path, nn_idx *out)
 {
     nn__file file;
     size_t offset, length;
-    if (!out) return nn__fail(NN_BAD_ARGUMENT, "load_idx: out is NULL");
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "load_idx: out is NULL");
     memset(out, 0, sizeof *out);
     nn_status status = nn__file_read(path, &file);
     if (status != NN_OK) return status;
@@ -5898,7 +5926,7 @@ static nn_status nn__drop(nn_dataset *data, nn_status status)
 static nn_status nn__copy_labels(nn_dataset *data, const int *labels)
 {
     int *copy = (int *)nn__allocate(data->count, sizeof *copy);
-    if (!copy) return NN_OUT_OF_MEMORY;
+    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
     memcpy(copy, labels, data->count * sizeof *copy);
     data->owned[NN__OWNS_LABELS] = data->labels = copy;
     return NN_OK;
@@ -5910,7 +5938,7 @@ static nn_status nn__make_norm(nn_dataset *data, size_t n)
     size_t values;
     nn_real *norm = NULL;
     if (nn__multiply(n, 2, &values)) norm = (nn_real *)nn__allocate(values, sizeof *norm);
-    if (!norm) return NN_OUT_OF_MEMORY;
+    if (!norm) return NN_ERROR_OUT_OF_MEMORY;
     NN_FREE(data->owned[NN__OWNS_NORM]);
     data->owned[NN__OWNS_NORM] = norm;
     data->scale = norm, data->shift = norm + n, data->norm_count = n;
@@ -5919,10 +5947,11 @@ static nn_status nn__make_norm(nn_dataset *data, size_t n)
 
 NN_DEF nn_status nn_normalize_affine(nn_dataset *data, double scale, double shift)
 {
-    if (!data) return nn__fail(NN_BAD_ARGUMENT, "normalize_affine: the data set is NULL");
+    if (!data) return nn__fail(NN_ERROR_BAD_ARGUMENT, "normalize_affine: the data set is NULL");
     if (!nn__is_finite(scale) || !nn__is_finite(shift))
-        return nn__fail(NN_BAD_ARGUMENT, "normalize_affine: scale %g and shift %g, expected finite "
-                                         "numbers",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "normalize_affine: scale %g and shift %g, expected finite "
+                        "numbers",
                         scale, shift);
     nn_status status = nn__make_norm(data, 1);
     if (status == NN_OK) *data->scale = (nn_real)scale, *data->shift = (nn_real)shift;
@@ -5933,8 +5962,9 @@ NN_DEF nn_status nn_normalize_range(nn_dataset *data, double raw_low, double raw
                                     double high)
 {
     if (!(raw_low < raw_high) || !nn__is_finite(raw_high - raw_low))
-        return nn__fail(NN_BAD_ARGUMENT, "normalize_range: raw range %g to %g, expected low < high",
-                        raw_low, raw_high);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "normalize_range: raw range %g to %g, expected low < high", raw_low,
+                        raw_high);
     double scale = (high - low) / (raw_high - raw_low);
     return nn_normalize_affine(data, scale, low - raw_low * scale);
 }
@@ -5943,7 +5973,7 @@ NN_DEF nn_status nn_normalize_range(nn_dataset *data, double raw_low, double raw
 static double nn__raw(const nn_dataset *data, size_t i, size_t j)
 {
     size_t row = data->index ? data->index[i] : i, at = row * data->features + j;
-    return data->dtype == NN_U8 ? (double)((const uint8_t *)data->samples)[at]
+    return data->dtype == NN_DTYPE_U8 ? (double)((const uint8_t *)data->samples)[at]
                                 : (double)((const nn_real *)data->samples)[at];
 }
 
@@ -5964,13 +5994,13 @@ static void nn__moments(const nn_dataset *data, size_t n, const double *mean, do
 NN_DEF nn_status nn_normalize_standard(nn_dataset *data, int per_feature)
 {
     if (!data || data->count == 0)
-        return nn__fail(NN_BAD_ARGUMENT, "normalize_standard: the data set is %s",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "normalize_standard: the data set is %s",
                         data ? "empty" : "NULL");
     size_t n = per_feature ? data->features : 1, values;
     double per = (double)data->count * (per_feature ? 1 : (double)data->features);
     double *mean = NULL;
     if (nn__multiply(n, 2, &values)) mean = (double *)nn__allocate(values, sizeof *mean);
-    if (!mean) return NN_OUT_OF_MEMORY;
+    if (!mean) return NN_ERROR_OUT_OF_MEMORY;
     double *squares = mean + n;
     nn__moments(data, n, NULL, mean);
     for (size_t j = 0; j < n; j++) mean[j] = nn__raw(data, 0, j) + mean[j] / per;
@@ -5987,9 +6017,10 @@ NN_DEF nn_status nn_normalize_standard(nn_dataset *data, int per_feature)
 
 NN_DEF nn_status nn_normalize_like(nn_dataset *data, const nn_dataset *from)
 {
-    if (!data || !from) return nn__fail(NN_BAD_ARGUMENT, "normalize_like: a data set is NULL");
+    if (!data || !from)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "normalize_like: a data set is NULL");
     if (data->features != from->features)
-        return nn__fail(NN_BAD_SHAPE, "normalize_like: %llu features, the other set has %llu",
+        return nn__fail(NN_ERROR_BAD_SHAPE, "normalize_like: %llu features, the other set has %llu",
                         (nn__ull)data->features, (nn__ull)from->features);
     if (data == from) return NN_OK;
     if (from->norm_count == 0) return nn_normalize_affine(data, 1, 0);
@@ -6016,7 +6047,7 @@ static size_t nn__row_of(const nn__gathering *g, size_t i)
 /* Samples lie anywhere in memory: the next one is called while this one is converted. */
 static void nn__prefetch_row(const nn_dataset *data, size_t row)
 {
-    size_t size = data->features * (data->dtype == NN_U8 ? 1 : sizeof(nn_real));
+    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
     const char *sample = (const char *)data->samples + row * size;
     for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
 }
@@ -6028,7 +6059,7 @@ static void nn__gather_row(const nn_dataset *data, size_t row, nn_real *out)
     const nn_real *shift = data->norm_count ? data->shift : &zero;
     size_t n = data->features, at = row * n;
     int each = data->norm_count > 1;
-    if (data->dtype == NN_U8)
+    if (data->dtype == NN_DTYPE_U8)
         nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, scale, shift, each, out);
     else nn__k()->affine(n, (const nn_real *)data->samples + at, scale, shift, each, out);
 }
@@ -6053,12 +6084,13 @@ NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, s
                                    nn_real *out)
 {
     if (!data || (n && !out))
-        return nn__fail(NN_BAD_ARGUMENT, "gather: %s is NULL", data ? "out" : "the data set");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "gather: %s is NULL", data ? "out" : "the data set");
     for (size_t i = 0; i < n; i++) {
         size_t sample = rows ? rows[i] : i;
         if (sample >= data->count)
-            return nn__fail(NN_BAD_ARGUMENT, "gather: index %llu, the data set has %llu samples",
-                            (nn__ull)sample, (nn__ull)data->count);
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "gather: index %llu, the data set has %llu samples", (nn__ull)sample,
+                            (nn__ull)data->count);
     }
     nn__gather(0, data, rows, 0, n, out);
     return NN_OK;
@@ -6076,19 +6108,19 @@ static int nn__class_count(size_t count, const int *labels)
 static nn_status nn__dataset_from(nn_dataset *out, nn_dtype dtype, const void *x, size_t count,
                                   size_t features, const int *labels, int classes)
 {
-    if (!out) return nn__fail(NN_BAD_ARGUMENT, "dataset: out is NULL");
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "dataset: out is NULL");
     memset(out, 0, sizeof *out);
-    if (!x) return nn__fail(NN_BAD_ARGUMENT, "dataset: x is NULL");
+    if (!x) return nn__fail(NN_ERROR_BAD_ARGUMENT, "dataset: x is NULL");
     if (count == 0 || features == 0)
-        return nn__fail(NN_EMPTY,
+        return nn__fail(NN_ERROR_EMPTY,
                         "dataset: %llu samples of %llu features, expected at least 1 of 1",
                         (nn__ull)count, (nn__ull)features);
     size_t size;
     if (!nn__multiply(count, features, &size) || !nn__multiply(size, sizeof(nn_real), &size))
-        return nn__fail(NN_TOO_LARGE, "dataset: %llu samples of %llu features do not fit",
+        return nn__fail(NN_ERROR_TOO_LARGE, "dataset: %llu samples of %llu features do not fit",
                         (nn__ull)count, (nn__ull)features);
     if (classes < 0)
-        return nn__fail(NN_BAD_ARGUMENT, "dataset: %d classes, expected 0 or more", classes);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "dataset: %d classes, expected 0 or more", classes);
     nn_dataset d;
     memset(&d, 0, sizeof d);
     d.count = count, d.features = features, d.dtype = dtype, d.samples = x;
@@ -6103,28 +6135,29 @@ static nn_status nn__dataset_from(nn_dataset *out, nn_dtype dtype, const void *x
     return NN_OK;
 }
 
-NN_DEF nn_status nn_dataset_from_arrays(nn_dataset *out, const nn_real *x, size_t count,
-                                        size_t features, const int *labels, int classes)
+NN_DEF nn_status nn_dataset_from_arrays(const nn_real *x, size_t count, size_t features,
+                                        const int *labels, int classes, nn_dataset *out)
 {
-    return nn__dataset_from(out, NN_REAL, x, count, features, labels, classes);
+    return nn__dataset_from(out, NN_DTYPE_REAL, x, count, features, labels, classes);
 }
 
-NN_DEF nn_status nn_dataset_from_bytes(nn_dataset *out, const uint8_t *x, size_t count,
-                                       size_t features, const int *labels, int classes)
+NN_DEF nn_status nn_dataset_from_bytes(const uint8_t *x, size_t count, size_t features,
+                                       const int *labels, int classes, nn_dataset *out)
 {
-    return nn__dataset_from(out, NN_U8, x, count, features, labels, classes);
+    return nn__dataset_from(out, NN_DTYPE_U8, x, count, features, labels, classes);
 }
 
 NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets,
                                         size_t target_size)
 {
     if (!data || !targets || target_size == 0)
-        return nn__fail(NN_BAD_ARGUMENT, "set_targets: %s",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "set_targets: %s",
                         !data ? "the data set is NULL"
                               : !targets ? "targets is NULL" : "target_size is 0");
     if (data->index)
-        return nn__fail(NN_BAD_ARGUMENT, "set_targets: the data set is a view; set the targets of "
-                                         "the set that it was made from");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "set_targets: the data set is a view; set the targets of "
+                        "the set that it was made from");
     data->targets = targets;
     data->target_size = target_size;
     return NN_OK;
@@ -6134,12 +6167,12 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
 {
     size_t size;
     if (!data || !shape || rank < 1 || rank > NN_MAX_RANK)
-        return nn__fail(NN_BAD_ARGUMENT, "set_shape: %s",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "set_shape: %s",
                         !data ? "the data set is NULL"
                               : !shape ? "the shape is NULL" : "the rank is not in 1 to 8");
     if (!nn__shape_size(rank, shape, &size) || size != data->features) {
         char text[160];
-        return nn__fail(NN_BAD_SHAPE, "set_shape: %s for %llu features",
+        return nn__fail(NN_ERROR_BAD_SHAPE, "set_shape: %s for %llu features",
                         nn__shape_text(rank, shape, 0, text), (nn__ull)data->features);
     }
     data->rank = rank;
@@ -6159,11 +6192,11 @@ static nn_status nn__make_view(const nn_dataset *data, size_t count, nn_dataset 
     view.scale = view.shift = NULL;
     view.index = (size_t *)nn__allocate(count, sizeof *view.index);
     view.owned[NN__OWNS_INDEX] = view.index;
-    nn_status status = view.index ? NN_OK : NN_OUT_OF_MEMORY;
+    nn_status status = view.index ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK && data->labels) {
         view.labels = (int *)nn__allocate(count, sizeof *view.labels);
         view.owned[NN__OWNS_LABELS] = view.labels;
-        if (!view.labels) status = NN_OUT_OF_MEMORY;
+        if (!view.labels) status = NN_ERROR_OUT_OF_MEMORY;
     }
     if (status == NN_OK && data->norm_count) status = nn_normalize_like(&view, data);
     if (status != NN_OK) return nn__drop(&view, status);
@@ -6181,7 +6214,7 @@ static void nn__set_view(nn_dataset *view, size_t i, const nn_dataset *data, siz
 static nn_status nn__check_view(const char *call, const nn_dataset *data, const nn_dataset *out)
 {
     if (!data || !out || data == out)
-        return nn__fail(NN_BAD_ARGUMENT, "%s: %s", call,
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
                         !data ? "the data set is NULL"
                               : !out ? "out is NULL" : "out is the data set itself");
     return NN_OK;
@@ -6193,7 +6226,7 @@ static nn_status nn__view_names(const nn_dataset *data, const int *classes, int 
 {
     if (!data->class_names) return NN_OK;
     view->class_names = (char **)nn__allocate((size_t)count, sizeof *view->class_names);
-    if (!view->class_names) return NN_OUT_OF_MEMORY;
+    if (!view->class_names) return NN_ERROR_OUT_OF_MEMORY;
     for (int i = 0; i < count; i++)
         view->class_names[i] = data->class_names[classes ? classes[i] : i];
     return NN_OK;
@@ -6207,8 +6240,9 @@ NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t 
     if (status != NN_OK) return status;
     memset(out, 0, sizeof *out);
     if (count == 0 || first > data->count || count > data->count - first)
-        return nn__fail(NN_BAD_ARGUMENT, "subset: %llu samples from %llu, the data set has %llu",
-                        (nn__ull)count, (nn__ull)first, (nn__ull)data->count);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "subset: %llu samples from %llu, the data set has %llu", (nn__ull)count,
+                        (nn__ull)first, (nn__ull)data->count);
     status = nn__make_view(data, count, &view);
     if (status != NN_OK) return status;
     status = nn__view_names(data, NULL, data->classes, &view);
@@ -6220,16 +6254,18 @@ NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t 
 
 static nn_status nn__check_classes(const nn_dataset *data, int count, const int *classes)
 {
-    if (!data->labels) return nn__fail(NN_BAD_ARGUMENT, "select_classes: there are no labels");
+    if (!data->labels)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "select_classes: there are no labels");
     if (count <= 0 || !classes)
-        return nn__fail(NN_BAD_ARGUMENT, "select_classes: %d classes, expected at least 1", count);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "select_classes: %d classes, expected at least 1",
+                        count);
     for (int i = 0; i < count; i++) {
         if (classes[i] < 0 || classes[i] >= data->classes)
-            return nn__fail(NN_BAD_LABEL, "select_classes: class %d, expected 0 to %d", classes[i],
-                            data->classes - 1);
+            return nn__fail(NN_ERROR_BAD_LABEL, "select_classes: class %d, expected 0 to %d",
+                            classes[i], data->classes - 1);
         for (int j = 0; j < i; j++)
             if (classes[i] == classes[j])
-                return nn__fail(NN_BAD_ARGUMENT, "select_classes: class %d is named twice",
+                return nn__fail(NN_ERROR_BAD_ARGUMENT, "select_classes: class %d is named twice",
                                 classes[i]);
     }
     return NN_OK;
@@ -6255,7 +6291,8 @@ NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_cou
     if (status != NN_OK) return status;
     for (size_t i = 0; i < data->count; i++)
         count += nn__class_place(data->labels[i], class_count, classes) >= 0;
-    if (count == 0) return nn__fail(NN_EMPTY, "select_classes: no sample has one of the classes");
+    if (count == 0)
+        return nn__fail(NN_ERROR_EMPTY, "select_classes: no sample has one of the classes");
     status = nn__make_view(data, count, &view);
     if (status != NN_OK) return status;
     status = nn__view_names(data, classes, class_count, &view);
@@ -6286,18 +6323,18 @@ NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint6
     nn_status status = nn__check_view("split", data, a);
     if (status == NN_OK) status = nn__check_view("split", data, b);
     if (status != NN_OK) return status;
-    if (a == b) return nn__fail(NN_BAD_ARGUMENT, "split: both parts are the same struct");
+    if (a == b) return nn__fail(NN_ERROR_BAD_ARGUMENT, "split: both parts are the same struct");
     memset(a, 0, sizeof *a);
     memset(b, 0, sizeof *b);
     if (!(fraction > 0 && fraction < 1))
-        return nn__fail(NN_BAD_ARGUMENT, "split: fraction is %g, expected 0 < fraction < 1",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "split: fraction is %g, expected 0 < fraction < 1",
                         fraction);
     size_t first = (size_t)(fraction * (double)data->count + 0.5);
     if (first == 0 || first >= data->count)
-        return nn__fail(NN_EMPTY, "split: %llu samples at %g leave one part empty",
+        return nn__fail(NN_ERROR_EMPTY, "split: %llu samples at %g leave one part empty",
                         (nn__ull)data->count, fraction);
     size_t *order = (size_t *)nn__allocate(data->count, sizeof *order);
-    if (!order) return NN_OUT_OF_MEMORY;
+    if (!order) return NN_ERROR_OUT_OF_MEMORY;
     nn_rng rng = nn_rng_seed(seed);
     for (size_t i = 0; i < data->count; i++) order[i] = i;
     nn_rng_shuffle(&rng, order, data->count);
@@ -6315,7 +6352,7 @@ static nn_status nn__finish_images(nn_dataset *d, const char *name, const uint8_
                                    size_t stride, int classes)
 {
     int *copy = (int *)nn__allocate(d->count, sizeof *copy);
-    if (!copy) return NN_OUT_OF_MEMORY;
+    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
     d->owned[NN__OWNS_LABELS] = d->labels = copy;
     for (size_t i = 0; i < d->count; i++) copy[i] = labels[i * stride];
     d->classes = classes ? classes : nn__class_count(d->count, copy);
@@ -6327,16 +6364,17 @@ static nn_status nn__check_pair(const char *images, const nn_idx *x, const char 
                                 const nn_idx *y)
 {
     if (x->type != 0x08 || x->rank < 2)
-        return nn__fail(NN_BAD_FORMAT, "%s: type %d and rank %d, expected images: 8 and at least 2",
-                        images, x->type, x->rank);
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: type %d and rank %d, expected images: 8 and at least 2", images,
+                        x->type, x->rank);
     if (y->type != 0x08 || y->rank != 1)
-        return nn__fail(NN_BAD_FORMAT, "%s: type %d and rank %d, expected labels: 8 and 1", labels,
-                        y->type, y->rank);
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: type %d and rank %d, expected labels: 8 and 1",
+                        labels, y->type, y->rank);
     if (x->shape[0] != y->shape[0])
-        return nn__fail(NN_MISMATCH, "%s: %llu images, but %s has %llu labels", images,
+        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images,
                         (nn__ull)x->shape[0], labels, (nn__ull)y->shape[0]);
     if (x->count == 0)
-        return nn__fail(NN_EMPTY, "%s: %llu images of %llu dimensions hold no values", images,
+        return nn__fail(NN_ERROR_EMPTY, "%s: %llu images of %llu dimensions hold no values", images,
                         (nn__ull)x->shape[0], (nn__ull)x->rank - 1);
     return NN_OK;
 }
@@ -6346,12 +6384,13 @@ NN_DEF nn_status nn_load_idx_pair(const char *images, const char *labels, int cl
 {
     nn_idx x, y;
     nn_dataset d;
-    if (!out) return nn__fail(NN_BAD_ARGUMENT, "load_idx_pair: out is NULL");
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "load_idx_pair: out is NULL");
     memset(out, 0, sizeof *out);
     memset(&d, 0, sizeof d);
     memset(&y, 0, sizeof y);
     if (classes < 0)
-        return nn__fail(NN_BAD_ARGUMENT, "load_idx_pair: %d classes, expected 0 or more", classes);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "load_idx_pair: %d classes, expected 0 or more",
+                        classes);
     nn_status status = nn_load_idx(images, &x);
     if (status == NN_OK) status = nn_load_idx(labels, &y);
     if (status == NN_OK) status = nn__check_pair(images, &x, labels, &y);
@@ -6359,7 +6398,7 @@ NN_DEF nn_status nn_load_idx_pair(const char *images, const char *labels, int cl
         d.count = x.shape[0], d.features = x.count / x.shape[0];
         d.rank = x.rank - 1;
         for (int i = 0; i < d.rank; i++) d.shape[i] = x.shape[i + 1];
-        d.dtype = NN_U8, d.samples = x.data;
+        d.dtype = NN_DTYPE_U8, d.samples = x.data;
         status = nn__finish_images(&d, labels, (const uint8_t *)y.data, 1, classes);
     }
     nn_idx_free(&y);
@@ -6406,7 +6445,7 @@ static char *nn__find_idx(const char *folder, const char *stem, int rank)
 static nn_status nn__load_mnist_part(const char *folder, const char *images, const char *labels,
                                      nn_dataset *out)
 {
-    nn_status status = NN_OUT_OF_MEMORY;
+    nn_status status = NN_ERROR_OUT_OF_MEMORY;
     char *x = nn__find_idx(folder, images, 3);
     char *y = x ? nn__find_idx(folder, labels, 1) : NULL;
     if (x && y) status = nn_load_idx_pair(x, y, 10, out);
@@ -6420,7 +6459,7 @@ static nn_status nn__check_load(const char *call, const char *folder, nn_dataset
 {
     if (train) memset(train, 0, sizeof *train);
     if (test) memset(test, 0, sizeof *test);
-    if (!folder) return nn__fail(NN_BAD_ARGUMENT, "%s: the folder is NULL", call);
+    if (!folder) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the folder is NULL", call);
     return NN_OK;
 }
 
@@ -6454,20 +6493,20 @@ static nn_status nn__add_cifar_file(const char *path, const nn__cifar *kind, nn_
     if (status != NN_OK) return status;
     size_t added = file.size / record, count = d->count + added;
     if (file.size % record != 0)
-        status = nn__fail(NN_TRUNCATED, "%s: %llu bytes, expected a multiple of %llu", path,
+        status = nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, expected a multiple of %llu", path,
                           (nn__ull)file.size, (nn__ull)record);
     for (size_t i = 0; status == NN_OK && i < added; i++) {
         int label = file.bytes[i * record + kind->label_at];
         if (label >= kind->classes)
-            status = nn__fail(NN_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %d", path,
-                              label, (nn__ull)i, kind->classes - 1);
+            status = nn__fail(NN_ERROR_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %d",
+                              path, label, (nn__ull)i, kind->classes - 1);
     }
     uint8_t *more = NULL, *more_labels = NULL;
     if (status == NN_OK) more = (uint8_t *)NN_REALLOC(*pixels, count * NN__CIFAR_PIXELS);
     if (more) *pixels = more;
     if (more) more_labels = (uint8_t *)NN_REALLOC(*labels, count);
     if (more_labels) *labels = more_labels;
-    else if (status == NN_OK) status = nn__fail(NN_OUT_OF_MEMORY, "%s: out of memory", path);
+    else if (status == NN_OK) status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
     for (size_t i = 0; status == NN_OK && i < added; i++) {
         const unsigned char *from = file.bytes + i * record;
         more_labels[d->count + i] = from[kind->label_at];
@@ -6488,11 +6527,12 @@ static nn_status nn__load_cifar(const char *folder, const nn__cifar *kind, size_
     memset(&d, 0, sizeof d);
     for (size_t i = 0; status == NN_OK && i < file_count; i++) {
         char *path = nn__path(folder, files[i], "");
-        status = path ? nn__add_cifar_file(path, kind, &d, &pixels, &labels) : NN_OUT_OF_MEMORY;
+        status =
+            path ? nn__add_cifar_file(path, kind, &d, &pixels, &labels) : NN_ERROR_OUT_OF_MEMORY;
         NN_FREE(path);
     }
     d.owned[NN__OWNS_SAMPLES] = pixels;
-    d.samples = pixels, d.dtype = NN_U8;
+    d.samples = pixels, d.dtype = NN_DTYPE_U8;
     d.features = NN__CIFAR_PIXELS;
     d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32;
     if (status == NN_OK) status = nn__finish_images(&d, folder, labels, 1, kind->classes);
@@ -6513,7 +6553,7 @@ NN_DEF nn_status nn_load_cifar10(const char *folder, unsigned batches, nn_datase
     size_t count = 0;
     nn_status status = nn__check_load("load_cifar10", folder, train, test);
     if (status == NN_OK && batches > 31)
-        status = nn__fail(NN_BAD_ARGUMENT, "load_cifar10: batches is %u, expected 0 to 31",
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "load_cifar10: batches is %u, expected 0 to 31",
                           batches);
     for (unsigned i = 0; i < 5; i++)
         if (batches == 0 || (batches >> i & 1)) files[count++] = all[i];
@@ -6655,17 +6695,18 @@ static nn_status nn__csv_count(nn__csv *csv, const nn__file *file)
         size_t cells = nn__csv_cells(csv, line);
         if (csv->columns == 0) csv->columns = cells;
         if (cells != csv->columns)
-            return nn__fail(NN_BAD_FORMAT, "%s: line %llu: %llu columns, expected %llu", csv->path,
-                            (nn__ull)csv->line, (nn__ull)cells, (nn__ull)csv->columns);
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: line %llu: %llu columns, expected %llu",
+                            csv->path, (nn__ull)csv->line, (nn__ull)cells, (nn__ull)csv->columns);
     }
-    if (csv->rows == 0) return nn__fail(NN_EMPTY, "%s: no rows of data", csv->path);
+    if (csv->rows == 0) return nn__fail(NN_ERROR_EMPTY, "%s: no rows of data", csv->path);
     long long column = csv->desc.label_column, count = (long long)csv->columns;
     if (column > count || column < -count)
-        return nn__fail(NN_BAD_ARGUMENT, "%s: label_column is %lld, the file has %lld columns",
-                        csv->path, column, count);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: label_column is %lld, the file has %lld columns", csv->path, column,
+                        count);
     csv->label = (size_t)(column > 0 ? column - 1 : column < 0 ? count + column : count);
     if (count == 1 && column != 0)
-        return nn__fail(NN_EMPTY, "%s: there is no column beside the label's", csv->path);
+        return nn__fail(NN_ERROR_EMPTY, "%s: there is no column beside the label's", csv->path);
     return NN_OK;
 }
 
@@ -6689,8 +6730,9 @@ static int nn__csv_class(nn__csv *csv, nn__span name)
 
 static nn_status nn__csv_bad_cell(const nn__csv *csv, size_t column, nn__span cell)
 {
-    return nn__fail(NN_BAD_NUMBER, "%s: line %llu, column %llu: '%.*s' is not a finite number",
-                    csv->path, (nn__ull)csv->line, (nn__ull)column + 1,
+    return nn__fail(NN_ERROR_BAD_NUMBER,
+                    "%s: line %llu, column %llu: '%.*s' is not a finite number", csv->path,
+                    (nn__ull)csv->line, (nn__ull)column + 1,
                     (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
 }
 
@@ -6705,13 +6747,13 @@ static nn_status nn__csv_label(nn__csv *csv, nn__span cell, nn_real *target, int
         return NN_OK;
     }
     if (nn__span_size(cell) == 0)
-        return nn__fail(NN_BAD_LABEL, "%s: line %llu: the label is empty", csv->path,
+        return nn__fail(NN_ERROR_BAD_LABEL, "%s: line %llu: the label is empty", csv->path,
                         (nn__ull)csv->line);
     *label = csv->integer_labels ? nn__parse_index(cell) : nn__csv_class(csv, cell);
     if (*label == INT_MAX)
-        return nn__fail(NN_BAD_LABEL, "%s: line %llu: label %.*s is too large", csv->path,
+        return nn__fail(NN_ERROR_BAD_LABEL, "%s: line %llu: label %.*s is too large", csv->path,
                         (nn__ull)csv->line, (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
-    return *label < 0 ? nn__fail(NN_OUT_OF_MEMORY, "%s: out of memory", csv->path) : NN_OK;
+    return *label < 0 ? nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", csv->path) : NN_OK;
 }
 
 static nn_status nn__csv_read(nn__csv *csv, const nn__file *file, nn_real *x, nn_real *targets,
@@ -6774,24 +6816,24 @@ static nn_status nn__csv_load(nn__csv *csv, const nn__file *file, nn_dataset *d)
     if (status != NN_OK) return status;
     int has_label = csv->label < csv->columns, has_target = has_label && csv->desc.targets;
     d->count = csv->rows, d->features = csv->columns - (size_t)has_label;
-    d->rank = 1, d->shape[0] = d->features, d->dtype = NN_REAL;
+    d->rank = 1, d->shape[0] = d->features, d->dtype = NN_DTYPE_REAL;
     size_t values = d->count * d->features; /* fewer than the file has bytes */
     nn_real *x = (nn_real *)nn__allocate(values + (has_target ? d->count : 0), sizeof *x);
-    if (!x) return NN_OUT_OF_MEMORY;
+    if (!x) return NN_ERROR_OUT_OF_MEMORY;
     d->owned[NN__OWNS_SAMPLES] = x;
     d->samples = x;
     if (has_target) d->targets = x + values, d->target_size = 1;
     if (has_label && !has_target) {
         d->labels = (int *)nn__allocate(d->count, sizeof *d->labels);
         d->owned[NN__OWNS_LABELS] = d->labels;
-        if (!d->labels) return NN_OUT_OF_MEMORY;
+        if (!d->labels) return NN_ERROR_OUT_OF_MEMORY;
         csv->integer_labels = nn__csv_has_indices(csv, file);
     }
     status = nn__csv_read(csv, file, x, has_target ? x + values : NULL, d->labels);
     if (status != NN_OK || !d->labels) return status;
     d->classes = csv->integer_labels ? nn__class_count(d->count, d->labels) : csv->name_count;
     if (!csv->integer_labels) d->class_names = nn__csv_names(csv);
-    return csv->integer_labels || d->class_names ? NN_OK : NN_OUT_OF_MEMORY;
+    return csv->integer_labels || d->class_names ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
 }
 
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out)
@@ -6801,7 +6843,7 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
     nn_dataset d;
     memset(&csv, 0, sizeof csv);
     memset(&d, 0, sizeof d);
-    if (!out) return nn__fail(NN_BAD_ARGUMENT, "load_csv: out is NULL");
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "load_csv: out is NULL");
     memset(out, 0, sizeof *out);
     if (desc) csv.desc = *desc;
     if (!csv.desc.delimiter) csv.desc.delimiter = ',';
@@ -6809,7 +6851,7 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
     nn_status status = nn__file_read(path, &file);
     if (status != NN_OK) return status;
     if (memchr(file.bytes, 0, file.size))
-        status = nn__fail(NN_BAD_FORMAT, "%s: holds a zero byte, so it is not text", path);
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: holds a zero byte, so it is not text", path);
     if (status == NN_OK) status = nn__csv_load(&csv, &file, &d);
     NN_FREE(csv.names);
     nn__file_free(&file);
@@ -6843,12 +6885,13 @@ static nn_status nn__only_input(const char *call, nn_tensor *t, nn_tensor **inpu
         for (size_t j = 0; j < s->src_count; j++) s->src[j]->node.needed = 1;
         if (s->op != NN_OP_INPUT) continue;
         if (*input)
-            return nn__fail(NN_BAD_ARGUMENT, "%s: the network has several inputs; feed them in a "
-                                             "loop of your own",
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: the network has several inputs; feed them in a "
+                            "loop of your own",
                             call);
         *input = s;
     }
-    if (!*input) return nn__fail(NN_BAD_ARGUMENT, "%s: the tensor depends on no input", call);
+    if (!*input) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the tensor depends on no input", call);
     return NN_OK;
 }
 
@@ -6856,11 +6899,12 @@ static nn_status nn__check_features(const char *call, const nn_tensor *input,
                                     const nn_dataset *data)
 {
     if (!data || data->count == 0)
-        return nn__fail(data ? NN_EMPTY : NN_BAD_ARGUMENT, "%s: the data set is %s", call,
-                        data ? "empty" : "NULL");
+        return nn__fail(data ? NN_ERROR_EMPTY : NN_ERROR_BAD_ARGUMENT, "%s: the data set is %s",
+                        call, data ? "empty" : "NULL");
     if (nn__sample_size(input) != data->features)
-        return nn__fail(NN_BAD_SHAPE, "%s: the data set has %llu features, the input takes %llu",
-                        call, (nn__ull)data->features, (nn__ull)nn__sample_size(input));
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: the data set has %llu features, the input takes %llu", call,
+                        (nn__ull)data->features, (nn__ull)nn__sample_size(input));
     return NN_OK;
 }
 
@@ -6871,16 +6915,16 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *base, cons
     int binary = base->op == NN_OP_BINARY_CROSS_ENTROPY;
     if (data->labels && nn__takes_labels(base)) {
         if ((size_t)data->classes > (binary ? 2 : outputs))
-            return nn__fail(NN_BAD_SHAPE, "%s: the data set has %d classes, the network %llu "
+            return nn__fail(NN_ERROR_BAD_SHAPE, "%s: the data set has %d classes, the network %llu "
                                           "outputs",
                             call, data->classes, (nn__ull)outputs);
         return NN_OK;
     }
     if (!data->targets || base->op == NN_OP_HINGE)
-        return nn__fail(NN_BAD_ARGUMENT, "%s: the data set has no %s for %s", call,
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data set has no %s for %s", call,
                         nn__takes_labels(base) ? "labels" : "targets", nn__op_string(base->op));
     if (data->target_size != outputs)
-        return nn__fail(NN_BAD_SHAPE,
+        return nn__fail(NN_ERROR_BAD_SHAPE,
                         "%s: the data set has %llu targets a sample, the network %llu outputs",
                         call, (nn__ull)data->target_size, (nn__ull)outputs);
     return NN_OK;
@@ -6901,7 +6945,7 @@ static nn_status nn__open_session(nn__session *s, const char *call, nn_tensor *l
     if (status != NN_OK) return status;
     s->base = nn__base_loss(loss);
     if (!s->base)
-        return nn__fail(NN_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
                         (nn__ull)loss->id, nn__op_string(loss->op));
     status = nn__only_input(call, loss, &s->input);
     if (status == NN_OK) status = nn__check_features(call, s->input, data);
@@ -6993,13 +7037,13 @@ static nn_status nn__evaluate_session(const nn__session *s, const nn_dataset *da
         status = nn__feed_batch(s, data, NULL, i, n);
         if (status == NN_OK) status = nn_forward(s->loss);
         if (status != NN_OK) break;
-        loss += s->base->value * (s->base->node.flag_a == NN_SUM ? 1 : (double)n);
+        loss += s->base->value * (s->base->node.flag_a == NN_REDUCE_SUM ? 1 : (double)n);
         correct += (double)nn__count_correct(s, data, NULL, i);
         if (metric) measured += nn__measure(s, metric, user);
     }
     net->training = training;
     if (status != NN_OK) return status;
-    if (s->base->node.flag_a != NN_SUM) loss /= (double)data->count;
+    if (s->base->node.flag_a != NN_REDUCE_SUM) loss /= (double)data->count;
     double penalty = 0;
     for (const nn_tensor *t = s->loss; t != s->base; t = t->src[0]) {
         if (t->op == NN_OP_SCALE) scale *= t->node.alpha;
@@ -7015,7 +7059,7 @@ static nn_status nn__evaluate_session(const nn__session *s, const nn_dataset *da
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out)
 {
     nn__session s;
-    if (!out) return nn__fail(NN_BAD_ARGUMENT, "evaluate: out is NULL");
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "evaluate: out is NULL");
     memset(out, 0, sizeof *out);
     nn_status status = nn__open_session(&s, "evaluate", loss, data);
     return status == NN_OK ? nn__evaluate_session(&s, data, NULL, NULL, out) : status;
@@ -7031,7 +7075,7 @@ static nn_status nn__each_output(const char *call, nn_tensor *output, const nn_d
     if (status == NN_OK) status = nn__only_input(call, output, &input);
     if (status == NN_OK) status = nn__check_features(call, input, data);
     if (status == NN_OK && !output->batched)
-        status = nn__fail(NN_BAD_SHAPE, "%s: the tensor has no value per sample", call);
+        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: the tensor has no value per sample", call);
     if (status != NN_OK) return status;
     int training = output->net->training;
     output->net->training = 0;
@@ -7053,7 +7097,7 @@ static void nn__copy_output(void *user, const nn_tensor *output, size_t first)
 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out)
 {
-    if (!out) return nn__fail(NN_BAD_ARGUMENT, "predict: out is NULL");
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "predict: out is NULL");
     return nn__each_output("predict", output, data, nn__copy_output, out);
 }
 
@@ -7072,18 +7116,18 @@ static void nn__count_decisions(void *user, const nn_tensor *output, size_t firs
     }
 }
 
-NN_DEF nn_status nn_confusion(nn_tensor *output, const nn_dataset *data, size_t *matrix)
+NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix)
 {
     nn__confusion c;
     c.data = data, c.matrix = matrix;
     if (!output || !data || !matrix || !data->labels)
-        return nn__fail(NN_BAD_ARGUMENT, "confusion: %s",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "confusion: %s",
                         data && !data->labels ? "the data set has no labels"
                                               : "an argument is NULL");
     size_t outputs = nn__sample_size(output), classes = (size_t)data->classes;
     if ((outputs == 1 ? 2 : outputs) != classes)
-        return nn__fail(NN_BAD_SHAPE, "confusion: %llu outputs for %llu classes", (nn__ull)outputs,
-                        (nn__ull)classes);
+        return nn__fail(NN_ERROR_BAD_SHAPE, "confusion: %llu outputs for %llu classes",
+                        (nn__ull)outputs, (nn__ull)classes);
     memset(matrix, 0, classes * classes * sizeof *matrix);
     return nn__each_output("confusion", output, data, nn__count_decisions, &c);
 }
@@ -7104,7 +7148,7 @@ static nn_status nn__grow(void **items, size_t count, size_t *capacity, size_t s
     size_t wider = *capacity ? 2 * *capacity : 64, bytes;
     if (count < *capacity) return NN_OK;
     void *grown = nn__multiply(wider, size, &bytes) ? NN_REALLOC(*items, bytes) : NULL;
-    if (!grown) return nn__fail(NN_OUT_OF_MEMORY, "out of memory: the history");
+    if (!grown) return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: the history");
     *items = grown;
     *capacity = wider;
     return NN_OK;
@@ -7144,9 +7188,9 @@ static const char *nn__number_text(double x, char text[64])
 
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path)
 {
-    if (!history || !path) return nn__fail(NN_BAD_ARGUMENT, "history: an argument is NULL");
+    if (!history || !path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "history: an argument is NULL");
     FILE *f = fopen(path, "w");
-    if (!f) return nn__fail(NN_CANNOT_WRITE, "%s: cannot be opened for writing", path);
+    if (!f) return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing", path);
     fprintf(f, "step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,"
                "learning_rate,seconds\n");
     for (size_t i = 0; i < history->check_count; i++) {
@@ -7161,7 +7205,7 @@ NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *pat
     }
     int failed = ferror(f);
     failed |= fclose(f) != 0;
-    return failed ? nn__fail(NN_CANNOT_WRITE, "%s: cannot be written", path) : NN_OK;
+    return failed ? nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be written", path) : NN_OK;
 }
 
 /* -- progress: a line that is written over on a terminal, a line per check elsewhere -- */
@@ -7236,17 +7280,19 @@ typedef struct nn__training {
 
 static nn_status nn__check_train_desc(const nn_train_desc *d, const nn_dataset *data)
 {
-    if (!d) return nn__fail(NN_BAD_ARGUMENT, "train: the desc is NULL");
-    if (d->epochs == 0) return nn__fail(NN_BAD_ARGUMENT, "train: epochs is 0, expected at least 1");
+    if (!d) return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: the desc is NULL");
+    if (d->epochs == 0)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: epochs is 0, expected at least 1");
     if (d->batch_size == 0 || d->batch_size > data->count)
-        return nn__fail(NN_BAD_ARGUMENT,
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "train: batch_size is %llu, expected 1 to %llu, the number of samples",
                         (nn__ull)d->batch_size, (nn__ull)data->count);
     if ((d->patience || d->restore_best) && !d->validation)
-        return nn__fail(NN_BAD_ARGUMENT, "train: %s needs a validation set",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: %s needs a validation set",
                         d->patience ? "patience" : "restore_best");
     if (d->check_every && d->checks_per_epoch)
-        return nn__fail(NN_BAD_ARGUMENT, "train: check_every and checks_per_epoch are both set");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "train: check_every and checks_per_epoch are both set");
     return NN_OK;
 }
 
@@ -7259,8 +7305,8 @@ static int nn__is_blank(const nn_optimizer_desc *d)
                              d->clip_value,    s->gamma,     s->final_rate};
     for (size_t i = 0; i < sizeof number / sizeof *number; i++)
         if (number[i] != 0) return 0;
-    return d->kind == NN_SGD && !d->nesterov && s->kind == NN_CONSTANT && !s->warm_up &&
-           !s->period && !s->total;
+    return d->kind == NN_OPTIMIZER_SGD && !d->nesterov && s->kind == NN_SCHEDULE_CONSTANT &&
+           !s->warm_up && !s->period && !s->total;
 }
 
 static nn_status nn__choose_optimizer(nn__training *t)
@@ -7268,7 +7314,7 @@ static nn_status nn__choose_optimizer(nn__training *t)
     nn_optimizer_desc d = t->desc.optimizer;
     nn_net *net = t->s.loss->net;
     if (nn__is_blank(&d) && net->has_optimizer) return NN_OK;
-    if (d.schedule.kind == NN_COSINE && d.schedule.total == 0) {
+    if (d.schedule.kind == NN_SCHEDULE_COSINE && d.schedule.total == 0) {
         size_t all, warm_up = d.schedule.warm_up;
         if (!nn__multiply(t->desc.epochs, t->steps_per_epoch, &all)) all = SIZE_MAX;
         d.schedule.total = all > warm_up ? all - warm_up : 1;
@@ -7288,10 +7334,10 @@ static nn_status nn__start_training(nn__training *t)
     nn_status status = nn__choose_optimizer(t);
     if (status != NN_OK) return status;
     t->order = (size_t *)nn__allocate(count, sizeof *t->order);
-    if (!t->order) return NN_OUT_OF_MEMORY;
+    if (!t->order) return NN_ERROR_OUT_OF_MEMORY;
     if (d->restore_best) {
         t->best = (nn_real *)nn__allocate(nn_net_parameter_count(t->s.loss->net), sizeof *t->best);
-        if (!t->best) return NN_OUT_OF_MEMORY;
+        if (!t->best) return NN_ERROR_OUT_OF_MEMORY;
     }
     nn__progress_start(&t->progress, d->progress, wanted);
     t->start = nn__now();
@@ -7324,13 +7370,13 @@ static nn_status nn__report_not_finite(const nn__training *t)
         if (!x->node.needed && x->op != NN_OP_PARAMETER) continue;
         for (size_t j = 0; x->data && j < x->size; j++)
             if (!nn__is_finite((double)x->data[j]))
-                return nn__fail(NN_NOT_FINITE,
+                return nn__fail(NN_ERROR_NOT_FINITE,
                                 "loss is not finite at step %llu, first non-finite value in tensor "
                                 "%llu '%s' (%s), element %llu",
                                 (nn__ull)t->step, (nn__ull)i, x->name, nn__op_string(x->op),
                                 (nn__ull)j);
     }
-    return nn__fail(NN_NOT_FINITE, "loss is not finite at step %llu, every tensor is",
+    return nn__fail(NN_ERROR_NOT_FINITE, "loss is not finite at step %llu, every tensor is",
                     (nn__ull)t->step);
 }
 

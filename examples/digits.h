@@ -1816,7 +1816,7 @@ static nn_status digits_load(nn_dataset *out)
         for (int j = 0; j < DIGITS_PIXELS; j++)
             pixels[i * DIGITS_PIXELS + j] = (uint8_t)(digits_rows[i][1 + j] - 'A');
     }
-    nn_status status = nn_dataset_from_bytes(out, pixels, DIGITS_COUNT, DIGITS_PIXELS, labels, 10);
+    nn_status status = nn_dataset_from_bytes(pixels, DIGITS_COUNT, DIGITS_PIXELS, labels, 10, out);
     if (status == NN_OK) status = nn_dataset_set_shape(out, 2, shape);
     if (status == NN_OK) status = nn_normalize_range(out, 0, 16, 0, 1);
     return status;

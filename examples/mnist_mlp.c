@@ -27,7 +27,7 @@ int main(int argc, char **argv)
     nn_net *net = nn_net_create(&net_desc);
     nn_dense_desc hidden = {0};
     hidden.units = 64;
-    hidden.activation = NN_SCALED_TANH;
+    hidden.activation = NN_ACTIVATION_SCALED_TANH;
     hidden.weight.kind = hidden.bias.kind = NN_INIT_NORMAL; /* the bias as a 785th input */
     hidden.weight.b = hidden.bias.b = 1 / sqrt(785.0);
     nn_dense_desc output = {0};
@@ -36,7 +36,7 @@ int main(int argc, char **argv)
     output.weight.kind = NN_INIT_LECUN_NORMAL;
     nn_tensor *logits = nn_dense_with(nn_dense_with(nn_input(net, 784), &hidden), &output);
     nn_tensor *loss = nn_softmax_cross_entropy(logits);
-    if (nn_net_print(net, stdout) != NN_OK) return fail(folder);
+    if (nn_net_summary(net, stdout) != NN_OK) return fail(folder);
 
     nn_train_desc desc = {0};
     desc.epochs = 50;

@@ -24,9 +24,9 @@ int main(int argc, char **argv)
     nn_train_desc desc = {0};
     desc.epochs = argc > 1 ? 5 : 60;
     desc.batch_size = 32;
-    desc.optimizer.kind = NN_ADAM;
+    desc.optimizer.kind = NN_OPTIMIZER_ADAM;
     desc.optimizer.learning_rate = 0.005;
-    desc.optimizer.schedule.kind = NN_COSINE;
+    desc.optimizer.schedule.kind = NN_SCHEDULE_COSINE;
     desc.validation = &test;
     desc.progress = stdout;
     desc.log_steps = 1;
@@ -35,7 +35,7 @@ int main(int argc, char **argv)
     nn_result result;
     if (nn_evaluate(loss, &test, &result) != NN_OK) return fail();
     printf("%d parameters, test accuracy %.2f %%, %.2f s on the %s kernels\n",
-           (int)nn_net_parameter_count(net), 100 * result.accuracy, log.seconds, nn_isa());
+           (int)nn_net_parameter_count(net), 100 * result.accuracy, log.seconds, nn_kernel_path());
 
     chart_series curve[] = {
         chart_curve("training, mean of 20 batches", log.step_count, chart_none(),

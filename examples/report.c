@@ -537,18 +537,20 @@ static void rows(FILE *f, const table *t, int which, int chapter)
 static void write_page(const table *results, const table *figures)
 {
     FILE *f = create("report.html");
-    fprintf(f, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-               "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-               "<title>Five course reports, reproduced</title>\n<style>%s</style>\n</head>\n"
-               "<body>\n"
-               "<h1>Five course reports, reproduced</h1>\n"
-               "<p>Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 "
-               "assignment 1 (R5), computed by the programs in examples/ with nn.h. Where a report "
-               "gives a number, ours stands beside it: the mean and the sample deviation over the "
-               "seeds. A figure shows the run with the first seed.<span class=\"screen\"> Select a "
-               "figure to enlarge it.</span></p>\n"
-               "<nav aria-label=\"Contents\">\n<h3>Contents</h3>\n"
-               "<p><a href=\"#numbers\">The reported numbers and ours, wall times</a></p>\n", style);
+    fprintf(f,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+            "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
+            "<title>Five course reports, reproduced</title>\n<style>%s</style>\n</head>\n"
+            "<body>\n"
+            "<h1>Five course reports, reproduced</h1>\n"
+            "<p>Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 "
+            "assignment 1 (R5), computed by the programs in examples/ with nn.h. Where a report "
+            "gives a number, ours stands beside it: the mean and the sample deviation over the "
+            "seeds. A figure shows the run with the first seed.<span class=\"screen\"> Select a "
+            "figure to enlarge it.</span></p>\n"
+            "<nav aria-label=\"Contents\">\n<h3>Contents</h3>\n"
+            "<p><a href=\"#numbers\">The reported numbers and ours, wall times</a></p>\n",
+            style);
     for (int c = 0; c < CHAPTERS; c++) {
         fprintf(f, "<p><a href=\"#%s\">", chapters[c].program);
         html(f, chapters[c].title);

@@ -38,7 +38,7 @@ static double cost(size_t layer, size_t first, size_t count)
 static void backward(void) /* x^T (output - target) / n + 2 lambda w, for either output */
 {
     if (outputs > 1) nn_mat_softmax(IMAGES, outputs, z, y);
-    else nn_vec_activate(NN_SIGMOID, 0, IMAGES, z, y);
+    else nn_vec_activate(NN_ACTIVATION_SIGMOID, 0, IMAGES, z, y);
     nn_vec_sub(IMAGES * outputs, y, target, y);
     nn_mat_mul(1, 0, INPUTS, outputs, IMAGES, x, INPUTS, y, outputs, gradient, outputs, 0);
     nn_vec_scale(INPUTS * outputs, 1.0 / IMAGES, gradient, gradient);
@@ -49,7 +49,7 @@ static nn_tensor *graph(void)
 {
     nn_dense_desc dense = {.units = outputs, .no_bias = 1};
     nn_tensor *out = nn_dense_with(nn_input(nn_net_create(NULL), INPUTS), &dense);
-    nn_tensor *loss = outputs > 1 ? nn_softmax_cross_entropy(out) : nn_binary_cross_entropy(out);
+    nn_tensor *loss = outputs > 1 ? nn_softmax_cross_entropy(out) : nn_sigmoid_cross_entropy(out);
     return nn_weight_penalty(loss, 0, lambda);
 }
 

@@ -12,7 +12,7 @@ static nn_tensor *logistic_regression(uint64_t seed, const void *unused)
     nn_net *net = nn_net_create(&(nn_net_desc){.seed = seed});
     nn_dense_desc dense = {.units = 1, .weight.kind = NN_INIT_ZERO};
     nn_tensor *z = nn_dense_with(nn_input(net, 784), &dense); /* the bias weighs the constant 1 */
-    return nn_binary_cross_entropy(z);
+    return nn_sigmoid_cross_entropy(z);
 }
 
 /* R1's rule: stop when the mean validation loss over an epoch, the last five checks, first rises:

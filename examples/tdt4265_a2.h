@@ -41,7 +41,7 @@ CHART_DEF nn_tensor *a2_loss(uint64_t seed, const void *settings)
         nn_init scaled = {.kind = NN_INIT_NORMAL, .b = 1 / sqrt(fan_in)};
         nn_init uniform = {.kind = NN_INIT_UNIFORM, .a = -1, .b = 1};
         nn_dense_desc d = {.units = i < n->layers ? n->units : 10,
-                           .activation = i < n->layers ? n->activation : NN_IDENTITY,
+                           .activation = i < n->layers ? n->activation : NN_ACTIVATION_IDENTITY,
                            .no_bias = i > 0, /* the first layer's is the weight of the constant 1 */
                            .weight = n->scaled ? scaled : uniform,
                            .bias = n->scaled ? scaled : uniform};

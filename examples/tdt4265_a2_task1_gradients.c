@@ -38,7 +38,7 @@ static double cost(size_t layer, size_t first, size_t count)
    one. */
 static nn_real slope(nn_real y)
 {
-    return activation == NN_SIGMOID ? y * (1 - y) : 2.0 / 3 * (1.7159 - y * y / 1.7159);
+    return activation == NN_ACTIVATION_SIGMOID ? y * (1 - y) : 2.0 / 3 * (1.7159 - y * y / 1.7159);
 }
 
 static void backward(void)
@@ -61,7 +61,7 @@ static nn_tensor *graph(void)
 {
     nn_tensor *y = nn_input(nn_net_create(NULL), INPUTS);
     for (size_t k = 1; k <= layers; k++) {
-        nn_activation f = k < layers ? activation : NN_IDENTITY;
+        nn_activation f = k < layers ? activation : NN_ACTIVATION_IDENTITY;
         y = nn_dense_with(y, &(nn_dense_desc){.units = size[k], .activation = f, .no_bias = 1});
     }
     return nn_softmax_cross_entropy(y);
@@ -90,10 +90,10 @@ int main(int argc, char **argv)
     TRY(nn_normalize_standard(&a.train, 0));
     assignment_images(&a.train, IMAGES, INPUTS, x, out[0]);
     TRY(nn_mat_one_hot(IMAGES, CLASSES, a.train.labels, target));
-    layers = 2, size = one, activation = NN_SIGMOID;
+    layers = 2, size = one, activation = NN_ACTIVATION_SIGMOID;
     check(&a, "1a 1b", "785-64-10, sigmoid");
     if (a.quick) return assignment_finish(&a);
-    activation = NN_SCALED_TANH;
+    activation = NN_ACTIVATION_SCALED_TANH;
     check(&a, "3b", "785-64-10, improved sigmoid");
     layers = 3, size = two;
     check(&a, "4c", "785-64-64-10, improved sigmoid");

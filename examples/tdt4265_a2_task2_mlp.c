@@ -20,7 +20,7 @@ static double with_biases(size_t inputs)
 int main(int argc, char **argv)
 {
     a2_net base = {.report = "R3 R4", .task = "2c", .label = "base net", .layers = 1, .units = 64,
-                   .activation = NN_SIGMOID, .learning_rate = 0.1};
+                   .activation = NN_ACTIVATION_SIGMOID, .learning_rate = 0.1};
     assignment a;
     assignment_start(&a, argc, argv, "tdt4265_a2_task2_mlp", "785-64-10, weights from U(-1, 1)");
     a2_data(&a);

@@ -12,8 +12,9 @@ enum {
     TWO59, TWO32, TEN64, NETS
 };
 
-#define TASK_3B .scaled = 1, .activation = NN_SCALED_TANH, .learning_rate = 0.1
-#define TASK_3C .scaled = 1, .activation = NN_SCALED_TANH, .learning_rate = 0.02, .momentum = 0.9
+#define TASK_3B .scaled = 1, .activation = NN_ACTIVATION_SCALED_TANH, .learning_rate = 0.1
+#define TASK_3C                                                                                    \
+    .scaled = 1, .activation = NN_ACTIVATION_SCALED_TANH, .learning_rate = 0.02, .momentum = 0.9
 
 static a2_net nets[NETS] = {
     [B32] = {"R3", "4a", "32 units, 3b", .layers = 1, .units = 32, TASK_3B},
@@ -46,7 +47,7 @@ static void seconds(assignment *a, const char *name, double reported, const doub
     assignment_result(a, "R4", "time", name, reported, values, a->seeds,
                       assignment_text("wall time, one thread, %s kernels; the figure of 4b taken "
                                       "as the slowest: 64 and 128 units, 50 epochs at most, both "
-                                      "accuracies five times an epoch", nn_isa()));
+                                      "accuracies five times an epoch", nn_kernel_path()));
 }
 
 int main(int argc, char **argv)

@@ -15,10 +15,10 @@ int main(void)
     nn_tensor *in = nn_input(net, 2);
     nn_tensor *z = nn_dense(nn_tanh(nn_dense(in, 4)), 1);
     nn_tensor *p = nn_sigmoid(z);
-    nn_tensor *loss = nn_binary_cross_entropy(z);
+    nn_tensor *loss = nn_sigmoid_cross_entropy(z);
 
     nn_optimizer_desc optimizer = {0};
-    optimizer.kind = NN_SGD;
+    optimizer.kind = NN_OPTIMIZER_SGD;
     optimizer.learning_rate = 0.5;
     optimizer.momentum = 0.9;
     nn_status status = nn_set_optimizer(net, &optimizer);

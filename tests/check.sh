@@ -43,9 +43,9 @@ join() {
 }
 
 strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
-printf '#define NN_IMPLEMENTATION\n#include "nn.h"\nint main(void) { return nn_isa()[0] == 0; }\n' >"$dir/body.c"
+printf '#define NN_IMPLEMENTATION\n#include "nn.h"\nint main(void) { return nn_kernel_path()[0] == 0; }\n' >"$dir/body.c"
 printf '#include "nn.h"\nint other(void);\nint other(void) { return nn_status_string(NN_OK)[0]; }\n' >"$dir/use.c"
-printf '#define NN_STATIC\n#define NN_IMPLEMENTATION\n#include "nn.h"\nint third(void);\nint third(void) { return nn_isa()[0]; }\n' >"$dir/static.c"
+printf '#define NN_STATIC\n#define NN_IMPLEMENTATION\n#include "nn.h"\nint third(void);\nint third(void) { return nn_kernel_path()[0]; }\n' >"$dir/static.c"
 for name in body use static; do cp "$dir/$name.c" "$dir/$name.cc"; done
 
 # -- every compiler and standard, at strict settings --

@@ -2,4 +2,4 @@
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 
-int main(void) { return puts(nn_isa()) < 0; }
+int main(void) { return puts(nn_kernel_path()) < 0; }

@@ -28,9 +28,9 @@ static double digits_accuracy(uint64_t seed)
     nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(h, 10));
     desc.epochs = 60;
     desc.batch_size = 32;
-    desc.optimizer.kind = NN_ADAM;
+    desc.optimizer.kind = NN_OPTIMIZER_ADAM;
     desc.optimizer.learning_rate = 0.005;
-    desc.optimizer.schedule.kind = NN_COSINE;
+    desc.optimizer.schedule.kind = NN_SCHEDULE_COSINE;
     CHECK_OK(nn_train(loss, &train, &desc, NULL));
     CHECK_OK(nn_evaluate(loss, &test, &result));
     nn_net_destroy(net);
@@ -70,7 +70,7 @@ static void logistic_regression_stops_in_epoch_33(void)
     nn_net *net = nn_net_create(NULL);
     dense.units = 1;
     dense.weight.kind = NN_INIT_ZERO;
-    nn_tensor *loss = nn_binary_cross_entropy(nn_dense_with(nn_input(net, 784), &dense));
+    nn_tensor *loss = nn_sigmoid_cross_entropy(nn_dense_with(nn_input(net, 784), &dense));
     desc.epochs = 500;
     desc.batch_size = 128;
     desc.no_shuffle = desc.drop_last = desc.evaluate_training = 1;
@@ -105,7 +105,7 @@ static double momentum_accuracy(const nn_dataset *train, const nn_dataset *test,
     net_desc.seed = seed;
     nn_net *net = nn_net_create(&net_desc);
     hidden.units = 64;
-    hidden.activation = NN_SCALED_TANH;
+    hidden.activation = NN_ACTIVATION_SCALED_TANH;
     hidden.weight.kind = hidden.bias.kind = NN_INIT_NORMAL;
     hidden.weight.b = hidden.bias.b = 1 / sqrt(785.0);
     output.units = 10;

@@ -295,7 +295,7 @@ static void idx_truncated_at_every_byte(void)
         size_t width = (size_t)idx_types[t].width;
         bytes b = make_idx(idx_types[t].type, 3, small_shape, 6 * width);
         b.size = 1;
-        for (; b.size < 16 + 6 * width; b.size++) check_bad_idx(&b, NN_TRUNCATED, "", "");
+        for (; b.size < 16 + 6 * width; b.size++) check_bad_idx(&b, NN_ERROR_TRUNCATED, "", "");
     }
 }
 
@@ -303,11 +303,11 @@ static void idx_wrong_size(void)
 {
     static const uint32_t shape[] = {100, 7};
     bytes b = make_idx(8, 2, shape, 499);
-    check_bad_idx(&b, NN_TRUNCATED, "700", "499");
+    check_bad_idx(&b, NN_ERROR_TRUNCATED, "700", "499");
     b = make_idx(8, 2, shape, 701);
-    check_bad_idx(&b, NN_BAD_FORMAT, "700", "701");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "700", "701");
     b = make_idx(14, 2, shape, 700 * 8 - 1);
-    check_bad_idx(&b, NN_TRUNCATED, "5600", "5599");
+    check_bad_idx(&b, NN_ERROR_TRUNCATED, "5600", "5599");
 }
 
 static void idx_wrong_magic(void)
@@ -322,7 +322,7 @@ static void idx_wrong_magic(void)
         bytes b = {0, {0}};
         memcpy(b.at, magics[i], 4);
         for (b.size = 4; b.size < 2000;) put(&b, 1);
-        check_bad_idx(&b, NN_BAD_FORMAT, "", "");
+        check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "", "");
     }
 }
 
@@ -338,17 +338,17 @@ static bytes text_bytes(const char *text)
 static void idx_is_something_else(void)
 {
     bytes b = text_bytes("<!DOCTYPE html>\n<html><title>403 Forbidden</title></html>\n");
-    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "HTML");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "looks like", "HTML");
     b = text_bytes("<html>\n<body>not found</body></html>\n");
-    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "HTML");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "looks like", "HTML");
     b = text_bytes("<HTML><BODY>moved</BODY></HTML>");
-    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "HTML");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "looks like", "HTML");
     b = text_bytes("\n  <!doctype html><html></html>");
-    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "HTML");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "looks like", "HTML");
     b = text_bytes(GIT_LFS);
-    check_bad_idx(&b, NN_BAD_FORMAT, "looks like", "LFS");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "looks like", "LFS");
     b = text_bytes("just some words that are no page");
-    check_bad_idx(&b, NN_BAD_FORMAT, "", "");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "", "");
     CHECK(!strstr(nn_last_error(), "HTML"));
 }
 
@@ -367,7 +367,8 @@ static void check_damaged_gzip(void)
     while (--b.size > 18) {
         write_file(TMP("cut.idx.gz"), b.at, b.size);
         POISON(idx);
-        CHECK_ERROR(nn_load_idx(TMP("cut.idx.gz"), &idx), NN_TRUNCATED, TMP("cut.idx.gz"), "");
+        CHECK_ERROR(nn_load_idx(TMP("cut.idx.gz"), &idx), NN_ERROR_TRUNCATED, TMP("cut.idx.gz"),
+                    "");
         CHECK(!idx.data && !idx.block);
     }
 }
@@ -393,9 +394,9 @@ static void idx_compressed(void)
 {
     bytes b = text_bytes("\x1F\x8B\x08");
     for (b.size = 3; b.size < 100;) put(&b, 0);
-    check_bad_idx(&b, NN_COMPRESSED, "gunzip", "NN_USE_ZLIB");
+    check_bad_idx(&b, NN_ERROR_COMPRESSED, "gunzip", "NN_USE_ZLIB");
     b.size = 2;
-    check_bad_idx(&b, NN_COMPRESSED, "gunzip", "NN_USE_ZLIB");
+    check_bad_idx(&b, NN_ERROR_COMPRESSED, "gunzip", "NN_USE_ZLIB");
 }
 #endif
 
@@ -409,17 +410,17 @@ static void idx_counts_beyond_the_file(void)
     static const uint32_t too_many[] = {1000, 1000};
     bytes b = make_idx(8, 8, most, 10);
     largest_request = 0;
-    check_bad_idx(&b, NN_TOO_LARGE, "", "");
+    check_bad_idx(&b, NN_ERROR_TOO_LARGE, "", "");
     b = make_idx(14, 8, most, 10);
-    check_bad_idx(&b, NN_TOO_LARGE, "", "");
+    check_bad_idx(&b, NN_ERROR_TOO_LARGE, "", "");
     b = make_idx(8, 4, wraps_to_0, 0);
-    check_bad_idx(&b, NN_TOO_LARGE, "", "");
+    check_bad_idx(&b, NN_ERROR_TOO_LARGE, "", "");
     b = make_idx(14, 2, bytes_wrap_to_0, 0);
-    check_bad_idx(&b, NN_TOO_LARGE, "", "");
+    check_bad_idx(&b, NN_ERROR_TOO_LARGE, "", "");
     b = make_idx(8, 2, wraps_32_bits, 0);
-    check_bad_idx(&b, sizeof(size_t) > 4 ? NN_TRUNCATED : NN_TOO_LARGE, "", "");
+    check_bad_idx(&b, sizeof(size_t) > 4 ? NN_ERROR_TRUNCATED : NN_ERROR_TOO_LARGE, "", "");
     b = make_idx(14, 2, too_many, 10);
-    check_bad_idx(&b, NN_TRUNCATED, "8000000", "10");
+    check_bad_idx(&b, NN_ERROR_TRUNCATED, "8000000", "10");
     CHECK(largest_request <= 1 << 20);
 }
 
@@ -428,18 +429,19 @@ static void idx_empty_or_missing(void)
     bytes b = {0, {0}};
     nn_idx idx;
     nn_status status;
-    check_bad_idx(&b, NN_EMPTY, "", "");
+    check_bad_idx(&b, NN_ERROR_EMPTY, "", "");
     remove(TMP("missing.idx"));
     POISON(idx);
-    CHECK_ERROR(nn_load_idx(TMP("missing.idx"), &idx), NN_CANNOT_OPEN, TMP("missing.idx"), "");
+    CHECK_ERROR(nn_load_idx(TMP("missing.idx"), &idx), NN_ERROR_CANNOT_OPEN, TMP("missing.idx"),
+                "");
     CHECK(!idx.data && !idx.block);
     /* Some systems open a folder and refuse to read it, others refuse to open it. */
     POISON(idx);
     status = nn_load_idx(TEST_TMP, &idx);
-    CHECK(status == NN_CANNOT_READ || status == NN_CANNOT_OPEN);
+    CHECK(status == NN_ERROR_CANNOT_READ || status == NN_ERROR_CANNOT_OPEN);
     SAYS(TEST_TMP);
     CHECK(!idx.data && !idx.block);
-    CHECK_ERROR(nn_load_idx(NULL, &idx), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_load_idx(NULL, &idx), NN_ERROR_BAD_ARGUMENT, "", "");
 }
 
 /* Rank 0 is one value, a dimension of 0 is none. */
@@ -455,9 +457,9 @@ static void idx_rank_and_dimension_of_zero(void)
     CHECK_INT(idx.shape[1], 0);
     nn_idx_free(&idx);
     put(&b, 0);
-    check_bad_idx(&b, NN_BAD_FORMAT, "1 bytes", "expected 0");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "1 bytes", "expected 0");
     b = make_idx(8, 0, shape, 0);
-    check_bad_idx(&b, NN_TRUNCATED, "0 bytes", "expected 1");
+    check_bad_idx(&b, NN_ERROR_TRUNCATED, "0 bytes", "expected 1");
     put(&b, 42);
     CHECK_OK(idx_from(&b, b.size, &idx));
     CHECK_INT(idx.rank, 0);
@@ -465,7 +467,7 @@ static void idx_rank_and_dimension_of_zero(void)
     CHECK(idx.data && *(uint8_t *)idx.data == 42);
     nn_idx_free(&idx);
     put(&b, 0);
-    check_bad_idx(&b, NN_BAD_FORMAT, "2 bytes", "expected 1");
+    check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "2 bytes", "expected 1");
 }
 
 /* ----------------------------------------------------------------------------- pairs and MNIST */
@@ -498,7 +500,7 @@ static void check_images(const nn_dataset *d, size_t count, size_t rows, size_t 
     CHECK_INT(d->rank, 2);
     CHECK_INT(d->shape[0], rows);
     CHECK_INT(d->shape[1], cols);
-    CHECK_INT(d->dtype, NN_U8);
+    CHECK_INT(d->dtype, NN_DTYPE_U8);
     gather_all(d);
     for (i = 0; i < count * rows * cols; i++)
         CHECK_NEAR(gathered[i], pattern(i + 16) / 255.0, eps);
@@ -535,20 +537,20 @@ static void pair_labels_are_checked(void)
     nn_dataset d;
     write_images(TMP("pair-images"), 300, 2, 2);
     write_labels(TMP("pair-labels"), 299, zeros);
-    CHECK_ERROR(load_pair(0, &d), NN_MISMATCH, "300", "299");
+    CHECK_ERROR(load_pair(0, &d), NN_ERROR_MISMATCH, "300", "299");
     CHECK(is_empty(&d));
     write_images(TMP("pair-images"), 17, 2, 2);
     write_labels(TMP("pair-labels"), 17, "\0\1\2\0\1\2\0\1\2\0\1\2\0\310\2\0\1");
-    CHECK_ERROR(load_pair(3, &d), NN_BAD_LABEL, "200", "13");
+    CHECK_ERROR(load_pair(3, &d), NN_ERROR_BAD_LABEL, "200", "13");
     SAYS(TMP("pair-labels"));
     CHECK(is_empty(&d));
     CHECK_OK(load_pair(0, &d));
     CHECK_INT(d.classes, 201);
     nn_dataset_free(&d);
-    CHECK_ERROR(load_pair(200, &d), NN_BAD_LABEL, "200", "13");
+    CHECK_ERROR(load_pair(200, &d), NN_ERROR_BAD_LABEL, "200", "13");
     CHECK_OK(load_pair(201, &d));
     nn_dataset_free(&d);
-    CHECK_ERROR(load_pair(-1, &d), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(load_pair(-1, &d), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK(is_empty(&d));
 }
 
@@ -559,21 +561,21 @@ static void pair_shapes_are_checked(void)
     bytes b = make_idx(9, 1, &two, 2);
     write_images(TMP("pair-images"), 0, 4, 3);
     write_labels(TMP("pair-labels"), 0, "");
-    CHECK_ERROR(load_pair(0, &d), NN_EMPTY, TMP("pair-images"), "");
+    CHECK_ERROR(load_pair(0, &d), NN_ERROR_EMPTY, TMP("pair-images"), "");
     CHECK(is_empty(&d));
     write_images(TMP("pair-images"), 2, 0, 3);
     write_labels(TMP("pair-labels"), 2, "\0\1");
-    CHECK_ERROR(load_pair(0, &d), NN_EMPTY, TMP("pair-images"), "");
+    CHECK_ERROR(load_pair(0, &d), NN_ERROR_EMPTY, TMP("pair-images"), "");
     write_labels(TMP("pair-images"), 2, "\0\1");
-    CHECK_ERROR(load_pair(0, &d), NN_BAD_FORMAT, TMP("pair-images"), "");
+    CHECK_ERROR(load_pair(0, &d), NN_ERROR_BAD_FORMAT, TMP("pair-images"), "");
     CHECK(is_empty(&d));
     write_images(TMP("pair-images"), 2, 4, 3);
     write_images(TMP("pair-labels"), 2, 1, 1);
-    CHECK_ERROR(load_pair(0, &d), NN_BAD_FORMAT, TMP("pair-labels"), "");
+    CHECK_ERROR(load_pair(0, &d), NN_ERROR_BAD_FORMAT, TMP("pair-labels"), "");
     write_file(TMP("pair-labels"), b.at, b.size);
-    CHECK_ERROR(load_pair(0, &d), NN_BAD_FORMAT, TMP("pair-labels"), "");
+    CHECK_ERROR(load_pair(0, &d), NN_ERROR_BAD_FORMAT, TMP("pair-labels"), "");
     remove(TMP("pair-labels"));
-    CHECK_ERROR(load_pair(0, &d), NN_CANNOT_OPEN, TMP("pair-labels"), "");
+    CHECK_ERROR(load_pair(0, &d), NN_ERROR_CANNOT_OPEN, TMP("pair-labels"), "");
     CHECK(is_empty(&d));
 }
 
@@ -653,17 +655,17 @@ static void mnist_fails_whole(void)
         remove_mnist();
         write_mnist(mnist_files);
         remove(mnist_files[i]);
-        CHECK_ERROR(load_mnist(&train, &test), NN_CANNOT_OPEN, mnist_files[i], "");
+        CHECK_ERROR(load_mnist(&train, &test), NN_ERROR_CANNOT_OPEN, mnist_files[i], "");
         CHECK(is_empty(&train) && is_empty(&test));
         write_file(mnist_files[i], "", 0);
-        CHECK_ERROR(load_mnist(&train, &test), NN_EMPTY, mnist_files[i], "");
+        CHECK_ERROR(load_mnist(&train, &test), NN_ERROR_EMPTY, mnist_files[i], "");
         CHECK(is_empty(&train) && is_empty(&test));
     }
     write_mnist(mnist_files);
     write_labels(mnist_files[3], 3, "\11\12\5");
-    CHECK_ERROR(load_mnist(&train, &test), NN_BAD_LABEL, "10", mnist_files[3]);
+    CHECK_ERROR(load_mnist(&train, &test), NN_ERROR_BAD_LABEL, "10", mnist_files[3]);
     CHECK(is_empty(&train) && is_empty(&test));
-    CHECK_ERROR(nn_load_mnist(NULL, &train, &test), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_load_mnist(NULL, &train, &test), NN_ERROR_BAD_ARGUMENT, "", "");
     remove_mnist();
 }
 
@@ -714,7 +716,7 @@ static void check_cifar_shape(const nn_dataset *d, size_t count, int classes)
     CHECK_INT(d->shape[1], 32);
     CHECK_INT(d->shape[2], 32);
     CHECK_INT(d->classes, classes);
-    CHECK_INT(d->dtype, NN_U8);
+    CHECK_INT(d->dtype, NN_DTYPE_U8);
 }
 
 static const char *const cifar10_files[] = {
@@ -783,26 +785,26 @@ static void cifar10_damaged(void)
     nn_dataset train, test;
     write_cifar10();
     write_cifar(cifar10_files[2], 3, 2, 1, "\1\2", -1);
-    CHECK_ERROR(load_cifar10(0, &train, &test), NN_TRUNCATED, cifar10_files[2], "6145");
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_ERROR_TRUNCATED, cifar10_files[2], "6145");
     CHECK(is_empty(&train) && is_empty(&test));
     write_cifar(cifar10_files[2], 3, 2, 1, "\1\2", 1);
-    CHECK_ERROR(load_cifar10(4, &train, &test), NN_TRUNCATED, cifar10_files[2], "6147");
+    CHECK_ERROR(load_cifar10(4, &train, &test), NN_ERROR_TRUNCATED, cifar10_files[2], "6147");
     CHECK_OK(load_cifar10(1, &train, NULL));
     nn_dataset_free(&train);
     write_cifar(cifar10_files[2], 3, 2, 1, "\1\12", 0);
-    CHECK_ERROR(load_cifar10(0, &train, &test), NN_BAD_LABEL, cifar10_files[2], "10");
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_ERROR_BAD_LABEL, cifar10_files[2], "10");
     CHECK(is_empty(&train) && is_empty(&test));
     write_file(cifar10_files[2], "", 0);
-    CHECK_ERROR(load_cifar10(0, &train, &test), NN_EMPTY, cifar10_files[2], "");
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_ERROR_EMPTY, cifar10_files[2], "");
     remove(cifar10_files[2]);
-    CHECK_ERROR(load_cifar10(0, &train, &test), NN_CANNOT_OPEN, cifar10_files[2], "");
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_ERROR_CANNOT_OPEN, cifar10_files[2], "");
     write_cifar10();
     write_cifar(cifar10_files[5], 6, 1, 1, "\377", 0);
-    CHECK_ERROR(load_cifar10(0, &train, &test), NN_BAD_LABEL, cifar10_files[5], "255");
+    CHECK_ERROR(load_cifar10(0, &train, &test), NN_ERROR_BAD_LABEL, cifar10_files[5], "255");
     CHECK(is_empty(&train) && is_empty(&test));
-    CHECK_ERROR(load_cifar10(32, &train, NULL), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(load_cifar10(32, &train, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK(is_empty(&train));
-    CHECK_ERROR(nn_load_cifar10(NULL, 0, &train, NULL), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_load_cifar10(NULL, 0, &train, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
 }
 
 static nn_status load_cifar100(int coarse, nn_dataset *train, nn_dataset *test)
@@ -840,15 +842,15 @@ static void cifar100_damaged(void)
     nn_dataset train, test;
     write_cifar(TMP("train.bin"), 8, 2, 2, "\0\1\0\144", 0);
     write_cifar(TMP("test.bin"), 9, 1, 2, "\24\1", 0);
-    CHECK_ERROR(load_cifar100(0, &train, &test), NN_BAD_LABEL, TMP("train.bin"), "100");
+    CHECK_ERROR(load_cifar100(0, &train, &test), NN_ERROR_BAD_LABEL, TMP("train.bin"), "100");
     CHECK(is_empty(&train) && is_empty(&test));
-    CHECK_ERROR(load_cifar100(1, &train, &test), NN_BAD_LABEL, TMP("test.bin"), "20");
+    CHECK_ERROR(load_cifar100(1, &train, &test), NN_ERROR_BAD_LABEL, TMP("test.bin"), "20");
     CHECK(is_empty(&train) && is_empty(&test));
     write_cifar(TMP("train.bin"), 8, 2, 1, "\0\1", 0);
-    CHECK_ERROR(load_cifar100(0, &train, &test), NN_TRUNCATED, TMP("train.bin"), "6146");
+    CHECK_ERROR(load_cifar100(0, &train, &test), NN_ERROR_TRUNCATED, TMP("train.bin"), "6146");
     CHECK(is_empty(&train) && is_empty(&test));
     remove(TMP("train.bin"));
-    CHECK_ERROR(load_cifar100(0, &train, &test), NN_CANNOT_OPEN, TMP("train.bin"), "");
+    CHECK_ERROR(load_cifar100(0, &train, &test), NN_ERROR_CANNOT_OPEN, TMP("train.bin"), "");
 }
 
 /* ----------------------------------------------------------------------------------------- CSV */
@@ -903,7 +905,7 @@ static void csv_same_table_in_many_spellings(void)
         CHECK_INT(d.features, 2);
         CHECK_INT(d.rank, 1);
         CHECK_INT(d.shape[0], 2);
-        CHECK_INT(d.dtype, NN_REAL);
+        CHECK_INT(d.dtype, NN_DTYPE_REAL);
         CHECK(!d.labels && !d.classes && !d.class_names && !d.targets && !d.norm_count);
         check_values(&d, 4, expected);
         nn_dataset_free(&d);
@@ -1015,7 +1017,7 @@ static void csv_targets(void)
     for (i = 0; d.targets && i < 2; i++) CHECK_NEAR(d.targets[i], targets[i], 0);
     nn_dataset_free(&d);
     CHECK(is_empty(&d));
-    CHECK_ERROR(load_csv("1,2,3\n1,red,3\n", &desc, &d), NN_BAD_NUMBER, "line 2", "column 2");
+    CHECK_ERROR(load_csv("1,2,3\n1,red,3\n", &desc, &d), NN_ERROR_BAD_NUMBER, "line 2", "column 2");
     CHECK(is_empty(&d));
 }
 
@@ -1030,7 +1032,7 @@ static void csv_bad_numbers(void)
         char text[100];
         nn_dataset d;
         snprintf(text, sizeof text, "1,2\n\n3,%s\n5,6\n", fields[i]);
-        CHECK_ERROR(load_csv(text, NULL, &d), NN_BAD_NUMBER, "line 3", "column 2");
+        CHECK_ERROR(load_csv(text, NULL, &d), NN_ERROR_BAD_NUMBER, "line 3", "column 2");
         SAYS(TMP("data.csv"));
         CHECK(is_empty(&d));
     }
@@ -1042,7 +1044,7 @@ static void csv_number_range(void)
     nn_dataset d;
     int fits = sizeof(nn_real) == 8;
     nn_status status = load_csv("1e39,1\n", NULL, &d);
-    CHECK_INT(status, fits ? NN_OK : NN_BAD_NUMBER);
+    CHECK_INT(status, fits ? NN_OK : NN_ERROR_BAD_NUMBER);
     if (status == NN_OK) nn_dataset_free(&d);
     CHECK_OK(load_csv("1e-9999,-0\n", NULL, &d));
     gather_all(&d);
@@ -1083,18 +1085,18 @@ static void csv_malformed(void)
     nn_csv_desc last = csv_desc(0, 0, -1, 0);
     nn_csv_desc beyond = csv_desc(0, 0, 4, 0), before = csv_desc(0, 0, -4, 0);
     nn_dataset d;
-    CHECK_ERROR(load_csv("1,2\n3,4\n5,6,7\n", NULL, &d), NN_BAD_FORMAT, "line 3", "data.csv");
+    CHECK_ERROR(load_csv("1,2\n3,4\n5,6,7\n", NULL, &d), NN_ERROR_BAD_FORMAT, "line 3", "data.csv");
     CHECK(is_empty(&d));
-    CHECK_ERROR(load_csv("1,2\r\n\r\n3\r\n", NULL, &d), NN_BAD_FORMAT, "line 3", "");
-    CHECK_ERROR(load_csv("1,2\n3,4,\n", NULL, &d), NN_BAD_FORMAT, "line 2", "");
-    CHECK_ERROR(load_csv("1,a\n2,b,c\n", &last, &d), NN_BAD_FORMAT, "line 2", "");
-    CHECK_ERROR(load_csv("1,2,3\n", &beyond, &d), NN_BAD_ARGUMENT, "4", "3");
-    CHECK_ERROR(load_csv("1,2,3\n", &before, &d), NN_BAD_ARGUMENT, "4", "3");
-    CHECK_ERROR(load_csv("1\n2\n", &last, &d), NN_EMPTY, "", "");
-    CHECK_ERROR(load_csv("1,0\n2,\n", &last, &d), NN_BAD_LABEL, "line 2", "");
+    CHECK_ERROR(load_csv("1,2\r\n\r\n3\r\n", NULL, &d), NN_ERROR_BAD_FORMAT, "line 3", "");
+    CHECK_ERROR(load_csv("1,2\n3,4,\n", NULL, &d), NN_ERROR_BAD_FORMAT, "line 2", "");
+    CHECK_ERROR(load_csv("1,a\n2,b,c\n", &last, &d), NN_ERROR_BAD_FORMAT, "line 2", "");
+    CHECK_ERROR(load_csv("1,2,3\n", &beyond, &d), NN_ERROR_BAD_ARGUMENT, "4", "3");
+    CHECK_ERROR(load_csv("1,2,3\n", &before, &d), NN_ERROR_BAD_ARGUMENT, "4", "3");
+    CHECK_ERROR(load_csv("1\n2\n", &last, &d), NN_ERROR_EMPTY, "", "");
+    CHECK_ERROR(load_csv("1,0\n2,\n", &last, &d), NN_ERROR_BAD_LABEL, "line 2", "");
     CHECK(is_empty(&d));
     write_file(TMP("data.csv"), "1,2\0\n3,4\n", 9);
-    CHECK_ERROR(nn_load_csv(TMP("data.csv"), NULL, &d), NN_BAD_FORMAT, "zero byte", "");
+    CHECK_ERROR(nn_load_csv(TMP("data.csv"), NULL, &d), NN_ERROR_BAD_FORMAT, "zero byte", "");
 }
 
 /* Names that do not fit the columns speak of a wrong delimiter or a lost column. */
@@ -1102,9 +1104,9 @@ static void csv_header_must_fit(void)
 {
     nn_csv_desc header = csv_desc(0, 1, 0, 0);
     nn_dataset d;
-    CHECK_ERROR(load_csv("a,b,c\n1,2\n", &header, &d), NN_BAD_FORMAT, "line ", "3");
+    CHECK_ERROR(load_csv("a,b,c\n1,2\n", &header, &d), NN_ERROR_BAD_FORMAT, "line ", "3");
     nn_dataset_free(&d);
-    CHECK_ERROR(load_csv("a\n1,2\n", &header, &d), NN_BAD_FORMAT, "line ", "1");
+    CHECK_ERROR(load_csv("a\n1,2\n", &header, &d), NN_ERROR_BAD_FORMAT, "line ", "1");
     nn_dataset_free(&d);
 }
 
@@ -1117,9 +1119,9 @@ static void csv_labels_beyond_int(void)
     CHECK(d.labels && d.labels[0] == 1000000000);
     CHECK_INT(d.classes, 1000000001);
     nn_dataset_free(&d);
-    CHECK_ERROR(load_csv("1,2147483647\n", &last, &d), NN_BAD_LABEL, "2147483647", "");
+    CHECK_ERROR(load_csv("1,2147483647\n", &last, &d), NN_ERROR_BAD_LABEL, "2147483647", "");
     nn_dataset_free(&d);
-    CHECK_ERROR(load_csv("1,99999999999999999999\n", &last, &d), NN_BAD_LABEL, "9999", "");
+    CHECK_ERROR(load_csv("1,99999999999999999999\n", &last, &d), NN_ERROR_BAD_LABEL, "9999", "");
     nn_dataset_free(&d);
 }
 
@@ -1130,19 +1132,19 @@ static void csv_empty_or_not_csv(void)
     nn_dataset d;
     size_t i;
     for (i = 0; i < COUNT(nothing); i++)
-        CHECK_ERROR(load_csv(nothing[i], NULL, &d), NN_EMPTY, TMP("data.csv"), "");
-    CHECK_ERROR(load_csv("a,b\n", &header, &d), NN_EMPTY, TMP("data.csv"), "");
+        CHECK_ERROR(load_csv(nothing[i], NULL, &d), NN_ERROR_EMPTY, TMP("data.csv"), "");
+    CHECK_ERROR(load_csv("a,b\n", &header, &d), NN_ERROR_EMPTY, TMP("data.csv"), "");
     CHECK(is_empty(&d));
-    CHECK_ERROR(load_csv("<!DOCTYPE html><html></html>\n", NULL, &d), NN_BAD_FORMAT, "looks like",
-                "HTML");
-    CHECK_ERROR(load_csv(GIT_LFS, NULL, &d), NN_BAD_FORMAT, "looks like", "LFS");
+    CHECK_ERROR(load_csv("<!DOCTYPE html><html></html>\n", NULL, &d), NN_ERROR_BAD_FORMAT,
+                "looks like", "HTML");
+    CHECK_ERROR(load_csv(GIT_LFS, NULL, &d), NN_ERROR_BAD_FORMAT, "looks like", "LFS");
 #ifndef NN_USE_ZLIB
-    CHECK_ERROR(load_csv("\x1F\x8B\x08\n", NULL, &d), NN_COMPRESSED, "gunzip", "");
+    CHECK_ERROR(load_csv("\x1F\x8B\x08\n", NULL, &d), NN_ERROR_COMPRESSED, "gunzip", "");
 #endif
     remove(TMP("data.csv"));
-    CHECK_ERROR(nn_load_csv(TMP("data.csv"), NULL, &d), NN_CANNOT_OPEN, TMP("data.csv"), "");
+    CHECK_ERROR(nn_load_csv(TMP("data.csv"), NULL, &d), NN_ERROR_CANNOT_OPEN, TMP("data.csv"), "");
     CHECK(is_empty(&d));
-    CHECK_ERROR(nn_load_csv(NULL, NULL, &d), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_load_csv(NULL, NULL, &d), NN_ERROR_BAD_ARGUMENT, "", "");
 }
 
 /* The exact number of lines and columns, past every buffer's first size. */
@@ -1187,7 +1189,7 @@ static void csv_under_comma_locale(void)
     csv_same_table_in_many_spellings();
     csv_numbers_are_exact();
     csv_bad_numbers();
-    CHECK_ERROR(load_csv("1;2,5\n", &desc, &d), NN_BAD_NUMBER, "line 1", "column 2");
+    CHECK_ERROR(load_csv("1;2,5\n", &desc, &d), NN_ERROR_BAD_NUMBER, "line 1", "column 2");
     CHECK_STR(localeconv()->decimal_point, ",");
 }
 
@@ -1202,9 +1204,9 @@ static void arrays_are_borrowed(void)
     int labels[] = {1, 0};
     nn_dataset d;
     POISON(d);
-    CHECK_OK(nn_dataset_from_arrays(&d, x, 2, 3, labels, 2));
+    CHECK_OK(nn_dataset_from_arrays(x, 2, 3, labels, 2, &d));
     labels[0] = 7;
-    CHECK(d.samples == x && d.dtype == NN_REAL && d.norm_count == 0 && !d.index);
+    CHECK(d.samples == x && d.dtype == NN_DTYPE_REAL && d.norm_count == 0 && !d.index);
     CHECK_INT(d.rank, 1);
     CHECK_INT(d.shape[0], 3);
     CHECK_INT(d.classes, 2);
@@ -1216,8 +1218,8 @@ static void arrays_are_borrowed(void)
     CHECK(is_empty(&d));
     nn_dataset_free(NULL);
     POISON(d);
-    CHECK_OK(nn_dataset_from_bytes(&d, bytes_x, 3, 2, NULL, 0));
-    CHECK(d.samples == bytes_x && d.dtype == NN_U8 && !d.labels && d.classes == 0);
+    CHECK_OK(nn_dataset_from_bytes(bytes_x, 3, 2, NULL, 0, &d));
+    CHECK(d.samples == bytes_x && d.dtype == NN_DTYPE_U8 && !d.labels && d.classes == 0);
     CHECK_INT(d.count, 3);
     check_values(&d, 6, bytes_expected);
     nn_dataset_free(&d);
@@ -1231,19 +1233,19 @@ static void arrays_are_checked(void)
     size_t huge = (size_t)-1 / 2 + 1;
     nn_dataset d;
     POISON(d);
-    CHECK_ERROR(nn_dataset_from_arrays(&d, NULL, 2, 3, NULL, 0), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_from_arrays(NULL, 2, 3, NULL, 0, &d), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK(is_empty(&d));
-    CHECK_ERROR(nn_dataset_from_arrays(&d, x, 0, 3, NULL, 0), NN_EMPTY, "", "");
-    CHECK_ERROR(nn_dataset_from_arrays(&d, x, 2, 0, NULL, 0), NN_EMPTY, "", "");
-    CHECK_ERROR(nn_dataset_from_arrays(&d, x, huge, 2, NULL, 0), NN_TOO_LARGE, "", "");
-    CHECK_ERROR(nn_dataset_from_arrays(&d, x, 2, 3, labels, 41), NN_BAD_LABEL, "41", "1");
-    CHECK_ERROR(nn_dataset_from_arrays(&d, x, 2, 3, labels, -1), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_from_arrays(x, 0, 3, NULL, 0, &d), NN_ERROR_EMPTY, "", "");
+    CHECK_ERROR(nn_dataset_from_arrays(x, 2, 0, NULL, 0, &d), NN_ERROR_EMPTY, "", "");
+    CHECK_ERROR(nn_dataset_from_arrays(x, huge, 2, NULL, 0, &d), NN_ERROR_TOO_LARGE, "", "");
+    CHECK_ERROR(nn_dataset_from_arrays(x, 2, 3, labels, 41, &d), NN_ERROR_BAD_LABEL, "41", "1");
+    CHECK_ERROR(nn_dataset_from_arrays(x, 2, 3, labels, -1, &d), NN_ERROR_BAD_ARGUMENT, "", "");
     POISON(d);
-    CHECK_ERROR(nn_dataset_from_bytes(&d, b, 3, 2, labels, 42), NN_BAD_LABEL, "-42", "2");
+    CHECK_ERROR(nn_dataset_from_bytes(b, 3, 2, labels, 42, &d), NN_ERROR_BAD_LABEL, "-42", "2");
     CHECK(is_empty(&d));
-    CHECK_ERROR(nn_dataset_from_bytes(&d, NULL, 2, 3, NULL, 0), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_dataset_from_bytes(&d, b, 0, 3, NULL, 0), NN_EMPTY, "", "");
-    CHECK_ERROR(nn_dataset_from_bytes(&d, b, 2, 0, NULL, 0), NN_EMPTY, "", "");
+    CHECK_ERROR(nn_dataset_from_bytes(NULL, 2, 3, NULL, 0, &d), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_from_bytes(b, 0, 3, NULL, 0, &d), NN_ERROR_EMPTY, "", "");
+    CHECK_ERROR(nn_dataset_from_bytes(b, 2, 0, NULL, 0, &d), NN_ERROR_EMPTY, "", "");
     CHECK(is_empty(&d));
 }
 
@@ -1259,7 +1261,7 @@ static nn_dataset ten_samples(void)
         ten_x[2 * i] = (nn_real)i;
         ten_x[2 * i + 1] = (nn_real)(100 + i);
     }
-    CHECK_OK(nn_dataset_from_arrays(&d, ten_x, 10, 2, ten_labels, 3));
+    CHECK_OK(nn_dataset_from_arrays(ten_x, 10, 2, ten_labels, 3, &d));
     return d;
 }
 
@@ -1272,7 +1274,7 @@ static void shape_and_targets(void)
     CHECK_INT(d.rank, NN_MAX_RANK);
     CHECK_INT(d.shape[1], 2);
     CHECK_INT(d.features, 2);
-    CHECK_ERROR(nn_dataset_set_shape(&d, 1, &four), NN_BAD_SHAPE, "4", "2");
+    CHECK_ERROR(nn_dataset_set_shape(&d, 1, &four), NN_ERROR_BAD_SHAPE, "4", "2");
     CHECK_INT(d.rank, NN_MAX_RANK);
     CHECK_INT(d.shape[1], 2);
     wraps[0] = (size_t)-1 / 2 + 2; /* times 2 this wraps to 2, the number of features */
@@ -1282,13 +1284,13 @@ static void shape_and_targets(void)
     CHECK(nn_dataset_set_shape(&d, 0, shape) != NN_OK);
     CHECK(nn_dataset_set_shape(&d, -1, shape) != NN_OK);
     CHECK_INT(d.rank, NN_MAX_RANK);
-    CHECK_ERROR(nn_dataset_set_targets(&d, NULL, 2), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_dataset_set_targets(&d, targets, 0), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_set_targets(&d, NULL, 2), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_set_targets(&d, targets, 0), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK(!d.targets && !d.target_size);
     CHECK_OK(nn_dataset_set_targets(&d, targets, 2));
     CHECK(d.targets == targets && d.target_size == 2);
     CHECK_OK(nn_dataset_subset(&d, 3, 4, &view));
-    CHECK_ERROR(nn_dataset_set_targets(&view, targets, 2), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_set_targets(&view, targets, 2), NN_ERROR_BAD_ARGUMENT, "", "");
     nn_dataset_free(&view);
     nn_dataset_free(&d);
 }
@@ -1334,11 +1336,11 @@ static void subsets(void)
     nn_dataset_free(&c);
     nn_dataset_free(&b);
     check_ten(&a, 6, middle, same);
-    CHECK_ERROR(nn_dataset_subset(&a, 2, 5, &b), NN_BAD_ARGUMENT, "6", "");
+    CHECK_ERROR(nn_dataset_subset(&a, 2, 5, &b), NN_ERROR_BAD_ARGUMENT, "6", "");
     CHECK(is_empty(&b));
-    CHECK_ERROR(nn_dataset_subset(&a, 7, 1, &b), NN_BAD_ARGUMENT, "7", "6");
-    CHECK_ERROR(nn_dataset_subset(&a, 2, (size_t)-1, &b), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_dataset_subset(&a, (size_t)-1, 2, &b), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_subset(&a, 7, 1, &b), NN_ERROR_BAD_ARGUMENT, "7", "6");
+    CHECK_ERROR(nn_dataset_subset(&a, 2, (size_t)-1, &b), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_subset(&a, (size_t)-1, 2, &b), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK(is_empty(&b));
     nn_dataset_free(&a);
     CHECK_OK(nn_dataset_subset(&d, 0, 7, &a));
@@ -1419,18 +1421,18 @@ static void select_classes(void)
     CHECK_INT(a.classes, 1);
     check_ten(&a, 3, ids1, only);
     nn_dataset_free(&a);
-    CHECK_ERROR(nn_dataset_select_classes(&d, 2, duplicate, &a), NN_BAD_ARGUMENT, "1", "");
-    CHECK_ERROR(nn_dataset_select_classes(&d, 2, beyond, &a), NN_BAD_LABEL, "3", "");
-    CHECK_ERROR(nn_dataset_select_classes(&d, 1, negative, &a), NN_BAD_LABEL, "-1", "");
-    CHECK_ERROR(nn_dataset_select_classes(&d, 0, one, &a), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_dataset_select_classes(&d, 1, NULL, &a), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 2, duplicate, &a), NN_ERROR_BAD_ARGUMENT, "1", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 2, beyond, &a), NN_ERROR_BAD_LABEL, "3", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 1, negative, &a), NN_ERROR_BAD_LABEL, "-1", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 0, one, &a), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_select_classes(&d, 1, NULL, &a), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK(is_empty(&a));
     CHECK_OK(nn_dataset_subset(&d, 1, 1, &b));
-    CHECK_ERROR(nn_dataset_select_classes(&b, 2, two_zero, &a), NN_EMPTY, "", "");
+    CHECK_ERROR(nn_dataset_select_classes(&b, 2, two_zero, &a), NN_ERROR_EMPTY, "", "");
     nn_dataset_free(&b);
     nn_dataset_free(&d);
-    CHECK_OK(nn_dataset_from_arrays(&d, ten_x, 10, 2, NULL, 0));
-    CHECK_ERROR(nn_dataset_select_classes(&d, 1, one, &a), NN_BAD_ARGUMENT, "labels", "");
+    CHECK_OK(nn_dataset_from_arrays(ten_x, 10, 2, NULL, 0, &d));
+    CHECK_ERROR(nn_dataset_select_classes(&d, 1, one, &a), NN_ERROR_BAD_ARGUMENT, "labels", "");
     CHECK(is_empty(&a));
     nn_dataset_free(&d);
 }
@@ -1519,17 +1521,17 @@ static void split_is_checked(void)
     for (i = 0; i < COUNT(bad); i++) {
         POISON(a);
         POISON(b);
-        CHECK_ERROR(nn_dataset_split(&d, bad[i], 1, &a, &b), NN_BAD_ARGUMENT, "", "");
+        CHECK_ERROR(nn_dataset_split(&d, bad[i], 1, &a, &b), NN_ERROR_BAD_ARGUMENT, "", "");
         CHECK(is_empty(&a) && is_empty(&b));
     }
     for (i = 0; i < COUNT(one_sided); i++) {
         POISON(a);
         POISON(b);
-        CHECK_ERROR(nn_dataset_split(&d, one_sided[i], 1, &a, &b), NN_EMPTY, "10", "");
+        CHECK_ERROR(nn_dataset_split(&d, one_sided[i], 1, &a, &b), NN_ERROR_EMPTY, "10", "");
         CHECK(is_empty(&a) && is_empty(&b));
     }
     CHECK_OK(nn_dataset_subset(&d, 0, 1, &one));
-    CHECK_ERROR(nn_dataset_split(&one, 0.5, 1, &a, &b), NN_EMPTY, "1", "");
+    CHECK_ERROR(nn_dataset_split(&one, 0.5, 1, &a, &b), NN_ERROR_EMPTY, "1", "");
     nn_dataset_free(&one);
     nn_dataset_free(&d);
 }
@@ -1542,7 +1544,7 @@ static void normalize_affine_and_range(void)
     static const double affine[] = {-3, 124.5, 22.5, 99}, range[] = {-1, 1, -0.6, 0.6};
     static const double flipped[] = {10, 0, 8, 2}, inner[] = {-4, 6, -2, 4};
     nn_dataset d;
-    CHECK_OK(nn_dataset_from_bytes(&d, x, 2, 2, NULL, 0));
+    CHECK_OK(nn_dataset_from_bytes(x, 2, 2, NULL, 0, &d));
     CHECK_OK(nn_normalize_affine(&d, 0.5, -3));
     CHECK_INT(d.norm_count, 1);
     check_gathered(&d, 4, affine, 0);
@@ -1552,10 +1554,10 @@ static void normalize_affine_and_range(void)
     check_gathered(&d, 4, inner, 40 * eps);
     CHECK_OK(nn_normalize_range(&d, 0, 255, 10, 0));
     check_gathered(&d, 4, flipped, 20 * eps);
-    CHECK_ERROR(nn_normalize_range(&d, 5, 5, 0, 1), NN_BAD_ARGUMENT, "5", "");
-    CHECK_ERROR(nn_normalize_range(&d, 0, (double)NAN, 0, 1), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_normalize_affine(&d, (double)INFINITY, 0), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_normalize_affine(&d, 1, (double)NAN), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_normalize_range(&d, 5, 5, 0, 1), NN_ERROR_BAD_ARGUMENT, "5", "");
+    CHECK_ERROR(nn_normalize_range(&d, 0, (double)NAN, 0, 1), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_normalize_affine(&d, (double)INFINITY, 0), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_normalize_affine(&d, 1, (double)NAN), NN_ERROR_BAD_ARGUMENT, "", "");
     check_gathered(&d, 4, flipped, 20 * eps);
     nn_dataset_free(&d);
 }
@@ -1570,7 +1572,7 @@ static void normalize_standard_by_hand(void)
     nn_dataset d;
     size_t i;
     CHECK_NEAR(all * all, (5 + 2500 + 43 * 43 + 40 * 40 + 83 * 83) / 3.0, 1e-9);
-    CHECK_OK(nn_dataset_from_bytes(&d, by_hand, 4, 3, NULL, 0));
+    CHECK_OK(nn_dataset_from_bytes(by_hand, 4, 3, NULL, 0, &d));
     CHECK_OK(nn_normalize_standard(&d, 1));
     CHECK_INT(d.norm_count, 3);
     for (i = 0; i < 4; i++) {
@@ -1611,7 +1613,7 @@ static void normalize_standard_far_from_zero(void)
     x[0] = x[3] = base;
     x[1] = x[2] = base + 1;
     for (per_feature = 0; per_feature < 2; per_feature++) {
-        CHECK_OK(nn_dataset_from_arrays(&d, x, 4, 1, NULL, 0));
+        CHECK_OK(nn_dataset_from_arrays(x, 4, 1, NULL, 0, &d));
         CHECK_OK(nn_normalize_standard(&d, per_feature));
         check_gathered(&d, 4, expected, 0);
         nn_dataset_free(&d);
@@ -1628,7 +1630,7 @@ static void normalize_standard_of_a_constant(void)
     for (n = 1; n <= 60; n++) {
         for (per_feature = 0; per_feature < 2; per_feature++) {
             nn_dataset d;
-            CHECK_OK(nn_dataset_from_arrays(&d, x, n, 1, NULL, 0));
+            CHECK_OK(nn_dataset_from_arrays(x, n, 1, NULL, 0, &d));
             CHECK_OK(nn_normalize_standard(&d, per_feature));
             scaled += d.scale[0] != 1;
             gather_all(&d);
@@ -1646,9 +1648,9 @@ static void normalize_like(void)
     double expected[6];
     nn_dataset from, d, narrow;
     int i;
-    CHECK_OK(nn_dataset_from_bytes(&from, by_hand, 4, 3, NULL, 0));
-    CHECK_OK(nn_dataset_from_bytes(&d, other_x, 2, 3, NULL, 0));
-    CHECK_OK(nn_dataset_from_bytes(&narrow, other_x, 3, 2, NULL, 0));
+    CHECK_OK(nn_dataset_from_bytes(by_hand, 4, 3, NULL, 0, &from));
+    CHECK_OK(nn_dataset_from_bytes(other_x, 2, 3, NULL, 0, &d));
+    CHECK_OK(nn_dataset_from_bytes(other_x, 3, 2, NULL, 0, &narrow));
     CHECK_OK(nn_normalize_standard(&from, 1));
     CHECK_OK(nn_normalize_like(&d, &from));
     for (i = 0; i < 6; i += 3) {
@@ -1657,15 +1659,15 @@ static void normalize_like(void)
         expected[i + 2] = (other_x[i + 2] - 130) / 50.0;
     }
     check_gathered(&d, 6, expected, 64 * eps);
-    CHECK_ERROR(nn_normalize_like(&narrow, &from), NN_BAD_SHAPE, "3", "2");
+    CHECK_ERROR(nn_normalize_like(&narrow, &from), NN_ERROR_BAD_SHAPE, "3", "2");
     CHECK_OK(nn_normalize_affine(&from, 2, 1));
-    CHECK_ERROR(nn_normalize_like(&narrow, &from), NN_BAD_SHAPE, "3", "2");
+    CHECK_ERROR(nn_normalize_like(&narrow, &from), NN_ERROR_BAD_SHAPE, "3", "2");
     CHECK_INT(narrow.norm_count, 0);
     CHECK_OK(nn_normalize_like(&d, &from));
     nn_dataset_free(&from);
     for (i = 0; i < 6; i++) expected[i] = 2 * other_x[i] + 1;
     check_gathered(&d, 6, expected, 0);
-    CHECK_OK(nn_dataset_from_bytes(&from, by_hand, 4, 3, NULL, 0));
+    CHECK_OK(nn_dataset_from_bytes(by_hand, 4, 3, NULL, 0, &from));
     CHECK_OK(nn_normalize_like(&d, &from));
     for (i = 0; i < 6; i++) expected[i] = other_x[i];
     check_gathered(&d, 6, expected, 0);
@@ -1686,16 +1688,16 @@ static const size_t picks[PICKS] = {4, 0, 0, 3, 4, 1, 2};
 /* Byte sample values and reals that are no bytes, by a formula that the check repeats. */
 static double raw_value(nn_dtype dtype, size_t i)
 {
-    return dtype == NN_U8 ? pattern(i * i) : 0.25 * pattern(i * i) - 20;
+    return dtype == NN_DTYPE_U8 ? pattern(i * i) : 0.25 * pattern(i * i) - 20;
 }
 
 static void *make_samples(nn_dtype dtype, size_t n)
 {
-    size_t i, width = dtype == NN_U8 ? 1 : sizeof(nn_real);
+    size_t i, width = dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real);
     void *x = malloc(n * width);
     if (!x) abort();
     for (i = 0; i < n; i++) {
-        if (dtype == NN_U8) ((uint8_t *)x)[i] = (uint8_t)raw_value(dtype, i);
+        if (dtype == NN_DTYPE_U8) ((uint8_t *)x)[i] = (uint8_t)raw_value(dtype, i);
         else ((nn_real *)x)[i] = (nn_real)raw_value(dtype, i);
     }
     return x;
@@ -1740,11 +1742,11 @@ static void gather_every_tail(void)
     int dtype, kind;
     for (i = 0; i < COUNT(features); i++) {
         for (dtype = 0; dtype < 2; dtype++) {
-            nn_dtype type = dtype ? NN_REAL : NN_U8;
+            nn_dtype type = dtype ? NN_DTYPE_REAL : NN_DTYPE_U8;
             void *x = make_samples(type, ROWS * features[i]);
             nn_dataset d;
-            if (dtype) CHECK_OK(nn_dataset_from_arrays(&d, (nn_real *)x, ROWS, features[i], 0, 0));
-            else CHECK_OK(nn_dataset_from_bytes(&d, (uint8_t *)x, ROWS, features[i], 0, 0));
+            if (dtype) CHECK_OK(nn_dataset_from_arrays((nn_real *)x, ROWS, features[i], 0, 0, &d));
+            else CHECK_OK(nn_dataset_from_bytes((uint8_t *)x, ROWS, features[i], 0, 0, &d));
             for (kind = 0; kind < 3; kind++) {
                 if (kind == 1) CHECK_OK(nn_normalize_affine(&d, 0.5, -3));
                 if (kind == 2) CHECK_OK(nn_normalize_standard(&d, 1));
@@ -1764,13 +1766,13 @@ static void gather_is_checked(void)
     nn_real out[40];
     CHECK_OK(nn_dataset_gather(&d, rows, 2, out));
     CHECK_NEAR(out[2], 3, 0);
-    CHECK_ERROR(nn_dataset_gather(&d, rows, 3, out), NN_BAD_ARGUMENT, "10", "");
-    CHECK_ERROR(nn_dataset_gather(&d, beyond, 1, out), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_dataset_gather(&d, NULL, 11, out), NN_BAD_ARGUMENT, "10", "");
+    CHECK_ERROR(nn_dataset_gather(&d, rows, 3, out), NN_ERROR_BAD_ARGUMENT, "10", "");
+    CHECK_ERROR(nn_dataset_gather(&d, beyond, 1, out), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_dataset_gather(&d, NULL, 11, out), NN_ERROR_BAD_ARGUMENT, "10", "");
     CHECK_OK(nn_dataset_gather(&d, NULL, 0, out));
     CHECK_OK(nn_dataset_subset(&d, 4, 3, &a));
-    CHECK_ERROR(nn_dataset_gather(&a, rows + 1, 1, out), NN_BAD_ARGUMENT, "3", "");
-    CHECK_ERROR(nn_dataset_gather(&a, NULL, 4, out), NN_BAD_ARGUMENT, "3", "");
+    CHECK_ERROR(nn_dataset_gather(&a, rows + 1, 1, out), NN_ERROR_BAD_ARGUMENT, "3", "");
+    CHECK_ERROR(nn_dataset_gather(&a, NULL, 4, out), NN_ERROR_BAD_ARGUMENT, "3", "");
     nn_dataset_free(&a);
     nn_dataset_free(&d);
 }
@@ -1783,15 +1785,15 @@ typedef nn_status (*scenario)(void);
 static void fail_every_allocation(scenario run)
 {
     size_t k, before = live_blocks;
-    nn_status status = NN_OUT_OF_MEMORY;
+    nn_status status = NN_ERROR_OUT_OF_MEMORY;
     for (k = 1; k < 5000 && status != NN_OK; k++) {
         calls = 0;
         fail_at = k;
         status = run();
         fail_at = 0;
-        CHECK_INT(status, calls >= k ? NN_OUT_OF_MEMORY : NN_OK);
+        CHECK_INT(status, calls >= k ? NN_ERROR_OUT_OF_MEMORY : NN_OK);
         CHECK_INT(live_blocks, before);
-        if (status != NN_OK && status != NN_OUT_OF_MEMORY) return;
+        if (status != NN_OK && status != NN_ERROR_OUT_OF_MEMORY) return;
     }
     CHECK_INT(status, NN_OK);
     CHECK(k > 2);
@@ -1874,7 +1876,7 @@ static nn_status views_scenario(void)
 static nn_status split_scenario(void)
 {
     nn_dataset d, a, b;
-    nn_status status = nn_dataset_from_arrays(&d, ten_x, 10, 2, ten_labels, 3);
+    nn_status status = nn_dataset_from_arrays(ten_x, 10, 2, ten_labels, 3, &d);
     if (status != NN_OK) return status;
     POISON(a);
     POISON(b);
@@ -1891,7 +1893,7 @@ static nn_status arrays_scenario(void)
     nn_dataset d;
     nn_status status;
     POISON(d);
-    status = nn_dataset_from_arrays(&d, ten_x, 10, 2, ten_labels, 3);
+    status = nn_dataset_from_arrays(ten_x, 10, 2, ten_labels, 3, &d);
     CHECK(status == NN_OK || is_empty(&d));
     if (status == NN_OK) status = nn_normalize_range(&d, 0, 109, 0, 1);
     nn_dataset_free(&d);
@@ -1941,7 +1943,7 @@ static void out_of_memory_keeps_normalisation(void)
     CHECK_OK(nn_normalize_affine(&a, 2, 1));
     calls = 0;
     fail_at = 1;
-    CHECK_ERROR(nn_normalize_standard(&a, 1), NN_OUT_OF_MEMORY, "", "");
+    CHECK_ERROR(nn_normalize_standard(&a, 1), NN_ERROR_OUT_OF_MEMORY, "", "");
     fail_at = 0;
     check_gathered(&a, 4, expected, 0);
     nn_dataset_free(&a);

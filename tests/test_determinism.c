@@ -44,10 +44,10 @@ static uint64_t train_adam(int threads)
     net_desc.threads = threads;
     nn_net *net = nn_net_create(&net_desc);
     dense.units = 37;
-    dense.activation = NN_SCALED_TANH;
+    dense.activation = NN_ACTIVATION_SCALED_TANH;
     nn_tensor *h = nn_dropout(nn_dense_with(nn_input(net, 64), &dense), 0.2);
     dense.units = 19;
-    dense.activation = NN_GELU;
+    dense.activation = NN_ACTIVATION_GELU;
     dense.weight.kind = NN_INIT_HE_NORMAL;
     h = nn_softplus(nn_dense(nn_sigmoid(nn_dense_with(h, &dense)), 23));
     smooth.label_smoothing = 0.1;
@@ -55,11 +55,11 @@ static uint64_t train_adam(int threads)
     loss = nn_weight_penalty(loss, 1e-5, 1e-4);
     desc.epochs = 2;
     desc.batch_size = 29;
-    desc.optimizer.kind = NN_ADAMW;
+    desc.optimizer.kind = NN_OPTIMIZER_ADAMW;
     desc.optimizer.learning_rate = 0.01;
     desc.optimizer.weight_decay = 0.01;
     desc.optimizer.clip_norm = 1;
-    desc.optimizer.schedule.kind = NN_COSINE;
+    desc.optimizer.schedule.kind = NN_SCHEDULE_COSINE;
     desc.optimizer.schedule.warm_up = 10;
     desc.validation = &test;
     desc.restore_best = 1;
@@ -107,7 +107,8 @@ static void check_hash(const char *what, uint64_t found, uint64_t in_float, uint
     if (found == expected) return;
     test_fail(__FILE__, __LINE__);
     printf("%s: weights hash to %016llx, expected %016llx (path %s, %d-byte reals)\n", what,
-           (unsigned long long)found, (unsigned long long)expected, nn_isa(), (int)sizeof(nn_real));
+           (unsigned long long)found, (unsigned long long)expected, nn_kernel_path(),
+           (int)sizeof(nn_real));
 }
 
 static void test_adam(void)
@@ -191,7 +192,7 @@ static void test_large_product(void)
     check_product(779, 331, 200, 97); /* and in fours */
     check_product(1031, 130, 140, 61); /* more rows than any block has */
     check_product(2048, 34, 128, 401); /* and strips beside each other, each with little to pack */
-    if (!strncmp(nn_isa(), "avx", 3)) check_product(779, 773, 521, 97); /* long panels */
+    if (!strncmp(nn_kernel_path(), "avx", 3)) check_product(779, 773, 521, 97); /* long panels */
 }
 
 int main(void)

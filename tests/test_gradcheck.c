@@ -145,7 +145,7 @@ static nn_tensor *affine_loss(nn_net *net, fault *f)
     src[2] = nn_parameter(net, 1, bias, zero_init, "bias");
     nn_loss_desc sum;
     memset(&sum, 0, sizeof sum);
-    sum.reduction = NN_SUM;
+    sum.reduction = NN_REDUCE_SUM;
     return nn_mse_with(nn_name(nn_custom(3, src, 1, 1, bias, &op), "affine"), &sum);
 }
 
@@ -256,10 +256,10 @@ static void test_faults_are_caught(void)
         nn_tensor *loss = fed_affine_loss(net, &f);
         test_current = expected[k].name;
         desc.inputs = 1;
-        CHECK_ERROR(nn_gradcheck(loss, &desc, &report), NN_GRADIENT_WRONG, "", "");
+        CHECK_ERROR(nn_gradcheck(loss, &desc, &report), NN_ERROR_GRADIENT_WRONG, "", "");
         CHECK_INT(report.checked, IN * OUT + OUT + ROWS * IN);
         check_report(loss, &expected[k], &report);
-        CHECK(nn_gradcheck(loss, &desc, NULL) == NN_GRADIENT_WRONG);
+        CHECK(nn_gradcheck(loss, &desc, NULL) == NN_ERROR_GRADIENT_WRONG);
         nn_net_destroy(net);
     }
     CHECK_INT(COUNT(expected), FAULT_COUNT - 1);
@@ -274,7 +274,8 @@ static void test_allow_zero_is_no_excuse(void)
         nn_gradcheck_desc desc = default_desc();
         nn_net *net = nn_net_create(NULL);
         desc.allow_zero = 1;
-        CHECK_ERROR(nn_gradcheck(fed_affine_loss(net, &f), &desc, NULL), NN_GRADIENT_WRONG, "", "");
+        CHECK_ERROR(nn_gradcheck(fed_affine_loss(net, &f), &desc, NULL), NN_ERROR_GRADIENT_WRONG,
+                    "", "");
         nn_net_destroy(net);
     }
 }
@@ -286,7 +287,7 @@ static void test_worst_element(void)
     nn_gradcheck_report report;
     nn_net *net = nn_net_create(NULL);
     nn_tensor *loss = fed_affine_loss(net, &f);
-    CHECK(nn_gradcheck(loss, NULL, &report) == NN_GRADIENT_WRONG);
+    CHECK(nn_gradcheck(loss, NULL, &report) == NN_ERROR_GRADIENT_WRONG);
     double largest = 0;
     for (size_t i = 0; i < IN * OUT + OUT; i++) {
         const char *name = i < IN * OUT ? "weight" : "bias";
@@ -310,7 +311,7 @@ static void test_tolerances(void)
     desc.atol = 100;
     CHECK_OK(nn_gradcheck(loss, &desc, NULL));
     desc.atol = 0;
-    CHECK(nn_gradcheck(loss, &desc, NULL) == NN_GRADIENT_WRONG);
+    CHECK(nn_gradcheck(loss, &desc, NULL) == NN_ERROR_GRADIENT_WRONG);
     nn_net_destroy(net);
 }
 
@@ -323,13 +324,13 @@ static void test_unused_parameter(void)
     nn_net *net = nn_net_create(NULL);
     CHECK(nn_parameter(net, 1, shape, zero_init, "unused") != NULL);
     nn_tensor *loss = fed_affine_loss(net, &f);
-    CHECK_ERROR(nn_gradcheck(loss, NULL, NULL), NN_GRADIENT_ZERO, "unused", "");
+    CHECK_ERROR(nn_gradcheck(loss, NULL, NULL), NN_ERROR_GRADIENT_ZERO, "unused", "");
     desc.allow_zero = 1;
     CHECK_OK(nn_gradcheck(loss, &desc, &report));
     CHECK_INT(report.checked, IN * OUT + OUT + 6);
     /* A wrong gradient is worse than a vanishing one, wherever it is. */
     f = NO_BIAS;
-    CHECK_ERROR(nn_gradcheck(loss, NULL, NULL), NN_GRADIENT_WRONG, "bias", "");
+    CHECK_ERROR(nn_gradcheck(loss, NULL, NULL), NN_ERROR_GRADIENT_WRONG, "bias", "");
     nn_net_destroy(net);
 }
 
@@ -398,7 +399,7 @@ static void test_kink_refuses_slopes_outside(void)
         nn_gradcheck_report report;
         nn_net *net = nn_net_create(NULL);
         nn_tensor *loss = kinked_loss(net, &slope);
-        CHECK_ERROR(nn_gradcheck(loss, NULL, &report), NN_GRADIENT_WRONG, "x", "");
+        CHECK_ERROR(nn_gradcheck(loss, NULL, &report), NN_ERROR_GRADIENT_WRONG, "x", "");
         CHECK_INT(report.wrong, 2);
         CHECK_STR(report.tensor, "x");
         CHECK(report.index < 2);
@@ -427,7 +428,7 @@ static void test_kink_hides_nothing(void)
         CHECK_INT(report.kinks, 1);
         g[i] -= (nn_real)0.25;
         CHECK_ERROR(nn_gradcheck_function("ramps", ramps, x, 3, x, g, NULL, &report),
-                    NN_GRADIENT_WRONG, "ramps", "");
+                    NN_ERROR_GRADIENT_WRONG, "ramps", "");
         CHECK_INT(report.wrong, 1);
         CHECK_INT(report.index, i);
     }
@@ -471,13 +472,13 @@ static void check_loss_kink(nn_tensor *(*make)(nn_tensor *), nn_activation kind,
    difference confirms. */
 static void test_kinks_of_the_library(void)
 {
-    check_loss_kink(nn_hinge, NN_IDENTITY, 2);
-    check_loss_kink(nn_l1_loss, NN_IDENTITY, 0);
-    check_loss_kink(nn_sum, NN_RELU, 1);
-    check_loss_kink(nn_sum, NN_LEAKY_RELU, 1);
-    check_loss_kink(nn_sum, NN_ELU, 0); /* with alpha 1 its slope has no step */
-    check_loss_kink(nn_mse, NN_IDENTITY, 0);
-    check_loss_kink(nn_huber, NN_IDENTITY, 0);
+    check_loss_kink(nn_hinge, NN_ACTIVATION_IDENTITY, 2);
+    check_loss_kink(nn_l1_loss, NN_ACTIVATION_IDENTITY, 0);
+    check_loss_kink(nn_sum, NN_ACTIVATION_RELU, 1);
+    check_loss_kink(nn_sum, NN_ACTIVATION_LEAKY_RELU, 1);
+    check_loss_kink(nn_sum, NN_ACTIVATION_ELU, 0); /* with alpha 1 its slope has no step */
+    check_loss_kink(nn_mse, NN_ACTIVATION_IDENTITY, 0);
+    check_loss_kink(nn_huber, NN_ACTIVATION_IDENTITY, 0);
 }
 
 /* -------------------------------------------------------------------- functions written by hand */
@@ -521,11 +522,11 @@ static void test_curvature_is_no_kink(void)
         double factor = 2 * spread[k] / STEP;
         check_curvature(factor, 1, NN_OK);
         check_curvature(-factor, 1, NN_OK);
-        check_curvature(factor, 1 + 0.8 * spread[k], NN_GRADIENT_WRONG);
-        check_curvature(factor, 1 - 0.8 * spread[k], NN_GRADIENT_WRONG);
-        check_curvature(-factor, 1 + 0.8 * spread[k], NN_GRADIENT_WRONG);
+        check_curvature(factor, 1 + 0.8 * spread[k], NN_ERROR_GRADIENT_WRONG);
+        check_curvature(factor, 1 - 0.8 * spread[k], NN_ERROR_GRADIENT_WRONG);
+        check_curvature(-factor, 1 + 0.8 * spread[k], NN_ERROR_GRADIENT_WRONG);
         /* Between the slopes over a small step, too. */
-        if (spread[k] >= 10) check_curvature(factor, 1 + 0.01 * spread[k], NN_GRADIENT_WRONG);
+        if (spread[k] >= 10) check_curvature(factor, 1 + 0.01 * spread[k], NN_ERROR_GRADIENT_WRONG);
     }
 }
 
@@ -553,7 +554,7 @@ static void test_function_report(void)
     CHECK(report.max_error < 2e-3);
     g[6] += 1;
     CHECK_ERROR(nn_gradcheck_function("squares", sum_of_squares, &c, 8, c.x, g, NULL, &report),
-                NN_GRADIENT_WRONG, "squares", "6");
+                NN_ERROR_GRADIENT_WRONG, "squares", "6");
     CHECK_INT(report.wrong, 1);
     CHECK_INT(report.index, 6);
     CHECK_STR(report.tensor, "squares");
@@ -658,7 +659,7 @@ static void test_rounded_step(void)
     CHECK_OK(nn_gradcheck_function("line", line_at_offset, &c, 1, c.x, &slope, NULL, NULL));
     slope = (nn_real)3.2;
     CHECK(nn_gradcheck_function("line", line_at_offset, &c, 1, c.x, &slope, NULL, NULL) ==
-          NN_GRADIENT_WRONG);
+          NN_ERROR_GRADIENT_WRONG);
     CHECK(message_holds(nn_last_error(), 3));
 }
 
@@ -695,12 +696,12 @@ static void test_functions_that_are_not_finite(void)
     memset(&c, 0, sizeof c);
     for (size_t k = 0; k < COUNT(functions); k++) {
         nn_status status = nn_gradcheck_function("f", functions[k], &c, 1, c.x, &one, NULL, NULL);
-        CHECK(status == NN_NOT_FINITE || status == NN_GRADIENT_WRONG);
+        CHECK(status == NN_ERROR_NOT_FINITE || status == NN_ERROR_GRADIENT_WRONG);
         CHECK(strstr(nn_last_error(), "not finite") != NULL);
         CHECK(c.x[0] == 0);
     }
     CHECK_ERROR(nn_gradcheck_function("f", parabola, &c, 1, c.x, &bad, NULL, NULL),
-                NN_GRADIENT_WRONG, "f", "nan");
+                NN_ERROR_GRADIENT_WRONG, "f", "nan");
 }
 
 /* The same hole as an operation of a network. */
@@ -729,7 +730,7 @@ static void test_not_finite_in_the_middle(void)
     nn_gradcheck_report report;
     memset(&c, 0, sizeof c);
     CHECK_ERROR(nn_gradcheck_function("hole", hole, &c, 1, c.x, ones, NULL, &report),
-                NN_NOT_FINITE, "hole", "");
+                NN_ERROR_NOT_FINITE, "hole", "");
     CHECK_INT(report.wrong, 0);
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_parameter(net, 1, shape, zero_init, "x");
@@ -738,7 +739,7 @@ static void test_not_finite_in_the_middle(void)
     memcpy(x->data, ones, 4 * sizeof *ones);
     CHECK_OK(nn_gradcheck(loss, NULL, NULL));
     x->data[2] = 0;
-    CHECK_ERROR(nn_gradcheck(loss, NULL, &report), NN_NOT_FINITE, "x", "");
+    CHECK_ERROR(nn_gradcheck(loss, NULL, &report), NN_ERROR_NOT_FINITE, "x", "");
     CHECK_INT(report.checked, 4);
     nn_net_destroy(net);
 }
@@ -815,7 +816,7 @@ static void regression_gradient(const regression *m, nn_real *gradient)
     nn_vec_sub(SAMPLES * CLASSES, p, y, p);
     nn_vec_scale(SAMPLES * CLASSES, (nn_real)(1. / SAMPLES), p, p);
     nn_mat_mul(1, 0, FEATURES, CLASSES, SAMPLES, m->x, FEATURES, p, CLASSES, gradient, CLASSES, 0);
-    nn_mat_sum_rows(SAMPLES, CLASSES, p, gradient + WEIGHTS, 0);
+    nn_mat_column_sums(SAMPLES, CLASSES, p, gradient + WEIGHTS, 0);
 }
 
 static nn_status check_regression(regression *m, const nn_real *gradient, size_t *wrong)
@@ -842,14 +843,14 @@ static void test_softmax_regression(void)
     CHECK_INT(count, 0);
     /* The usual slips: a sum instead of the mean, the transpose, a forgotten bias. */
     for (size_t i = 0; i < COUNT(right); i++) wrong[i] = SAMPLES * right[i];
-    CHECK(check_regression(&m, wrong, &count) == NN_GRADIENT_WRONG);
+    CHECK(check_regression(&m, wrong, &count) == NN_ERROR_GRADIENT_WRONG);
     memcpy(wrong, right, sizeof right);
     for (size_t i = 0; i < FEATURES; i++)
         for (size_t j = 0; j < CLASSES; j++) wrong[j * FEATURES + i] = right[i * CLASSES + j];
-    CHECK(check_regression(&m, wrong, &count) == NN_GRADIENT_WRONG);
+    CHECK(check_regression(&m, wrong, &count) == NN_ERROR_GRADIENT_WRONG);
     memcpy(wrong, right, sizeof right);
     for (size_t j = 0; j < CLASSES; j++) wrong[WEIGHTS + j] = 0;
-    CHECK(check_regression(&m, wrong, &count) == NN_GRADIENT_WRONG);
+    CHECK(check_regression(&m, wrong, &count) == NN_ERROR_GRADIENT_WRONG);
     CHECK_INT(count, CLASSES);
 }
 
@@ -929,7 +930,7 @@ static void test_network_arguments(void)
     fault f = NONE;
     nn_gradcheck_desc desc = default_desc();
     nn_net *net = nn_net_create(NULL);
-    CHECK_ERROR(nn_gradcheck(NULL, NULL, NULL), NN_BAD_ARGUMENT, "gradcheck", "");
+    CHECK_ERROR(nn_gradcheck(NULL, NULL, NULL), NN_ERROR_BAD_ARGUMENT, "gradcheck", "");
     nn_tensor *loss = affine_loss(net, &f);
     CHECK(nn_gradcheck(loss, NULL, NULL) != NN_OK); /* nothing was fed */
     nn_net_destroy(net);
@@ -938,13 +939,13 @@ static void test_network_arguments(void)
     loss = fed_affine_loss(net, &f);
     CHECK(nn_gradcheck(loss->src[0], NULL, NULL) != NN_OK); /* no scalar */
     desc.h = -1;
-    CHECK_ERROR(nn_gradcheck(loss, &desc, NULL), NN_BAD_ARGUMENT, "h", "-1");
+    CHECK_ERROR(nn_gradcheck(loss, &desc, NULL), NN_ERROR_BAD_ARGUMENT, "h", "-1");
     desc = default_desc();
     desc.atol = -1;
-    CHECK_ERROR(nn_gradcheck(loss, &desc, NULL), NN_BAD_ARGUMENT, "atol", "-1");
+    CHECK_ERROR(nn_gradcheck(loss, &desc, NULL), NN_ERROR_BAD_ARGUMENT, "atol", "-1");
     desc = default_desc();
     desc.rtol = NAN;
-    CHECK_ERROR(nn_gradcheck(loss, &desc, NULL), NN_BAD_ARGUMENT, "rtol", "");
+    CHECK_ERROR(nn_gradcheck(loss, &desc, NULL), NN_ERROR_BAD_ARGUMENT, "rtol", "");
     CHECK_OK(nn_gradcheck(loss, NULL, NULL));
     nn_net_destroy(net);
 }
@@ -954,16 +955,16 @@ static void test_function_arguments(void)
     curve c;
     nn_real g[8] = {0};
     memset(&c, 0, sizeof c);
-    CHECK_ERROR(nn_gradcheck_function("f", NULL, &c, 8, c.x, g, NULL, NULL), NN_BAD_ARGUMENT, "f",
-                "");
+    CHECK_ERROR(nn_gradcheck_function("f", NULL, &c, 8, c.x, g, NULL, NULL), NN_ERROR_BAD_ARGUMENT,
+                "f", "");
     CHECK_ERROR(nn_gradcheck_function("f", sum_of_squares, &c, 8, NULL, g, NULL, NULL),
-                NN_BAD_ARGUMENT, "x", "");
+                NN_ERROR_BAD_ARGUMENT, "x", "");
     CHECK_ERROR(nn_gradcheck_function("f", sum_of_squares, &c, 8, c.x, NULL, NULL, NULL),
-                NN_BAD_ARGUMENT, "analytic", "");
+                NN_ERROR_BAD_ARGUMENT, "analytic", "");
     CHECK(nn_gradcheck_function("f", sum_of_squares, &c, 0, c.x, g, NULL, NULL) != NN_OK);
     /* At 0 the gradient of a sum of squares is right, and proves nothing. */
     CHECK_ERROR(nn_gradcheck_function("f", sum_of_squares, &c, 8, c.x, g, NULL, NULL),
-                NN_GRADIENT_ZERO, "f", "");
+                NN_ERROR_GRADIENT_ZERO, "f", "");
     nn_gradcheck_desc desc = default_desc();
     desc.allow_zero = 1;
     CHECK_OK(nn_gradcheck_function("f", sum_of_squares, &c, 8, c.x, g, &desc, NULL));

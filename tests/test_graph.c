@@ -107,14 +107,14 @@ static void test_create(void)
 
 static void test_null_network(void)
 {
-    CHECK_ERROR(nn_net_status(NULL), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_net_status(NULL), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK_INT(nn_net_tensor_count(NULL), 0);
     CHECK_INT(nn_net_parameter_count(NULL), 0);
     CHECK(nn_net_tensor(NULL, 0) == NULL);
     CHECK(nn_net_find(NULL, "x") == NULL);
     CHECK(nn_net_rng(NULL) == NULL);
     nn_net_set_training(NULL, 0);
-    CHECK_ERROR(nn_net_print(NULL, stdout), NN_BAD_ARGUMENT, "net_print", "");
+    CHECK_ERROR(nn_net_summary(NULL, stdout), NN_ERROR_BAD_ARGUMENT, "nn_net_summary", "");
     CHECK(nn_input(NULL, 3) == NULL);
     CHECK(nn_parameter(NULL, 1, NULL, zero_init, "w") == NULL);
     CHECK(nn_name(NULL, "x") == NULL);
@@ -231,7 +231,7 @@ static void test_print(void)
     FILE *f = fopen(TEST_TMP "/print.txt", "w");
     CHECK(f != NULL);
     if (f) {
-        CHECK_OK(nn_net_print(net, f));
+        CHECK_OK(nn_net_summary(net, f));
         fclose(f);
     }
     f = fopen(TEST_TMP "/print.txt", "r");
@@ -242,12 +242,12 @@ static void test_print(void)
                                         "50176",  "[batch 64]", "50890"};
     for (size_t i = 0; i < COUNT(parts); i++) CHECK(strstr(text, parts[i]) != NULL);
     /* A stream that was opened for reading takes nothing. */
-    if (f) CHECK_ERROR(nn_net_print(net, f), NN_CANNOT_WRITE, "", "");
+    if (f) CHECK_ERROR(nn_net_summary(net, f), NN_ERROR_CANNOT_WRITE, "", "");
     if (f) fclose(f);
     f = fopen("/dev/full", "w");
-    if (f) CHECK_ERROR(nn_net_print(net, f), NN_CANNOT_WRITE, "", "");
+    if (f) CHECK_ERROR(nn_net_summary(net, f), NN_ERROR_CANNOT_WRITE, "", "");
     if (f) fclose(f);
-    CHECK_ERROR(nn_net_print(net, NULL), NN_BAD_ARGUMENT, "net_print", "");
+    CHECK_ERROR(nn_net_summary(net, NULL), NN_ERROR_BAD_ARGUMENT, "nn_net_summary", "");
     nn_net_destroy(net);
 }
 
@@ -263,19 +263,19 @@ static void test_first_error_stays(void)
     nn_tensor *x = nn_input(net, 4), *w = parameter(net, 23, 5, "w");
     nn_tensor *loss = nn_mse(nn_relu(nn_dense(nn_tanh(nn_matmul(x, w)), 7)));
     CHECK(loss == NULL);
-    CHECK_ERROR(nn_net_status(net), NN_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_net_status(net), NN_ERROR_BAD_SHAPE, "matmul", "23");
     CHECK(nn_dropout(x, 2) == NULL);
     CHECK(nn_input(net, 0) == NULL);
-    CHECK_ERROR(nn_forward(NULL), NN_BAD_ARGUMENT, "forward", "");
-    CHECK_ERROR(nn_net_status(net), NN_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_forward(NULL), NN_ERROR_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_net_status(net), NN_ERROR_BAD_SHAPE, "matmul", "23");
     /* Every later call on the network returns the error. */
     CHECK(nn_relu(x) == NULL);
-    CHECK_ERROR(nn_feed(x, data, 1), NN_BAD_SHAPE, "matmul", "23");
-    CHECK_ERROR(nn_forward(x), NN_BAD_SHAPE, "matmul", "23");
-    CHECK_ERROR(nn_backward(x), NN_BAD_SHAPE, "matmul", "23");
-    CHECK_ERROR(nn_step(net), NN_BAD_SHAPE, "matmul", "23");
-    CHECK_ERROR(nn_set_optimizer(net, &sgd), NN_BAD_SHAPE, "matmul", "23");
-    CHECK_ERROR(nn_gradcheck(x, NULL, NULL), NN_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_feed(x, data, 1), NN_ERROR_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_forward(x), NN_ERROR_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_backward(x), NN_ERROR_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_step(net), NN_ERROR_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_set_optimizer(net, &sgd), NN_ERROR_BAD_SHAPE, "matmul", "23");
+    CHECK_ERROR(nn_gradcheck(x, NULL, NULL), NN_ERROR_BAD_SHAPE, "matmul", "23");
     nn_net_destroy(net);
 }
 
@@ -285,9 +285,9 @@ static void test_errors_of_two_networks(void)
     nn_net *a = nn_net_create(NULL), *b = nn_net_create(NULL), *c = nn_net_create(NULL);
     CHECK(nn_dropout(nn_input(a, 4), -1) == NULL);
     CHECK(nn_dense(nn_input(b, 4), 0) == NULL);
-    CHECK_ERROR(nn_net_status(a), NN_BAD_ARGUMENT, "dropout", "");
-    CHECK_ERROR(nn_net_status(b), NN_BAD_ARGUMENT, "dense", "");
-    CHECK_ERROR(nn_net_status(a), NN_BAD_ARGUMENT, "dropout", "");
+    CHECK_ERROR(nn_net_status(a), NN_ERROR_BAD_ARGUMENT, "dropout", "");
+    CHECK_ERROR(nn_net_status(b), NN_ERROR_BAD_ARGUMENT, "dense", "");
+    CHECK_ERROR(nn_net_status(a), NN_ERROR_BAD_ARGUMENT, "dropout", "");
     CHECK_OK(nn_net_status(c));
     nn_net_destroy(a);
     nn_net_destroy(b);
@@ -301,15 +301,15 @@ static void test_null_tensors(void)
     CHECK(!nn_dense(NULL, 3) && !nn_dense_with(NULL, NULL));
     CHECK(!nn_matmul(NULL, NULL) && !nn_matmul_with(NULL, 0, NULL, 0));
     CHECK(!nn_add(NULL, NULL) && !nn_sub(NULL, NULL) && !nn_mul(NULL, NULL));
-    CHECK(!nn_scale(NULL, 1) && !nn_activate(NULL, NN_TANH, 0) && !nn_sigmoid(NULL));
+    CHECK(!nn_scale(NULL, 1) && !nn_activate(NULL, NN_ACTIVATION_TANH, 0) && !nn_sigmoid(NULL));
     CHECK(!nn_tanh(NULL) && !nn_scaled_tanh(NULL) && !nn_relu(NULL) && !nn_leaky_relu(NULL, 0));
     CHECK(!nn_elu(NULL, 0) && !nn_gelu(NULL) && !nn_silu(NULL) && !nn_softplus(NULL));
     CHECK(!nn_softmax(NULL) && !nn_log_softmax(NULL) && !nn_flatten(NULL));
     CHECK(!nn_reshape(NULL, 1, shape) && !nn_slice(NULL, 0, 0, 1) && !nn_concat(2, none, 0));
     CHECK(!nn_sum(NULL) && !nn_mean(NULL) && !nn_dropout(NULL, 0.5));
-    CHECK(!nn_softmax_cross_entropy(NULL) && !nn_binary_cross_entropy(NULL) && !nn_mse(NULL));
+    CHECK(!nn_softmax_cross_entropy(NULL) && !nn_sigmoid_cross_entropy(NULL) && !nn_mse(NULL));
     CHECK(!nn_l1_loss(NULL) && !nn_huber(NULL) && !nn_hinge(NULL));
-    CHECK(!nn_softmax_cross_entropy_with(NULL, NULL) && !nn_binary_cross_entropy_with(NULL, NULL));
+    CHECK(!nn_softmax_cross_entropy_with(NULL, NULL) && !nn_sigmoid_cross_entropy_with(NULL, NULL));
     CHECK(!nn_mse_with(NULL, NULL) && !nn_l1_loss_with(NULL, NULL) && !nn_huber_with(NULL, NULL));
     CHECK(!nn_hinge_with(NULL, NULL) && !nn_weight_penalty(NULL, 0, 0));
     CHECK(!nn_custom(2, none, 0, 0, NULL, NULL));
@@ -319,14 +319,14 @@ static void test_null_runs(void)
 {
     static const int label = 0;
     static const nn_real value = 0;
-    CHECK_ERROR(nn_feed(NULL, &value, 1), NN_BAD_ARGUMENT, "feed", "");
-    CHECK_ERROR(nn_feed_labels(NULL, &label, 1), NN_BAD_ARGUMENT, "feed_labels", "");
-    CHECK_ERROR(nn_feed_targets(NULL, &value, 1), NN_BAD_ARGUMENT, "feed_targets", "");
-    CHECK_ERROR(nn_forward(NULL), NN_BAD_ARGUMENT, "forward", "");
-    CHECK_ERROR(nn_backward(NULL), NN_BAD_ARGUMENT, "backward", "");
-    CHECK_ERROR(nn_backward_add(NULL), NN_BAD_ARGUMENT, "backward", "");
-    CHECK_ERROR(nn_initialize(NULL, zero_init), NN_BAD_ARGUMENT, "initialize", "");
-    CHECK_ERROR(nn_step(NULL), NN_BAD_ARGUMENT, "step", "");
+    CHECK_ERROR(nn_feed(NULL, &value, 1), NN_ERROR_BAD_ARGUMENT, "feed", "");
+    CHECK_ERROR(nn_feed_labels(NULL, &label, 1), NN_ERROR_BAD_ARGUMENT, "feed_labels", "");
+    CHECK_ERROR(nn_feed_targets(NULL, &value, 1), NN_ERROR_BAD_ARGUMENT, "feed_targets", "");
+    CHECK_ERROR(nn_forward(NULL), NN_ERROR_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_backward(NULL), NN_ERROR_BAD_ARGUMENT, "backward", "");
+    CHECK_ERROR(nn_backward_add(NULL), NN_ERROR_BAD_ARGUMENT, "backward", "");
+    CHECK_ERROR(nn_initialize(NULL, zero_init), NN_ERROR_BAD_ARGUMENT, "initialize", "");
+    CHECK_ERROR(nn_step(NULL), NN_ERROR_BAD_ARGUMENT, "step", "");
 }
 
 /* ------------------------------------------------------------------------------ wrong arguments */
@@ -365,7 +365,7 @@ static void set_up(void)
     do {                                                                                           \
         set_up();                                                                                  \
         CHECK((call) == NULL);                                                                     \
-        CHECK_ERROR(nn_net_status(g.net), NN_BAD_SHAPE, op, a);                                    \
+        CHECK_ERROR(nn_net_status(g.net), NN_ERROR_BAD_SHAPE, op, a);                              \
         CHECK(strstr(nn_last_error(), b) != NULL);                                                 \
         nn_net_destroy(g.net);                                                                     \
     } while (0)
@@ -374,37 +374,38 @@ static void test_leaf_arguments(void)
 {
     static const size_t good[] = {2, 3}, hole[] = {2, 0}, huge[] = {(size_t)-1 / 4, 8};
     nn_init bad = zero_init;
-    REJECT(nn_input(g.net, 0), NN_BAD_SHAPE, "input", "");
-    REJECT(nn_input_shape(g.net, -1, good), NN_BAD_ARGUMENT, "input", "-1");
-    REJECT(nn_input_shape(g.net, NN_MAX_RANK, good), NN_BAD_ARGUMENT, "input", "8");
-    REJECT(nn_input_shape(g.net, 2, NULL), NN_BAD_ARGUMENT, "input", "");
-    REJECT(nn_input_shape(g.net, 2, hole), NN_BAD_SHAPE, "input", "");
-    REJECT(nn_input_shape(g.net, 2, huge), NN_TOO_LARGE, "input", "");
-    REJECT(nn_parameter(g.net, -1, good, bad, "p"), NN_BAD_ARGUMENT, "parameter", "-1");
-    REJECT(nn_parameter(g.net, NN_MAX_RANK + 1, good, bad, "p"), NN_BAD_ARGUMENT, "parameter", "9");
-    REJECT(nn_parameter(g.net, 2, NULL, bad, "p"), NN_BAD_ARGUMENT, "parameter", "");
-    REJECT(nn_parameter(g.net, 2, hole, bad, "p"), NN_BAD_SHAPE, "parameter", "");
-    REJECT(nn_parameter(g.net, 2, huge, bad, "p"), NN_TOO_LARGE, "parameter", "");
+    REJECT(nn_input(g.net, 0), NN_ERROR_BAD_SHAPE, "input", "");
+    REJECT(nn_input_shape(g.net, -1, good), NN_ERROR_BAD_ARGUMENT, "input", "-1");
+    REJECT(nn_input_shape(g.net, NN_MAX_RANK, good), NN_ERROR_BAD_ARGUMENT, "input", "8");
+    REJECT(nn_input_shape(g.net, 2, NULL), NN_ERROR_BAD_ARGUMENT, "input", "");
+    REJECT(nn_input_shape(g.net, 2, hole), NN_ERROR_BAD_SHAPE, "input", "");
+    REJECT(nn_input_shape(g.net, 2, huge), NN_ERROR_TOO_LARGE, "input", "");
+    REJECT(nn_parameter(g.net, -1, good, bad, "p"), NN_ERROR_BAD_ARGUMENT, "parameter", "-1");
+    REJECT(nn_parameter(g.net, NN_MAX_RANK + 1, good, bad, "p"), NN_ERROR_BAD_ARGUMENT, "parameter",
+           "9");
+    REJECT(nn_parameter(g.net, 2, NULL, bad, "p"), NN_ERROR_BAD_ARGUMENT, "parameter", "");
+    REJECT(nn_parameter(g.net, 2, hole, bad, "p"), NN_ERROR_BAD_SHAPE, "parameter", "");
+    REJECT(nn_parameter(g.net, 2, huge, bad, "p"), NN_ERROR_TOO_LARGE, "parameter", "");
     bad.kind = NN_INIT_COUNT;
-    REJECT(nn_parameter(g.net, 2, good, bad, "p"), NN_BAD_ARGUMENT, "init", "");
+    REJECT(nn_parameter(g.net, 2, good, bad, "p"), NN_ERROR_BAD_ARGUMENT, "init", "");
     bad.kind = (nn_init_kind)-1;
-    REJECT(nn_parameter(g.net, 2, good, bad, "p"), NN_BAD_ARGUMENT, "init", "");
+    REJECT(nn_parameter(g.net, 2, good, bad, "p"), NN_ERROR_BAD_ARGUMENT, "init", "");
 }
 
 static void test_dense_arguments(void)
 {
     nn_dense_desc desc;
     memset(&desc, 0, sizeof desc);
-    REJECT(nn_dense(g.x, 0), NN_BAD_ARGUMENT, "dense", "units");
-    REJECT(nn_dense_with(g.x, NULL), NN_BAD_ARGUMENT, "dense", "");
-    REJECT(nn_dense_with(g.x, &desc), NN_BAD_ARGUMENT, "dense", "units");
-    REJECT(nn_dense(g.x, (size_t)-1 / 8), NN_TOO_LARGE, "", "");
+    REJECT(nn_dense(g.x, 0), NN_ERROR_BAD_ARGUMENT, "dense", "units");
+    REJECT(nn_dense_with(g.x, NULL), NN_ERROR_BAD_ARGUMENT, "dense", "");
+    REJECT(nn_dense_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "dense", "units");
+    REJECT(nn_dense(g.x, (size_t)-1 / 8), NN_ERROR_TOO_LARGE, "", "");
     desc.units = 3;
     desc.activation = NN_ACTIVATION_COUNT;
-    REJECT(nn_dense_with(g.x, &desc), NN_BAD_ARGUMENT, "dense", "activation");
-    desc.activation = NN_IDENTITY;
+    REJECT(nn_dense_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "dense", "activation");
+    desc.activation = NN_ACTIVATION_IDENTITY;
     desc.weight.kind = NN_INIT_COUNT;
-    REJECT(nn_dense_with(g.x, &desc), NN_BAD_ARGUMENT, "", "init");
+    REJECT(nn_dense_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "", "init");
 }
 
 static void test_matmul_arguments(void)
@@ -416,10 +417,10 @@ static void test_matmul_arguments(void)
     REJECT_SHAPE(nn_matmul(g.w, g.v), "matmul", "23", "7");
     REJECT_SHAPE(nn_matmul(g.cube, g.w), "matmul", "4", "23");
     /* A batch may only be the rows of the left operand. */
-    REJECT(nn_matmul_with(g.x, 1, g.w, 0), NN_BAD_SHAPE, "matmul", "");
-    REJECT(nn_matmul(g.w, g.x), NN_BAD_SHAPE, "matmul", "");
-    REJECT(nn_matmul_with(g.x, 0, g.x, 1), NN_BAD_SHAPE, "matmul", "");
-    REJECT(nn_matmul(g.x, NULL), NN_BAD_ARGUMENT, "matmul", "");
+    REJECT(nn_matmul_with(g.x, 1, g.w, 0), NN_ERROR_BAD_SHAPE, "matmul", "");
+    REJECT(nn_matmul(g.w, g.x), NN_ERROR_BAD_SHAPE, "matmul", "");
+    REJECT(nn_matmul_with(g.x, 0, g.x, 1), NN_ERROR_BAD_SHAPE, "matmul", "");
+    REJECT(nn_matmul(g.x, NULL), NN_ERROR_BAD_ARGUMENT, "matmul", "");
 }
 
 static void test_elementwise_arguments(void)
@@ -436,8 +437,8 @@ static void test_elementwise_arguments(void)
         /* One row is no batch, and a batch is not repeated over anything. */
         REJECT_SHAPE(op[i](g.x, parameter(g.net, 1, 17, "c")), name[i], "17", "1");
         REJECT_SHAPE(op[i](parameter(g.net, 1, 17, "c"), g.x), name[i], "17", "1");
-        REJECT(op[i](g.x, NULL), NN_BAD_ARGUMENT, name[i], "");
-        REJECT(op[i](NULL, g.x), NN_BAD_ARGUMENT, name[i], "");
+        REJECT(op[i](g.x, NULL), NN_ERROR_BAD_ARGUMENT, name[i], "");
+        REJECT(op[i](NULL, g.x), NN_ERROR_BAD_ARGUMENT, name[i], "");
     }
 }
 
@@ -449,34 +450,34 @@ static void test_batch_is_no_dimension(void)
     CHECK_OK(nn_feed(g.x, data, 5));
     CHECK_OK(nn_forward(nn_tanh(g.x)));
     CHECK(nn_add(g.x, parameter(g.net, 5, 17, "c")) == NULL);
-    CHECK_ERROR(nn_net_status(g.net), NN_BAD_SHAPE, "add", "17");
+    CHECK_ERROR(nn_net_status(g.net), NN_ERROR_BAD_SHAPE, "add", "17");
     nn_net_destroy(g.net);
     set_up();
     CHECK_OK(nn_feed(g.x, data, 5));
     CHECK_OK(nn_forward(nn_tanh(g.x)));
     CHECK(nn_matmul_with(parameter(g.net, 3, 5, "c"), 0, g.x, 0) == NULL);
-    CHECK_ERROR(nn_net_status(g.net), NN_BAD_SHAPE, "matmul", "17");
+    CHECK_ERROR(nn_net_status(g.net), NN_ERROR_BAD_SHAPE, "matmul", "17");
     nn_net_destroy(g.net);
 }
 
 static void test_unary_arguments(void)
 {
     static const size_t wrong[] = {4, 5}, hole[] = {0, 15}, guess[] = {(size_t)-1, 15};
-    REJECT(nn_activate(g.x, NN_ACTIVATION_COUNT, 0), NN_BAD_ARGUMENT, "activat", "");
-    REJECT(nn_activate(g.x, (nn_activation)-1, 0), NN_BAD_ARGUMENT, "activat", "");
-    REJECT(nn_activate(g.x, NN_ELU, NAN), NN_BAD_ARGUMENT, "alpha", "");
-    REJECT(nn_scale(g.x, NAN), NN_BAD_ARGUMENT, "scale", "");
-    REJECT(nn_scale(g.x, INFINITY), NN_BAD_ARGUMENT, "scale", "");
-    REJECT(nn_dropout(g.x, 1), NN_BAD_ARGUMENT, "dropout", "1");
-    REJECT(nn_dropout(g.x, -0.25), NN_BAD_ARGUMENT, "dropout", "-0.25");
-    REJECT(nn_dropout(g.x, NAN), NN_BAD_ARGUMENT, "dropout", "");
+    REJECT(nn_activate(g.x, NN_ACTIVATION_COUNT, 0), NN_ERROR_BAD_ARGUMENT, "activat", "");
+    REJECT(nn_activate(g.x, (nn_activation)-1, 0), NN_ERROR_BAD_ARGUMENT, "activat", "");
+    REJECT(nn_activate(g.x, NN_ACTIVATION_ELU, NAN), NN_ERROR_BAD_ARGUMENT, "alpha", "");
+    REJECT(nn_scale(g.x, NAN), NN_ERROR_BAD_ARGUMENT, "scale", "");
+    REJECT(nn_scale(g.x, INFINITY), NN_ERROR_BAD_ARGUMENT, "scale", "");
+    REJECT(nn_dropout(g.x, 1), NN_ERROR_BAD_ARGUMENT, "dropout", "1");
+    REJECT(nn_dropout(g.x, -0.25), NN_ERROR_BAD_ARGUMENT, "dropout", "-0.25");
+    REJECT(nn_dropout(g.x, NAN), NN_ERROR_BAD_ARGUMENT, "dropout", "");
     REJECT_SHAPE(nn_reshape(g.image, 2, wrong), "reshape", "3", "4");
     REJECT_SHAPE(nn_reshape(g.w, 2, wrong), "reshape", "23", "4");
-    REJECT(nn_reshape(g.image, 2, hole), NN_BAD_SHAPE, "reshape", "");
-    REJECT(nn_reshape(g.image, 2, guess), NN_BAD_SHAPE, "reshape", "");
-    REJECT(nn_reshape(g.image, 2, NULL), NN_BAD_ARGUMENT, "reshape", "");
-    REJECT(nn_reshape(g.image, -1, wrong), NN_BAD_ARGUMENT, "reshape", "-1");
-    REJECT(nn_reshape(g.image, NN_MAX_RANK + 1, wrong), NN_BAD_ARGUMENT, "reshape", "");
+    REJECT(nn_reshape(g.image, 2, hole), NN_ERROR_BAD_SHAPE, "reshape", "");
+    REJECT(nn_reshape(g.image, 2, guess), NN_ERROR_BAD_SHAPE, "reshape", "");
+    REJECT(nn_reshape(g.image, 2, NULL), NN_ERROR_BAD_ARGUMENT, "reshape", "");
+    REJECT(nn_reshape(g.image, -1, wrong), NN_ERROR_BAD_ARGUMENT, "reshape", "-1");
+    REJECT(nn_reshape(g.image, NN_MAX_RANK + 1, wrong), NN_ERROR_BAD_ARGUMENT, "reshape", "");
 }
 
 static void test_concat_arguments(void)
@@ -486,11 +487,11 @@ static void test_concat_arguments(void)
     REJECT_SHAPE(CONCAT(g.w, g.cube, 0), "concat", "23", "4");
     REJECT_SHAPE(CONCAT(g.w, parameter(g.net, 5, 11, "c"), 0), "concat", "7", "11");
     REJECT_SHAPE(CONCAT(g.w, parameter(g.net, 5, 11, "c"), 1), "concat", "23", "5");
-    REJECT(CONCAT(g.x, g.x, 0), NN_BAD_ARGUMENT, "concat", "batch");
-    REJECT(CONCAT(g.w, g.w, 2), NN_BAD_ARGUMENT, "concat", "2");
-    REJECT(CONCAT(g.w, g.w, (size_t)-1), NN_BAD_ARGUMENT, "concat", "");
-    REJECT(CONCAT(g.x, parameter(g.net, 1, 17, "c"), 1), NN_BAD_SHAPE, "concat", "");
-    REJECT(CONCAT(g.w, NULL, 0), NN_BAD_ARGUMENT, "concat", "");
+    REJECT(CONCAT(g.x, g.x, 0), NN_ERROR_BAD_ARGUMENT, "concat", "batch");
+    REJECT(CONCAT(g.w, g.w, 2), NN_ERROR_BAD_ARGUMENT, "concat", "2");
+    REJECT(CONCAT(g.w, g.w, (size_t)-1), NN_ERROR_BAD_ARGUMENT, "concat", "");
+    REJECT(CONCAT(g.x, parameter(g.net, 1, 17, "c"), 1), NN_ERROR_BAD_SHAPE, "concat", "");
+    REJECT(CONCAT(g.w, NULL, 0), NN_ERROR_BAD_ARGUMENT, "concat", "");
 #undef CONCAT
     CHECK(nn_concat(0, pair, 0) == NULL);
     CHECK(nn_concat(2, NULL, 0) == NULL);
@@ -498,13 +499,13 @@ static void test_concat_arguments(void)
 
 static void test_slice_arguments(void)
 {
-    REJECT(nn_slice(g.w, 2, 0, 1), NN_BAD_ARGUMENT, "slice", "2");
-    REJECT(nn_slice(g.x, 0, 0, 1), NN_BAD_ARGUMENT, "slice", "batch");
-    REJECT(nn_slice(g.w, 0, 3, 3), NN_BAD_SHAPE, "slice", "3");
-    REJECT(nn_slice(g.w, 0, 5, 3), NN_BAD_SHAPE, "slice", "5");
-    REJECT(nn_slice(g.w, 0, 0, 24), NN_BAD_SHAPE, "slice", "24");
-    REJECT(nn_slice(g.w, 1, 6, (size_t)-1), NN_BAD_SHAPE, "slice", "");
-    REJECT(nn_slice(g.total, 0, 0, 1), NN_BAD_ARGUMENT, "slice", "0");
+    REJECT(nn_slice(g.w, 2, 0, 1), NN_ERROR_BAD_ARGUMENT, "slice", "2");
+    REJECT(nn_slice(g.x, 0, 0, 1), NN_ERROR_BAD_ARGUMENT, "slice", "batch");
+    REJECT(nn_slice(g.w, 0, 3, 3), NN_ERROR_BAD_SHAPE, "slice", "3");
+    REJECT(nn_slice(g.w, 0, 5, 3), NN_ERROR_BAD_SHAPE, "slice", "5");
+    REJECT(nn_slice(g.w, 0, 0, 24), NN_ERROR_BAD_SHAPE, "slice", "24");
+    REJECT(nn_slice(g.w, 1, 6, (size_t)-1), NN_ERROR_BAD_SHAPE, "slice", "");
+    REJECT(nn_slice(g.total, 0, 0, 1), NN_ERROR_BAD_ARGUMENT, "slice", "0");
 }
 
 static void test_loss_arguments(void)
@@ -512,29 +513,30 @@ static void test_loss_arguments(void)
     nn_loss_desc desc;
     memset(&desc, 0, sizeof desc);
     desc.reduction = (nn_reduction)7;
-    REJECT(nn_mse_with(g.x, &desc), NN_BAD_ARGUMENT, "mse", "reduction");
+    REJECT(nn_mse_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "mse", "reduction");
     memset(&desc, 0, sizeof desc);
     desc.label_smoothing = 1;
-    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_BAD_ARGUMENT, "softmax_cross_entropy",
-           "label_smoothing");
+    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT,
+           "softmax_cross_entropy", "label_smoothing");
     desc.label_smoothing = -0.5;
-    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_BAD_ARGUMENT, "label_smoothing", "-0.5");
+    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "label_smoothing",
+           "-0.5");
     desc.label_smoothing = NAN;
-    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_BAD_ARGUMENT, "label_smoothing", "");
+    REJECT(nn_softmax_cross_entropy_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "label_smoothing", "");
     memset(&desc, 0, sizeof desc);
     desc.delta = -1;
-    REJECT(nn_huber_with(g.x, &desc), NN_BAD_ARGUMENT, "huber", "delta");
+    REJECT(nn_huber_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "huber", "delta");
     desc.delta = NAN;
-    REJECT(nn_huber_with(g.x, &desc), NN_BAD_ARGUMENT, "huber", "delta");
+    REJECT(nn_huber_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "huber", "delta");
     memset(&desc, 0, sizeof desc);
     desc.margin = -1;
-    REJECT(nn_hinge_with(g.x, &desc), NN_BAD_ARGUMENT, "hinge", "margin");
-    REJECT(nn_weight_penalty(g.x, 0, 1), NN_BAD_SHAPE, "weight_penalty", "17");
-    REJECT(nn_weight_penalty(g.total, -1, 0), NN_BAD_ARGUMENT, "weight_penalty", "l1");
-    REJECT(nn_weight_penalty(g.total, 0, -1), NN_BAD_ARGUMENT, "weight_penalty", "l2");
-    REJECT(nn_weight_penalty(g.total, 0, NAN), NN_BAD_ARGUMENT, "weight_penalty", "l2");
-    REJECT(nn_softmax_cross_entropy(g.total), NN_BAD_SHAPE, "softmax_cross_entropy", "");
-    REJECT(nn_mse(g.w), NN_BAD_SHAPE, "mse", "23"); /* no batch, no rows */
+    REJECT(nn_hinge_with(g.x, &desc), NN_ERROR_BAD_ARGUMENT, "hinge", "margin");
+    REJECT(nn_weight_penalty(g.x, 0, 1), NN_ERROR_BAD_SHAPE, "weight_penalty", "17");
+    REJECT(nn_weight_penalty(g.total, -1, 0), NN_ERROR_BAD_ARGUMENT, "weight_penalty", "l1");
+    REJECT(nn_weight_penalty(g.total, 0, -1), NN_ERROR_BAD_ARGUMENT, "weight_penalty", "l2");
+    REJECT(nn_weight_penalty(g.total, 0, NAN), NN_ERROR_BAD_ARGUMENT, "weight_penalty", "l2");
+    REJECT(nn_softmax_cross_entropy(g.total), NN_ERROR_BAD_SHAPE, "softmax_cross_entropy", "");
+    REJECT(nn_mse(g.w), NN_ERROR_BAD_SHAPE, "mse", "23"); /* no batch, no rows */
 }
 
 /* Tensors of two networks do not mix, and both networks stay whole. */
@@ -546,7 +548,7 @@ static void test_two_networks_in_one_operation(void)
         nn_net *a = nn_net_create(NULL), *b = nn_net_create(NULL);
         nn_tensor *p = parameter(a, 3, 3, "p"), *q = parameter(b, 3, 3, "q");
         CHECK(op[i](p, q) == NULL);
-        CHECK_ERROR(nn_net_status(a), NN_MISMATCH, name[i], "network");
+        CHECK_ERROR(nn_net_status(a), NN_ERROR_MISMATCH, name[i], "network");
         CHECK_INT(nn_net_tensor_count(a), 1);
         CHECK_INT(nn_net_tensor_count(b), 1);
         nn_net_destroy(a);
@@ -557,7 +559,7 @@ static void test_two_networks_in_one_operation(void)
     pair[0] = parameter(a, 3, 3, "p");
     pair[1] = parameter(b, 3, 3, "q");
     CHECK(nn_concat(2, pair, 0) == NULL);
-    CHECK_ERROR(nn_net_status(a), NN_MISMATCH, "concat", "network");
+    CHECK_ERROR(nn_net_status(a), NN_ERROR_MISMATCH, "concat", "network");
     nn_net_destroy(a);
     nn_net_destroy(b);
 }
@@ -569,11 +571,11 @@ static void test_feed_arguments(void)
     static const nn_real data[34] = {0};
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_input(net, 17), *y = nn_tanh(x);
-    CHECK_ERROR(nn_feed(x, data, 0), NN_BAD_ARGUMENT, "feed", "0");
-    CHECK_ERROR(nn_feed(x, NULL, 2), NN_BAD_ARGUMENT, "feed", "");
-    CHECK_ERROR(nn_feed(y, data, 2), NN_BAD_ARGUMENT, "feed", "input");
-    CHECK_ERROR(nn_feed(x, data, (size_t)-1 / 17), NN_OUT_OF_MEMORY, "rows", "");
-    CHECK_ERROR(nn_feed(x, data, (size_t)-1), NN_OUT_OF_MEMORY, "", "");
+    CHECK_ERROR(nn_feed(x, data, 0), NN_ERROR_BAD_ARGUMENT, "feed", "0");
+    CHECK_ERROR(nn_feed(x, NULL, 2), NN_ERROR_BAD_ARGUMENT, "feed", "");
+    CHECK_ERROR(nn_feed(y, data, 2), NN_ERROR_BAD_ARGUMENT, "feed", "input");
+    CHECK_ERROR(nn_feed(x, data, (size_t)-1 / 17), NN_ERROR_OUT_OF_MEMORY, "rows", "");
+    CHECK_ERROR(nn_feed(x, data, (size_t)-1), NN_ERROR_OUT_OF_MEMORY, "", "");
     /* None of these is an error of the network. */
     CHECK_OK(nn_net_status(net));
     CHECK_OK(nn_feed(x, data, 2));
@@ -587,10 +589,10 @@ static void test_forward_before_feed(void)
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_name(nn_input(net, 3), "left"), *z = nn_name(nn_input(net, 3), "right");
     nn_tensor *y = nn_tanh(x), *both = nn_add(y, z);
-    CHECK_ERROR(nn_forward(y), NN_EMPTY, "input 0", "fed");
+    CHECK_ERROR(nn_forward(y), NN_ERROR_EMPTY, "input 0", "fed");
     CHECK_OK(nn_feed(x, data, 1));
     CHECK_OK(nn_forward(y)); /* needs the left one only */
-    CHECK_ERROR(nn_forward(both), NN_EMPTY, "input 1", "fed");
+    CHECK_ERROR(nn_forward(both), NN_ERROR_EMPTY, "input 1", "fed");
     CHECK_OK(nn_feed(z, data, 1));
     CHECK_OK(nn_forward(both));
     CHECK_NEAR(both->data[2], 3 + tanh(3.0), 1e-6);
@@ -605,7 +607,7 @@ static void test_batches_of_two_inputs(void)
     nn_tensor *y = nn_mul(x, z);
     CHECK_OK(nn_feed(x, data, 5));
     CHECK_OK(nn_feed(z, data, 3));
-    CHECK_ERROR(nn_forward(y), NN_MISMATCH, "5", "3");
+    CHECK_ERROR(nn_forward(y), NN_ERROR_MISMATCH, "5", "3");
     CHECK_OK(nn_feed(z, data, 5));
     CHECK_OK(nn_forward(y));
     for (size_t i = 0; i < 10; i++) CHECK(y->data[i] == data[i] * data[i]);
@@ -619,14 +621,14 @@ static void test_labels(void)
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_input(net, 3), *loss = nn_softmax_cross_entropy(x);
     CHECK_OK(nn_feed(x, data, 4));
-    CHECK_ERROR(nn_forward(loss), NN_EMPTY, "softmax_cross_entropy", "label");
-    CHECK_ERROR(nn_feed_labels(loss, high, 4), NN_BAD_LABEL, "3", "1");
-    CHECK_ERROR(nn_feed_labels(loss, low, 4), NN_BAD_LABEL, "-1", "2");
-    CHECK_ERROR(nn_feed_labels(loss, NULL, 4), NN_BAD_ARGUMENT, "feed_labels", "");
-    CHECK_ERROR(nn_feed_labels(loss, good, 0), NN_BAD_ARGUMENT, "feed_labels", "0");
-    CHECK_ERROR(nn_feed_labels(x, good, 4), NN_BAD_ARGUMENT, "feed_labels", "");
+    CHECK_ERROR(nn_forward(loss), NN_ERROR_EMPTY, "softmax_cross_entropy", "label");
+    CHECK_ERROR(nn_feed_labels(loss, high, 4), NN_ERROR_BAD_LABEL, "3", "1");
+    CHECK_ERROR(nn_feed_labels(loss, low, 4), NN_ERROR_BAD_LABEL, "-1", "2");
+    CHECK_ERROR(nn_feed_labels(loss, NULL, 4), NN_ERROR_BAD_ARGUMENT, "feed_labels", "");
+    CHECK_ERROR(nn_feed_labels(loss, good, 0), NN_ERROR_BAD_ARGUMENT, "feed_labels", "0");
+    CHECK_ERROR(nn_feed_labels(x, good, 4), NN_ERROR_BAD_ARGUMENT, "feed_labels", "");
     CHECK_OK(nn_feed_labels(loss, good, 3));
-    CHECK_ERROR(nn_forward(loss), NN_MISMATCH, "4", "3");
+    CHECK_ERROR(nn_forward(loss), NN_ERROR_MISMATCH, "4", "3");
     CHECK_OK(nn_feed_labels(loss, good, 4));
     CHECK_OK(nn_forward(loss));
     CHECK_NEAR(loss->value, log(3.0), 1e-6);
@@ -641,14 +643,14 @@ static void test_targets(void)
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_input(net, 3), *loss = nn_mse(x), *hinge = nn_hinge(x);
     CHECK_OK(nn_feed(x, data, 2));
-    CHECK_ERROR(nn_forward(loss), NN_EMPTY, "mse", "target");
-    CHECK_ERROR(nn_feed_targets(loss, NULL, 2), NN_BAD_ARGUMENT, "feed_targets", "");
-    CHECK_ERROR(nn_feed_targets(loss, targets, 0), NN_BAD_ARGUMENT, "feed_targets", "0");
-    CHECK_ERROR(nn_feed_targets(x, targets, 2), NN_BAD_ARGUMENT, "feed_targets", "");
-    CHECK_ERROR(nn_feed_targets(hinge, targets, 2), NN_BAD_ARGUMENT, "hinge", "label");
-    CHECK_ERROR(nn_feed_labels(loss, &label, 1), NN_BAD_ARGUMENT, "mse", "target");
+    CHECK_ERROR(nn_forward(loss), NN_ERROR_EMPTY, "mse", "target");
+    CHECK_ERROR(nn_feed_targets(loss, NULL, 2), NN_ERROR_BAD_ARGUMENT, "feed_targets", "");
+    CHECK_ERROR(nn_feed_targets(loss, targets, 0), NN_ERROR_BAD_ARGUMENT, "feed_targets", "0");
+    CHECK_ERROR(nn_feed_targets(x, targets, 2), NN_ERROR_BAD_ARGUMENT, "feed_targets", "");
+    CHECK_ERROR(nn_feed_targets(hinge, targets, 2), NN_ERROR_BAD_ARGUMENT, "hinge", "label");
+    CHECK_ERROR(nn_feed_labels(loss, &label, 1), NN_ERROR_BAD_ARGUMENT, "mse", "target");
     CHECK_OK(nn_feed_targets(loss, targets, 1));
-    CHECK_ERROR(nn_forward(loss), NN_MISMATCH, "2", "1");
+    CHECK_ERROR(nn_forward(loss), NN_ERROR_MISMATCH, "2", "1");
     CHECK_OK(nn_feed_targets(loss, targets, 2));
     CHECK_OK(nn_forward(loss));
     CHECK_NEAR(loss->value, 1.5, 1e-6);
@@ -680,11 +682,12 @@ static void test_binary_label_range(void)
     static const nn_real data[4] = {0};
     static const int good[] = {1, 0}, bad[] = {1, 2};
     nn_net *net = nn_net_create(NULL);
-    nn_tensor *one = nn_binary_cross_entropy(nn_input(net, 1)), *x = nn_input(net, 2);
-    nn_tensor *two = nn_binary_cross_entropy(x);
-    CHECK_ERROR(nn_feed_labels(one, bad, 2), NN_BAD_LABEL, "2", "");
+    nn_tensor *one = nn_sigmoid_cross_entropy(nn_input(net, 1)), *x = nn_input(net, 2);
+    nn_tensor *two = nn_sigmoid_cross_entropy(x);
+    CHECK_ERROR(nn_feed_labels(one, bad, 2), NN_ERROR_BAD_LABEL, "2", "");
     CHECK_OK(nn_feed_labels(one, good, 2));
-    CHECK_ERROR(nn_feed_labels(two, good, 2), NN_BAD_ARGUMENT, "binary_cross_entropy", "target");
+    CHECK_ERROR(nn_feed_labels(two, good, 2), NN_ERROR_BAD_ARGUMENT, "binary_cross_entropy",
+                "target");
     CHECK_OK(nn_feed(x, data, 2));
     CHECK_OK(nn_feed_targets(two, data, 2));
     CHECK_OK(nn_forward(two));
@@ -799,7 +802,7 @@ static nn_status use_adam(nn_net *net)
 {
     nn_optimizer_desc desc;
     memset(&desc, 0, sizeof desc);
-    desc.kind = NN_ADAM;
+    desc.kind = NN_OPTIMIZER_ADAM;
     desc.learning_rate = 0.01;
     return nn_set_optimizer(net, &desc);
 }
@@ -847,7 +850,8 @@ static void test_default_allocator(void)
 static nn_status build_and_run(heap *h)
 {
     nn_net *net = net_on_heap(h);
-    if (!net) return strstr(nn_last_error(), "memory") ? NN_OUT_OF_MEMORY : NN_BAD_ARGUMENT;
+    if (!net)
+        return strstr(nn_last_error(), "memory") ? NN_ERROR_OUT_OF_MEMORY : NN_ERROR_BAD_ARGUMENT;
     model m = build_model(net, 0.25);
     nn_status status = nn_net_status(net);
     CHECK((status == NN_OK) == (m.total != NULL));
@@ -873,7 +877,7 @@ static void test_out_of_memory(void)
             CHECK_INT(h.live, 0);
             if (status == NN_OK) CHECK(h.calls < k);
             if (status == NN_OK) break;
-            CHECK_INT(status, NN_OUT_OF_MEMORY);
+            CHECK_INT(status, NN_ERROR_OUT_OF_MEMORY);
         }
         CHECK(k > 10 && k < 10000);
     }
@@ -896,7 +900,7 @@ static void test_run_after_out_of_memory(void)
         nn_status status = run_step(&m, BATCH);
         if (status != NN_OK) {
             failed++;
-            CHECK_INT(status, NN_OUT_OF_MEMORY);
+            CHECK_INT(status, NN_ERROR_OUT_OF_MEMORY);
             CHECK_OK(nn_net_status(m.net));
             CHECK_OK(run_step(&m, BATCH));
         }
@@ -931,7 +935,7 @@ static void test_small_batch_after_out_of_memory(void)
         h.fail_at = h.calls + k;
         nn_status status = run_step(&m, 4 * BATCH);
         if (status != NN_OK) {
-            CHECK_INT(status, NN_OUT_OF_MEMORY);
+            CHECK_INT(status, NN_ERROR_OUT_OF_MEMORY);
             CHECK_OK(run_step(&m, BATCH));
             CHECK(m.total->value == right.total->value);
         }
@@ -1022,17 +1026,17 @@ static void test_backward_needs_forward(void)
     static const nn_real data[20] = {0};
     nn_net *net = nn_net_create(NULL);
     nn_tensor *loss = linear_loss(net), *x = nn_net_tensor(net, 0), *other = nn_mean(x);
-    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "backward", "forward");
-    CHECK_ERROR(nn_backward_add(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_backward(loss), NN_ERROR_BAD_ARGUMENT, "backward", "forward");
+    CHECK_ERROR(nn_backward_add(loss), NN_ERROR_BAD_ARGUMENT, "forward", "");
     CHECK_OK(nn_feed(x, data, 2));
-    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_backward(loss), NN_ERROR_BAD_ARGUMENT, "forward", "");
     CHECK_OK(nn_forward(other));
-    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_backward(loss), NN_ERROR_BAD_ARGUMENT, "forward", "");
     CHECK_OK(nn_forward(loss));
     CHECK_OK(nn_backward(loss));
     /* Another batch was fed since: the values in the network are not those of the loss. */
     CHECK_OK(nn_feed(x, data, 10));
-    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_backward(loss), NN_ERROR_BAD_ARGUMENT, "forward", "");
     CHECK_OK(nn_forward(loss));
     CHECK_OK(nn_backward(loss));
     nn_net_destroy(net);
@@ -1049,7 +1053,7 @@ static void test_backward_after_other_answers(void)
     CHECK_OK(nn_feed_labels(loss, labels, 64));
     CHECK_OK(nn_forward(loss));
     CHECK_OK(nn_feed_targets(loss, targets, 1));
-    CHECK_ERROR(nn_backward(loss), NN_BAD_ARGUMENT, "forward", "");
+    CHECK_ERROR(nn_backward(loss), NN_ERROR_BAD_ARGUMENT, "forward", "");
     CHECK_OK(nn_feed_labels(loss, labels, 64));
     CHECK_OK(nn_forward(loss));
     CHECK_OK(nn_backward(loss));
@@ -1086,8 +1090,8 @@ static void test_backward_needs_a_scalar(void)
     nn_tensor *x = nn_input(net, 2), *y = nn_matmul(x, parameter(net, 2, 1, "w"));
     CHECK_OK(nn_feed(x, data, 1));
     CHECK_OK(nn_forward(y));
-    CHECK_ERROR(nn_backward(y), NN_BAD_SHAPE, "backward", "");
-    CHECK_ERROR(nn_backward_add(y), NN_BAD_SHAPE, "backward", "");
+    CHECK_ERROR(nn_backward(y), NN_ERROR_BAD_SHAPE, "backward", "");
+    CHECK_ERROR(nn_backward_add(y), NN_ERROR_BAD_SHAPE, "backward", "");
     nn_net_destroy(net);
 }
 
@@ -1221,15 +1225,15 @@ static void test_custom_errors_stop_the_run(void)
     nn_tensor *loss = nn_sum(make_cube(h, &second));
     x->requires_grad = 1;
     CHECK_OK(nn_feed(x, data, 1));
-    first.forward_status = NN_BAD_NUMBER;
-    CHECK_INT(nn_forward(loss), NN_BAD_NUMBER);
+    first.forward_status = NN_ERROR_BAD_NUMBER;
+    CHECK_INT(nn_forward(loss), NN_ERROR_BAD_NUMBER);
     CHECK_INT(first.forward_calls, 1);
     CHECK_INT(second.forward_calls, 0);
     CHECK(nn_backward(loss) != NN_OK); /* no forward has been finished */
     first.forward_status = NN_OK;
     CHECK_OK(nn_forward(loss));
-    second.backward_status = NN_EMPTY;
-    CHECK_INT(nn_backward(loss), NN_EMPTY);
+    second.backward_status = NN_ERROR_EMPTY;
+    CHECK_INT(nn_backward(loss), NN_ERROR_EMPTY);
     CHECK_INT(second.backward_calls, 1);
     CHECK_INT(first.backward_calls, 0);
     second.backward_status = NN_OK;
@@ -1253,7 +1257,7 @@ static nn_status dot_forward(nn_tensor *t)
 
 static nn_status dot_backward(nn_tensor *t)
 {
-    if (t->src[0]->grad || !t->src[1]->grad) return NN_MISMATCH;
+    if (t->src[0]->grad || !t->src[1]->grad) return NN_ERROR_MISMATCH;
     for (size_t i = 0; i < t->src[1]->size; i++)
         t->src[1]->grad[i] += t->grad[0] * t->src[0]->data[i];
     return NN_OK;
@@ -1288,15 +1292,17 @@ static void test_custom_arguments(void)
     static const nn_custom_op no_forward = {"c", NULL, cube_backward, NULL};
     static const nn_custom_op no_backward = {"c", cube_forward, NULL, NULL};
     nn_tensor *src[2];
-    REJECT(nn_custom(1, &g.x, 1, 1, shape, NULL), NN_BAD_ARGUMENT, "custom", "");
-    REJECT(nn_custom(1, &g.x, 1, 1, shape, &no_forward), NN_BAD_ARGUMENT, "custom", "forward");
-    REJECT(nn_custom(1, &g.x, 1, 1, shape, &no_backward), NN_BAD_ARGUMENT, "custom", "backward");
-    REJECT(nn_custom(1, &g.x, 1, 1, NULL, &good), NN_BAD_ARGUMENT, "custom", "");
-    REJECT(nn_custom(1, &g.x, 1, 1, hole, &good), NN_BAD_SHAPE, "custom", "");
-    REJECT(nn_custom(1, &g.x, 1, -1, shape, &good), NN_BAD_ARGUMENT, "custom", "-1");
-    REJECT(nn_custom(1, &g.x, 1, NN_MAX_RANK, shape, &good), NN_BAD_ARGUMENT, "custom", "8");
-    REJECT((src[0] = g.x, src[1] = NULL, nn_custom(2, src, 1, 1, shape, &good)), NN_BAD_ARGUMENT,
-           "custom", "");
+    REJECT(nn_custom(1, &g.x, 1, 1, shape, NULL), NN_ERROR_BAD_ARGUMENT, "custom", "");
+    REJECT(nn_custom(1, &g.x, 1, 1, shape, &no_forward), NN_ERROR_BAD_ARGUMENT, "custom",
+           "forward");
+    REJECT(nn_custom(1, &g.x, 1, 1, shape, &no_backward), NN_ERROR_BAD_ARGUMENT, "custom",
+           "backward");
+    REJECT(nn_custom(1, &g.x, 1, 1, NULL, &good), NN_ERROR_BAD_ARGUMENT, "custom", "");
+    REJECT(nn_custom(1, &g.x, 1, 1, hole, &good), NN_ERROR_BAD_SHAPE, "custom", "");
+    REJECT(nn_custom(1, &g.x, 1, -1, shape, &good), NN_ERROR_BAD_ARGUMENT, "custom", "-1");
+    REJECT(nn_custom(1, &g.x, 1, NN_MAX_RANK, shape, &good), NN_ERROR_BAD_ARGUMENT, "custom", "8");
+    REJECT((src[0] = g.x, src[1] = NULL, nn_custom(2, src, 1, 1, shape, &good)),
+           NN_ERROR_BAD_ARGUMENT, "custom", "");
     CHECK(nn_custom(0, src, 1, 1, shape, &good) == NULL);
     CHECK(nn_custom(1, NULL, 1, 1, shape, &good) == NULL);
 }
@@ -1507,8 +1513,8 @@ static void test_initialize(void)
     CHECK(memcmp(a->data, b->data, bytes) == 0);
     CHECK_OK(nn_initialize(a, normal)); /* other draws than the last time */
     CHECK(memcmp(a->data, b->data, bytes) != 0);
-    CHECK_ERROR(nn_initialize(a, bad), NN_BAD_ARGUMENT, "initialize", "");
-    CHECK_ERROR(nn_initialize(nn_input(net, 3), normal), NN_BAD_ARGUMENT, "initialize", "");
+    CHECK_ERROR(nn_initialize(a, bad), NN_ERROR_BAD_ARGUMENT, "initialize", "");
+    CHECK_ERROR(nn_initialize(nn_input(net, 3), normal), NN_ERROR_BAD_ARGUMENT, "initialize", "");
     check_normal(a, 1, 2);
     nn_net_destroy(net);
     nn_net_destroy(same);

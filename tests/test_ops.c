@@ -316,15 +316,15 @@ static void test_dense_values(void)
 static double activation_value(nn_activation kind, double alpha, double x)
 {
     switch ((int)kind) {
-    case NN_SIGMOID: return 1 / (1 + exp(-x));
-    case NN_TANH: return tanh(x);
-    case NN_SCALED_TANH: return 1.7159 * tanh(2 * x / 3);
-    case NN_RELU: return x > 0 ? x : 0;
-    case NN_LEAKY_RELU: return x > 0 ? x : (alpha != 0 ? alpha : 0.01) * x;
-    case NN_ELU: return x > 0 ? x : (alpha != 0 ? alpha : 1) * expm1(x);
-    case NN_GELU: return x * erfc(-x / sqrt(2.0)) / 2;
-    case NN_SILU: return x / (1 + exp(-x));
-    case NN_SOFTPLUS: return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
+    case NN_ACTIVATION_SIGMOID: return 1 / (1 + exp(-x));
+    case NN_ACTIVATION_TANH: return tanh(x);
+    case NN_ACTIVATION_SCALED_TANH: return 1.7159 * tanh(2 * x / 3);
+    case NN_ACTIVATION_RELU: return x > 0 ? x : 0;
+    case NN_ACTIVATION_LEAKY_RELU: return x > 0 ? x : (alpha != 0 ? alpha : 0.01) * x;
+    case NN_ACTIVATION_ELU: return x > 0 ? x : (alpha != 0 ? alpha : 1) * expm1(x);
+    case NN_ACTIVATION_GELU: return x * erfc(-x / sqrt(2.0)) / 2;
+    case NN_ACTIVATION_SILU: return x / (1 + exp(-x));
+    case NN_ACTIVATION_SOFTPLUS: return x > 0 ? x + log1p(exp(-x)) : log1p(exp(x));
     default: return x;
     }
 }
@@ -352,8 +352,9 @@ static void test_activation_names(void)
 {
     static const unary_op op[] = {nn_sigmoid, nn_tanh, nn_scaled_tanh, nn_relu,
                                   nn_gelu,    nn_silu, nn_softplus};
-    static const nn_activation kind[] = {NN_SIGMOID, NN_TANH, NN_SCALED_TANH, NN_RELU,
-                                         NN_GELU,    NN_SILU, NN_SOFTPLUS};
+    static const nn_activation kind[] = {
+        NN_ACTIVATION_SIGMOID, NN_ACTIVATION_TANH, NN_ACTIVATION_SCALED_TANH, NN_ACTIVATION_RELU,
+        NN_ACTIVATION_GELU,    NN_ACTIVATION_SILU, NN_ACTIVATION_SOFTPLUS};
     static const double x[] = {-2, -0.5, 0, 0.75, 3};
     double expected[COUNT(x)];
     nn_net *net = nn_net_create(NULL);
@@ -362,9 +363,11 @@ static void test_activation_names(void)
         for (size_t i = 0; i < COUNT(x); i++) expected[i] = activation_value(kind[k], 0, x[i]);
         check_values(op[k](in), COUNT(x), expected, 10 * EPS);
     }
-    for (size_t i = 0; i < COUNT(x); i++) expected[i] = activation_value(NN_LEAKY_RELU, 0.5, x[i]);
+    for (size_t i = 0; i < COUNT(x); i++)
+        expected[i] = activation_value(NN_ACTIVATION_LEAKY_RELU, 0.5, x[i]);
     check_values(nn_leaky_relu(in, 0.5), COUNT(x), expected, 10 * EPS);
-    for (size_t i = 0; i < COUNT(x); i++) expected[i] = activation_value(NN_ELU, 0.5, x[i]);
+    for (size_t i = 0; i < COUNT(x); i++)
+        expected[i] = activation_value(NN_ACTIVATION_ELU, 0.5, x[i]);
     check_values(nn_elu(in, 0.5), COUNT(x), expected, 10 * EPS);
     nn_net_destroy(net);
 }
@@ -747,7 +750,7 @@ static double row_hinge(const double *z, const double *t, size_t n, const nn_los
 
 static const loss_kind loss_kinds[] = {
     {"softmax_cross_entropy", nn_softmax_cross_entropy_with, row_cross_entropy, 1, 1, 1},
-    {"binary_cross_entropy", nn_binary_cross_entropy_with, row_binary, 0, 0, 1},
+    {"binary_cross_entropy", nn_sigmoid_cross_entropy_with, row_binary, 0, 0, 1},
     {"mse", nn_mse_with, row_mse, 0, 0, 1},
     {"l1_loss", nn_l1_loss_with, row_l1, 0, 0, 1},
     {"huber", nn_huber_with, row_huber, 0, 0, 1},
@@ -783,7 +786,7 @@ static double expected_loss(const loss_kind *kind, const nn_loss_desc *desc, siz
         }
         loss += kind->row(z_row, t_row, cols, desc);
     }
-    if (desc->reduction == NN_SUM) return loss;
+    if (desc->reduction == NN_REDUCE_SUM) return loss;
     return loss / (double)(kind->mean_of_rows ? rows : rows * cols);
 }
 
@@ -830,7 +833,7 @@ static void test_losses(void)
             const size_t *shape = shapes[i / 6];
             nn_loss_desc desc;
             memset(&desc, 0, sizeof desc);
-            desc.reduction = i % 2 ? NN_SUM : NN_MEAN;
+            desc.reduction = i % 2 ? NN_REDUCE_SUM : NN_REDUCE_MEAN;
             if (k == 0) desc.label_smoothing = smoothing[i / 2 % 3];
             desc.delta = delta[i / 2 % 3];
             desc.margin = margin[i / 2 % 3];
@@ -842,7 +845,7 @@ static void test_losses(void)
 /* The short forms are the long ones with a zeroed desc. */
 static void test_loss_defaults(void)
 {
-    static const unary_op make[] = {nn_softmax_cross_entropy, nn_binary_cross_entropy, nn_mse,
+    static const unary_op make[] = {nn_softmax_cross_entropy, nn_sigmoid_cross_entropy, nn_mse,
                                     nn_l1_loss,               nn_huber,                nn_hinge};
     static nn_real z[12], t[12];
     int labels[4];
@@ -877,7 +880,7 @@ static void test_binary_labels(void)
     double e = 0;
     for (size_t i = 0; i < 4; i++) e += log1p(exp(labels[i] ? -(double)z[i] : (double)z[i])) / 4;
     nn_net *net = nn_net_create(NULL);
-    nn_tensor *x = nn_input(net, 1), *loss = nn_binary_cross_entropy(x);
+    nn_tensor *x = nn_input(net, 1), *loss = nn_sigmoid_cross_entropy(x);
     x->requires_grad = 1;
     CHECK_OK(nn_feed(x, z, 4));
     CHECK_OK(nn_feed_labels(loss, labels, 4));
@@ -913,8 +916,8 @@ static void test_extreme_logits(void)
     check_limit(nn_softmax_cross_entropy, 2, z, NULL, 0, 0, none);
     check_limit(nn_softmax_cross_entropy, 2, z, NULL, 1, 20000, wrong);
     check_limit(nn_softmax_cross_entropy, 2, z, half, 0, 10000, even);
-    check_limit(nn_binary_cross_entropy, 2, z, one, 0, 0, none);
-    check_limit(nn_binary_cross_entropy, 2, z, other, 0, 10000, binary_wrong);
+    check_limit(nn_sigmoid_cross_entropy, 2, z, one, 0, 0, none);
+    check_limit(nn_sigmoid_cross_entropy, 2, z, other, 0, 10000, binary_wrong);
     check_limit(nn_hinge, 2, z, NULL, 0, 0, none);
     check_limit(nn_hinge, 2, z, NULL, 1, 20001, wrong);
     check_limit(nn_huber, 2, z, other, 0, (9999.5 + 10000.5) / 2, even);

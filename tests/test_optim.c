@@ -104,7 +104,7 @@ static void reference_clip(reference *r, const model *m, const nn_optimizer_desc
 /* After clipping, as in PyTorch: what is clipped is the gradient of the loss alone. */
 static void reference_decay(reference *r, const model *m, const nn_optimizer_desc *d)
 {
-    if (d->kind == NN_ADAMW) return;
+    if (d->kind == NN_OPTIMIZER_ADAMW) return;
     for (size_t i = 0; i < PARAMETERS; i++) {
         if (m->p[i]->no_decay) continue;
         for (size_t k = 0; k < sizes[i]; k++) r->g[i][k] += d->weight_decay * r->w[i][k];
@@ -130,13 +130,13 @@ static double update(const nn_optimizer_desc *d, double t, double *v, double *s,
 {
     double rho = or_default(d->rho, 0.99);
     switch (d->kind) {
-    case NN_SGD:
+    case NN_OPTIMIZER_SGD:
         *v = d->momentum * *v + g;
         return d->nesterov ? g + d->momentum * *v : *v;
-    case NN_ADAGRAD:
+    case NN_OPTIMIZER_ADAGRAD:
         *s += g * g;
         return g / (sqrt(*s) + or_default(d->epsilon, 1e-10));
-    case NN_RMSPROP:
+    case NN_OPTIMIZER_RMSPROP:
         *s = rho * *s + (1 - rho) * g * g;
         return g / (sqrt(*s) + or_default(d->epsilon, 1e-8));
     default: return adam_update(d, t, v, s, g);
@@ -153,7 +153,8 @@ static void reference_step(reference *r, const model *m, const nn_optimizer_desc
         if (m->p[i]->frozen) continue;
         for (size_t k = 0; k < sizes[i]; k++) {
             double *w = &r->w[i][k];
-            if (d->kind == NN_ADAMW && !m->p[i]->no_decay) *w -= scaled * d->weight_decay * *w;
+            if (d->kind == NN_OPTIMIZER_ADAMW && !m->p[i]->no_decay)
+                *w -= scaled * d->weight_decay * *w;
             *w -= scaled * update(d, (double)r->t, &r->v[i][k], &r->s[i][k], r->g[i][k]);
         }
     }
@@ -223,7 +224,7 @@ static void check_common(nn_optimizer_desc d)
     CHECK_RUN(&d);
     d.weight_decay = 0.1;
     CHECK_RUN(&d);
-    d.schedule.kind = NN_EXPONENTIAL;
+    d.schedule.kind = NN_SCHEDULE_EXPONENTIAL;
     d.schedule.gamma = 0.8;
     d.schedule.warm_up = 2;
     CHECK_RUN(&d);
@@ -237,19 +238,19 @@ static void check_common(nn_optimizer_desc d)
 
 static void sgd(void)
 {
-    check_common(make(NN_SGD, 0.1));
+    check_common(make(NN_OPTIMIZER_SGD, 0.1));
 }
 
 static void momentum(void)
 {
-    nn_optimizer_desc d = make(NN_SGD, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.1);
     d.momentum = 0.9;
     check_common(d);
 }
 
 static void nesterov(void)
 {
-    nn_optimizer_desc d = make(NN_SGD, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.1);
     d.momentum = 0.5;
     d.nesterov = 1;
     check_common(d);
@@ -259,7 +260,7 @@ static void nesterov(void)
 
 static void adagrad(void)
 {
-    nn_optimizer_desc d = make(NN_ADAGRAD, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_ADAGRAD, 0.1);
     check_common(d);
     d.epsilon = 0.5;
     CHECK_RUN(&d);
@@ -267,7 +268,7 @@ static void adagrad(void)
 
 static void rmsprop(void)
 {
-    nn_optimizer_desc d = make(NN_RMSPROP, 0.01);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_RMSPROP, 0.01);
     check_common(d);
     d.rho = 0.7;
     d.epsilon = 0.5;
@@ -276,7 +277,7 @@ static void rmsprop(void)
 
 static void adam(void)
 {
-    nn_optimizer_desc d = make(NN_ADAM, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_ADAM, 0.1);
     check_common(d);
     d.beta1 = 0.5;
     d.beta2 = 0.8;
@@ -286,7 +287,7 @@ static void adam(void)
 
 static void adamw(void)
 {
-    nn_optimizer_desc d = make(NN_ADAMW, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_ADAMW, 0.1);
     check_common(d);
     d.beta1 = 0.5;
     d.beta2 = 0.8;
@@ -305,7 +306,7 @@ static void exact_values(void)
     nn_net *net = nn_net_create(NULL);
     nn_tensor *p = nn_parameter(net, 1, &size, one, "p");
     nn_tensor *loss = nn_sum(p);
-    nn_optimizer_desc d = make(NN_SGD, 0.5);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.5);
     d.momentum = 0.5;
     CHECK_OK(nn_set_optimizer(net, &d));
     static const double plain[3] = {0.5, -0.25, -1.125}; /* v = 1, 3/2, 7/4 */
@@ -333,7 +334,7 @@ static void quadratic(void)
     nn_net *net = nn_net_create(NULL);
     nn_tensor *p = nn_parameter(net, 1, &size, uniform(), "p");
     nn_tensor *loss = nn_scale(nn_sum(nn_mul(p, p)), 0.5);
-    nn_optimizer_desc d = make(NN_SGD, 0.25);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.25);
     memcpy(before, p->data, sizeof before);
     CHECK_OK(nn_set_optimizer(net, &d));
     for (int t = 0; t < 10; t++) {
@@ -396,7 +397,7 @@ static void check_clipped(double value, double norm, const double *g, const doub
 {
     nn_net *net;
     nn_tensor *p = single(&net, 3, g);
-    nn_optimizer_desc d = make(NN_SGD, 1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 1);
     d.clip_value = value;
     d.clip_norm = norm;
     CHECK_OK(nn_set_optimizer(net, &d));
@@ -433,7 +434,7 @@ static void loose_clip_keeps_bits(void)
 {
     model a, b;
     reference r;
-    nn_optimizer_desc d = make(NN_SGD, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.1);
     build(&a);
     build(&b);
     start(&r, &a);
@@ -458,7 +459,7 @@ static void frozen_parameters(void)
     model m;
     reference r;
     nn_real before[LARGEST];
-    nn_optimizer_desc d = make(NN_ADAMW, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_ADAMW, 0.1);
     d.weight_decay = 0.5;
     build(&m);
     start(&r, &m);
@@ -476,10 +477,10 @@ static void frozen_parameters(void)
 static void step_count(void)
 {
     model m;
-    nn_optimizer_desc d = make(NN_ADAM, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_ADAM, 0.1);
     build(&m);
     CHECK_INT(nn_step_count(m.net), 0);
-    CHECK_ERROR(nn_step(m.net), NN_BAD_ARGUMENT, "nn_set_optimizer", "");
+    CHECK_ERROR(nn_step(m.net), NN_ERROR_BAD_ARGUMENT, "nn_set_optimizer", "");
     CHECK_INT(nn_step_count(m.net), 0);
     CHECK_OK(nn_set_optimizer(m.net, &d));
     CHECK_INT(nn_step_count(m.net), 0);
@@ -501,12 +502,12 @@ static void setting_clears_state(void)
     for (int first = 0; first < (int)NN_OPTIMIZER_COUNT; first++) {
         for (int second = 0; second < (int)NN_OPTIMIZER_COUNT; second++) {
             nn_optimizer_desc d = make((nn_optimizer_kind)first, 0.01);
-            d.momentum = first == NN_SGD ? 0.9 : 0;
+            d.momentum = first == NN_OPTIMIZER_SGD ? 0.9 : 0;
             CHECK_OK(nn_set_optimizer(m.net, &d));
             start(&r, &m);
             CHECK_INT(run_steps(&m, &r, &d, 2), 0);
             d.kind = (nn_optimizer_kind)second;
-            d.momentum = second == NN_SGD ? 0.9 : 0;
+            d.momentum = second == NN_OPTIMIZER_SGD ? 0.9 : 0;
             CHECK_OK(nn_set_optimizer(m.net, &d));
             start(&r, &m);
             CHECK_INT(run_steps(&m, &r, &d, 2), 0);
@@ -520,7 +521,7 @@ static void desc_is_copied(void)
 {
     model m;
     reference r;
-    nn_optimizer_desc d = make(NN_SGD, 0.1), copy;
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.1), copy;
     d.momentum = 0.9;
     copy = d;
     build(&m);
@@ -537,7 +538,7 @@ static void desc_is_copied(void)
 
 static void constant_schedule(void)
 {
-    nn_optimizer_desc d = make(NN_SGD, 0.5);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.5);
     CHECK_RATE(0, 0.5);
     CHECK_RATE(1, 0.5);
     CHECK_RATE(SIZE_MAX, 0.5);
@@ -555,8 +556,8 @@ static void constant_schedule(void)
 
 static void step_decay(void)
 {
-    nn_optimizer_desc d = make(NN_SGD, 0.5);
-    d.schedule.kind = NN_STEP_DECAY;
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.5);
+    d.schedule.kind = NN_SCHEDULE_STEP_DECAY;
     d.schedule.period = 3;
     CHECK_RATE(0, 0.5);
     CHECK_RATE(2, 0.5);
@@ -582,8 +583,8 @@ static void step_decay(void)
 
 static void exponential(void)
 {
-    nn_optimizer_desc d = make(NN_SGD, 0.5);
-    d.schedule.kind = NN_EXPONENTIAL;
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.5);
+    d.schedule.kind = NN_SCHEDULE_EXPONENTIAL;
     CHECK_RATE(0, 0.5);
     CHECK_RATE(1000, 0.5);
     d.schedule.gamma = 0.9;
@@ -600,8 +601,8 @@ static void exponential(void)
 
 static void cosine(void)
 {
-    nn_optimizer_desc d = make(NN_SGD, 0.5);
-    d.schedule.kind = NN_COSINE;
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.5);
+    d.schedule.kind = NN_SCHEDULE_COSINE;
     d.schedule.total = 6;
     CHECK_RATE(0, 0.5);
     CHECK_RATE(2, 0.375); /* cos(pi/3) = 1/2 */
@@ -626,8 +627,8 @@ static void cosine(void)
 
 static void triangular(void)
 {
-    nn_optimizer_desc d = make(NN_SGD, 0.5);
-    d.schedule.kind = NN_TRIANGULAR;
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.5);
+    d.schedule.kind = NN_SCHEDULE_TRIANGULAR;
     d.schedule.period = 4;
     d.schedule.final_rate = 0.1;
     CHECK_RATE(0, 0.1);
@@ -658,8 +659,8 @@ static void step_follows_schedule(void)
     static const double one[1] = {1};
     nn_net *net;
     nn_tensor *p = single(&net, 1, one);
-    nn_optimizer_desc d = make(NN_SGD, 0.5);
-    d.schedule.kind = NN_STEP_DECAY;
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.5);
+    d.schedule.kind = NN_SCHEDULE_STEP_DECAY;
     d.schedule.period = 2;
     d.schedule.gamma = 0.5;
     d.schedule.warm_up = 2;
@@ -680,7 +681,7 @@ static void step_follows_schedule(void)
     do {                                                                                           \
         nn_optimizer_desc bad = make(kind, 0.1);                                                   \
         bad.member = value;                                                                        \
-        CHECK_ERROR(nn_set_optimizer(m.net, &bad), NN_BAD_ARGUMENT, text, "");                     \
+        CHECK_ERROR(nn_set_optimizer(m.net, &bad), NN_ERROR_BAD_ARGUMENT, text, "");               \
     } while (0)
 
 static void rejected_common(void)
@@ -702,19 +703,19 @@ static void rejected_common(void)
         REJECT(kind, clip_value, -1, "clip_value");
         REJECT(kind, clip_value, (double)NAN, "clip_value");
     }
-    CHECK_ERROR(nn_step(m.net), NN_BAD_ARGUMENT, "nn_set_optimizer", "");
+    CHECK_ERROR(nn_step(m.net), NN_ERROR_BAD_ARGUMENT, "nn_set_optimizer", "");
     nn_net_destroy(m.net);
 }
 
 static void rejected_of_a_kind(void)
 {
-    static const nn_optimizer_kind adams[2] = {NN_ADAM, NN_ADAMW};
+    static const nn_optimizer_kind adams[2] = {NN_OPTIMIZER_ADAM, NN_OPTIMIZER_ADAMW};
     static const double outside[4] = {1, 1.5, -0.1, (double)NAN};
     model m;
     build(&m);
     for (int i = 0; i < 4; i++) {
-        REJECT(NN_SGD, momentum, outside[i], "momentum");
-        REJECT(NN_RMSPROP, rho, outside[i], "rho");
+        REJECT(NN_OPTIMIZER_SGD, momentum, outside[i], "momentum");
+        REJECT(NN_OPTIMIZER_RMSPROP, rho, outside[i], "rho");
         for (int k = 0; k < 2; k++) {
             REJECT(adams[k], beta1, outside[i], "beta1");
             REJECT(adams[k], beta2, outside[i], "beta2");
@@ -730,30 +731,30 @@ static void rejected_of_a_kind(void)
 
 #define REJECT_SCHEDULE(which, member, value, text)                                                \
     do {                                                                                           \
-        nn_optimizer_desc bad = make(NN_SGD, 0.1);                                                 \
+        nn_optimizer_desc bad = make(NN_OPTIMIZER_SGD, 0.1);                                       \
         bad.schedule.kind = which;                                                                 \
         bad.schedule.period = 5;                                                                   \
         bad.schedule.total = 5;                                                                    \
         bad.schedule.gamma = 0.5;                                                                  \
         CHECK_OK(nn_set_optimizer(m.net, &bad));                                                   \
         bad.schedule.member = value;                                                               \
-        CHECK_ERROR(nn_set_optimizer(m.net, &bad), NN_BAD_ARGUMENT, text, "");                     \
+        CHECK_ERROR(nn_set_optimizer(m.net, &bad), NN_ERROR_BAD_ARGUMENT, text, "");               \
     } while (0)
 
 static void rejected_schedules(void)
 {
     model m;
     build(&m);
-    REJECT_SCHEDULE(NN_CONSTANT, kind, (nn_schedule_kind)NN_SCHEDULE_COUNT, "schedule");
-    REJECT_SCHEDULE(NN_STEP_DECAY, period, 0, "period");
-    REJECT_SCHEDULE(NN_STEP_DECAY, gamma, -0.5, "gamma");
-    REJECT_SCHEDULE(NN_STEP_DECAY, gamma, (double)NAN, "gamma");
-    REJECT_SCHEDULE(NN_EXPONENTIAL, gamma, -0.5, "gamma");
-    REJECT_SCHEDULE(NN_EXPONENTIAL, gamma, (double)INFINITY, "gamma");
-    REJECT_SCHEDULE(NN_COSINE, final_rate, -0.5, "final_rate");
-    REJECT_SCHEDULE(NN_COSINE, final_rate, (double)NAN, "final_rate");
-    REJECT_SCHEDULE(NN_TRIANGULAR, period, 0, "period");
-    REJECT_SCHEDULE(NN_TRIANGULAR, final_rate, (double)NAN, "final_rate");
+    REJECT_SCHEDULE(NN_SCHEDULE_CONSTANT, kind, (nn_schedule_kind)NN_SCHEDULE_COUNT, "schedule");
+    REJECT_SCHEDULE(NN_SCHEDULE_STEP_DECAY, period, 0, "period");
+    REJECT_SCHEDULE(NN_SCHEDULE_STEP_DECAY, gamma, -0.5, "gamma");
+    REJECT_SCHEDULE(NN_SCHEDULE_STEP_DECAY, gamma, (double)NAN, "gamma");
+    REJECT_SCHEDULE(NN_SCHEDULE_EXPONENTIAL, gamma, -0.5, "gamma");
+    REJECT_SCHEDULE(NN_SCHEDULE_EXPONENTIAL, gamma, (double)INFINITY, "gamma");
+    REJECT_SCHEDULE(NN_SCHEDULE_COSINE, final_rate, -0.5, "final_rate");
+    REJECT_SCHEDULE(NN_SCHEDULE_COSINE, final_rate, (double)NAN, "final_rate");
+    REJECT_SCHEDULE(NN_SCHEDULE_TRIANGULAR, period, 0, "period");
+    REJECT_SCHEDULE(NN_SCHEDULE_TRIANGULAR, final_rate, (double)NAN, "final_rate");
     nn_net_destroy(m.net);
 }
 
@@ -761,13 +762,13 @@ static void rejected_desc_changes_nothing(void)
 {
     model m;
     reference r;
-    nn_optimizer_desc d = make(NN_SGD, 0.1), bad = make(NN_ADAM, -1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.1), bad = make(NN_OPTIMIZER_ADAM, -1);
     d.momentum = 0.9;
     build(&m);
     start(&r, &m);
     CHECK_OK(nn_set_optimizer(m.net, &d));
     CHECK_INT(run_steps(&m, &r, &d, 2), 0);
-    CHECK_ERROR(nn_set_optimizer(m.net, &bad), NN_BAD_ARGUMENT, "learning_rate", "-1");
+    CHECK_ERROR(nn_set_optimizer(m.net, &bad), NN_ERROR_BAD_ARGUMENT, "learning_rate", "-1");
     CHECK_INT(nn_step_count(m.net), 2);
     CHECK_INT(run_steps(&m, &r, &d, 2), 0);
     CHECK_INT(nn_step_count(m.net), 4);
@@ -777,17 +778,17 @@ static void rejected_desc_changes_nothing(void)
 static void null_and_broken(void)
 {
     model m;
-    nn_optimizer_desc d = make(NN_SGD, 0.1);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.1);
     build(&m);
-    CHECK_ERROR(nn_set_optimizer(NULL, &d), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_set_optimizer(m.net, NULL), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_step(NULL), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_set_optimizer(NULL, &d), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_set_optimizer(m.net, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_step(NULL), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK_INT(nn_step_count(NULL), 0);
     CHECK_OK(nn_set_optimizer(m.net, &d));
     CHECK(nn_add(m.p[1], m.p[2]) == NULL);
-    CHECK(nn_net_status(m.net) == NN_BAD_SHAPE);
-    CHECK_ERROR(nn_set_optimizer(m.net, &d), NN_BAD_SHAPE, "7", "16");
-    CHECK_ERROR(nn_step(m.net), NN_BAD_SHAPE, "7", "16");
+    CHECK(nn_net_status(m.net) == NN_ERROR_BAD_SHAPE);
+    CHECK_ERROR(nn_set_optimizer(m.net, &d), NN_ERROR_BAD_SHAPE, "7", "16");
+    CHECK_ERROR(nn_step(m.net), NN_ERROR_BAD_SHAPE, "7", "16");
     CHECK_INT(nn_step_count(m.net), 0);
     nn_net_destroy(m.net);
 }
@@ -829,14 +830,14 @@ static void out_of_memory(void)
     nn_net *net = counted_net(&state);
     nn_tensor *p = nn_parameter(net, 1, &size, uniform(), "p");
     nn_tensor *loss = nn_sum(p);
-    nn_optimizer_desc d = make(NN_ADAM, 0.5);
+    nn_optimizer_desc d = make(NN_OPTIMIZER_ADAM, 0.5);
     CHECK_OK(nn_forward(loss));
     CHECK_OK(nn_backward(loss));
     double before = (double)p->data[size - 1];
     state.refuse = 1;
     nn_status status = nn_set_optimizer(net, &d);
     if (status == NN_OK) status = nn_step(net);
-    CHECK_INT(status, NN_OUT_OF_MEMORY);
+    CHECK_INT(status, NN_ERROR_OUT_OF_MEMORY);
     CHECK((double)p->data[size - 1] == before);
     state.refuse = 0;
     CHECK_OK(nn_set_optimizer(net, &d));
@@ -860,7 +861,8 @@ static void out_of_memory_keeps_state(void)
     nn_net *net = counted_net(&state);
     nn_tensor *p = nn_parameter(net, 1, &size, uniform(), "p");
     nn_tensor *loss = nn_sum(p);
-    nn_optimizer_desc sgd_desc = make(NN_SGD, 0.5), adam_desc = make(NN_ADAM, 0.5);
+    nn_optimizer_desc sgd_desc = make(NN_OPTIMIZER_SGD, 0.5),
+                      adam_desc = make(NN_OPTIMIZER_ADAM, 0.5);
     sgd_desc.momentum = 0.5;
     CHECK_OK(nn_set_optimizer(net, &sgd_desc));
     CHECK_OK(nn_forward(loss));
@@ -868,7 +870,7 @@ static void out_of_memory_keeps_state(void)
     CHECK_OK(nn_step(net));
     double before = (double)p->data[0];
     state.refuse = 1;
-    CHECK_INT(nn_set_optimizer(net, &adam_desc), NN_OUT_OF_MEMORY);
+    CHECK_INT(nn_set_optimizer(net, &adam_desc), NN_ERROR_OUT_OF_MEMORY);
     CHECK_INT(nn_step_count(net), 1);
     CHECK_OK(nn_step(net));
     CHECK_NEAR(p->data[0], before - 0.5 * 1.5, TOLERANCE);
@@ -878,8 +880,8 @@ static void out_of_memory_keeps_state(void)
 /* Twice the period does not fit a size_t. */
 static void longest_period(void)
 {
-    nn_optimizer_desc d = make(NN_SGD, 0.5);
-    d.schedule.kind = NN_TRIANGULAR;
+    nn_optimizer_desc d = make(NN_OPTIMIZER_SGD, 0.5);
+    d.schedule.kind = NN_SCHEDULE_TRIANGULAR;
     d.schedule.period = SIZE_MAX / 2 + 1;
     d.schedule.final_rate = 0.1;
     CHECK_RATE(0, 0.1);

@@ -104,7 +104,7 @@ static nn_real *new_integers(size_t n)
 static int rounds_twice(void)
 {
 #ifdef NN_NO_FMA
-    return strcmp(nn_isa(), "portable") == 0;
+    return strcmp(nn_kernel_path(), "portable") == 0;
 #else
     return 0;
 #endif
@@ -499,7 +499,7 @@ static void check_sum_rows(size_t rows, size_t cols, int accumulate)
         }
         for (size_t i = 0; i < rows; i++) expected[j] += x[i * cols + j];
     }
-    nn_mat_sum_rows(rows, cols, x, out, accumulate);
+    nn_mat_column_sums(rows, cols, x, out, accumulate);
     CHECK_INT(difference(out, expected, cols), cols);
     free(x);
     free(out);
@@ -706,12 +706,12 @@ static void test_one_hot(void)
     y[0] = CANARY;
     CHECK_OK(nn_mat_one_hot(0, 4, labels, y));
     CHECK(y[0] == CANARY);
-    CHECK_ERROR(nn_mat_one_hot(4, 3, labels, y), NN_BAD_LABEL, "3", "");
-    CHECK_ERROR(nn_mat_one_hot(1, 0, labels, y), NN_BAD_LABEL, "2", "");
+    CHECK_ERROR(nn_mat_one_hot(4, 3, labels, y), NN_ERROR_BAD_LABEL, "3", "");
+    CHECK_ERROR(nn_mat_one_hot(1, 0, labels, y), NN_ERROR_BAD_LABEL, "2", "");
     int wild[] = {0, -7, INT32_MAX};
-    CHECK_ERROR(nn_mat_one_hot(2, 4, wild, y), NN_BAD_LABEL, "-7", "");
+    CHECK_ERROR(nn_mat_one_hot(2, 4, wild, y), NN_ERROR_BAD_LABEL, "-7", "");
     wild[1] = 1;
-    CHECK_ERROR(nn_mat_one_hot(3, 4, wild, y), NN_BAD_LABEL, "2147483647", "");
+    CHECK_ERROR(nn_mat_one_hot(3, 4, wild, y), NN_ERROR_BAD_LABEL, "2147483647", "");
 }
 
 /* -------------------------------------------------------------------------------------- vectors */
@@ -842,15 +842,15 @@ static long double exact_phi(long double x) /* the normal distribution's integra
 static long double exact_value(nn_activation kind, long double alpha, long double x)
 {
     switch (kind) {
-    case NN_SIGMOID: return exact_sigmoid(x);
-    case NN_TANH: return tanhl(x);
-    case NN_SCALED_TANH: return 1.7159L * tanhl(2 * x / 3);
-    case NN_RELU: return x > 0 ? x : 0;
-    case NN_LEAKY_RELU: return x > 0 ? x : alpha * x;
-    case NN_ELU: return x > 0 ? x : alpha * expm1l(x);
-    case NN_GELU: return x * exact_phi(x);
-    case NN_SILU: return x * exact_sigmoid(x);
-    case NN_SOFTPLUS: return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x));
+    case NN_ACTIVATION_SIGMOID: return exact_sigmoid(x);
+    case NN_ACTIVATION_TANH: return tanhl(x);
+    case NN_ACTIVATION_SCALED_TANH: return 1.7159L * tanhl(2 * x / 3);
+    case NN_ACTIVATION_RELU: return x > 0 ? x : 0;
+    case NN_ACTIVATION_LEAKY_RELU: return x > 0 ? x : alpha * x;
+    case NN_ACTIVATION_ELU: return x > 0 ? x : alpha * expm1l(x);
+    case NN_ACTIVATION_GELU: return x * exact_phi(x);
+    case NN_ACTIVATION_SILU: return x * exact_sigmoid(x);
+    case NN_ACTIVATION_SOFTPLUS: return x > 0 ? x + log1pl(expl(-x)) : log1pl(expl(x));
     default: return x;
     }
 }
@@ -859,15 +859,15 @@ static long double exact_slope(nn_activation kind, long double alpha, long doubl
 {
     long double s = exact_sigmoid(x), pi = 3.14159265358979323846L;
     switch (kind) {
-    case NN_SIGMOID: return s * exact_sigmoid(-x);
-    case NN_TANH: return 1 / (coshl(x) * coshl(x));
-    case NN_SCALED_TANH: return 1.7159L * 2 / 3 / (coshl(2 * x / 3) * coshl(2 * x / 3));
-    case NN_RELU: return x > 0;
-    case NN_LEAKY_RELU: return x > 0 ? 1 : alpha;
-    case NN_ELU: return x > 0 ? 1 : alpha * expl(x);
-    case NN_GELU: return exact_phi(x) + x * expl(-x * x / 2) / sqrtl(2 * pi);
-    case NN_SILU: return s + x * s * exact_sigmoid(-x);
-    case NN_SOFTPLUS: return s;
+    case NN_ACTIVATION_SIGMOID: return s * exact_sigmoid(-x);
+    case NN_ACTIVATION_TANH: return 1 / (coshl(x) * coshl(x));
+    case NN_ACTIVATION_SCALED_TANH: return 1.7159L * 2 / 3 / (coshl(2 * x / 3) * coshl(2 * x / 3));
+    case NN_ACTIVATION_RELU: return x > 0;
+    case NN_ACTIVATION_LEAKY_RELU: return x > 0 ? 1 : alpha;
+    case NN_ACTIVATION_ELU: return x > 0 ? 1 : alpha * expl(x);
+    case NN_ACTIVATION_GELU: return exact_phi(x) + x * expl(-x * x / 2) / sqrtl(2 * pi);
+    case NN_ACTIVATION_SILU: return s + x * s * exact_sigmoid(-x);
+    case NN_ACTIVATION_SOFTPLUS: return s;
     default: return 1;
     }
 }
@@ -876,10 +876,10 @@ static long double exact_slope(nn_activation kind, long double alpha, long doubl
 static double allowed_ulps(nn_activation kind)
 {
     switch (kind) {
-    case NN_IDENTITY: case NN_RELU: return 0;
-    case NN_LEAKY_RELU: return 0.5;
-    case NN_SIGMOID: case NN_TANH: return 2;
-    case NN_GELU: return 8; /* a product of four rounded factors */
+    case NN_ACTIVATION_IDENTITY: case NN_ACTIVATION_RELU: return 0;
+    case NN_ACTIVATION_LEAKY_RELU: return 0.5;
+    case NN_ACTIVATION_SIGMOID: case NN_ACTIVATION_TANH: return 2;
+    case NN_ACTIVATION_GELU: return 8; /* a product of four rounded factors */
     default: return 4;
     }
 }
@@ -932,13 +932,14 @@ static void test_activation_accuracy(void)
     fill_grid(x);
     for (int k = 0; k < NN_ACTIVATION_COUNT; k++) {
         nn_activation kind = (nn_activation)k;
-        long double alpha = (nn_real)(kind == NN_ELU ? 1 : 0.01);
+        long double alpha = (nn_real)(kind == NN_ACTIVATION_ELU ? 1 : 0.01);
         double worst = 0, worst_x = 0;
         nn_vec_activate(kind, 0, GRID_SIZE, x, y);
         for (size_t i = 0; i < GRID_SIZE; i++) {
             long double exact = exact_value(kind, alpha, x[i]);
-            double error = kind == NN_GELU || kind == NN_SILU ? product_ulps(y[i], exact, x[i])
-                                                              : ulps(y[i], exact);
+            double error = kind == NN_ACTIVATION_GELU || kind == NN_ACTIVATION_SILU
+                               ? product_ulps(y[i], exact, x[i])
+                               : ulps(y[i], exact);
             if (error <= worst) continue;
             worst = error;
             worst_x = (double)x[i];
@@ -958,17 +959,22 @@ static void test_activation_extremes(void)
         nn_activation kind;
         double at_minus_inf, at_zero, at_inf;
     } limits[] = {
-        {NN_IDENTITY, -INFINITY, 0, INFINITY},   {NN_SIGMOID, 0, 0.5, 1},
-        {NN_TANH, -1, 0, 1},                     {NN_SCALED_TANH, -1.7159, 0, 1.7159},
-        {NN_RELU, 0, 0, INFINITY},               {NN_LEAKY_RELU, -INFINITY, 0, INFINITY},
-        {NN_ELU, -1, 0, INFINITY},               {NN_GELU, 0, 0, INFINITY},
-        {NN_SILU, 0, 0, INFINITY},               {NN_SOFTPLUS, 0, 0.69314718055994531, INFINITY},
+        {NN_ACTIVATION_IDENTITY, -INFINITY, 0, INFINITY},
+        {NN_ACTIVATION_SIGMOID, 0, 0.5, 1},
+        {NN_ACTIVATION_TANH, -1, 0, 1},
+        {NN_ACTIVATION_SCALED_TANH, -1.7159, 0, 1.7159},
+        {NN_ACTIVATION_RELU, 0, 0, INFINITY},
+        {NN_ACTIVATION_LEAKY_RELU, -INFINITY, 0, INFINITY},
+        {NN_ACTIVATION_ELU, -1, 0, INFINITY},
+        {NN_ACTIVATION_GELU, 0, 0, INFINITY},
+        {NN_ACTIVATION_SILU, 0, 0, INFINITY},
+        {NN_ACTIVATION_SOFTPLUS, 0, 0.69314718055994531, INFINITY},
     };
     CHECK_INT(COUNT(limits), NN_ACTIVATION_COUNT);
     for (size_t i = 0; i < COUNT(limits); i++) {
         nn_real x[] = {-real_inf, 0, (nn_real)-0.0, real_inf, real_nan}, y[5];
         nn_vec_activate(limits[i].kind, 0, 5, x, y);
-        if (limits[i].kind != NN_GELU && limits[i].kind != NN_SILU)
+        if (limits[i].kind != NN_ACTIVATION_GELU && limits[i].kind != NN_ACTIVATION_SILU)
             CHECK(y[0] == (nn_real)limits[i].at_minus_inf);
         CHECK(ulps(y[1], limits[i].at_zero) <= 1);
         CHECK(y[2] == y[1]);
@@ -985,10 +991,10 @@ static void test_activation_alpha(void)
         for (size_t i = 0; i < COUNT(x); i++) {
             long double alpha = (nn_real)alphas[a];
             nn_real y;
-            nn_vec_activate(NN_LEAKY_RELU, alphas[a], 1, &x[i], &y);
-            CHECK(ulps(y, exact_value(NN_LEAKY_RELU, alpha, x[i])) <= 0.5);
-            nn_vec_activate(NN_ELU, alphas[a], 1, &x[i], &y);
-            CHECK(ulps(y, exact_value(NN_ELU, alpha, x[i])) <= 4);
+            nn_vec_activate(NN_ACTIVATION_LEAKY_RELU, alphas[a], 1, &x[i], &y);
+            CHECK(ulps(y, exact_value(NN_ACTIVATION_LEAKY_RELU, alpha, x[i])) <= 0.5);
+            nn_vec_activate(NN_ACTIVATION_ELU, alphas[a], 1, &x[i], &y);
+            CHECK(ulps(y, exact_value(NN_ACTIVATION_ELU, alpha, x[i])) <= 4);
         }
 }
 
@@ -1056,8 +1062,8 @@ static void test_slopes(void)
 {
     for (int k = 0; k < NN_ACTIVATION_COUNT; k++) {
         nn_activation kind = (nn_activation)k;
-        check_slopes(kind, 0, kind == NN_ELU ? 1 : 0.01);
-        if (kind == NN_LEAKY_RELU) check_slopes(kind, 0.3, 0.3);
+        check_slopes(kind, 0, kind == NN_ACTIVATION_ELU ? 1 : 0.01);
+        if (kind == NN_ACTIVATION_LEAKY_RELU) check_slopes(kind, 0.3, 0.3);
     }
 }
 
@@ -1066,10 +1072,10 @@ static void test_slope_of_elu(void)
 {
     static const nn_real x[] = {-3, -1, (nn_real)-0.125, 2}, dy[] = {1, 1, 1, 1};
     nn_real y[4], dx[4];
-    nn_vec_activate(NN_ELU, 2.5, 4, x, y);
-    nn_vec_activate_backward(NN_ELU, 2.5, 4, x, y, dy, dx);
+    nn_vec_activate(NN_ACTIVATION_ELU, 2.5, 4, x, y);
+    nn_vec_activate_backward(NN_ACTIVATION_ELU, 2.5, 4, x, y, dy, dx);
     for (int i = 0; i < 4; i++)
-        CHECK_NEAR(dx[i], exact_slope(NN_ELU, 2.5L, x[i]), 6 * REAL_EPSILON);
+        CHECK_NEAR(dx[i], exact_slope(NN_ACTIVATION_ELU, 2.5L, x[i]), 6 * REAL_EPSILON);
 }
 
 /* Where a function is flat or straight, so is what backward makes of it: no Inf, no NaN. */
@@ -1079,9 +1085,11 @@ static void test_slopes_far_out(void)
         nn_activation kind;
         double left, right;
     } slopes[] = {
-        {NN_IDENTITY, 1, 1}, {NN_SIGMOID, 0, 0}, {NN_TANH, 0, 0}, {NN_SCALED_TANH, 0, 0},
-        {NN_RELU, 0, 1},     {NN_LEAKY_RELU, 0.01, 1}, {NN_ELU, 0, 1}, {NN_GELU, 0, 1},
-        {NN_SILU, 0, 1},     {NN_SOFTPLUS, 0, 1},
+        {NN_ACTIVATION_IDENTITY, 1, 1}, {NN_ACTIVATION_SIGMOID, 0, 0},
+        {NN_ACTIVATION_TANH, 0, 0},     {NN_ACTIVATION_SCALED_TANH, 0, 0},
+        {NN_ACTIVATION_RELU, 0, 1},     {NN_ACTIVATION_LEAKY_RELU, 0.01, 1},
+        {NN_ACTIVATION_ELU, 0, 1},      {NN_ACTIVATION_GELU, 0, 1},
+        {NN_ACTIVATION_SILU, 0, 1},     {NN_ACTIVATION_SOFTPLUS, 0, 1},
     };
     CHECK_INT(COUNT(slopes), NN_ACTIVATION_COUNT);
     for (size_t i = 0; i < COUNT(slopes); i++)
@@ -1105,8 +1113,8 @@ static void test_status_strings(void)
 {
     CHECK_STR(nn_last_error(), "");
     CHECK_STR(nn_status_string(NN_OK), "no error");
-    CHECK_STR(nn_status_string(NN_BAD_ARGUMENT), "an argument is out of its range");
-    CHECK_STR(nn_status_string(NN_GRADIENT_ZERO),
+    CHECK_STR(nn_status_string(NN_ERROR_BAD_ARGUMENT), "an argument is out of its range");
+    CHECK_STR(nn_status_string(NN_ERROR_GRADIENT_ZERO),
               "a gradient is zero everywhere, so the check proves nothing");
     CHECK_STR(nn_status_string(NN_STATUS_COUNT), "unknown status");
     CHECK_STR(nn_status_string((nn_status)31), "unknown status");
@@ -1124,7 +1132,7 @@ static void test_activation_strings(void)
                                         "relu",     "leaky_relu", "elu",  "gelu",
                                         "silu",     "softplus"};
     CHECK_INT(NN_ACTIVATION_COUNT, COUNT(names));
-    CHECK_INT(NN_IDENTITY, 0);
+    CHECK_INT(NN_ACTIVATION_IDENTITY, 0);
     for (int i = 0; i < NN_ACTIVATION_COUNT; i++)
         CHECK_STR(nn_activation_string((nn_activation)i), names[i]);
     CHECK_STR(nn_activation_string(NN_ACTIVATION_COUNT), "unknown");
@@ -1154,7 +1162,7 @@ static void test_isa(void)
         while (!isa_supported(best_first[i])) i++;
         wanted = best_first[i];
     }
-    CHECK_STR(nn_isa(), wanted);
+    CHECK_STR(nn_kernel_path(), wanted);
 }
 
 /* ------------------------------------------------------------------ the same bits on every path */
@@ -1194,8 +1202,8 @@ static void hash_rows(void)
         nn_real *sums = new_reals(cols);
         nn_mat_softmax(7, cols, x, y);
         nn_mat_log_softmax(7, cols, x, log_y);
-        nn_mat_sum_rows(7, cols, x, sums, 0);
-        nn_mat_sum_rows(7, cols, x, sums, 1);
+        nn_mat_column_sums(7, cols, x, sums, 0);
+        nn_mat_column_sums(7, cols, x, sums, 1);
         nn_mat_add_row(7, cols, x, sums);
         hash_and_free(x, n);
         hash_and_free(y, n);

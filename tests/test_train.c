@@ -72,8 +72,8 @@ static void fill_blobs(void)
 
 static void blobs(nn_dataset *data, size_t first, size_t count)
 {
-    CHECK_OK(nn_dataset_from_arrays(data, blob_x + first * FEATURES, count, FEATURES,
-                                    blob_labels + first, CLASSES));
+    CHECK_OK(nn_dataset_from_arrays(blob_x + first * FEATURES, count, FEATURES,
+                                    blob_labels + first, CLASSES, data));
 }
 
 static void build_classifier(classifier *c, uint64_t seed, double dropout)
@@ -113,7 +113,7 @@ static void ramp(nn_dataset *data, size_t count)
         x[i] = (nn_real)i / 16;
         t[i] = 3 * x[i] - 1;
     }
-    CHECK_OK(nn_dataset_from_arrays(data, x, count, 1, NULL, 0));
+    CHECK_OK(nn_dataset_from_arrays(x, count, 1, NULL, 0, data));
     CHECK_OK(nn_dataset_set_targets(data, t, 1));
 }
 
@@ -123,7 +123,7 @@ static nn_train_desc make(size_t epochs, size_t batch_size, double learning_rate
     memset(&d, 0, sizeof d);
     d.epochs = epochs;
     d.batch_size = batch_size;
-    d.optimizer.kind = NN_SGD;
+    d.optimizer.kind = NN_OPTIMIZER_SGD;
     d.optimizer.learning_rate = learning_rate;
     return d;
 }
@@ -224,10 +224,10 @@ static void learns_xor(void)
     nn_result result;
     nn_net *net = new_net(1);
     nn_tensor *hidden = nn_tanh(nn_dense(nn_input(net, 2), 8));
-    nn_tensor *loss = nn_binary_cross_entropy(nn_dense(hidden, 1));
+    nn_tensor *loss = nn_sigmoid_cross_entropy(nn_dense(hidden, 1));
     nn_train_desc d = make(500, 4, 0.05);
-    d.optimizer.kind = NN_ADAM;
-    CHECK_OK(nn_dataset_from_arrays(&data, x, 4, 2, labels, 2));
+    d.optimizer.kind = NN_OPTIMIZER_ADAM;
+    CHECK_OK(nn_dataset_from_arrays(x, 4, 2, labels, 2, &data));
     CHECK_OK(nn_train(loss, &data, &d, NULL));
     CHECK_OK(nn_evaluate(loss, &data, &result));
     CHECK(result.accuracy == 1);
@@ -416,7 +416,7 @@ static void labels_follow_samples(void)
     nn_tensor *bias = nn_parameter(net, 1, &three, zero, "bias");
     nn_tensor *loss = nn_softmax_cross_entropy(nn_add(nn_input(net, 3), bias));
     nn_train_desc d = make(3, 7, 1e-20);
-    CHECK_OK(nn_dataset_from_arrays(&data, x, 30, 3, labels, 3));
+    CHECK_OK(nn_dataset_from_arrays(x, 30, 3, labels, 3, &data));
     observe(&d, &r);
     CHECK_OK(nn_train(loss, &data, &d, NULL));
     CHECK_INT(r.steps, 15);
@@ -558,7 +558,7 @@ static void check_learning_rate(void)
     build_line(&l);
     ramp(&data, 20);
     d.check_every = 1;
-    d.optimizer.schedule.kind = NN_COSINE;
+    d.optimizer.schedule.kind = NN_SCHEDULE_COSINE;
     d.optimizer.schedule.final_rate = 0.001;
     for (size_t warm_up = 0; warm_up <= 2; warm_up += 2) {
         d.optimizer.schedule.warm_up = warm_up;
@@ -590,9 +590,9 @@ static void run_table(const double *table, nn_train_desc *d, nn_history *history
     nn_dataset train, held_out;
     build_line(&l);
     for (size_t i = 0; i < TABLE; i++) targets[i] = (nn_real)table[i];
-    CHECK_OK(nn_dataset_from_arrays(&train, one, TABLE, 1, NULL, 0));
+    CHECK_OK(nn_dataset_from_arrays(one, TABLE, 1, NULL, 0, &train));
     CHECK_OK(nn_dataset_set_targets(&train, targets, 1));
-    CHECK_OK(nn_dataset_from_arrays(&held_out, one, TABLE, 1, NULL, 0));
+    CHECK_OK(nn_dataset_from_arrays(one, TABLE, 1, NULL, 0, &held_out));
     CHECK_OK(nn_dataset_set_targets(&held_out, zero, 1));
     d->optimizer.learning_rate = 0.5;
     d->no_shuffle = 1;
@@ -870,13 +870,14 @@ static void history_csv_errors(void)
     nn_check checks[2];
     sample_history(&history, checks);
     CHECK_ERROR(nn_history_write_csv(&history, TEST_TMP "/no such folder/history.csv"),
-                NN_CANNOT_WRITE, "no such folder/history.csv", "");
-    CHECK_ERROR(nn_history_write_csv(NULL, TEST_TMP "/history.csv"), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_history_write_csv(&history, NULL), NN_BAD_ARGUMENT, "", "");
+                NN_ERROR_CANNOT_WRITE, "no such folder/history.csv", "");
+    CHECK_ERROR(nn_history_write_csv(NULL, TEST_TMP "/history.csv"), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_history_write_csv(&history, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
     FILE *full = fopen("/dev/full", "wb");
     if (!full) return;
     fclose(full);
-    CHECK_ERROR(nn_history_write_csv(&history, "/dev/full"), NN_CANNOT_WRITE, "/dev/full", "");
+    CHECK_ERROR(nn_history_write_csv(&history, "/dev/full"), NN_ERROR_CANNOT_WRITE, "/dev/full",
+                "");
 }
 
 /* The name of a locale that writes a decimal comma, in force from then on; NULL: there is none. */
@@ -1037,7 +1038,7 @@ static void trained(classifier *c, uint64_t seed, int no_shuffle, int with_valid
 {
     nn_dataset train, held_out;
     nn_train_desc d = make(2, 8, 0.1);
-    d.optimizer.kind = NN_ADAM;
+    d.optimizer.kind = NN_OPTIMIZER_ADAM;
     d.no_shuffle = no_shuffle;
     build_classifier(c, seed, 0.25);
     blobs(&train, 0, 45);
@@ -1086,7 +1087,7 @@ static void check_two_stages(nn_optimizer_kind kind, int no_shuffle)
     nn_dataset data;
     nn_train_desc d = make(2, 8, 0.05);
     d.optimizer.kind = kind;
-    d.optimizer.momentum = kind == NN_SGD ? 0.9 : 0;
+    d.optimizer.momentum = kind == NN_OPTIMIZER_SGD ? 0.9 : 0;
     d.no_shuffle = no_shuffle;
     blobs(&data, 0, 45);
     train_twice(&continued, &data, d, 0);
@@ -1122,29 +1123,30 @@ static void bad_descs(void)
     memset(&empty, 0, sizeof empty);
     build_classifier(&c, 1, 0);
     blobs(&data, 0, 45);
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "epochs", "");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "epochs", "");
     d = make(2, 0, 0.1);
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "batch_size", "");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "batch_size", "");
     d = make(2, 46, 0.1);
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "46", "45");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "46", "45");
     d = make(2, 8, -0.5);
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "learning_rate", "-0.5");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "learning_rate", "-0.5");
     d = make(2, 8, 0);
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "optimi", "");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "optimi", "");
     d = make(2, 8, 0.1);
-    CHECK_ERROR(nn_train(NULL, &data, &d, NULL), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_train(c.loss, NULL, &d, NULL), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_train(c.loss, &data, NULL, NULL), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_train(NULL, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_train(c.loss, NULL, &d, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_train(c.loss, &data, NULL, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
     CHECK(nn_train(c.loss, &empty, &d, NULL) != NN_OK);
     d.check_every = d.checks_per_epoch = 1;
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "check_every",
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "check_every",
                 "checks_per_epoch");
     d = make(2, 8, 0.1);
     d.patience = 1;
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "patience", "validation");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "patience", "validation");
     d.patience = 0;
     d.restore_best = 1;
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "restore_best", "validation");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "restore_best",
+                "validation");
     d.restore_best = 0;
     CHECK_INT(nn_step_count(c.net), 0);
     CHECK_OK(nn_train(c.loss, &data, &d, NULL));
@@ -1156,7 +1158,8 @@ static void bad_descs(void)
     do {                                                                                           \
         memset(&d.optimizer, 0, sizeof d.optimizer);                                               \
         d.optimizer.member = 1;                                                                    \
-        CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_BAD_ARGUMENT, "learning_rate", "");      \
+        CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "learning_rate",     \
+                    "");                                                                           \
     } while (0)
 
 /* Only a desc that is all zero means the optimiser before; anything else lacks a learning rate. */
@@ -1197,7 +1200,7 @@ static void history_of_refused_run(void)
     CHECK_OK(nn_train(c.loss, &data, &d, &history));
     before = history;
     d.optimizer.learning_rate = -1;
-    CHECK_ERROR(nn_train(c.loss, &data, &d, &history), NN_BAD_ARGUMENT, "learning_rate", "");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, &history), NN_ERROR_BAD_ARGUMENT, "learning_rate", "");
     CHECK_INT(history.check_count, before.check_count);
     CHECK_INT(history.step_count, before.step_count);
     CHECK_INT(history.epochs, before.epochs);
@@ -1219,23 +1222,23 @@ static void data_that_does_not_fit(void)
     nn_real y[6 * 3];
     size_t matrix[9];
     nn_train_desc d = make(1, 2, 0.1);
-    CHECK_OK(nn_dataset_from_arrays(&wide, x, 3, 17, labels, 3));
-    CHECK_OK(nn_dataset_from_arrays(&many, x, 6, 13, labels, 5));
-    CHECK_OK(nn_dataset_from_arrays(&bare, x, 6, 13, NULL, 0));
-    CHECK_OK(nn_dataset_from_arrays(&good, x, 3, 13, labels, 3));
-    CHECK_ERROR(nn_train(loss, &wide, &d, NULL), NN_BAD_SHAPE, "13", "17");
-    CHECK_ERROR(nn_evaluate(loss, &wide, &result), NN_BAD_SHAPE, "13", "17");
-    CHECK_ERROR(nn_predict(out, &wide, y), NN_BAD_SHAPE, "13", "17");
-    CHECK_ERROR(nn_confusion(out, &wide, matrix), NN_BAD_SHAPE, "13", "17");
-    CHECK_ERROR(nn_train(loss, &many, &d, NULL), NN_BAD_SHAPE, "5", "3");
-    CHECK_ERROR(nn_evaluate(loss, &many, &result), NN_BAD_SHAPE, "5", "3");
-    CHECK_ERROR(nn_confusion(out, &many, matrix), NN_BAD_SHAPE, "5", "3");
-    CHECK_ERROR(nn_train(loss, &bare, &d, NULL), NN_BAD_ARGUMENT, "labels", "");
-    CHECK_ERROR(nn_evaluate(loss, &bare, &result), NN_BAD_ARGUMENT, "labels", "");
-    CHECK_ERROR(nn_confusion(out, &bare, matrix), NN_BAD_ARGUMENT, "labels", "");
+    CHECK_OK(nn_dataset_from_arrays(x, 3, 17, labels, 3, &wide));
+    CHECK_OK(nn_dataset_from_arrays(x, 6, 13, labels, 5, &many));
+    CHECK_OK(nn_dataset_from_arrays(x, 6, 13, NULL, 0, &bare));
+    CHECK_OK(nn_dataset_from_arrays(x, 3, 13, labels, 3, &good));
+    CHECK_ERROR(nn_train(loss, &wide, &d, NULL), NN_ERROR_BAD_SHAPE, "13", "17");
+    CHECK_ERROR(nn_evaluate(loss, &wide, &result), NN_ERROR_BAD_SHAPE, "13", "17");
+    CHECK_ERROR(nn_predict(out, &wide, y), NN_ERROR_BAD_SHAPE, "13", "17");
+    CHECK_ERROR(nn_confusion_matrix(out, &wide, matrix), NN_ERROR_BAD_SHAPE, "13", "17");
+    CHECK_ERROR(nn_train(loss, &many, &d, NULL), NN_ERROR_BAD_SHAPE, "5", "3");
+    CHECK_ERROR(nn_evaluate(loss, &many, &result), NN_ERROR_BAD_SHAPE, "5", "3");
+    CHECK_ERROR(nn_confusion_matrix(out, &many, matrix), NN_ERROR_BAD_SHAPE, "5", "3");
+    CHECK_ERROR(nn_train(loss, &bare, &d, NULL), NN_ERROR_BAD_ARGUMENT, "labels", "");
+    CHECK_ERROR(nn_evaluate(loss, &bare, &result), NN_ERROR_BAD_ARGUMENT, "labels", "");
+    CHECK_ERROR(nn_confusion_matrix(out, &bare, matrix), NN_ERROR_BAD_ARGUMENT, "labels", "");
     CHECK_OK(nn_predict(out, &bare, y));
     d.validation = &wide;
-    CHECK_ERROR(nn_train(loss, &good, &d, NULL), NN_BAD_SHAPE, "13", "17");
+    CHECK_ERROR(nn_train(loss, &good, &d, NULL), NN_ERROR_BAD_SHAPE, "13", "17");
     CHECK_INT(nn_step_count(net), 0);
     nn_dataset_free(&wide);
     nn_dataset_free(&many);
@@ -1252,11 +1255,11 @@ static void targets_that_do_not_fit(void)
     nn_dataset data;
     nn_result result;
     nn_train_desc d = make(1, 2, 0.1);
-    CHECK_OK(nn_dataset_from_arrays(&data, x, 6, 2, NULL, 0));
-    CHECK_ERROR(nn_train(loss, &data, &d, NULL), NN_BAD_ARGUMENT, "targets", "");
+    CHECK_OK(nn_dataset_from_arrays(x, 6, 2, NULL, 0, &data));
+    CHECK_ERROR(nn_train(loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "targets", "");
     CHECK_OK(nn_dataset_set_targets(&data, t, 3));
-    CHECK_ERROR(nn_train(loss, &data, &d, NULL), NN_BAD_SHAPE, "3", "1");
-    CHECK_ERROR(nn_evaluate(loss, &data, &result), NN_BAD_SHAPE, "3", "1");
+    CHECK_ERROR(nn_train(loss, &data, &d, NULL), NN_ERROR_BAD_SHAPE, "3", "1");
+    CHECK_ERROR(nn_evaluate(loss, &data, &result), NN_ERROR_BAD_SHAPE, "3", "1");
     nn_dataset_free(&data);
     nn_net_destroy(net);
 }
@@ -1273,9 +1276,9 @@ static void networks_that_do_not_fit(void)
     nn_tensor *out = nn_dense(nn_add(in, nn_input(net, FEATURES)), CLASSES);
     nn_tensor *loss = nn_softmax_cross_entropy(out);
     CHECK_OK(nn_net_status(net));
-    CHECK_ERROR(nn_train(loss, &data, &d, NULL), NN_BAD_ARGUMENT, "input", "");
-    CHECK_ERROR(nn_evaluate(loss, &data, &result), NN_BAD_ARGUMENT, "input", "");
-    CHECK_ERROR(nn_predict(out, &data, y), NN_BAD_ARGUMENT, "input", "");
+    CHECK_ERROR(nn_train(loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "input", "");
+    CHECK_ERROR(nn_evaluate(loss, &data, &result), NN_ERROR_BAD_ARGUMENT, "input", "");
+    CHECK_ERROR(nn_predict(out, &data, y), NN_ERROR_BAD_ARGUMENT, "input", "");
     nn_net_destroy(net);
     net = new_net(1);
     out = nn_dense(nn_input(net, FEATURES), CLASSES);
@@ -1310,7 +1313,7 @@ static void loss_not_finite(void)
     observe(&d, &r);
     r.poisoned = nn_weight(l.out);
     r.poison_step = 2;
-    CHECK_ERROR(nn_train(l.loss, &data, &d, &history), NN_NOT_FINITE, "step 3", "slope");
+    CHECK_ERROR(nn_train(l.loss, &data, &d, &history), NN_ERROR_NOT_FINITE, "step 3", "slope");
     CHECK_INT(r.steps, 3);
     CHECK_INT(nn_step_count(l.net), 3);
     CHECK_INT(history.check_count, 0);
@@ -1326,7 +1329,7 @@ static void rate_too_high(void)
     nn_train_desc d = make(50, 5, 1e30);
     build_line(&l);
     ramp(&data, 20);
-    CHECK_ERROR(nn_train(l.loss, &data, &d, NULL), NN_NOT_FINITE, "step", "");
+    CHECK_ERROR(nn_train(l.loss, &data, &d, NULL), NN_ERROR_NOT_FINITE, "step", "");
     CHECK(strstr(nn_last_error(), "slope") || strstr(nn_last_error(), "error"));
     nn_dataset_free(&data);
     nn_net_destroy(l.net);
@@ -1453,13 +1456,13 @@ static void evaluates_one_column(void)
     static const nn_real x[5] = {-2, -1, 0, 0.25, 2};
     static const int labels[5] = {0, 1, 0, 1, 0};
     nn_net *net = new_net(1);
-    nn_tensor *y = nn_dense(nn_input(net, 1), 1), *loss = nn_binary_cross_entropy(y);
+    nn_tensor *y = nn_dense(nn_input(net, 1), 1), *loss = nn_sigmoid_cross_entropy(y);
     nn_dataset data;
     nn_result result;
     double expected = 0;
     nn_weight(y)->data[0] = 1;
     nn_bias(y)->data[0] = 0;
-    CHECK_OK(nn_dataset_from_arrays(&data, x, 5, 1, labels, 2));
+    CHECK_OK(nn_dataset_from_arrays(x, 5, 1, labels, 2, &data));
     CHECK_OK(nn_evaluate(loss, &data, &result));
     for (int i = 0; i < 5; i++) {
         double z = (double)x[i];
@@ -1488,7 +1491,7 @@ static void evaluates_targets(void)
             expected += error * error / (2 * POINTS);
         }
     }
-    CHECK_OK(nn_dataset_from_arrays(&data, x, POINTS, 1, NULL, 0));
+    CHECK_OK(nn_dataset_from_arrays(x, POINTS, 1, NULL, 0, &data));
     CHECK_OK(nn_dataset_set_targets(&data, t, 2));
     CHECK_OK(nn_evaluate(loss, &data, &result));
     CHECK_NEAR(result.loss, expected, 4 * TOLERANCE);
@@ -1510,7 +1513,7 @@ static void accuracy_beside_targets(void)
     nn_real *w = nn_weight(y)->data;
     w[0] = w[3] = 1;
     w[1] = w[2] = 0;
-    CHECK_OK(nn_dataset_from_arrays(&data, x, 4, 2, labels, 2));
+    CHECK_OK(nn_dataset_from_arrays(x, 4, 2, labels, 2, &data));
     CHECK_OK(nn_dataset_set_targets(&data, x, 2));
     CHECK_OK(nn_evaluate(loss, &data, &result));
     CHECK_NEAR(result.loss, 0, 0);
@@ -1532,9 +1535,9 @@ static void evaluates_bytes(void)
         bytes[i] = (uint8_t)(i * 7 % 256);
         reals[i] = (nn_real)bytes[i] / 64 - 2;
     }
-    CHECK_OK(nn_dataset_from_bytes(&raw, bytes, 600, FEATURES, blob_labels, CLASSES));
+    CHECK_OK(nn_dataset_from_bytes(bytes, 600, FEATURES, blob_labels, CLASSES, &raw));
     CHECK_OK(nn_normalize_affine(&raw, 1. / 64, -2));
-    CHECK_OK(nn_dataset_from_arrays(&cooked, reals, 600, FEATURES, blob_labels, CLASSES));
+    CHECK_OK(nn_dataset_from_arrays(reals, 600, FEATURES, blob_labels, CLASSES, &cooked));
     CHECK_OK(nn_evaluate(c.loss, &raw, &a));
     CHECK_OK(nn_evaluate(c.loss, &cooked, &b));
     CHECK(a.loss == b.loss && a.accuracy == b.accuracy);
@@ -1589,7 +1592,7 @@ static void confusion(void)
             expected[blob_labels[i] * CLASSES + naive_argmax(z)]++;
         }
         memset(got, 0xff, sizeof got);
-        CHECK_OK(nn_confusion(c.second, &data, got));
+        CHECK_OK(nn_confusion_matrix(c.second, &data, got));
         CHECK(memcmp(got, expected, sizeof got) == 0);
         for (size_t k = 0; k < CLASSES; k++) diagonal += got[k * CLASSES + k];
         CHECK_OK(nn_evaluate(c.loss, &data, &result));
@@ -1622,7 +1625,7 @@ static void dropout_is_off(void)
     nn_result a, b;
     size_t matrix[4];
     for (size_t i = 0; i < 2000; i++) x[i] = (nn_real)(i % 9 + 1);
-    CHECK_OK(nn_dataset_from_arrays(&data, x, 2, 1000, labels, 2));
+    CHECK_OK(nn_dataset_from_arrays(x, 2, 1000, labels, 2, &data));
     for (int training = 1; training >= 0; training--) {
         nn_net_set_training(net, training);
         nn_rng before = *nn_net_rng(net);
@@ -1631,7 +1634,7 @@ static void dropout_is_off(void)
         CHECK_OK(nn_evaluate(loss, &data, &a));
         CHECK_OK(nn_evaluate(loss, &data, &b));
         CHECK(a.loss == b.loss);
-        CHECK_OK(nn_confusion(logits, &data, matrix));
+        CHECK_OK(nn_confusion_matrix(logits, &data, matrix));
         data.features = 999;
         CHECK(nn_evaluate(loss, &data, &a) != NN_OK);
         CHECK(nn_predict(noisy, &data, got) != NN_OK);
@@ -1741,15 +1744,15 @@ static void null_arguments(void)
     size_t matrix[CLASSES * CLASSES];
     build_classifier(&c, 1, 0);
     blobs(&data, 0, 1);
-    CHECK_ERROR(nn_evaluate(NULL, &data, &result), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_evaluate(c.loss, NULL, &result), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_evaluate(c.loss, &data, NULL), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_predict(NULL, &data, y), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_predict(c.second, NULL, y), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_predict(c.second, &data, NULL), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_confusion(NULL, &data, matrix), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_confusion(c.second, NULL, matrix), NN_BAD_ARGUMENT, "", "");
-    CHECK_ERROR(nn_confusion(c.second, &data, NULL), NN_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_evaluate(NULL, &data, &result), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_evaluate(c.loss, NULL, &result), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_evaluate(c.loss, &data, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_predict(NULL, &data, y), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_predict(c.second, NULL, y), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_predict(c.second, &data, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_confusion_matrix(NULL, &data, matrix), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_confusion_matrix(c.second, NULL, matrix), NN_ERROR_BAD_ARGUMENT, "", "");
+    CHECK_ERROR(nn_confusion_matrix(c.second, &data, NULL), NN_ERROR_BAD_ARGUMENT, "", "");
     nn_dataset_free(&data);
     nn_net_destroy(c.net);
 }

@@ -14,7 +14,7 @@ int main(int argc, char **argv)
 {
     nn_dataset d;
     nn_status status = nn_load_mnist(argv[1], &d, NULL);
-    if (argc > 2) return puts(nn_last_error()), status == NN_TRUNCATED ? 0 : 1;
+    if (argc > 2) return puts(nn_last_error()), status == NN_ERROR_TRUNCATED ? 0 : 1;
     if (status != NN_OK) return puts(nn_last_error()), 1;
     int good = d.count == 2 && d.features == 4 && d.labels[0] == 3 && d.labels[1] == 7 &&
                memcmp(d.samples, "abcdEFGH", 8) == 0;

@@ -78,8 +78,8 @@ __attribute__((target("avx2,fma"))) static double peak_avx2(void)
 static double peak(void)
 {
 #ifdef NN__X86
-    if (!strcmp(nn_isa(), "avx512")) return peak_avx512();
-    if (!strcmp(nn_isa(), "avx2")) return peak_avx2();
+    if (!strcmp(nn_kernel_path(), "avx512")) return peak_avx512();
+    if (!strcmp(nn_kernel_path(), "avx2")) return peak_avx2();
 #endif
     return 0;
 }
@@ -276,10 +276,10 @@ static void bench_kind(const char *kind, const product *shapes, size_t count, ou
 static void bench_layers(void)
 {
     static const int layers[][2] = {
-        {784, 10},  {784, 16},  {784, 30},  {784, 50},   {784, 64},   {784, 100},  {784, 128}, {784, 300},
-        {784, 512}, {3072, 10}, {3072, 50}, {3072, 100}, {512, 512},  {512, 10},   {300, 100}, {256, 128},
-        {128, 128}, {128, 10},  {100, 100}, {100, 10},   {64, 64},    {64, 10},    {59, 59},   {50, 50},
-        {30, 10},   {20, 20},   {16, 16}};
+        {784, 10},  {784, 16},  {784, 30},  {784, 50},  {784, 64},   {784, 100}, {784, 128},
+        {784, 300}, {784, 512}, {3072, 10}, {3072, 50}, {3072, 100}, {512, 512}, {512, 10},
+        {300, 100}, {256, 128}, {128, 128}, {128, 10},  {100, 100},  {100, 10},  {64, 64},
+        {64, 10},   {59, 59},   {50, 50},   {30, 10},   {20, 20},    {16, 16}};
     static const int batches[] = {1, 4, 10, 16, 20, 32, 50, 64, 100, 128, 256};
     enum { LAYERS = sizeof layers / sizeof *layers, BATCHES = sizeof batches / sizeof *batches };
     static product shapes[3][LAYERS * BATCHES];
@@ -324,7 +324,7 @@ static nn_tensor *build(nn_net *net, const network *n)
     for (int i = 1; i < n->layers; i++) {
         nn_dense_desc dense = {0};
         dense.units = n->units[i];
-        dense.activation = i + 1 < n->layers ? n->activation : NN_IDENTITY;
+        dense.activation = i + 1 < n->layers ? n->activation : NN_ACTIVATION_IDENTITY;
         x = nn_dense_with(x, &dense);
     }
     return x;
@@ -346,7 +346,7 @@ static double train_speed(const network *n, int threads)
     desc.check_every = SIZE_MAX; /* only the first step checks */
     desc.optimizer.learning_rate = 0.02;
     desc.optimizer.momentum = 0.9;
-    nn_status status = nn_dataset_from_bytes(&data, pixels, IMAGES, 784, labels, 10);
+    nn_status status = nn_dataset_from_bytes(pixels, IMAGES, 784, labels, 10, &data);
     if (status == NN_OK) status = nn_normalize_affine(&data, 1 / 78.8755, -33.5527 / 78.8755);
     if (status == NN_OK) status = nn_train(loss, &data, &desc, NULL);
     desc.epochs = n->epochs;
@@ -424,10 +424,11 @@ static void bench_network(const network *n)
     fflush(stdout);
 }
 
-static const network networks[] = {{"784-64-10", 3, {784, 64, 10, 0}, NN_SIGMOID, 32, 3},
-                                   {"784-64-10 batch 128", 3, {784, 64, 10, 0}, NN_SIGMOID, 128, 3},
-                                   {"784-512-512-10", 4, {784, 512, 512, 10}, NN_RELU, 128, 1},
-                                   {"latency", 3, {784, 64, 10, 0}, NN_SIGMOID, 1, 1}};
+static const network networks[] = {
+    {"784-64-10", 3, {784, 64, 10, 0}, NN_ACTIVATION_SIGMOID, 32, 3},
+    {"784-64-10 batch 128", 3, {784, 64, 10, 0}, NN_ACTIVATION_SIGMOID, 128, 3},
+    {"784-512-512-10", 4, {784, 512, 512, 10}, NN_ACTIVATION_RELU, 128, 1},
+    {"latency", 3, {784, 64, 10, 0}, NN_ACTIVATION_SIGMOID, 1, 1}};
 
 static void make_images(void)
 {
@@ -487,7 +488,8 @@ static void bench_threads(const char *part)
     }
     make_images();
     for (size_t i = 0; i < sizeof networks / sizeof *networks; i++) {
-        if (!strcmp(networks[i].name, "latency") || (part && !strstr(networks[i].name, part))) continue;
+        if (!strcmp(networks[i].name, "latency") || (part && !strstr(networks[i].name, part)))
+            continue;
         for (int r = 0; r < 5; r++) {
             one[r] = train_speed(&networks[i], 1);
             two[r] = train_speed(&networks[i], 2);
@@ -510,7 +512,7 @@ int main(int argc, char **argv)
         return fclose(csv) != 0;
     }
     fprintf(csv, "bench,case,unit,ours,peer,peer_name,ratio,peak_fraction\n");
-    printf("kernels: %s, peak %.1f GFLOP/s\n", nn_isa(), peak());
+    printf("kernels: %s, peak %.1f GFLOP/s\n", nn_kernel_path(), peak());
     int peer = 0;
     open_peers();
     for (int p = 1; p < PEERS; p++) peer |= is_here(p);

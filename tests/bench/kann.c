@@ -60,7 +60,8 @@ static void epoch(kann_t *net, int batch, float *x, float *y, float *restrict ve
 
 static double train_speed(kann_t *net, int batch, int epochs)
 {
-    float *x = calloc((size_t)(batch * PIXELS), sizeof *x), *y = calloc((size_t)(batch * CLASSES), sizeof *y);
+    float *x = calloc((size_t)(batch * PIXELS), sizeof *x),
+          *y = calloc((size_t)(batch * CLASSES), sizeof *y);
     float *velocity = calloc((size_t)kann_size_var(net), sizeof *velocity);
     kann_set_batch_size(net, batch);
     kann_feed_bind(net, KANN_F_IN, 0, &x);
@@ -93,7 +94,8 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < sizeof pixels; i++) pixels[i] = (unsigned char)(i * 2654435761u >> 13);
     for (int i = 0; i < IMAGES; i++) labels[i] = i * 7 % CLASSES;
     if (!strcmp(name, "784-64-10")) printf("%g\n", train_speed(build(small, 0), 32, 3));
-    else if (!strcmp(name, "784-64-10 batch 128")) printf("%g\n", train_speed(build(small, 0), 128, 3));
+    else if (!strcmp(name, "784-64-10 batch 128"))
+        printf("%g\n", train_speed(build(small, 0), 128, 3));
     else if (!strcmp(name, "784-512-512-10")) printf("%g\n", train_speed(build(large, 1), 128, 1));
     else if (!strcmp(name, "latency")) printf("%g\n", latency(build(small, 0)));
     else return fprintf(stderr, "kann: unknown case %s\n", name), 2;
