@@ -62,7 +62,7 @@
                          >>api-data  >>api-train   >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
                          >>plain  >>tensor  >>graph  >>ops  >>layers  >>loss  >>optim  >>gradcheck
-                         >>data  >>train  >>licence
+                         >>files  >>dataset  >>formats  >>csv  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -594,39 +594,25 @@ typedef struct nn_dataset {
     size_t norm_count;
     char **class_names;        /* `classes` names, or NULL */
     void *owned[4];            /* what nn_dataset_free releases */
+    nn_status status;          /* of the call that made the set. When it failed the set is empty, */
+    char failure[256];         /* owns nothing, and every call on it returns this status and text */
 } nn_dataset;
 
 /* MNIST, Fashion-MNIST, ...: the folder's train-images-idx3-ubyte, train-labels-idx1-ubyte and the
    t10k pair (also with '.' for the last '-', and .gz with NN_USE_ZLIB). Pixels are scaled to [0,
-   1]. train or test may be NULL. On failure both are left empty. */
+   1]. train or test may be NULL; both are loaded or none. */
 NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test);
-/* CIFAR-10: data_batch_1.bin .. data_batch_5.bin and test_batch.bin in the folder. `batches` has
-   bit i - 1 set for training batch i (0: all five). Shape 3 32 32, pixels scaled to [0, 1]. */
-NN_DEF nn_status nn_load_cifar10(const char *folder, unsigned batches, nn_dataset *train,
-                                 nn_dataset *test);
+/* CIFAR-10: data_batch_1.bin .. data_batch_5.bin, of 10,000 samples each, and test_batch.bin in the
+   folder. Shape 3 32 32, pixels scaled to [0, 1]. */
+NN_DEF nn_status nn_load_cifar10(const char *folder, nn_dataset *train, nn_dataset *test);
 /* CIFAR-100: train.bin and test.bin; the fine labels (100), or the coarse (20) when `coarse`. */
 NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
                                   nn_dataset *test);
-
-/* Any IDX file: type 8 u8, 9 i8, 11 i16, 12 i32, 13 f32, 14 f64. Values in the machine's own byte
-   order, in memory that nn_idx_free releases. */
-typedef struct nn_idx {
-    int type;
-    int rank;
-    size_t shape[NN_MAX_RANK];
-    size_t count; /* product of the shape */
-    void *data;
-    void *block;
-} nn_idx;
-
-NN_DEF nn_status nn_load_idx(const char *path, nn_idx *out);
-/* The same from memory, which is read, not kept; `name` is for messages. */
-NN_DEF nn_status nn_idx_from_memory(const char *name, const void *bytes, size_t size, nn_idx *out);
-NN_DEF void nn_idx_free(nn_idx *idx);
-/* images: u8 of rank >= 2 (samples first); labels: u8 of rank 1. Labels are checked against
-   `classes` (0: largest label + 1). Scaled to [0, 1]. */
-NN_DEF nn_status nn_load_idx_pair(const char *images, const char *labels, int classes,
-                                  nn_dataset *out);
+/* A pair of IDX files of any type. images: rank 2 or more, samples first; bytes are scaled to [0,
+   1], other types stay as they are. labels: rank 1, or rank 2, where rows of one 1 among zeros are
+   one-hot and of other rows the first number is the label (QMNIST). Labels are checked against
+   `classes` (0: largest label + 1). */
+NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out);
 
 typedef struct nn_csv_desc {
     char delimiter;    /* default ',' */
@@ -663,16 +649,17 @@ NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint6
                                   nn_dataset *a, nn_dataset *b);
 NN_DEF void nn_dataset_free(nn_dataset *data); /* leaves it zeroed; NULL is fine */
 
-/* x = raw * scale + shift, replacing the normalisation in force. */
-NN_DEF nn_status nn_normalize_affine(nn_dataset *data, double scale, double shift);
-/* Maps raw values [raw_low, raw_high] to [low, high]: (0, 255, -1, 1) for bytes. */
-NN_DEF nn_status nn_normalize_range(nn_dataset *data, double raw_low, double raw_high, double low,
+/* Normalisation replaces the one in force and refuses samples that are not finite. Rescaling maps
+   raw values [raw_low, raw_high] to [low, high]: (0, 255, -1, 1) for bytes. */
+NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw_high, double low,
                                     double high);
-/* (raw - mean) / deviation, with one scalar of each over all values, or one per feature; population
-   deviation (divided by n). A feature that never changes is only shifted. */
-NN_DEF nn_status nn_normalize_standard(nn_dataset *data, int per_feature);
+/* (raw - mean) / deviation, by the mean and the population deviation (divided by n) of the whole
+   set, of each feature, or of each channel (samples of rank 3: channels, height, width). What never
+   changes is only shifted. */
+typedef enum nn_per { NN_PER_SET, NN_PER_FEATURE, NN_PER_CHANNEL } nn_per;
+NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per);
 /* Gives `data` the normalisation fitted on `from`. NN_ERROR_BAD_SHAPE when the features differ. */
-NN_DEF nn_status nn_normalize_like(nn_dataset *data, const nn_dataset *from);
+NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *from);
 /* out[n,features] = normalised samples rows[0..n); rows NULL: samples 0, 1, ..., n - 1.
    NN_ERROR_BAD_ARGUMENT names an index past the end. */
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
@@ -798,6 +785,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
    written once, and a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
+#include <errno.h>
 #include <float.h>
 #include <limits.h>
 #include <locale.h>
@@ -930,6 +918,13 @@ static int nn__multiply(size_t a, size_t b, size_t *product)
     if (b != 0 && a > SIZE_MAX / b) return 0;
     *product = a * b;
     return 1;
+}
+
+/* *sum = a + b; 0 when it does not fit. */
+static int nn__add_sizes(size_t a, size_t b, size_t *sum)
+{
+    *sum = a + b;
+    return *sum >= a;
 }
 
 static int nn__shape_size(int rank, const size_t *shape, size_t *size)
@@ -5654,86 +5649,127 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     return status != NN_OK ? status : zero;
 }
 
-/* -------------------------------------------------------------------------------------- >>data
-   Readers take a whole file into memory, check every count against its size, and only then use it.
-   Bytes of an image file become the data set's storage where they stand. */
+/* ------------------------------------------------------------------------------------- >>files
+   Files are read as streams, because a path can name a pipe or a file that grows: a size that was
+   asked for beforehand is a hint, and what counts is what was read. */
 
-typedef struct nn__file {
-    const char *path;
-    unsigned char *bytes;
-    size_t size;
-} nn__file;
+/* Room for one more item. The array may move; on failure it stays as it was. */
+static nn_status nn__grow(void **items, size_t count, size_t *capacity, size_t size)
+{
+    size_t wider = 64, bytes;
+    void *grown = NULL;
+    if (count < *capacity) return NN_OK;
+    if ((*capacity == 0 || nn__multiply(*capacity, 2, &wider)) && nn__multiply(wider, size, &bytes))
+        grown = NN_REALLOC(*items, bytes);
+    if (!grown)
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: more than %llu items of %llu bytes",
+                        (nn__ull)count, (nn__ull)size);
+    *items = grown;
+    *capacity = wider;
+    return NN_OK;
+}
 
 static nn_status nn__open_failed(const char *path)
 {
     return nn__fail(NN_ERROR_CANNOT_OPEN, "%s: cannot be opened", path);
 }
 
-#ifdef NN_USE_ZLIB
-/* Uncompressed bytes of a .gz file, or of a plain one; grown as they come, since a gzip header's
-   own size field is not to be trusted. */
-static nn_status nn__read_zlib(nn__file *file)
+/* Where the C library says why reading failed, a folder is told from a fault. */
+static nn_status nn__read_failed(const char *path)
 {
-    size_t capacity = 0;
-    nn_status status = NN_OK;
-    gzFile gz = gzopen(file->path, "rb");
-    if (!gz) return nn__open_failed(file->path);
-    for (;;) {
-        if (file->size == capacity) {
-            size_t wider = capacity ? 2 * capacity : 1 << 20;
-            void *grown = wider > capacity ? NN_REALLOC(file->bytes, wider) : NULL;
-            if (!grown) {
-                status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", file->path);
-                break;
-            }
-            file->bytes = (unsigned char *)grown;
-            capacity = wider;
-        }
-        size_t room = nn__min_size(capacity - file->size, 1 << 30);
-        int got = gzread(gz, file->bytes + file->size, (unsigned)room);
-        int code = Z_OK;
-        if (got <= 0) gzerror(gz, &code);
-        if (got < 0 && code == Z_ERRNO)
-            status = nn__fail(NN_ERROR_CANNOT_READ, "%s: cannot be read", file->path);
-        else if (got < 0 || (code != Z_OK && code != Z_STREAM_END))
-            status = nn__fail(NN_ERROR_TRUNCATED,
-                              "%s: the compressed data is damaged or cut off after "
-                              "%llu bytes",
-                              file->path, (nn__ull)file->size);
-        if (got <= 0) break;
-        file->size += (size_t)got;
+#ifdef EISDIR
+    if (errno == EISDIR) return nn__fail(NN_ERROR_CANNOT_READ, "%s: is a folder", path);
+#endif
+    return nn__fail(NN_ERROR_CANNOT_READ, "%s: cannot be read", path);
+}
+
+typedef struct nn__stream {
+    const char *path;
+    size_t total; /* bytes that it has given */
+#ifdef NN_USE_ZLIB
+    gzFile file;
+#else
+    FILE *file;
+#endif
+} nn__stream;
+
+#ifdef NN_USE_ZLIB
+/* A few kilobytes of deflate can unpack to a thousand times as much, without end. Real data seldom
+   shrinks to less than a twentieth, so beyond 256 MB a file may be 100 times its packed size. */
+enum { NN__GZIP_FREE = 1 << 28, NN__GZIP_RATIO = 100 };
+
+static nn_status nn__stream_open(const char *path, nn__stream *s)
+{
+    s->path = path, s->total = 0;
+    s->file = gzopen(path, "rb");
+    return s->file ? NN_OK : nn__open_failed(path);
+}
+
+static nn_status nn__zlib_failed(const nn__stream *s, int code)
+{
+    if (code == Z_ERRNO) return nn__read_failed(s->path);
+    return nn__fail(NN_ERROR_TRUNCATED,
+                    "%s: the compressed data is damaged or cut off after %llu bytes", s->path,
+                    (nn__ull)s->total);
+}
+
+/* Fills `to` as far as the file goes: *got < size only at its end. */
+static nn_status nn__stream_read(nn__stream *s, void *to, size_t size, size_t *got)
+{
+    int more = 1, code = Z_OK;
+    for (*got = 0; *got < size && more > 0; s->total += (size_t)(more > 0 ? more : 0)) {
+        more = gzread(s->file, (char *)to + *got, (unsigned)nn__min_size(size - *got, 1 << 20));
+        if (more > 0) *got += (size_t)more;
+        else gzerror(s->file, &code);
+        if (more < 0 || (code != Z_OK && code != Z_STREAM_END)) return nn__zlib_failed(s, code);
+        if (s->total > NN__GZIP_FREE && !gzdirect(s->file) &&
+            s->total / NN__GZIP_RATIO > (size_t)gzoffset(s->file))
+            return nn__fail(NN_ERROR_TOO_LARGE,
+                            "%s: unpacks to more than %d times its size, %llu bytes so far; if "
+                            "that is right, gunzip it",
+                            s->path, NN__GZIP_RATIO, (nn__ull)s->total);
     }
-    if (gzclose(gz) != Z_OK && status == NN_OK)
-        status = nn__fail(NN_ERROR_TRUNCATED, "%s: the compressed data is cut off", file->path);
+    return NN_OK;
+}
+
+/* zlib reports the end of a file that stops within a stream here. */
+static nn_status nn__stream_close(nn__stream *s, nn_status status)
+{
+    int code = gzclose(s->file);
+    return code != Z_OK && status == NN_OK ? nn__zlib_failed(s, Z_BUF_ERROR) : status;
+}
+
+static size_t nn__stream_hint(nn__stream *s) { return (void)s, 0; }
+#else
+static nn_status nn__stream_open(const char *path, nn__stream *s)
+{
+    s->path = path, s->total = 0;
+    s->file = fopen(path, "rb");
+    return s->file ? NN_OK : nn__open_failed(path);
+}
+
+/* Fills `to` as far as the file goes: *got < size only at its end. */
+static nn_status nn__stream_read(nn__stream *s, void *to, size_t size, size_t *got)
+{
+    *got = fread(to, 1, size, s->file);
+    s->total += *got;
+    return *got < size && ferror(s->file) ? nn__read_failed(s->path) : NN_OK;
+}
+
+static nn_status nn__stream_close(nn__stream *s, nn_status status)
+{
+    fclose(s->file);
     return status;
 }
-#else
-static nn_status nn__read_plain(nn__file *file)
+
+/* The size of a file before it is read; 0 where that cannot be known (a pipe, a folder). */
+static size_t nn__stream_hint(nn__stream *s)
 {
-    nn_status status = NN_OK;
-    FILE *f = fopen(file->path, "rb");
-    if (!f) return nn__open_failed(file->path);
-    long end = fseek(f, 0, SEEK_END) == 0 ? ftell(f) : -1;
-    if (end < 0 || end == LONG_MAX || fseek(f, 0, SEEK_SET) != 0)
-        status = nn__fail(NN_ERROR_CANNOT_READ, "%s: cannot be read", file->path);
-    if (status == NN_OK) {
-        file->size = (size_t)end;
-        file->bytes = (unsigned char *)nn__allocate(file->size, 1);
-        if (!file->bytes) status = NN_ERROR_OUT_OF_MEMORY;
-    }
-    if (status == NN_OK && fread(file->bytes, 1, file->size, f) != file->size)
-        status = nn__fail(NN_ERROR_CANNOT_READ, "%s: %llu bytes cannot be read", file->path,
-                          (nn__ull)file->size);
-    fclose(f);
-    return status;
+    long end = fseek(s->file, 0, SEEK_END) == 0 ? ftell(s->file) : 0;
+    rewind(s->file);
+    return end > 0 && end < LONG_MAX ? (size_t)end : 0;
 }
 #endif
-
-static void nn__file_free(nn__file *file)
-{
-    NN_FREE(file->bytes);
-    file->bytes = NULL;
-}
 
 /* What a download can turn out to be instead of the data. NULL: nothing known. */
 static const char *nn__looks_like(const unsigned char *bytes, size_t size)
@@ -5768,143 +5804,63 @@ static nn_status nn__check_content(const char *name, const unsigned char *bytes,
     return NN_OK;
 }
 
+/* A whole file in memory. */
+typedef struct nn__file {
+    const char *path;
+    unsigned char *bytes;
+    size_t size;
+} nn__file;
+
+static void nn__file_free(nn__file *file)
+{
+    NN_FREE(file->bytes);
+    file->bytes = NULL;
+}
+
+/* One byte more than the hint, so that the end of a file that did not grow is seen at once. */
+static nn_status nn__file_fill(nn__stream *s, nn__file *file)
+{
+    size_t hint = nn__stream_hint(s), capacity = hint ? hint + 1 : 1 << 16, got;
+    file->bytes = (unsigned char *)nn__allocate(capacity, 1);
+    if (!file->bytes) return NN_ERROR_OUT_OF_MEMORY;
+    for (;;) {
+        size_t room = capacity - file->size;
+        nn_status status = nn__stream_read(s, file->bytes + file->size, room, &got);
+        file->size += got;
+        if (status != NN_OK || file->size < capacity) return status;
+        void *bytes = file->bytes;
+        status = nn__grow(&bytes, file->size, &capacity, 1);
+        file->bytes = (unsigned char *)bytes;
+        if (status != NN_OK) return status;
+    }
+}
+
 static nn_status nn__file_read(const char *path, nn__file *file)
 {
+    nn__stream s;
     memset(file, 0, sizeof *file);
     if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "the path is NULL");
     file->path = path;
-#ifdef NN_USE_ZLIB
-    nn_status status = nn__read_zlib(file);
-#else
-    nn_status status = nn__read_plain(file);
-#endif
+    nn_status status = nn__stream_open(path, &s);
+    if (status != NN_OK) return status;
+    status = nn__stream_close(&s, nn__file_fill(&s, file));
     if (status == NN_OK) status = nn__check_content(path, file->bytes, file->size);
     if (status != NN_OK) nn__file_free(file);
     return status;
 }
 
-/* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
-
-static size_t nn__idx_type_size(int type)
+/* folder/name in memory from nn__allocate. */
+static char *nn__path(const char *folder, const char *name)
 {
-    switch (type) {
-    case 0x08:
-    case 0x09: return 1;
-    case 0x0b: return 2;
-    case 0x0c:
-    case 0x0d: return 4;
-    case 0x0e: return 8;
-    default: return 0;
-    }
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = (char *)nn__allocate(size, 1);
+    if (path) snprintf(path, size, "%s/%s", folder, name);
+    return path;
 }
 
-/* Fills type, rank, shape, count; *offset is where the values begin, *bytes how many they are. */
-static nn_status nn__idx_header(const char *name, const unsigned char *p, size_t size, nn_idx *out,
-                                size_t *offset, size_t *bytes)
-{
-    if (size < 4)
-        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4", name,
-                        (nn__ull)size);
-    out->type = p[2], out->rank = p[3];
-    if (p[0] || p[1] || !nn__idx_type_size(out->type))
-        return nn__fail(NN_ERROR_BAD_FORMAT,
-                        "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and "
-                        "a type of 08, 09, 0b, 0c, 0d or 0e",
-                        name, p[0], p[1], p[2], p[3]);
-    if (out->rank > NN_MAX_RANK)
-        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, at most %d is possible", name, out->rank,
-                        NN_MAX_RANK);
-    *offset = 4 + 4 * (size_t)out->rank;
-    if (size < *offset)
-        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, the header of rank %d has %llu", name,
-                        (nn__ull)size, out->rank, (nn__ull)*offset);
-    for (int i = 0; i < out->rank; i++) {
-        const unsigned char *d = p + 4 + 4 * i;
-        out->shape[i] = (size_t)d[0] << 24 | (size_t)d[1] << 16 | (size_t)d[2] << 8 | d[3];
-    }
-    if (!nn__shape_size(out->rank, out->shape, &out->count) ||
-        !nn__multiply(out->count, nn__idx_type_size(out->type), bytes))
-        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the dimensions does not fit", name);
-    if (*bytes > size - *offset)
-        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes of values, expected %llu", name,
-                        (nn__ull)(size - *offset), (nn__ull)*bytes);
-    if (*bytes < size - *offset)
-        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: %llu bytes of values, expected %llu", name,
-                        (nn__ull)(size - *offset), (nn__ull)*bytes);
-    return NN_OK;
-}
-
-static int nn__is_little_endian(void)
-{
-    const uint16_t one = 1;
-    unsigned char first;
-    memcpy(&first, &one, 1);
-    return first == 1;
-}
-
-/* Big-endian items in place to the machine's order. */
-static void nn__swap_bytes(unsigned char *p, size_t count, size_t size)
-{
-    if (size == 1 || !nn__is_little_endian()) return;
-    for (; count; count--, p += size)
-        for (size_t i = 0; i < size / 2; i++) {
-            unsigned char t = p[i];
-            p[i] = p[size - 1 - i];
-            p[size - 1 - i] = t;
-        }
-}
-
-NN_DEF nn_status nn_idx_from_memory(const char *name, const void *bytes, size_t size, nn_idx *out)
-{
-    size_t offset, length;
-    const unsigned char *p = (const unsigned char *)bytes;
-    if (!name) name = "IDX data";
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", name);
-    memset(out, 0, sizeof *out);
-    nn_status status = nn__check_content(name, p, p ? size : 0);
-    nn_idx idx = *out;
-    if (status == NN_OK) status = nn__idx_header(name, p, size, &idx, &offset, &length);
-    if (status != NN_OK) return status;
-    idx.block = idx.data = nn__allocate(length, 1);
-    if (!idx.block) return NN_ERROR_OUT_OF_MEMORY;
-    memcpy(idx.data, p + offset, length);
-    nn__swap_bytes((unsigned char *)idx.data, idx.count, nn__idx_type_size(idx.type));
-    *out = idx;
-    return NN_OK;
-}
-
-/* Values wider than a byte must be aligned: they are moved to the start of the file's block. */
-NN_DEF nn_status nn_load_idx(const char *path, nn_idx *out)
-{
-    nn__file file;
-    size_t offset, length;
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "load_idx: out is NULL");
-    memset(out, 0, sizeof *out);
-    nn_status status = nn__file_read(path, &file);
-    if (status != NN_OK) return status;
-    nn_idx idx = *out;
-    status = nn__idx_header(path, file.bytes, file.size, &idx, &offset, &length);
-    if (status != NN_OK) {
-        nn__file_free(&file);
-        return status;
-    }
-    size_t size = nn__idx_type_size(idx.type);
-    if (size > 1) memmove(file.bytes, file.bytes + offset, length);
-    nn__swap_bytes(file.bytes, size > 1 ? idx.count : 0, size);
-    idx.block = file.bytes;
-    idx.data = size > 1 ? file.bytes : file.bytes + offset;
-    *out = idx;
-    return NN_OK;
-}
-
-NN_DEF void nn_idx_free(nn_idx *idx)
-{
-    if (!idx) return;
-    NN_FREE(idx->block);
-    memset(idx, 0, sizeof *idx);
-}
-
-/* -- data sets -- */
+/* ----------------------------------------------------------------------------------- >>dataset
+   A data set borrows or owns its samples; a view is a list of another set's rows. Whatever makes a
+   data set leaves it whole, or empty with the failure in it, so that a later call can say it. */
 
 enum { NN__OWNS_SAMPLES, NN__OWNS_INDEX, NN__OWNS_LABELS, NN__OWNS_NORM };
 
@@ -5916,20 +5872,79 @@ NN_DEF void nn_dataset_free(nn_dataset *data)
     memset(data, 0, sizeof *data);
 }
 
-/* Fails with everything given back. */
-static nn_status nn__drop(nn_dataset *data, nn_status status)
+/* Makes what `out` points to, whatever it held, an empty set that remembers the last failure. */
+static nn_status nn__dataset_failed(nn_dataset *out, nn_status status)
 {
-    nn_dataset_free(data);
+    memset(out, 0, sizeof *out);
+    out->status = status;
+    memcpy(out->failure, nn__message, nn__min_size(strlen(nn__message), sizeof out->failure - 1));
     return status;
 }
 
-static nn_status nn__copy_labels(nn_dataset *data, const int *labels)
+/* Gives the set that was made to the caller, or frees it and gives the failure. */
+static nn_status nn__hand_over(nn_dataset *made, nn_status status, nn_dataset *out)
 {
-    int *copy = (int *)nn__allocate(data->count, sizeof *copy);
-    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
-    memcpy(copy, labels, data->count * sizeof *copy);
-    data->owned[NN__OWNS_LABELS] = data->labels = copy;
+    if (status != NN_OK) {
+        nn_dataset_free(made);
+        return nn__dataset_failed(out, status);
+    }
+    *out = *made;
     return NN_OK;
+}
+
+/* A set that can be used; the failure of the call that should have made it otherwise. */
+static nn_status nn__check_dataset(const char *call, const nn_dataset *data)
+{
+    if (!data) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data set is NULL", call);
+    if (data->status != NN_OK) return nn__fail(data->status, "%s", data->failure);
+    if (data->count == 0) return nn__fail(NN_ERROR_EMPTY, "%s: the data set is empty", call);
+    return NN_OK;
+}
+
+/* Sample i of the set is this row of the storage. */
+static size_t nn__row(const nn_dataset *data, size_t i) { return data->index ? data->index[i] : i; }
+
+/* Value j of a row, before normalisation. */
+static double nn__raw(const nn_dataset *data, size_t row, size_t j)
+{
+    size_t at = row * data->features + j;
+    return data->dtype == NN_DTYPE_U8 ? (double)((const uint8_t *)data->samples)[at]
+                                      : (double)((const nn_real *)data->samples)[at];
+}
+
+/* Names the first sample that holds a NaN or an infinity, in its features or its targets. */
+static nn_status nn__check_samples(const char *call, const nn_dataset *data)
+{
+    size_t features = data->dtype == NN_DTYPE_U8 ? 0 : data->features;
+    for (size_t i = 0; i < data->count; i++) {
+        size_t row = nn__row(data, i);
+        const nn_real *targets = data->targets ? data->targets + row * data->target_size : NULL;
+        for (size_t j = 0; j < features; j++)
+            if (!nn__is_finite(nn__raw(data, row, j)))
+                return nn__fail(NN_ERROR_BAD_NUMBER,
+                                "%s: sample %llu: feature %llu is %g, expected a finite number",
+                                call, (nn__ull)i, (nn__ull)j, nn__raw(data, row, j));
+        for (size_t j = 0; targets && j < data->target_size; j++)
+            if (!nn__is_finite((double)targets[j]))
+                return nn__fail(NN_ERROR_BAD_NUMBER,
+                                "%s: sample %llu: target %llu is %g, expected a finite number",
+                                call, (nn__ull)i, (nn__ull)j, (double)targets[j]);
+    }
+    return NN_OK;
+}
+
+static nn_status nn__check_data(const char *call, const nn_dataset *data)
+{
+    nn_status status = nn__check_dataset(call, data);
+    return status == NN_OK ? nn__check_samples(call, data) : status;
+}
+
+/* -- normalisation -- */
+
+/* Whether nn_real can hold x; the limit is where x rounds to a float that is infinite. */
+static int nn__is_real(double x)
+{
+    return nn__is_finite(x) && (sizeof(nn_real) > 4 || fabs(x) < 3.4028235677973366e38);
 }
 
 /* Room for n scales and n shifts, replacing what was there. */
@@ -5945,90 +5960,120 @@ static nn_status nn__make_norm(nn_dataset *data, size_t n)
     return NN_OK;
 }
 
-NN_DEF nn_status nn_normalize_affine(nn_dataset *data, double scale, double shift)
+static nn_status nn__set_norm(nn_dataset *data, double scale, double shift)
 {
-    if (!data) return nn__fail(NN_ERROR_BAD_ARGUMENT, "normalize_affine: the data set is NULL");
-    if (!nn__is_finite(scale) || !nn__is_finite(shift))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "normalize_affine: scale %g and shift %g, expected finite "
-                        "numbers",
-                        scale, shift);
     nn_status status = nn__make_norm(data, 1);
     if (status == NN_OK) *data->scale = (nn_real)scale, *data->shift = (nn_real)shift;
     return status;
 }
 
-NN_DEF nn_status nn_normalize_range(nn_dataset *data, double raw_low, double raw_high, double low,
+NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw_high, double low,
                                     double high)
 {
+    nn_status status = nn__check_data("nn_dataset_rescale", data);
+    if (status != NN_OK) return status;
     if (!(raw_low < raw_high) || !nn__is_finite(raw_high - raw_low))
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "normalize_range: raw range %g to %g, expected low < high", raw_low,
-                        raw_high);
-    double scale = (high - low) / (raw_high - raw_low);
-    return nn_normalize_affine(data, scale, low - raw_low * scale);
+                        "nn_dataset_rescale: raw_low is %g and raw_high %g, expected raw_low < "
+                        "raw_high",
+                        raw_low, raw_high);
+    double scale = (high - low) / (raw_high - raw_low), shift = low - raw_low * scale;
+    if (!nn__is_real(scale) || !nn__is_real(shift) || ((nn_real)scale == 0 && low != high))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_dataset_rescale: low is %g and high %g: scale %g and shift %g are out "
+                        "of nn_real's range",
+                        low, high, scale, shift);
+    return nn__set_norm(data, scale, shift);
 }
 
-/* Raw value j of sample i, before normalisation. */
-static double nn__raw(const nn_dataset *data, size_t i, size_t j)
-{
-    size_t row = data->index ? data->index[i] : i, at = row * data->features + j;
-    return data->dtype == NN_DTYPE_U8 ? (double)((const uint8_t *)data->samples)[at]
-                                : (double)((const nn_real *)data->samples)[at];
-}
-
-/* Two passes, because the one-pass formula cancels. sums[n] gets the sum of distances from sample
-   0, so that the mean of equal values is exactly their value, or with a mean the sum of squared
-   distances from it, over all samples: per feature when n > 1. */
+/* Sums over each of n groups of a sample's values, in two passes because the one-pass formula
+   cancels: of the distances from sample 0's first value, so that the mean of equal values is
+   exactly their value, or with a mean of the squared distances from it. */
 static void nn__moments(const nn_dataset *data, size_t n, const double *mean, double *sums)
 {
+    size_t group = data->features / n, first = nn__row(data, 0);
     memset(sums, 0, n * sizeof *sums);
     for (size_t i = 0; i < data->count; i++)
-        for (size_t j = 0; j < data->features; j++) {
-            size_t k = n > 1 ? j : 0;
-            double d = nn__raw(data, i, j) - (mean ? mean[k] : nn__raw(data, 0, k));
-            sums[k] += mean ? d * d : d;
+        for (size_t k = 0, row = nn__row(data, i); k < n; k++) {
+            double from = mean ? mean[k] : nn__raw(data, first, k * group);
+            for (size_t j = k * group; j < (k + 1) * group; j++) {
+                double d = nn__raw(data, row, j) - from;
+                sums[k] += mean ? d * d : d;
+            }
         }
 }
 
-NN_DEF nn_status nn_normalize_standard(nn_dataset *data, int per_feature)
+/* mean[n] and scale[n] = 1 / deviation; a group that never changes is only shifted. */
+static nn_status nn__fit_groups(const nn_dataset *data, size_t n, double *mean, double *scale)
 {
-    if (!data || data->count == 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "normalize_standard: the data set is %s",
-                        data ? "empty" : "NULL");
-    size_t n = per_feature ? data->features : 1, values;
-    double per = (double)data->count * (per_feature ? 1 : (double)data->features);
+    size_t group = data->features / n;
+    double per = (double)data->count * (double)group;
+    nn__moments(data, n, NULL, mean);
+    for (size_t k = 0, first = nn__row(data, 0); k < n; k++)
+        mean[k] = nn__raw(data, first, k * group) + mean[k] / per;
+    nn__moments(data, n, mean, scale);
+    for (size_t k = 0; k < n; k++) {
+        double deviation = sqrt(scale[k] / per);
+        scale[k] = deviation > 0 ? 1 / deviation : 1;
+        if (!nn__is_real(scale[k]) || !nn__is_real(mean[k] * scale[k]))
+            return nn__fail(NN_ERROR_BAD_NUMBER,
+                            "nn_dataset_standardize: feature %llu has mean %g and deviation %g, "
+                            "which leave nn_real's range",
+                            (nn__ull)(k * group), mean[k], deviation);
+    }
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per)
+{
+    nn_status status = nn__check_data("nn_dataset_standardize", data);
+    if (status != NN_OK) return status;
+    if ((unsigned)per > NN_PER_CHANNEL)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_standardize: per is %d, expected 0 to 2",
+                        (int)per);
+    if (per == NN_PER_CHANNEL && data->rank != 3)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected 3 "
+                        "(channels, height, width)",
+                        data->rank);
+    size_t features = data->features, values;
+    size_t n = per == NN_PER_SET ? 1 : per == NN_PER_FEATURE ? features : data->shape[0];
     double *mean = NULL;
     if (nn__multiply(n, 2, &values)) mean = (double *)nn__allocate(values, sizeof *mean);
     if (!mean) return NN_ERROR_OUT_OF_MEMORY;
-    double *squares = mean + n;
-    nn__moments(data, n, NULL, mean);
-    for (size_t j = 0; j < n; j++) mean[j] = nn__raw(data, 0, j) + mean[j] / per;
-    nn__moments(data, n, mean, squares);
-    nn_status status = nn__make_norm(data, n);
-    for (size_t j = 0; status == NN_OK && j < n; j++) {
-        double deviation = sqrt(squares[j] / per), scale = deviation > 0 ? 1 / deviation : 1;
-        data->scale[j] = (nn_real)scale;
-        data->shift[j] = (nn_real)(-mean[j] * scale);
+    status = nn__fit_groups(data, n, mean, mean + n);
+    if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : features);
+    for (size_t j = 0; status == NN_OK && j < data->norm_count; j++) {
+        size_t k = j / (data->norm_count / n);
+        data->scale[j] = (nn_real)mean[n + k];
+        data->shift[j] = (nn_real)(-mean[k] * mean[n + k]);
     }
     NN_FREE(mean);
     return status;
 }
 
-NN_DEF nn_status nn_normalize_like(nn_dataset *data, const nn_dataset *from)
+static nn_status nn__copy_norm(nn_dataset *data, const nn_dataset *from)
 {
-    if (!data || !from)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "normalize_like: a data set is NULL");
-    if (data->features != from->features)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "normalize_like: %llu features, the other set has %llu",
-                        (nn__ull)data->features, (nn__ull)from->features);
-    if (data == from) return NN_OK;
-    if (from->norm_count == 0) return nn_normalize_affine(data, 1, 0);
+    if (from->norm_count == 0) return nn__set_norm(data, 1, 0);
     nn_status status = nn__make_norm(data, from->norm_count);
     if (status == NN_OK)
         memcpy(data->scale, from->scale, 2 * from->norm_count * sizeof *data->scale);
     return status;
 }
+
+NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *from)
+{
+    nn_status status = nn__check_data("nn_dataset_normalize_like", data);
+    if (status == NN_OK) status = nn__check_dataset("nn_dataset_normalize_like", from);
+    if (status != NN_OK) return status;
+    if (data->features != from->features)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "nn_dataset_normalize_like: %llu features, the other set has %llu",
+                        (nn__ull)data->features, (nn__ull)from->features);
+    return data == from ? NN_OK : nn__copy_norm(data, from);
+}
+
+/* -- gathering a batch -- */
 
 /* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
 typedef struct nn__gathering {
@@ -6040,11 +6085,10 @@ typedef struct nn__gathering {
 
 static size_t nn__row_of(const nn__gathering *g, size_t i)
 {
-    size_t sample = g->rows ? g->rows[i] : g->first + i;
-    return g->data->index ? g->data->index[sample] : sample;
+    return nn__row(g->data, g->rows ? g->rows[i] : g->first + i);
 }
 
-/* Samples lie anywhere in memory: the next one is called while this one is converted. */
+/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
 static void nn__prefetch_row(const nn_dataset *data, size_t row)
 {
     size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
@@ -6083,81 +6127,92 @@ static void nn__gather(int threads, const nn_dataset *data, const size_t *rows, 
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out)
 {
-    if (!data || (n && !out))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "gather: %s is NULL", data ? "out" : "the data set");
+    nn_status status = nn__check_dataset("nn_dataset_gather", data);
+    if (status != NN_OK) return status;
+    if (n && !out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_gather: out is NULL");
     for (size_t i = 0; i < n; i++) {
         size_t sample = rows ? rows[i] : i;
         if (sample >= data->count)
             return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "gather: index %llu, the data set has %llu samples", (nn__ull)sample,
-                            (nn__ull)data->count);
+                            "nn_dataset_gather: index %llu, the data set has %llu samples",
+                            (nn__ull)sample, (nn__ull)data->count);
     }
     nn__gather(0, data, rows, 0, n, out);
     return NN_OK;
 }
 
+/* -- sets from memory -- */
+
 /* The largest label + 1 when the caller does not say how many classes there are. */
 static int nn__class_count(size_t count, const int *labels)
 {
-    int most = -1;
+    int max = -1;
     for (size_t i = 0; i < count; i++)
-        if (labels[i] > most) most = labels[i];
-    return most < INT_MAX ? most + 1 : INT_MAX;
+        if (labels[i] > max) max = labels[i];
+    return max < INT_MAX ? max + 1 : INT_MAX;
 }
 
-static nn_status nn__dataset_from(nn_dataset *out, nn_dtype dtype, const void *x, size_t count,
-                                  size_t features, const int *labels, int classes)
+/* The labels get a copy in the set, checked; classes 0: as many as the labels need. */
+static nn_status nn__set_labels(nn_dataset *data, const char *what, const int *labels, int classes)
 {
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "dataset: out is NULL");
-    memset(out, 0, sizeof *out);
-    if (!x) return nn__fail(NN_ERROR_BAD_ARGUMENT, "dataset: x is NULL");
-    if (count == 0 || features == 0)
-        return nn__fail(NN_ERROR_EMPTY,
-                        "dataset: %llu samples of %llu features, expected at least 1 of 1",
-                        (nn__ull)count, (nn__ull)features);
-    size_t size;
-    if (!nn__multiply(count, features, &size) || !nn__multiply(size, sizeof(nn_real), &size))
-        return nn__fail(NN_ERROR_TOO_LARGE, "dataset: %llu samples of %llu features do not fit",
-                        (nn__ull)count, (nn__ull)features);
-    if (classes < 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "dataset: %d classes, expected 0 or more", classes);
+    int *copy = (int *)nn__allocate(data->count, sizeof *copy);
+    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
+    memcpy(copy, labels, data->count * sizeof *copy);
+    data->owned[NN__OWNS_LABELS] = data->labels = copy;
+    data->classes = classes ? classes : nn__class_count(data->count, copy);
+    return nn__check_labels(what, data->count, copy, (size_t)data->classes);
+}
+
+static nn_status nn__dataset_from(const char *call, nn_dtype dtype, const void *x, size_t count,
+                                  size_t features, const int *labels, int classes, nn_dataset *out)
+{
     nn_dataset d;
+    nn_status status = NN_OK;
+    size_t size;
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", call);
     memset(&d, 0, sizeof d);
     d.count = count, d.features = features, d.dtype = dtype, d.samples = x;
     d.rank = 1, d.shape[0] = features;
-    if (labels) {
-        d.classes = classes ? classes : nn__class_count(count, labels);
-        nn_status status = nn__check_labels("dataset", count, labels, (size_t)d.classes);
-        if (status == NN_OK) status = nn__copy_labels(&d, labels);
-        if (status != NN_OK) return status;
-    }
-    *out = d;
-    return NN_OK;
+    if (!x) status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: x is NULL", call);
+    else if (count == 0 || features == 0)
+        status = nn__fail(NN_ERROR_EMPTY, "%s: %llu samples of %llu features, expected 1 or more",
+                          call, (nn__ull)count, (nn__ull)features);
+    else if (!nn__multiply(count, features, &size) || !nn__multiply(size, sizeof(nn_real), &size))
+        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu samples of %llu features do not fit", call,
+                          (nn__ull)count, (nn__ull)features);
+    else if (classes < 0)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %d classes, expected 0 or more", call,
+                          classes);
+    else if (labels) status = nn__set_labels(&d, call, labels, classes);
+    return nn__hand_over(&d, status, out);
 }
 
 NN_DEF nn_status nn_dataset_from_arrays(const nn_real *x, size_t count, size_t features,
                                         const int *labels, int classes, nn_dataset *out)
 {
-    return nn__dataset_from(out, NN_DTYPE_REAL, x, count, features, labels, classes);
+    return nn__dataset_from("nn_dataset_from_arrays", NN_DTYPE_REAL, x, count, features, labels,
+                            classes, out);
 }
 
 NN_DEF nn_status nn_dataset_from_bytes(const uint8_t *x, size_t count, size_t features,
                                        const int *labels, int classes, nn_dataset *out)
 {
-    return nn__dataset_from(out, NN_DTYPE_U8, x, count, features, labels, classes);
+    return nn__dataset_from("nn_dataset_from_bytes", NN_DTYPE_U8, x, count, features, labels,
+                            classes, out);
 }
 
 NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets,
                                         size_t target_size)
 {
-    if (!data || !targets || target_size == 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "set_targets: %s",
-                        !data ? "the data set is NULL"
-                              : !targets ? "targets is NULL" : "target_size is 0");
+    nn_status status = nn__check_dataset("nn_dataset_set_targets", data);
+    if (status != NN_OK) return status;
+    if (!targets || target_size == 0)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_set_targets: %s",
+                        targets ? "target_size is 0" : "targets is NULL");
     if (data->index)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "set_targets: the data set is a view; set the targets of "
-                        "the set that it was made from");
+                        "nn_dataset_set_targets: the data set is a view; set the targets of the "
+                        "set that it was made from");
     data->targets = targets;
     data->target_size = target_size;
     return NN_OK;
@@ -6166,13 +6221,14 @@ NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets
 NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *shape)
 {
     size_t size;
-    if (!data || !shape || rank < 1 || rank > NN_MAX_RANK)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "set_shape: %s",
-                        !data ? "the data set is NULL"
-                              : !shape ? "the shape is NULL" : "the rank is not in 1 to 8");
+    nn_status status = nn__check_dataset("nn_dataset_set_shape", data);
+    if (status != NN_OK) return status;
+    if (!shape || rank < 1 || rank > NN_MAX_RANK)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_set_shape: %s",
+                        shape ? "the rank is not in 1 to 8" : "the shape is NULL");
     if (!nn__shape_size(rank, shape, &size) || size != data->features) {
         char text[160];
-        return nn__fail(NN_ERROR_BAD_SHAPE, "set_shape: %s for %llu features",
+        return nn__fail(NN_ERROR_BAD_SHAPE, "nn_dataset_set_shape: %s for %llu features",
                         nn__shape_text(rank, shape, 0, text), (nn__ull)data->features);
     }
     data->rank = rank;
@@ -6180,44 +6236,15 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
     return NN_OK;
 }
 
-/* A view without samples yet: own index of `count`, own labels, own normalisation. */
-static nn_status nn__make_view(const nn_dataset *data, size_t count, nn_dataset *out)
-{
-    nn_dataset view = *data;
-    memset(view.owned, 0, sizeof view.owned);
-    view.count = count;
-    view.labels = NULL;
-    view.class_names = NULL;
-    view.norm_count = 0;
-    view.scale = view.shift = NULL;
-    view.index = (size_t *)nn__allocate(count, sizeof *view.index);
-    view.owned[NN__OWNS_INDEX] = view.index;
-    nn_status status = view.index ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
-    if (status == NN_OK && data->labels) {
-        view.labels = (int *)nn__allocate(count, sizeof *view.labels);
-        view.owned[NN__OWNS_LABELS] = view.labels;
-        if (!view.labels) status = NN_ERROR_OUT_OF_MEMORY;
-    }
-    if (status == NN_OK && data->norm_count) status = nn_normalize_like(&view, data);
-    if (status != NN_OK) return nn__drop(&view, status);
-    *out = view;
-    return NN_OK;
-}
+/* -- views -- */
 
-/* Sample i of the view is sample `from` of the data set. */
-static void nn__set_view(nn_dataset *view, size_t i, const nn_dataset *data, size_t from)
+static nn_status nn__check_view(const char *call, const nn_dataset *data, nn_dataset *out)
 {
-    view->index[i] = data->index ? data->index[from] : from;
-    if (data->labels) view->labels[i] = data->labels[from];
-}
-
-static nn_status nn__check_view(const char *call, const nn_dataset *data, const nn_dataset *out)
-{
-    if (!data || !out || data == out)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
-                        !data ? "the data set is NULL"
-                              : !out ? "out is NULL" : "out is the data set itself");
-    return NN_OK;
+    if (!out || data == out)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is %s", call,
+                        out ? "the data set itself" : "NULL");
+    nn_status status = nn__check_dataset(call, data);
+    return status == NN_OK ? NN_OK : nn__dataset_failed(out, status);
 }
 
 /* Names live in the block of the set that was loaded; a view has its own list of them. */
@@ -6225,6 +6252,7 @@ static nn_status nn__view_names(const nn_dataset *data, const int *classes, int 
                                 nn_dataset *view)
 {
     if (!data->class_names) return NN_OK;
+    NN_FREE(view->class_names);
     view->class_names = (char **)nn__allocate((size_t)count, sizeof *view->class_names);
     if (!view->class_names) return NN_ERROR_OUT_OF_MEMORY;
     for (int i = 0; i < count; i++)
@@ -6232,41 +6260,68 @@ static nn_status nn__view_names(const nn_dataset *data, const int *classes, int 
     return NN_OK;
 }
 
+/* What a view has of its own: index, labels, names, normalisation. */
+static nn_status nn__make_view(const nn_dataset *data, size_t count, nn_dataset *view)
+{
+    *view = *data;
+    memset(view->owned, 0, sizeof view->owned);
+    view->count = count, view->norm_count = 0;
+    view->labels = NULL, view->class_names = NULL, view->scale = view->shift = NULL;
+    view->index = (size_t *)nn__allocate(count, sizeof *view->index);
+    view->owned[NN__OWNS_INDEX] = view->index;
+    if (!view->index) return NN_ERROR_OUT_OF_MEMORY;
+    if (data->labels) {
+        view->labels = (int *)nn__allocate(count, sizeof *view->labels);
+        view->owned[NN__OWNS_LABELS] = view->labels;
+        if (!view->labels) return NN_ERROR_OUT_OF_MEMORY;
+    }
+    nn_status status = data->norm_count ? nn__copy_norm(view, data) : NN_OK;
+    return status == NN_OK ? nn__view_names(data, NULL, data->classes, view) : status;
+}
+
+/* The samples rows[0..count), or first, first + 1, ... when rows is NULL. */
+static nn_status nn__take(const nn_dataset *data, const size_t *rows, size_t first, size_t count,
+                          nn_dataset *out)
+{
+    nn_dataset view;
+    nn_status status = nn__make_view(data, count, &view);
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        size_t from = rows ? rows[i] : first + i;
+        view.index[i] = nn__row(data, from);
+        if (data->labels) view.labels[i] = data->labels[from];
+    }
+    return nn__hand_over(&view, status, out);
+}
+
 NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
                                    nn_dataset *out)
 {
-    nn_dataset view;
-    nn_status status = nn__check_view("subset", data, out);
+    nn_status status = nn__check_view("nn_dataset_subset", data, out);
     if (status != NN_OK) return status;
-    memset(out, 0, sizeof *out);
     if (count == 0 || first > data->count || count > data->count - first)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "subset: %llu samples from %llu, the data set has %llu", (nn__ull)count,
-                        (nn__ull)first, (nn__ull)data->count);
-    status = nn__make_view(data, count, &view);
-    if (status != NN_OK) return status;
-    status = nn__view_names(data, NULL, data->classes, &view);
-    if (status != NN_OK) return nn__drop(&view, status);
-    for (size_t i = 0; i < count; i++) nn__set_view(&view, i, data, first + i);
-    *out = view;
-    return NN_OK;
+        return nn__dataset_failed(
+            out, nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_dataset_subset: %llu samples from %llu, the data set has %llu",
+                          (nn__ull)count, (nn__ull)first, (nn__ull)data->count));
+    return nn__take(data, NULL, first, count, out);
 }
 
 static nn_status nn__check_classes(const nn_dataset *data, int count, const int *classes)
 {
     if (!data->labels)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "select_classes: there are no labels");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_select_classes: there are no labels");
     if (count <= 0 || !classes)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "select_classes: %d classes, expected at least 1",
-                        count);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_dataset_select_classes: %d classes, expected at least 1", count);
     for (int i = 0; i < count; i++) {
         if (classes[i] < 0 || classes[i] >= data->classes)
-            return nn__fail(NN_ERROR_BAD_LABEL, "select_classes: class %d, expected 0 to %d",
-                            classes[i], data->classes - 1);
+            return nn__fail(NN_ERROR_BAD_LABEL,
+                            "nn_dataset_select_classes: class %d, expected 0 to %d", classes[i],
+                            data->classes - 1);
         for (int j = 0; j < i; j++)
             if (classes[i] == classes[j])
-                return nn__fail(NN_ERROR_BAD_ARGUMENT, "select_classes: class %d is named twice",
-                                classes[i]);
+                return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                                "nn_dataset_select_classes: class %d is named twice", classes[i]);
     }
     return NN_OK;
 }
@@ -6279,180 +6334,303 @@ static int nn__class_place(int label, int count, const int *classes)
     return -1;
 }
 
+/* rows[data->count] gets the samples of the classes; *count how many. */
+static void nn__find_classes(const nn_dataset *data, int class_count, const int *classes,
+                             size_t *rows, size_t *count)
+{
+    *count = 0;
+    for (size_t i = 0; i < data->count; i++)
+        if (nn__class_place(data->labels[i], class_count, classes) >= 0) rows[(*count)++] = i;
+}
+
 NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
                                            const int *classes, nn_dataset *out)
 {
-    nn_dataset view;
-    size_t count = 0, at = 0;
-    nn_status status = nn__check_view("select_classes", data, out);
+    size_t count = 0, *rows = NULL;
+    nn_status status = nn__check_view("nn_dataset_select_classes", data, out);
     if (status != NN_OK) return status;
-    memset(out, 0, sizeof *out);
     status = nn__check_classes(data, class_count, classes);
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < data->count; i++)
-        count += nn__class_place(data->labels[i], class_count, classes) >= 0;
-    if (count == 0)
-        return nn__fail(NN_ERROR_EMPTY, "select_classes: no sample has one of the classes");
-    status = nn__make_view(data, count, &view);
-    if (status != NN_OK) return status;
-    status = nn__view_names(data, classes, class_count, &view);
-    if (status != NN_OK) return nn__drop(&view, status);
-    for (size_t i = 0; i < data->count; i++) {
-        int place = nn__class_place(data->labels[i], class_count, classes);
-        if (place < 0) continue;
-        nn__set_view(&view, at, data, i);
-        view.labels[at++] = place;
+    if (status == NN_OK) {
+        rows = (size_t *)nn__allocate(data->count, sizeof *rows);
+        if (!rows) status = NN_ERROR_OUT_OF_MEMORY;
+        else nn__find_classes(data, class_count, classes, rows, &count);
     }
-    view.classes = class_count;
-    *out = view;
-    return NN_OK;
+    if (status == NN_OK && count == 0)
+        status = nn__fail(NN_ERROR_EMPTY,
+                          "nn_dataset_select_classes: no sample has one of the classes");
+    if (status == NN_OK) status = nn__take(data, rows, 0, count, out);
+    else nn__dataset_failed(out, status);
+    NN_FREE(rows);
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < count; i++)
+        out->labels[i] = nn__class_place(out->labels[i], class_count, classes);
+    out->classes = class_count;
+    status = nn__view_names(data, classes, class_count, out);
+    return status == NN_OK ? NN_OK : (nn_dataset_free(out), nn__dataset_failed(out, status));
 }
 
-/* The samples order[0..count) as a view. */
-static nn_status nn__take(const nn_dataset *data, const size_t *order, size_t count,
-                          nn_dataset *out)
+/* Two views at once: both are made, or both hold the failure. */
+static nn_status nn__take_two(const nn_dataset *data, const size_t *rows, size_t first,
+                              size_t second, nn_dataset *a, nn_dataset *b)
 {
-    nn_status status = nn_dataset_subset(data, 0, count, out);
-    for (size_t i = 0; status == NN_OK && i < count; i++) nn__set_view(out, i, data, order[i]);
+    nn_status status = nn__take(data, rows, 0, first, a);
+    if (status != NN_OK) return nn__dataset_failed(b, status);
+    status = nn__take(data, rows + first, 0, second, b);
+    return status == NN_OK ? NN_OK : (nn_dataset_free(a), nn__dataset_failed(a, status));
+}
+
+/* Two parts that cannot be made, where there is something to make. */
+static nn_status nn__both_failed(const nn_dataset *data, nn_status status, nn_dataset *a,
+                                 nn_dataset *b)
+{
+    if (a && a != data) nn__dataset_failed(a, status);
+    if (b && b != data) nn__dataset_failed(b, status);
     return status;
+}
+
+static nn_status nn__check_two(const char *call, const nn_dataset *data, const nn_dataset *a,
+                               const nn_dataset *b)
+{
+    if (!a || !b || a == b || a == data || b == data)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
+                        !a || !b ? "a part is NULL"
+                                 : a == b ? "both parts are the same struct"
+                                          : "a part is the data set itself");
+    return nn__check_data(call, data);
 }
 
 NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint64_t seed,
                                   nn_dataset *a, nn_dataset *b)
 {
-    nn_status status = nn__check_view("split", data, a);
-    if (status == NN_OK) status = nn__check_view("split", data, b);
-    if (status != NN_OK) return status;
-    if (a == b) return nn__fail(NN_ERROR_BAD_ARGUMENT, "split: both parts are the same struct");
-    memset(a, 0, sizeof *a);
-    memset(b, 0, sizeof *b);
-    if (!(fraction > 0 && fraction < 1))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "split: fraction is %g, expected 0 < fraction < 1",
-                        fraction);
-    size_t first = (size_t)(fraction * (double)data->count + 0.5);
-    if (first == 0 || first >= data->count)
-        return nn__fail(NN_ERROR_EMPTY, "split: %llu samples at %g leave one part empty",
-                        (nn__ull)data->count, fraction);
-    size_t *order = (size_t *)nn__allocate(data->count, sizeof *order);
-    if (!order) return NN_ERROR_OUT_OF_MEMORY;
+    size_t *order = NULL, first = 0;
+    nn_status status = nn__check_two("nn_dataset_split", data, a, b);
+    if (status == NN_OK && !(fraction > 0 && fraction < 1))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_dataset_split: fraction is %g, expected 0 < fraction < 1", fraction);
+    if (status == NN_OK) first = (size_t)(fraction * (double)data->count + 0.5);
+    if (status == NN_OK && (first == 0 || first >= data->count))
+        status = nn__fail(NN_ERROR_EMPTY,
+                          "nn_dataset_split: %llu samples at %g leave one part empty",
+                          (nn__ull)data->count, fraction);
+    if (status == NN_OK) {
+        order = (size_t *)nn__allocate(data->count, sizeof *order);
+        if (!order) status = NN_ERROR_OUT_OF_MEMORY;
+    }
+    if (status != NN_OK) return nn__both_failed(data, status, a, b);
     nn_rng rng = nn_rng_seed(seed);
     for (size_t i = 0; i < data->count; i++) order[i] = i;
     nn_rng_shuffle(&rng, order, data->count);
-    status = nn__take(data, order, first, a);
-    if (status == NN_OK) status = nn__take(data, order + first, data->count - first, b);
-    if (status != NN_OK) nn_dataset_free(a);
+    status = nn__take_two(data, order, first, data->count - first, a, b);
     NN_FREE(order);
     return status;
 }
 
-/* -- image files -- */
+/* ----------------------------------------------------------------------------------- >>formats
+   Readers check every count against the size of the file before they use it. Bytes of an image
+   file become the data set's storage where they stand. */
 
-/* Moves the block into the data set's ownership with the labels of `bytes`, pixels to [0, 1]. */
-static nn_status nn__finish_images(nn_dataset *d, const char *name, const uint8_t *labels,
-                                   size_t stride, int classes)
+/* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
+
+typedef struct nn__idx {
+    int type, rank;
+    size_t shape[NN_MAX_RANK], count, width; /* count: the product of the shape */
+    const unsigned char *values;
+} nn__idx;
+
+static size_t nn__idx_width(int type)
 {
-    int *copy = (int *)nn__allocate(d->count, sizeof *copy);
-    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
-    d->owned[NN__OWNS_LABELS] = d->labels = copy;
-    for (size_t i = 0; i < d->count; i++) copy[i] = labels[i * stride];
-    d->classes = classes ? classes : nn__class_count(d->count, copy);
-    nn_status status = nn__check_labels(name, d->count, copy, (size_t)d->classes);
-    return status == NN_OK ? nn_normalize_affine(d, 1 / 255.0, 0) : status;
+    switch (type) {
+    case 0x08:
+    case 0x09: return 1;
+    case 0x0b: return 2;
+    case 0x0c:
+    case 0x0d: return 4;
+    case 0x0e: return 8;
+    default: return 0;
+    }
 }
 
-static nn_status nn__check_pair(const char *images, const nn_idx *x, const char *labels,
-                                const nn_idx *y)
+/* Rank and dimensions; *offset is where the values begin. */
+static nn_status nn__idx_header(const nn__file *file, nn__idx *idx, size_t *offset)
 {
-    if (x->type != 0x08 || x->rank < 2)
+    const unsigned char *p = file->bytes;
+    memset(idx, 0, sizeof *idx);
+    if (file->size < 4)
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4",
+                        file->path, (nn__ull)file->size);
+    idx->type = p[2], idx->rank = p[3], idx->width = nn__idx_width(idx->type);
+    if (p[0] || p[1] || !idx->width)
         return nn__fail(NN_ERROR_BAD_FORMAT,
-                        "%s: type %d and rank %d, expected images: 8 and at least 2", images,
-                        x->type, x->rank);
-    if (y->type != 0x08 || y->rank != 1)
-        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: type %d and rank %d, expected labels: 8 and 1",
-                        labels, y->type, y->rank);
-    if (x->shape[0] != y->shape[0])
-        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images,
-                        (nn__ull)x->shape[0], labels, (nn__ull)y->shape[0]);
-    if (x->count == 0)
-        return nn__fail(NN_ERROR_EMPTY, "%s: %llu images of %llu dimensions hold no values", images,
-                        (nn__ull)x->shape[0], (nn__ull)x->rank - 1);
+                        "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and "
+                        "a type of 08, 09, 0b, 0c, 0d or 0e",
+                        file->path, p[0], p[1], p[2], p[3]);
+    if (idx->rank > NN_MAX_RANK)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, at most %d is possible", file->path,
+                        idx->rank, NN_MAX_RANK);
+    *offset = 4 + 4 * (size_t)idx->rank;
+    if (file->size < *offset)
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, the header of rank %d has %llu",
+                        file->path, (nn__ull)file->size, idx->rank, (nn__ull)*offset);
+    for (int i = 0; i < idx->rank; i++) {
+        const unsigned char *d = p + 4 + 4 * i;
+        idx->shape[i] = (size_t)d[0] << 24 | (size_t)d[1] << 16 | (size_t)d[2] << 8 | d[3];
+    }
     return NN_OK;
 }
 
-NN_DEF nn_status nn_load_idx_pair(const char *images, const char *labels, int classes,
-                                  nn_dataset *out)
+static nn_status nn__idx_parse(const nn__file *file, nn__idx *idx)
 {
-    nn_idx x, y;
+    size_t offset = 0, bytes;
+    nn_status status = nn__idx_header(file, idx, &offset);
+    if (status != NN_OK) return status;
+    if (!nn__shape_size(idx->rank, idx->shape, &idx->count) ||
+        !nn__multiply(idx->count, idx->width, &bytes))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the dimensions does not fit",
+                        file->path);
+    if (bytes != file->size - offset)
+        return nn__fail(bytes > file->size - offset ? NN_ERROR_TRUNCATED : NN_ERROR_BAD_FORMAT,
+                        "%s: %llu bytes of values, expected %llu", file->path,
+                        (nn__ull)(file->size - offset), (nn__ull)bytes);
+    idx->values = file->bytes + offset;
+    return NN_OK;
+}
+
+/* Value i, exactly. */
+static double nn__idx_value(const nn__idx *idx, size_t i)
+{
+    const unsigned char *p = idx->values + i * idx->width;
+    uint64_t bits = 0, sign = UINT64_C(1) << (8 * idx->width - 1);
+    for (size_t k = 0; k < idx->width; k++) bits = bits << 8 | p[k];
+    uint32_t low = (uint32_t)bits;
+    float single;
+    double wide;
+    memcpy(&single, &low, sizeof single);
+    memcpy(&wide, &bits, sizeof wide);
+    switch (idx->type) {
+    case 0x08: return (double)bits;
+    case 0x0d: return (double)single;
+    case 0x0e: return wide;
+    default: return (double)(int64_t)((bits ^ sign) - sign);
+    }
+}
+
+static nn_status nn__check_pair(const nn__file *images, const nn__idx *x, const nn__file *labels,
+                                const nn__idx *y)
+{
+    if (x->rank < 2)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected images of rank 2 or more",
+                        images->path, x->rank);
+    if (y->rank != 1 && y->rank != 2)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected labels of rank 1 or 2",
+                        labels->path, y->rank);
+    if (x->shape[0] != y->shape[0])
+        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images->path,
+                        (nn__ull)x->shape[0], labels->path, (nn__ull)y->shape[0]);
+    if (x->count == 0 || y->count == 0)
+        return nn__fail(NN_ERROR_EMPTY, "%s: %llu samples hold no values",
+                        x->count ? labels->path : images->path, (nn__ull)x->shape[0]);
+    return NN_OK;
+}
+
+/* Bytes stay where they are and are scaled to [0, 1]; other types become nn_real as they are. */
+static nn_status nn__idx_samples(nn__file *file, const nn__idx *idx, nn_dataset *d)
+{
+    d->count = idx->shape[0], d->features = idx->count / idx->shape[0];
+    d->rank = idx->rank - 1;
+    for (int i = 0; i < d->rank; i++) d->shape[i] = idx->shape[i + 1];
+    if (idx->type == 0x08) {
+        d->dtype = NN_DTYPE_U8, d->samples = idx->values;
+        d->owned[NN__OWNS_SAMPLES] = file->bytes;
+        file->bytes = NULL;
+        return nn__set_norm(d, 1 / 255.0, 0);
+    }
+    nn_real *x = (nn_real *)nn__allocate(idx->count, sizeof *x);
+    if (!x) return NN_ERROR_OUT_OF_MEMORY;
+    d->dtype = NN_DTYPE_REAL, d->samples = d->owned[NN__OWNS_SAMPLES] = x;
+    for (size_t i = 0; i < idx->count; i++) {
+        double value = nn__idx_value(idx, i);
+        if (!nn__is_real(value))
+            return nn__fail(NN_ERROR_BAD_NUMBER,
+                            "%s: sample %llu: value %llu is %g, expected a finite nn_real",
+                            file->path, (nn__ull)(i / d->features), (nn__ull)(i % d->features),
+                            value);
+        x[i] = (nn_real)value;
+    }
+    return NN_OK;
+}
+
+/* Whether every row of y has one 1 among zeros. */
+static int nn__idx_is_one_hot(const nn__idx *y, size_t columns)
+{
+    for (size_t i = 0; columns > 1 && i < y->count; i += columns) {
+        size_t ones = 0, zeros = 0;
+        for (size_t j = 0; j < columns; j++) {
+            double value = nn__idx_value(y, i + j);
+            ones += value == 1;
+            zeros += value == 0;
+        }
+        if (ones != 1 || ones + zeros != columns) return 0;
+    }
+    return columns > 1;
+}
+
+/* labels[y->shape[0]]: one number a sample, the first of several (QMNIST), or one-hot. */
+static nn_status nn__idx_labels(const nn__file *file, const nn__idx *y, int *labels)
+{
+    size_t columns = y->count / y->shape[0];
+    int one_hot = nn__idx_is_one_hot(y, columns);
+    for (size_t i = 0; i < y->shape[0]; i++) {
+        double value = nn__idx_value(y, i * columns);
+        for (size_t j = 0; one_hot && j < columns; j++)
+            if (nn__idx_value(y, i * columns + j) == 1) value = (double)j;
+        if (!(value >= INT_MIN && value <= INT_MAX) || value != floor(value))
+            return nn__fail(NN_ERROR_BAD_LABEL, "%s: label %g at index %llu, expected a whole "
+                                                "number",
+                            file->path, value, (nn__ull)i);
+        labels[i] = (int)value;
+    }
+    return NN_OK;
+}
+
+/* A data set of two files that have been read, if status says so; the files are given back. */
+static nn_status nn__idx_pair(nn_status status, nn__file *images, nn__file *labels, int classes,
+                              nn_dataset *out)
+{
+    nn__idx x, y;
     nn_dataset d;
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "load_idx_pair: out is NULL");
-    memset(out, 0, sizeof *out);
+    int *values = NULL;
     memset(&d, 0, sizeof d);
-    memset(&y, 0, sizeof y);
-    if (classes < 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "load_idx_pair: %d classes, expected 0 or more",
-                        classes);
-    nn_status status = nn_load_idx(images, &x);
-    if (status == NN_OK) status = nn_load_idx(labels, &y);
+    if (status == NN_OK) status = nn__idx_parse(images, &x);
+    if (status == NN_OK) status = nn__idx_parse(labels, &y);
     if (status == NN_OK) status = nn__check_pair(images, &x, labels, &y);
     if (status == NN_OK) {
-        d.count = x.shape[0], d.features = x.count / x.shape[0];
-        d.rank = x.rank - 1;
-        for (int i = 0; i < d.rank; i++) d.shape[i] = x.shape[i + 1];
-        d.dtype = NN_DTYPE_U8, d.samples = x.data;
-        status = nn__finish_images(&d, labels, (const uint8_t *)y.data, 1, classes);
+        values = (int *)nn__allocate(y.shape[0], sizeof *values);
+        status = values ? nn__idx_labels(labels, &y, values) : NN_ERROR_OUT_OF_MEMORY;
     }
-    nn_idx_free(&y);
-    if (status != NN_OK) {
-        nn_idx_free(&x);
-        return nn__drop(&d, status);
-    }
-    d.owned[NN__OWNS_SAMPLES] = x.block;
-    *out = d;
-    return NN_OK;
+    if (status == NN_OK) status = nn__idx_samples(images, &x, &d);
+    if (status == NN_OK) status = nn__set_labels(&d, labels->path, values, classes);
+    NN_FREE(values);
+    nn__file_free(images);
+    nn__file_free(labels);
+    return nn__hand_over(&d, status, out);
 }
 
-/* folder/name in memory from nn__allocate. */
-static char *nn__path(const char *folder, const char *name, const char *suffix)
+NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out)
 {
-    size_t size = strlen(folder) + strlen(name) + strlen(suffix) + 2;
-    char *path = (char *)nn__allocate(size, 1);
-    if (path) snprintf(path, size, "%s/%s%s", folder, name, suffix);
-    return path;
+    nn__file x, y;
+    nn_status status = NN_OK;
+    memset(&x, 0, sizeof x);
+    memset(&y, 0, sizeof y);
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_idx: out is NULL");
+    if (classes < 0)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_idx: %d classes, expected 0 or more",
+                          classes);
+    if (status == NN_OK) status = nn__file_read(images, &x);
+    if (status == NN_OK) status = nn__file_read(labels, &y);
+    return nn__idx_pair(status, &x, &y, classes, out);
 }
 
-static int nn__can_open(const char *path)
-{
-    FILE *f = fopen(path, "rb");
-    if (f) fclose(f);
-    return f != NULL;
-}
-
-/* The first of the names that an IDX file goes by: a-idx3-ubyte, a.idx3-ubyte, each with .gz; the
-   plain name when there is none, so that the error shows it. */
-static char *nn__find_idx(const char *folder, const char *stem, int rank)
-{
-    char name[64];
-    for (int form = 0; form < 4; form++) {
-        snprintf(name, sizeof name, "%s%cidx%d-ubyte", stem, form % 2 ? '.' : '-', rank);
-        char *path = nn__path(folder, name, form < 2 ? "" : ".gz");
-        if (!path || nn__can_open(path)) return path;
-        NN_FREE(path);
-    }
-    snprintf(name, sizeof name, "%s-idx%d-ubyte", stem, rank);
-    return nn__path(folder, name, "");
-}
-
-static nn_status nn__load_mnist_part(const char *folder, const char *images, const char *labels,
-                                     nn_dataset *out)
-{
-    nn_status status = NN_ERROR_OUT_OF_MEMORY;
-    char *x = nn__find_idx(folder, images, 3);
-    char *y = x ? nn__find_idx(folder, labels, 1) : NULL;
-    if (x && y) status = nn_load_idx_pair(x, y, 10, out);
-    NN_FREE(x);
-    NN_FREE(y);
-    return status;
-}
+/* -- folders of data sets -- */
 
 static nn_status nn__check_load(const char *call, const char *folder, nn_dataset *train,
                                 nn_dataset *test)
@@ -6460,19 +6638,63 @@ static nn_status nn__check_load(const char *call, const char *folder, nn_dataset
     if (train) memset(train, 0, sizeof *train);
     if (test) memset(test, 0, sizeof *test);
     if (!folder) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the folder is NULL", call);
+    if (train && train == test)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: train and test are the same struct", call);
     return NN_OK;
+}
+
+/* The end of such a loader: what was asked for is there, or all of it holds the failure. */
+static nn_status nn__loaded(nn_status status, nn_dataset *train, nn_dataset *test)
+{
+    if (status == NN_OK) return NN_OK;
+    nn_dataset_free(train);
+    nn_dataset_free(test);
+    return nn__both_failed(NULL, status, train, test);
+}
+
+/* Reads the first of the names that an IDX file goes by: a-idx3-ubyte, a.idx3-ubyte, each with .gz.
+   What cannot be read, such as a folder of that name, is passed over. When there is none the first
+   name is tried again for its error. The path is for the caller to free. */
+static nn_status nn__find_idx(const char *folder, const char *stem, int rank, nn__file *file,
+                              char **path)
+{
+    char name[64];
+    nn_status status = NN_ERROR_CANNOT_OPEN;
+    for (int i = 0; i < 5; i++) {
+        if (status != NN_ERROR_CANNOT_OPEN && status != NN_ERROR_CANNOT_READ) break;
+        NN_FREE(*path);
+        snprintf(name, sizeof name, "%s%cidx%d-ubyte%s", stem, i % 2 ? '.' : '-', rank,
+                 i / 2 == 1 ? ".gz" : "");
+        *path = nn__path(folder, name);
+        status = *path ? nn__file_read(*path, file) : NN_ERROR_OUT_OF_MEMORY;
+    }
+    return status;
+}
+
+static nn_status nn__load_mnist_part(const char *folder, const char *images, const char *labels,
+                                     nn_dataset *out)
+{
+    nn__file x, y;
+    char *x_path = NULL, *y_path = NULL;
+    memset(&x, 0, sizeof x);
+    memset(&y, 0, sizeof y);
+    nn_status status = nn__find_idx(folder, images, 3, &x, &x_path);
+    if (status == NN_OK) status = nn__find_idx(folder, labels, 1, &y, &y_path);
+    status = nn__idx_pair(status, &x, &y, 10, out);
+    NN_FREE(x_path);
+    NN_FREE(y_path);
+    return status;
 }
 
 /* EMNIST's letters have 26 classes and other folders other counts: those load as pairs. */
 NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test)
 {
-    nn_status status = nn__check_load("load_mnist", folder, train, test);
+    nn_status status = nn__check_load("nn_load_mnist", folder, train, test);
     if (status == NN_OK && train)
         status = nn__load_mnist_part(folder, "train-images", "train-labels", train);
     if (status == NN_OK && test)
         status = nn__load_mnist_part(folder, "t10k-images", "t10k-labels", test);
-    if (status != NN_OK && train) nn_dataset_free(train);
-    return status;
+    return nn__loaded(status, train, test);
 }
 
 /* CIFAR records: label bytes, then 3 x 32 x 32 pixels. The pixels of all files are moved together,
@@ -6484,36 +6706,42 @@ typedef struct nn__cifar {
     int classes;
 } nn__cifar;
 
-static nn_status nn__add_cifar_file(const char *path, const nn__cifar *kind, nn_dataset *d,
-                                    uint8_t **pixels, uint8_t **labels)
+/* Room for more records in both arrays. */
+static nn_status nn__cifar_room(const char *path, nn_dataset *d, size_t more)
+{
+    size_t count, bytes;
+    void *pixels = NULL, *labels = NULL;
+    if (nn__add_sizes(d->count, more, &count) && nn__multiply(count, NN__CIFAR_PIXELS, &bytes)) {
+        pixels = NN_REALLOC(d->owned[NN__OWNS_SAMPLES], bytes);
+        if (pixels) d->owned[NN__OWNS_SAMPLES] = pixels;
+        if (pixels) labels = NN_REALLOC(d->owned[NN__OWNS_LABELS], count * sizeof *d->labels);
+        if (labels) d->owned[NN__OWNS_LABELS] = labels;
+    }
+    d->samples = pixels;
+    d->labels = (int *)labels;
+    return labels ? NN_OK : nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
+}
+
+static nn_status nn__add_cifar_file(const char *path, const nn__cifar *kind, nn_dataset *d)
 {
     nn__file file;
     size_t record = kind->label_bytes + NN__CIFAR_PIXELS;
     nn_status status = nn__file_read(path, &file);
     if (status != NN_OK) return status;
-    size_t added = file.size / record, count = d->count + added;
     if (file.size % record != 0)
         status = nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, expected a multiple of %llu", path,
                           (nn__ull)file.size, (nn__ull)record);
-    for (size_t i = 0; status == NN_OK && i < added; i++) {
-        int label = file.bytes[i * record + kind->label_at];
+    else status = nn__cifar_room(path, d, file.size / record);
+    for (size_t i = 0; status == NN_OK && i < file.size / record; i++, d->count++) {
+        const unsigned char *from = file.bytes + i * record;
+        uint8_t *to = (uint8_t *)d->owned[NN__OWNS_SAMPLES] + d->count * NN__CIFAR_PIXELS;
+        int label = from[kind->label_at];
         if (label >= kind->classes)
             status = nn__fail(NN_ERROR_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %d",
                               path, label, (nn__ull)i, kind->classes - 1);
+        d->labels[d->count] = label;
+        memcpy(to, from + kind->label_bytes, NN__CIFAR_PIXELS);
     }
-    uint8_t *more = NULL, *more_labels = NULL;
-    if (status == NN_OK) more = (uint8_t *)NN_REALLOC(*pixels, count * NN__CIFAR_PIXELS);
-    if (more) *pixels = more;
-    if (more) more_labels = (uint8_t *)NN_REALLOC(*labels, count);
-    if (more_labels) *labels = more_labels;
-    else if (status == NN_OK) status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
-    for (size_t i = 0; status == NN_OK && i < added; i++) {
-        const unsigned char *from = file.bytes + i * record;
-        more_labels[d->count + i] = from[kind->label_at];
-        memcpy(more + (d->count + i) * NN__CIFAR_PIXELS, from + kind->label_bytes,
-               NN__CIFAR_PIXELS);
-    }
-    if (status == NN_OK) d->count = count;
     nn__file_free(&file);
     return status;
 }
@@ -6522,61 +6750,44 @@ static nn_status nn__load_cifar(const char *folder, const nn__cifar *kind, size_
                                 const char *const *files, nn_dataset *out)
 {
     nn_dataset d;
-    uint8_t *pixels = NULL, *labels = NULL;
     nn_status status = NN_OK;
     memset(&d, 0, sizeof d);
     for (size_t i = 0; status == NN_OK && i < file_count; i++) {
-        char *path = nn__path(folder, files[i], "");
-        status =
-            path ? nn__add_cifar_file(path, kind, &d, &pixels, &labels) : NN_ERROR_OUT_OF_MEMORY;
+        char *path = nn__path(folder, files[i]);
+        status = path ? nn__add_cifar_file(path, kind, &d) : NN_ERROR_OUT_OF_MEMORY;
         NN_FREE(path);
     }
-    d.owned[NN__OWNS_SAMPLES] = pixels;
-    d.samples = pixels, d.dtype = NN_DTYPE_U8;
-    d.features = NN__CIFAR_PIXELS;
+    d.dtype = NN_DTYPE_U8, d.features = NN__CIFAR_PIXELS, d.classes = kind->classes;
     d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32;
-    if (status == NN_OK) status = nn__finish_images(&d, folder, labels, 1, kind->classes);
-    NN_FREE(labels);
-    if (status != NN_OK) return nn__drop(&d, status);
-    *out = d;
-    return NN_OK;
+    if (status == NN_OK) status = nn__set_norm(&d, 1 / 255.0, 0);
+    return nn__hand_over(&d, status, out);
 }
 
-NN_DEF nn_status nn_load_cifar10(const char *folder, unsigned batches, nn_dataset *train,
-                                 nn_dataset *test)
+NN_DEF nn_status nn_load_cifar10(const char *folder, nn_dataset *train, nn_dataset *test)
 {
-    static const char *const all[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-                                      "data_batch_4.bin", "data_batch_5.bin"};
-    static const char *const test_file[] = {"test_batch.bin"};
+    static const char *const files[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                        "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
     static const nn__cifar kind = {1, 0, 10};
-    const char *files[5];
-    size_t count = 0;
-    nn_status status = nn__check_load("load_cifar10", folder, train, test);
-    if (status == NN_OK && batches > 31)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "load_cifar10: batches is %u, expected 0 to 31",
-                          batches);
-    for (unsigned i = 0; i < 5; i++)
-        if (batches == 0 || (batches >> i & 1)) files[count++] = all[i];
-    if (status == NN_OK && train) status = nn__load_cifar(folder, &kind, count, files, train);
-    if (status == NN_OK && test) status = nn__load_cifar(folder, &kind, 1, test_file, test);
-    if (status != NN_OK && train) nn_dataset_free(train);
-    return status;
+    nn_status status = nn__check_load("nn_load_cifar10", folder, train, test);
+    if (status == NN_OK && train) status = nn__load_cifar(folder, &kind, 5, files, train);
+    if (status == NN_OK && test) status = nn__load_cifar(folder, &kind, 1, files + 5, test);
+    return nn__loaded(status, train, test);
 }
 
 NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
                                   nn_dataset *test)
 {
-    static const char *const train_file[] = {"train.bin"}, *const test_file[] = {"test.bin"};
+    static const char *const files[] = {"train.bin", "test.bin"};
     static const nn__cifar kinds[] = {{2, 1, 100}, {2, 0, 20}};
     const nn__cifar *kind = &kinds[coarse != 0];
-    nn_status status = nn__check_load("load_cifar100", folder, train, test);
-    if (status == NN_OK && train) status = nn__load_cifar(folder, kind, 1, train_file, train);
-    if (status == NN_OK && test) status = nn__load_cifar(folder, kind, 1, test_file, test);
-    if (status != NN_OK && train) nn_dataset_free(train);
-    return status;
+    nn_status status = nn__check_load("nn_load_cifar100", folder, train, test);
+    if (status == NN_OK && train) status = nn__load_cifar(folder, kind, 1, files, train);
+    if (status == NN_OK && test) status = nn__load_cifar(folder, kind, 1, files + 1, test);
+    return nn__loaded(status, train, test);
 }
 
-/* -- CSV: a first pass counts rows and columns, a second one reads the cells -- */
+/* ------------------------------------------------------------------------------------- >>csv
+   A first pass counts rows and columns, a second one reads the cells. */
 
 typedef struct nn__span {
     const char *begin, *end;
@@ -6590,7 +6801,8 @@ typedef struct nn__csv {
     size_t label; /* the label's column from 0; `columns` when there is none */
     int integer_labels;
     nn__span *names; /* classes in order of appearance, as they stand in the file */
-    int name_count, name_capacity;
+    int name_count;
+    size_t name_capacity;
 } nn__csv;
 
 static size_t nn__span_size(nn__span s) { return (size_t)(s.end - s.begin); }
@@ -6653,7 +6865,7 @@ static int nn__parse_number(nn__span cell, double *value)
     }
     text[n] = 0;
     *value = strtod(text, &end);
-    return end == text + n && nn__is_finite(*value) && nn__is_finite((double)(nn_real)*value);
+    return end == text + n && nn__is_real(*value);
 }
 
 /* A class index in digits, INT_MAX when it is too large for one; -1 for anything else. */
@@ -6717,13 +6929,11 @@ static int nn__csv_class(nn__csv *csv, nn__span name)
     for (int i = 0; i < csv->name_count; i++)
         if (nn__span_size(csv->names[i]) == size && !memcmp(csv->names[i].begin, name.begin, size))
             return i;
-    if (csv->name_count == csv->name_capacity) {
-        int wider = csv->name_capacity ? 2 * csv->name_capacity : 16;
-        void *grown = NN_REALLOC(csv->names, (size_t)wider * sizeof *csv->names);
-        if (!grown) return -1;
-        csv->names = (nn__span *)grown;
-        csv->name_capacity = wider;
-    }
+    void *names = csv->names;
+    nn_status status =
+        nn__grow(&names, (size_t)csv->name_count, &csv->name_capacity, sizeof *csv->names);
+    csv->names = (nn__span *)names;
+    if (status != NN_OK) return -1;
     csv->names[csv->name_count] = name;
     return csv->name_count++;
 }
@@ -6843,21 +7053,17 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
     nn_dataset d;
     memset(&csv, 0, sizeof csv);
     memset(&d, 0, sizeof d);
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "load_csv: out is NULL");
-    memset(out, 0, sizeof *out);
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: out is NULL");
     if (desc) csv.desc = *desc;
     if (!csv.desc.delimiter) csv.desc.delimiter = ',';
     csv.path = path;
     nn_status status = nn__file_read(path, &file);
-    if (status != NN_OK) return status;
-    if (memchr(file.bytes, 0, file.size))
+    if (status == NN_OK && memchr(file.bytes, 0, file.size))
         status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: holds a zero byte, so it is not text", path);
     if (status == NN_OK) status = nn__csv_load(&csv, &file, &d);
     NN_FREE(csv.names);
     nn__file_free(&file);
-    if (status != NN_OK) return nn__drop(&d, status);
-    *out = d;
-    return NN_OK;
+    return nn__hand_over(&d, status, out);
 }
 
 /* ------------------------------------------------------------------------------------- >>train
@@ -7140,18 +7346,6 @@ NN_DEF void nn_history_free(nn_history *history)
     NN_FREE(history->checks);
     NN_FREE(history->step_loss);
     memset(history, 0, sizeof *history);
-}
-
-/* Room for one more item. The array may move; on failure it stays as it was. */
-static nn_status nn__grow(void **items, size_t count, size_t *capacity, size_t size)
-{
-    size_t wider = *capacity ? 2 * *capacity : 64, bytes;
-    if (count < *capacity) return NN_OK;
-    void *grown = nn__multiply(wider, size, &bytes) ? NN_REALLOC(*items, bytes) : NULL;
-    if (!grown) return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: the history");
-    *items = grown;
-    *capacity = wider;
-    return NN_OK;
 }
 
 static nn_status nn__log_step(nn_history *h, double loss)

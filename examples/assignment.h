@@ -8,7 +8,7 @@
         assignment a;
         assignment_start(&a, argc, argv, "report_task", "What it does, in a line.");
         assignment_mnist(&a);
-        TRY(nn_normalize_range(&a.train, 0, 255, -1, 1));
+        TRY(nn_dataset_rescale(&a.train, 0, 255, -1, 1));
         ...
         assignment_run *run = assignment_train(&a, a.seeds, build_net, NULL, &a.train, &desc);
         assignment_row(&a, "R2", "3c", "accuracy, %", 92.3, &run->last.train_accuracy, NULL);
@@ -439,12 +439,13 @@ CHART_DEF void assignment_mnist(assignment *a)
 CHART_DEF void assignment_cifar10(assignment *a)
 {
     const char *folder = assignment__data(a, "cifar10");
-    if (nn_load_cifar10(folder, 1u << 0, &a->train, &a->test) != NN_OK ||
-        nn_load_cifar10(folder, 1u << 1, &a->validation, NULL) != NN_OK)
+    if (nn_load_cifar10(folder, &a->all, &a->test) != NN_OK)
         assignment_stop(1, "%s: %s\nCIFAR-10 is looked for in %s (--data DIR: DIR/cifar10). `make "
                            "data` puts its six binary files into data/cifar10 (a download of "
                            "170 MB).",
                         a->name, nn_last_error(), folder);
+    TRY(nn_dataset_subset(&a->all, 0, 10000, &a->train));
+    TRY(nn_dataset_subset(&a->all, 10000, 10000, &a->validation));
 }
 
 /* --------------------------------------------------------------------------- gradients by hand */

@@ -21,9 +21,9 @@ CHART_DEF nn_tensor *scores_of(nn_tensor *cost) { return cost->src[0]->src[0]; }
 CHART_DEF void linear_data(assignment *a)
 {
     assignment_cifar10(a);
-    TRY(nn_normalize_standard(&a->train, 1));
-    TRY(nn_normalize_like(&a->validation, &a->train));
-    TRY(nn_normalize_like(&a->test, &a->train));
+    TRY(nn_dataset_standardize(&a->train, NN_PER_FEATURE));
+    TRY(nn_dataset_normalize_like(&a->validation, &a->train));
+    TRY(nn_dataset_normalize_like(&a->test, &a->train));
 }
 
 #endif /* DD2424_A1_H */

@@ -1818,7 +1818,7 @@ static nn_status digits_load(nn_dataset *out)
     }
     nn_status status = nn_dataset_from_bytes(pixels, DIGITS_COUNT, DIGITS_PIXELS, labels, 10, out);
     if (status == NN_OK) status = nn_dataset_set_shape(out, 2, shape);
-    if (status == NN_OK) status = nn_normalize_range(out, 0, 16, 0, 1);
+    if (status == NN_OK) status = nn_dataset_rescale(out, 0, 16, 0, 1);
     return status;
 }
 

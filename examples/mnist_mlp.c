@@ -19,8 +19,8 @@ int main(int argc, char **argv)
     nn_dataset all, train, test;
     if (nn_load_mnist(folder, &all, &test) != NN_OK) return fail(folder);
     if (nn_dataset_subset(&all, 0, 20000, &train) != NN_OK) return fail(folder);
-    if (nn_normalize_standard(&train, 0) != NN_OK) return fail(folder);
-    if (nn_normalize_like(&test, &train) != NN_OK) return fail(folder);
+    if (nn_dataset_standardize(&train, NN_PER_SET) != NN_OK) return fail(folder);
+    if (nn_dataset_normalize_like(&test, &train) != NN_OK) return fail(folder);
 
     nn_net_desc net_desc = {0};
     net_desc.seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;

@@ -62,7 +62,7 @@ int main(int argc, char **argv)
     assignment_start(&a, argc, argv, "tdt4265_a1_task1_gradients",
                      "gradients by hand: the largest difference from the numerical ones");
     assignment_mnist(&a);
-    TRY(nn_normalize_range(&a.train, 0, 255, -1, 1));
+    TRY(nn_dataset_rescale(&a.train, 0, 255, -1, 1));
     nn_dataset pair;
     TRY(nn_dataset_select_classes(&a.train, 2, (int[]){3, 2}, &pair)); /* 2 becomes label 1 */
     for (int c = 0; c < (a.quick ? 2 : 4); c++) {

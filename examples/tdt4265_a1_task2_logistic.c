@@ -31,8 +31,8 @@ int main(int argc, char **argv)
     assignment_start(&a, argc, argv, "tdt4265_a1_task2_logistic",
                      "logistic regression, 2 against 3, early stopping, shuffle");
     assignment_mnist(&a);
-    TRY(nn_normalize_range(&a.train, 0, 255, -1, 1));
-    TRY(nn_normalize_like(&a.validation, &a.train));
+    TRY(nn_dataset_rescale(&a.train, 0, 255, -1, 1));
+    TRY(nn_dataset_normalize_like(&a.validation, &a.train));
     nn_dataset train, validation;
     const int three_two[] = {3, 2}; /* 2 becomes label 1 */
     TRY(nn_dataset_select_classes(&a.train, 2, three_two, &train));

@@ -39,8 +39,8 @@ int main(int argc, char **argv)
     assignment a;
     assignment_start(&a, argc, argv, "tdt4265_a1_task4_l2", "softmax regression, L2 penalty");
     assignment_mnist(&a);
-    TRY(nn_normalize_range(&a.train, 0, 255, -1, 1));
-    TRY(nn_normalize_like(&a.validation, &a.train));
+    TRY(nn_dataset_rescale(&a.train, 0, 255, -1, 1));
+    TRY(nn_dataset_normalize_like(&a.validation, &a.train));
 
     nn_train_desc desc = {.epochs = a.quick ? 2 : 50, .batch_size = 128, .drop_last = 1,
                           .optimizer.learning_rate = 0.01, .validation = &a.validation,

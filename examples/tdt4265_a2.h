@@ -28,8 +28,8 @@ typedef struct a2_net {
 CHART_DEF void a2_data(assignment *a)
 {
     assignment_mnist(a);
-    TRY(nn_normalize_standard(&a->train, 0));
-    TRY(nn_normalize_like(&a->validation, &a->train));
+    TRY(nn_dataset_standardize(&a->train, NN_PER_SET));
+    TRY(nn_dataset_normalize_like(&a->validation, &a->train));
 }
 
 CHART_DEF nn_tensor *a2_loss(uint64_t seed, const void *settings)

@@ -87,7 +87,7 @@ int main(int argc, char **argv)
     assignment_start(&a, argc, argv, "tdt4265_a2_task1_gradients",
                      "backpropagation by hand: the largest difference from the numerical gradient");
     assignment_mnist(&a);
-    TRY(nn_normalize_standard(&a.train, 0));
+    TRY(nn_dataset_standardize(&a.train, NN_PER_SET));
     assignment_images(&a.train, IMAGES, INPUTS, x, out[0]);
     TRY(nn_mat_one_hot(IMAGES, CLASSES, a.train.labels, target));
     layers = 2, size = one, activation = NN_ACTIVATION_SIGMOID;

@@ -65,8 +65,8 @@ static void logistic_regression_stops_in_epoch_33(void)
     CHECK_OK(nn_dataset_subset(&all, 0, 20000, &first));
     CHECK_OK(nn_dataset_select_classes(&first, 2, classes, &train));
     CHECK_OK(nn_dataset_select_classes(&test, 2, classes, &validation));
-    CHECK_OK(nn_normalize_range(&train, 0, 255, -1, 1));
-    CHECK_OK(nn_normalize_like(&validation, &train));
+    CHECK_OK(nn_dataset_rescale(&train, 0, 255, -1, 1));
+    CHECK_OK(nn_dataset_normalize_like(&validation, &train));
     nn_net *net = nn_net_create(NULL);
     dense.units = 1;
     dense.weight.kind = NN_INIT_ZERO;
@@ -134,8 +134,8 @@ static void momentum_over_five_seeds(void)
     double sum = 0;
     CHECK_OK(nn_load_mnist(in_folder("mnist"), &all, &test));
     CHECK_OK(nn_dataset_subset(&all, 0, 20000, &train));
-    CHECK_OK(nn_normalize_standard(&train, 0));
-    CHECK_OK(nn_normalize_like(&test, &train));
+    CHECK_OK(nn_dataset_standardize(&train, NN_PER_SET));
+    CHECK_OK(nn_dataset_normalize_like(&test, &train));
     CHECK_NEAR(1 / (double)train.scale[0], 78.8755, 1e-3);
     CHECK_NEAR(-(double)train.shift[0] / (double)train.scale[0], 33.5527, 1e-3);
     for (uint64_t seed = 0; seed < 5; seed++) {
@@ -155,7 +155,7 @@ static void cifar10_loads(void)
 {
     nn_dataset train, test;
     size_t per_class[10] = {0};
-    CHECK_OK(nn_load_cifar10(in_folder("cifar10"), 0, &train, &test));
+    CHECK_OK(nn_load_cifar10(in_folder("cifar10"), &train, &test));
     CHECK_INT(train.count, 50000);
     CHECK_INT(test.count, 10000);
     CHECK_INT(train.features, 3072);

@@ -79,7 +79,7 @@ static uint64_t train_sgd(int threads)
     nn_train_desc desc = {0};
     CHECK_OK(digits_load(&all));
     CHECK_OK(nn_dataset_subset(&all, 0, 400, &data));
-    CHECK_OK(nn_normalize_standard(&data, 1));
+    CHECK_OK(nn_dataset_standardize(&data, NN_PER_FEATURE));
     net_desc.threads = threads;
     nn_net *net = nn_net_create(&net_desc);
     nn_tensor *x = nn_input(net, 64);

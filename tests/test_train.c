@@ -1536,7 +1536,7 @@ static void evaluates_bytes(void)
         reals[i] = (nn_real)bytes[i] / 64 - 2;
     }
     CHECK_OK(nn_dataset_from_bytes(bytes, 600, FEATURES, blob_labels, CLASSES, &raw));
-    CHECK_OK(nn_normalize_affine(&raw, 1. / 64, -2));
+    CHECK_OK(nn_dataset_rescale(&raw, 0, 64, -2, -1));
     CHECK_OK(nn_dataset_from_arrays(reals, 600, FEATURES, blob_labels, CLASSES, &cooked));
     CHECK_OK(nn_evaluate(c.loss, &raw, &a));
     CHECK_OK(nn_evaluate(c.loss, &cooked, &b));
