@@ -94,6 +94,56 @@ static void test_fail(const char *file, int line)
         test_skipped++;                                                                            \
     } while (0)
 
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+#ifdef NN_H /* for tests of the library: include nn.h first */
+
+/* The bits of a value, in the low half of the result for a float. */
+static inline uint64_t bits_of(nn_real x)
+{
+#ifdef NN_DOUBLE
+    uint64_t bits;
+#else
+    uint32_t bits;
+#endif
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
+}
+
+/* By its bits, because -ffast-math folds isnan. */
+static inline int is_nan(nn_real x)
+{
+    uint64_t sign = (uint64_t)1 << (8 * sizeof x - 1);
+    return (bits_of(x) & ~sign) > bits_of((nn_real)INFINITY);
+}
+
+#define HASH_START UINT64_C(0xCBF29CE484222325)
+
+/* FNV-1a over the bits of x[n], the low byte of each first, so that byte order does not matter. Goes
+   on from `hash`, which begins with HASH_START. */
+static inline uint64_t hash_reals(uint64_t hash, const nn_real *x, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        for (unsigned byte = 0; byte < sizeof x[i]; byte++)
+            hash = (hash ^ (bits_of(x[i]) >> 8 * byte & 255)) * UINT64_C(0x100000001B3);
+    return hash;
+}
+
+/* A hash is what it is for float or for double. */
+#define CHECK_HASH(got, in_float, in_double)                                                       \
+    do {                                                                                           \
+        uint64_t test_g = (got), test_e = sizeof(nn_real) == 4 ? (in_float) : (in_double);         \
+        if (test_g != test_e) {                                                                    \
+            test_fail(__FILE__, __LINE__);                                                         \
+            printf("%s is 0x%08lX%08lX, expected 0x%08lX%08lX (%s, %d-byte reals)\n", #got,        \
+                   (unsigned long)(test_g >> 32), (unsigned long)(test_g & 0xFFFFFFFF),            \
+                   (unsigned long)(test_e >> 32), (unsigned long)(test_e & 0xFFFFFFFF),            \
+                   nn_kernel_path(), (int)sizeof(nn_real));                                        \
+        }                                                                                          \
+    } while (0)
+
+#endif /* NN_H */
+
 static int test_done(const char *name)
 {
     printf("%s: %d passed, %d failed, %d skipped\n", name, test_passed, test_failed, test_skipped);

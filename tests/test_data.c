@@ -44,7 +44,6 @@ static void counting_free(void *block)
 #include <locale.h>
 
 #define TMP(name) TEST_TMP "/" name
-#define COUNT(array) (sizeof(array) / sizeof *(array))
 #define SAYS(part) CHECK(strstr(nn_last_error(), part) != NULL)
 #define POISON(object) memset(&(object), 0xA5, sizeof(object))
 

@@ -41,8 +41,6 @@ static void *heap_realloc(void *user, void *block, size_t bytes)
 #include "../nn.h"
 #include "test.h"
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
-
 static const nn_init zero_init = {NN_INIT_ZERO, 0, 0};
 
 static void fill(nn_real *x, size_t n, uint64_t seed)
