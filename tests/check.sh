@@ -185,6 +185,7 @@ fi
 
 # -- the documentation's programs, the examples one by one, the installed header --
 step 'snippets' sh tests/snippets.sh
+step 'the licence' sh tests/licence.sh
 for example in examples/*.c; do later "$example alone, without stb" ${CC:-cc} -O2 -fsyntax-only "$example"; done
 join
 step 'all examples as programs' make -s examples tasks # reproduce runs them further down
