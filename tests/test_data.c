@@ -41,8 +41,6 @@ static void counting_free(void *block)
 #include "../nn.h"
 #include "test.h"
 
-#include <locale.h>
-
 #define TMP(name) TEST_TMP "/" name
 #define SAYS(part) CHECK(strstr(nn_last_error(), part) != NULL)
 #define POISON(object) memset(&(object), 0xA5, sizeof(object))
@@ -58,15 +56,6 @@ static void *exact_copy(const void *bytes, size_t size)
     if (!copy) abort();
     memcpy(copy, bytes, size);
     return copy;
-}
-
-static void write_file(const char *path, const void *bytes, size_t size)
-{
-    FILE *f = fopen(path, "wb");
-    CHECK(f != NULL);
-    if (!f) return;
-    CHECK_INT(fwrite(bytes, 1, size, f), size);
-    CHECK_INT(fclose(f), 0);
 }
 
 static int is_empty(const nn_dataset *d)
@@ -1168,17 +1157,6 @@ static void csv_many_rows(void)
     }
     CHECK_INT(wrong, 0);
     nn_dataset_free(&d);
-}
-
-static int set_comma_locale(void)
-{
-    static const char *const names[] = {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8",
-                                        "nl_NL.UTF-8", "de-DE", "German_Germany.1252"};
-    size_t i;
-    for (i = 0; i < COUNT(names); i++)
-        if (setlocale(LC_ALL, names[i]) && localeconv()->decimal_point[0] == ',') return 1;
-    setlocale(LC_ALL, "C");
-    return 0;
 }
 
 static void csv_under_comma_locale(void)

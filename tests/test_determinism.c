@@ -102,16 +102,12 @@ static void test_sgd(void)
     CHECK_HASH(train_sgd(0), UINT64_C(0x7455AB7BA5E1ACFB), UINT64_C(0xA5ACA1F3F0654589));
 }
 
-/* Numbers of threads that divide the work evenly and that do not. Without OpenMP all are one. */
+/* Numbers of threads that divide the work evenly and that do not. */
 static void test_threads(void)
 {
-#ifdef _OPENMP
     static const int counts[] = {1, 2, 3, 7};
-#else
-    static const int counts[] = {3};
-#endif
     uint64_t adam = train_adam(0), sgd = train_sgd(0);
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    for (size_t i = 0; i < COUNT(counts); i++) {
         CHECK(train_adam(counts[i]) == adam);
         CHECK(train_sgd(counts[i]) == sgd);
     }
@@ -131,8 +127,8 @@ static void test_every_element_once(void)
 {
     static const size_t sizes[] = {0, 1, 2, 7, 64, 257}, grains[] = {1, 3, 64};
     for (int threads = 1; threads <= 300; threads += threads < 8 ? 1 : 97)
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            for (size_t j = 0; j < sizeof grains / sizeof *grains; j++) {
+        for (size_t i = 0; i < COUNT(sizes); i++)
+            for (size_t j = 0; j < COUNT(grains); j++) {
                 int count[258] = {0}, wrong = 0;
                 nn__parallel(threads, sizes[i], grains[j], count_range, count);
                 for (size_t e = 0; e < 258; e++) wrong += count[e] != (e < sizes[i]);
@@ -180,7 +176,7 @@ int main(void)
 {
     RUN(test_adam);
     RUN(test_sgd);
-    RUN(test_threads);
+    RUN_THREADS(test_threads);
     RUN(test_every_element_once);
     RUN(test_large_product);
     return test_done("test_determinism");

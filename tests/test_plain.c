@@ -178,14 +178,12 @@ static void check_product(const product *p, const matrix *a, const matrix *b, ma
     nn_mat_mul(p->trans_a, p->trans_b, p->m, p->n, p->k, a->data, a->ld, b->data, b->ld, c->data,
                c->ld, p->accumulate);
     size_t at = difference(c->data, expected.data, c->size);
-    if (at != c->size) {
-        test_fail(__FILE__, __LINE__);
+    if (FAILS(at == c->size))
         printf("%s%s m %u n %u k %u, leading %u %u %u%s: element %u is %.17g, expected %.17g\n",
                p->trans_a ? "T" : "N", p->trans_b ? "T" : "N", (unsigned)p->m, (unsigned)p->n,
                (unsigned)p->k, (unsigned)a->ld, (unsigned)b->ld, (unsigned)c->ld,
                p->accumulate ? ", accumulate" : "", (unsigned)at, (double)c->data[at],
                (double)expected.data[at]);
-    }
     free(expected.data);
 }
 
@@ -923,9 +921,9 @@ static void test_activation_accuracy(void)
             worst = error;
             worst_x = (double)x[i];
         }
-        if (worst <= allowed_ulps(kind) + reference_ulps()) continue;
-        test_fail(__FILE__, __LINE__);
-        printf("%s is off by %.2f ulp at x = %.9g\n", nn_activation_string(kind), worst, worst_x);
+        if (FAILS(worst <= allowed_ulps(kind) + reference_ulps()))
+            printf("%s is off by %.2f ulp at x = %.9g\n", nn_activation_string(kind), worst,
+                   worst_x);
     }
     free(x);
     free(y);
@@ -1032,9 +1030,8 @@ static void check_slopes(nn_activation kind, double given, double alpha)
         worst = error;
         worst_x = (double)x[i];
     }
-    if (worst <= 4 * REAL_EPSILON) return;
-    test_fail(__FILE__, __LINE__);
-    printf("slope of %s is off by %.3g at %g\n", nn_activation_string(kind), worst, worst_x);
+    if (FAILS(worst <= 4 * REAL_EPSILON))
+        printf("slope of %s is off by %.3g at %g\n", nn_activation_string(kind), worst, worst_x);
 }
 
 static void test_slopes(void)
@@ -1076,10 +1073,9 @@ static void test_slopes_far_out(void)
             nn_real x[2] = {(nn_real)-far_out, (nn_real)far_out}, dy[2] = {1, 1}, y[2];
             nn_vec_activate(slopes[i].kind, 0, 2, x, y);
             nn_vec_activate_backward(slopes[i].kind, 0, 2, x, y, dy, dy);
-            if (fabs((double)dy[0] - slopes[i].left) <= REAL_EPSILON &&
-                fabs((double)dy[1] - slopes[i].right) <= REAL_EPSILON)
+            if (!FAILS(fabs((double)dy[0] - slopes[i].left) <= REAL_EPSILON &&
+                       fabs((double)dy[1] - slopes[i].right) <= REAL_EPSILON))
                 continue;
-            test_fail(__FILE__, __LINE__);
             printf("slopes of %s at -+%g are %g and %g\n", nn_activation_string(slopes[i].kind),
                    far_out, (double)dy[0], (double)dy[1]);
             break;
