@@ -23,13 +23,13 @@ export BUILD
 
 all: examples
 
-run: $(BUILD)/quickstart | $(OUT)
-	@$(BUILD)/quickstart
-	@ls $(OUT)/*.png 2>/dev/null | sed 's/^/wrote /'
+run: $(BUILD)/quickstart
+	@$(BUILD)/quickstart --out "$(OUT)"
+	@ls "$(OUT)"/*.png 2>/dev/null | sed 's/^/wrote /'
 
 # -- programs --
 
-$(BUILD) $(OUT):
+$(BUILD):
 	@mkdir -p $@
 
 # stb_image_write.h, for pictures: from the include path or fetched into $(BUILD); without it the
