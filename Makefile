@@ -23,13 +23,13 @@ export BUILD
 
 all: examples
 
-run: $(BUILD)/quickstart | $(OUT)
-	@$(BUILD)/quickstart
-	@ls $(OUT)/*.png 2>/dev/null | sed 's/^/wrote /'
+run: $(BUILD)/quickstart
+	@$(BUILD)/quickstart --out "$(OUT)"
+	@ls "$(OUT)"/*.png 2>/dev/null | sed 's/^/wrote /'
 
 # -- programs --
 
-$(BUILD) $(OUT):
+$(BUILD):
 	@mkdir -p $@
 
 # stb_image_write.h, for pictures: from the include path or fetched into $(BUILD); without it the
@@ -53,6 +53,12 @@ $(BUILD)/nn_float.o: nn.h | $(BUILD)
 $(BUILD)/nn_double.o: nn.h | $(BUILD)
 	@$(CC) $(CFLAGS) $(WARN) -DNN_DOUBLE -DNN_IMPLEMENTATION -x c -c $< -o $@
 
+# Threads are tested where the compiler has them: this file holds its flag, or nothing.
+OPENMP = $(BUILD)/openmp.flag
+$(OPENMP): | $(BUILD)
+	@echo 'int main(void) { return 0; }' | $(CC) -fopenmp -x c - -o $(BUILD)/openmp.probe 2>/dev/null \
+	  && echo -fopenmp >$@ || : >$@
+
 TEST_FLAGS = $(CFLAGS) $(WARN) -DTEST_TMP='"$(BUILD)/tmp/$(@F)"'
 LINKED_FLAGS = $(TEST_FLAGS) -DTEST_LINKED
 
@@ -61,6 +67,12 @@ $(LINKED:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/t
 
 $(LINKED:%=$(BUILD)/test_%_double): $(BUILD)/test_%_double: tests/test_%.c tests/test.h $(BUILD)/nn_double.o
 	@$(CC) $(LINKED_FLAGS) -DNN_DOUBLE $< $(BUILD)/nn_double.o -o $@ -lm
+
+$(BUILD)/test_determinism_float: tests/test_determinism.c tests/test.h nn.h examples/digits.h $(OPENMP)
+	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) $< -o $@ -lm
+
+$(BUILD)/test_determinism_double: tests/test_determinism.c tests/test.h nn.h examples/digits.h $(OPENMP)
+	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) -DNN_DOUBLE $< -o $@ -lm
 
 $(BUILD)/test_%_float: tests/test_%.c tests/test.h nn.h examples/digits.h examples/chart.h $(STB)
 	@$(CC) $(TEST_FLAGS) -I$(BUILD)/stb $< -o $@ -lm

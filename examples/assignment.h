@@ -22,20 +22,11 @@
 
 #include "../nn.h"
 #include "chart.h"
+#include "program.h"
 
-#include <sys/stat.h>
 #include <time.h>
-#ifdef _WIN32
-#include <direct.h>
-#endif
 
-#if defined(__GNUC__) || defined(__clang__)
-#define ASSIGNMENT_PRINTF(at, first) __attribute__((unused, format(printf, at, first)))
-#else
-#define ASSIGNMENT_PRINTF(at, first)
-#endif
-
-enum { ASSIGNMENT_PATH = 1024, ASSIGNMENT_TEXT = 1024, ASSIGNMENT_SEEDS = 1000 };
+enum { ASSIGNMENT_TEXT = 1024, ASSIGNMENT_SEEDS = 1000 };
 
 typedef struct assignment {
     const char *name, *data, *out;
@@ -48,7 +39,6 @@ typedef struct assignment {
     struct assignment_run *runs;
     FILE *results, *figures;
     int failed; /* a check: the program ends with status 1 */
-    char path[ASSIGNMENT_PATH];
     time_t started;
 } assignment;
 
@@ -61,35 +51,22 @@ typedef struct assignment {
         }                                                                                          \
     } while (0)
 
-ASSIGNMENT_PRINTF(2, 3) static void assignment_stop(int status, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    vfprintf(stderr, format, args);
-    va_end(args);
-    fputc('\n', stderr);
-    exit(status);
-}
-
 /* OUT/FILE. Valid until the next call. */
-CHART_DEF const char *assignment_path(assignment *a, const char *file)
+CHART_DEF const char *assignment_path(const assignment *a, const char *file)
 {
-    int n = snprintf(a->path, sizeof a->path, "%s/%s", a->out, file);
-    if (n < 0 || (size_t)n >= sizeof a->path)
-        assignment_stop(1, "%s: the path %s/%s is too long", a->name, a->out, file);
-    return a->path;
+    return program_path(a->out, file);
 }
 
 /* Zeroed memory for count values of `size` bytes; free() releases it. */
 CHART_DEF void *assignment_new(size_t count, size_t size)
 {
     void *block = calloc(count ? count : 1, size);
-    if (!block) assignment_stop(1, "out of memory");
+    if (!block) program_stop(1, "out of memory");
     return block;
 }
 
 /* Text as printf makes it, valid for fifteen calls more. */
-ASSIGNMENT_PRINTF(1, 2) static const char *assignment_text(const char *format, ...)
+PROGRAM_PRINTF(1, 2) const char *assignment_text(const char *format, ...)
 {
     static char text[16][ASSIGNMENT_TEXT];
     static int at;
@@ -101,45 +78,14 @@ ASSIGNMENT_PRINTF(1, 2) static const char *assignment_text(const char *format, .
     return text[at];
 }
 
-static void assignment__folder(assignment *a, const char *path)
+/* OUT/NAME + suffix, opened for writing, with its first line. */
+static FILE *assignment__open(const assignment *a, const char *suffix, const char *head)
 {
-#ifdef _WIN32
-    int failed = _mkdir(path) != 0;
-#else
-    int failed = mkdir(path, 0777) != 0;
-#endif
-    if (failed && errno != EEXIST)
-        assignment_stop(1, "%s: cannot make the folder %s: %s", a->name, path, strerror(errno));
-}
-
-/* OUT/NAME + suffix, opened for writing, with its first line. The folder is made where it lacks. */
-static FILE *assignment__open(assignment *a, const char *suffix, const char *head)
-{
-    char file[256];
-    snprintf(file, sizeof file, "%s%s", a->name, suffix);
-    assignment_path(a, file);
-    for (char *end = strchr(a->path + 1, '/'); end; end = strchr(end + 1, '/')) {
-        *end = 0;
-        assignment__folder(a, a->path);
-        *end = '/';
-    }
-    FILE *stream = fopen(a->path, "w");
-    if (!stream)
-        assignment_stop(1, "%s: cannot write %s: %s", a->name, a->path, strerror(errno));
+    const char *path = assignment_path(a, assignment_text("%s%s", a->name, suffix));
+    FILE *stream = fopen(path, "w");
+    if (!stream) program_stop(1, "cannot write %s: %s", path, strerror(errno));
     fprintf(stream, "%s\n", head);
     return stream;
-}
-
-static unsigned long long assignment__number(const assignment *a, const char *option,
-                                             const char *text, unsigned long long least)
-{
-    char *end;
-    errno = 0;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end || errno || n < least)
-        assignment_stop(2, "%s: %s wants a whole number of at least %llu, not \"%s\"", a->name,
-                        option, least, text);
-    return n;
 }
 
 /* Reads the options, makes the folder for the results, opens the files and prints the table's head.
@@ -147,40 +93,23 @@ static unsigned long long assignment__number(const assignment *a, const char *op
 CHART_DEF void assignment_start(assignment *a, int argc, char **argv, const char *name,
                                 const char *about)
 {
+    const char *seed = "0", *seeds = "1", *quick = NULL;
     memset(a, 0, sizeof *a);
     a->name = name;
     a->data = "data";
     a->out = "out";
-    a->seeds = 1;
-    for (int i = 1; i < argc; i++) {
-        const char *option = argv[i];
-        if (!strcmp(option, "--help")) {
-            printf("%s\n%s\n\n"
-                   "  --data DIR  where mnist/ and cifar10/ are (default data; `make data`)\n"
-                   "  --out DIR   where results and figures go (default out)\n"
-                   "  --seed N    the first seed (default 0)\n"
-                   "  --seeds N   runs of what is random, with seeds N, N + 1, ... (default 1)\n"
-                   "  --quick     a short run to see that it works\n",
-                   name, about);
-            exit(0);
-        }
-        int value = !strcmp(option, "--data") || !strcmp(option, "--out") ||
-                    !strcmp(option, "--seed") || !strcmp(option, "--seeds");
-        if (!value && strcmp(option, "--quick") != 0)
-            assignment_stop(2, "%s: unknown option %s (--help lists them)", name, option);
-        if (value && i + 1 == argc) assignment_stop(2, "%s: %s wants a value", name, option);
-        if (!strcmp(option, "--data")) a->data = argv[++i];
-        else if (!strcmp(option, "--out")) a->out = argv[++i];
-        else if (!strcmp(option, "--seed")) a->seed = assignment__number(a, option, argv[++i], 0);
-        else if (!strcmp(option, "--quick")) a->quick = 1;
-        else {
-            unsigned long long n = assignment__number(a, option, argv[++i], 1);
-            if (n > ASSIGNMENT_SEEDS)
-                assignment_stop(2, "%s: --seeds wants at most %d", name, ASSIGNMENT_SEEDS);
-            a->seeds = (int)n;
-        }
-    }
+    const program_option options[] = {
+        {"--data", "DIR", "where mnist/ and cifar10/ are (default data; `make data`)", &a->data},
+        {"--out", "DIR", "where results and figures go (default out)", &a->out},
+        {"--seed", "N", "the first seed (default 0)", &seed},
+        {"--seeds", "N", "runs of what is random, with seeds N, N + 1, ... (default 1)", &seeds},
+        {"--quick", NULL, "a short run to see that it works", &quick}};
+    program_options(argc, argv, name, about, sizeof options / sizeof *options, options);
+    a->seed = program_number("--seed", seed, 0, UINT64_MAX);
+    a->seeds = (int)program_number("--seeds", seeds, 1, ASSIGNMENT_SEEDS);
+    a->quick = quick != NULL;
     a->started = time(NULL);
+    program_folder(a->out);
     a->results = assignment__open(a, ".csv", "report,task,quantity,reported,mean,sd,seeds,note");
     a->figures = assignment__open(a, ".figures.csv", "file,task,caption");
     printf("%s: %s%s\n", name, about, a->quick ? " QUICK RUN: NO RESULTS." : "");
@@ -404,7 +333,7 @@ CHART_DEF void assignment_weights(assignment *a, const nn_tensor *const *weights
 {
     chart_data values[8];
     const char *names[8 * 16];
-    if (rows > 8 || cols > 16) assignment_stop(1, "%s: too many images in %s", a->name, file);
+    if (rows > 8 || cols > 16) program_stop(1, "too many images in %s", file);
     for (int r = 0; r < rows; r++) values[r] = chart_reals(weights[r]->data, sizeof(nn_real));
     for (int i = 0; i < rows * cols; i++) names[i] = col_names[i % cols];
     chart_desc d = {.title = title, .row_values = values, .row_names = row_names,
@@ -416,34 +345,21 @@ CHART_DEF void assignment_weights(assignment *a, const nn_tensor *const *weights
 
 /* ----------------------------------------------------------------------------------------- data */
 
-static const char *assignment__data(assignment *a, const char *set)
-{
-    int n = snprintf(a->path, sizeof a->path, "%s/%s", a->data, set);
-    if (n < 0 || (size_t)n >= sizeof a->path)
-        assignment_stop(1, "%s: the path %s/%s is too long", a->name, a->data, set);
-    return a->path;
-}
-
 /* MNIST's first 20,000 training images into a->train, its 10,000 test images into a->validation. */
 CHART_DEF void assignment_mnist(assignment *a)
 {
-    const char *folder = assignment__data(a, "mnist");
+    const char *folder = program_path(a->data, "mnist");
     if (nn_load_mnist(folder, &a->all, &a->validation) != NN_OK)
-        assignment_stop(1, "%s: %s\nMNIST is looked for in %s (--data DIR: DIR/mnist). `make data` "
-                           "puts its four files into data/mnist (a download of 11 MB).",
-                        a->name, nn_last_error(), folder);
+        program_no_data(nn_last_error(), "MNIST", folder);
     TRY(nn_dataset_subset(&a->all, 0, 20000, &a->train));
 }
 
 /* CIFAR-10: batch 1 into a->train, batch 2 into a->validation, the test batch into a->test. */
 CHART_DEF void assignment_cifar10(assignment *a)
 {
-    const char *folder = assignment__data(a, "cifar10");
+    const char *folder = program_path(a->data, "cifar10");
     if (nn_load_cifar10(folder, &a->all, &a->test) != NN_OK)
-        assignment_stop(1, "%s: %s\nCIFAR-10 is looked for in %s (--data DIR: DIR/cifar10). `make "
-                           "data` puts its six binary files into data/cifar10 (a download of "
-                           "170 MB).",
-                        a->name, nn_last_error(), folder);
+        program_no_data(nn_last_error(), "CIFAR-10", folder);
     TRY(nn_dataset_subset(&a->all, 0, 10000, &a->train));
     TRY(nn_dataset_subset(&a->all, 10000, 10000, &a->validation));
 }
@@ -588,7 +504,7 @@ CHART_DEF int assignment_finish(assignment *a)
     int failed = ferror(a->results) | ferror(a->figures);
     failed |= fclose(a->results) != 0;
     failed |= fclose(a->figures) != 0;
-    if (failed) assignment_stop(1, "%s: cannot write the results in %s", a->name, a->out);
+    if (failed) program_stop(1, "cannot write the results in %s", a->out);
     for (assignment_run *runs = a->runs, *next; runs; runs = next) {
         next = runs->next;
         for (int i = 0; i < runs->count; i++) {

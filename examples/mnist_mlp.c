@@ -1,29 +1,33 @@
-/* 784-64-10 on MNIST as in TDT4265 assignment 2, task 3c: improved sigmoid, weights scaled by the fan
-   in, momentum. 20,000 training images, validation on the 10,000 test images, early stopping.
+/* 784-64-10 on MNIST as in TDT4265 assignment 2, task 3c: improved sigmoid, weights scaled by the
+   fan in, momentum. 20,000 training images, validation on the 10,000 test images, early stopping.
 
-   cc -O2 examples/mnist_mlp.c -lm -o mnist_mlp && ./mnist_mlp [FOLDER [SEED]]
-   FOLDER holds the four MNIST files (default data/mnist; `make data` fetches them). */
+   cc -O2 examples/mnist_mlp.c -lm -o mnist_mlp && ./mnist_mlp [--data DIR] [--seed N] [--help] */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
+#include "program.h"
 
-static int fail(const char *folder)
-{
-    fprintf(stderr, "mnist_mlp: %s\n", nn_last_error());
-    fprintf(stderr, "MNIST is looked for in %s: `make data` puts it into data/mnist\n", folder);
-    return 1;
-}
+#include <math.h>
+
+static int fail(void) { return fprintf(stderr, "mnist_mlp: %s\n", nn_last_error()), 1; }
 
 int main(int argc, char **argv)
 {
-    const char *folder = argc > 1 ? argv[1] : "data/mnist";
-    nn_dataset all, train, test;
-    if (nn_load_mnist(folder, &all, &test) != NN_OK) return fail(folder);
-    if (nn_dataset_subset(&all, 0, 20000, &train) != NN_OK) return fail(folder);
-    if (nn_dataset_standardize(&train, NN_PER_SET) != NN_OK) return fail(folder);
-    if (nn_dataset_normalize_like(&test, &train) != NN_OK) return fail(folder);
-
+    const char *data = "data", *seed = "0";
+    const program_option options[] = {
+        {"--data", "DIR", "the folder that mnist/ is in (default data; `make data`)", &data},
+        {"--seed", "N", "of the weights and the shuffles (default 0)", &seed}};
+    program_options(argc, argv, "mnist_mlp", "784-64-10 on MNIST with momentum", 2, options);
     nn_net_desc net_desc = {0};
-    net_desc.seed = argc > 2 ? strtoull(argv[2], NULL, 10) : 0;
+    net_desc.seed = program_number("--seed", seed, 0, UINT64_MAX);
+
+    nn_dataset all, train, test;
+    const char *folder = program_path(data, "mnist");
+    if (nn_load_mnist(folder, &all, &test) != NN_OK)
+        program_no_data(nn_last_error(), "MNIST", folder);
+    if (nn_dataset_subset(&all, 0, 20000, &train) != NN_OK) return fail();
+    if (nn_dataset_standardize(&train, NN_PER_SET) != NN_OK) return fail();
+    if (nn_dataset_normalize_like(&test, &train) != NN_OK) return fail();
+
     nn_net *net = nn_net_create(&net_desc);
     nn_dense_desc hidden = {0};
     hidden.units = 64;
@@ -36,7 +40,7 @@ int main(int argc, char **argv)
     output.weight.kind = NN_INIT_LECUN_NORMAL;
     nn_tensor *logits = nn_dense_with(nn_dense_with(nn_input(net, 784), &hidden), &output);
     nn_tensor *loss = nn_softmax_cross_entropy(logits);
-    if (nn_net_summary(net, stdout) != NN_OK) return fail(folder);
+    if (nn_net_summary(net, stdout) != NN_OK) return fail();
 
     nn_train_desc desc = {0};
     desc.epochs = 50;
@@ -49,11 +53,11 @@ int main(int argc, char **argv)
     desc.patience = 50;
     desc.progress = stderr;
     nn_history history = {0};
-    if (nn_train(loss, &train, &desc, &history) != NN_OK) return fail(folder);
+    if (nn_train(loss, &train, &desc, &history) != NN_OK) return fail();
 
     nn_result on_train, on_test;
-    if (nn_evaluate(loss, &train, &on_train) != NN_OK) return fail(folder);
-    if (nn_evaluate(loss, &test, &on_test) != NN_OK) return fail(folder);
+    if (nn_evaluate(loss, &train, &on_train) != NN_OK) return fail();
+    if (nn_evaluate(loss, &test, &on_test) != NN_OK) return fail();
     printf("epochs %d  train loss %.4f accuracy %.4f  validation loss %.4f accuracy %.4f  %.2f s\n",
            (int)history.epochs, on_train.loss, on_train.accuracy, on_test.loss, on_test.accuracy,
            history.seconds);

@@ -1,20 +1,33 @@
-/* Trains on 1,797 handwritten digits (or MNIST, given its folder), shows the test accuracy and writes
-   two pictures into out/.   cc -O2 examples/quickstart.c -lm -o quickstart && ./quickstart [FOLDER] */
+/* Trains on 1,797 handwritten digits, or on MNIST where --data names the folder that mnist/ is in,
+   shows the test accuracy and writes two pictures into out/.
+
+   cc -O2 examples/quickstart.c -lm -o quickstart && ./quickstart [--data DIR] [--out DIR] */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "chart.h"
 #include "digits.h"
+#include "program.h"
 
 static int fail(void) { return fprintf(stderr, "quickstart: %s\n", nn_last_error()), 1; }
 
 int main(int argc, char **argv)
 {
+    const char *data = NULL, *out = "out";
+    const program_option options[] = {
+        {"--data", "DIR", "train on MNIST in DIR/mnist (`make data`) instead of the digits", &data},
+        {"--out", "DIR", "where the pictures go (default out)", &out}};
+    program_options(argc, argv, "quickstart", "a network with one hidden layer", 2, options);
+    program_folder(out);
+
     nn_dataset all, train, test;
-    nn_status status;
-    if (argc > 1) status = nn_load_mnist(argv[1], &train, &test);
-    else if ((status = digits_load(&all)) == NN_OK)
-        status = nn_dataset_split(&all, 0.8, 1, &train, &test);
-    if (status != NN_OK) return fail();
+    if (data) {
+        const char *folder = program_path(data, "mnist");
+        if (nn_load_mnist(folder, &train, &test) != NN_OK)
+            program_no_data(nn_last_error(), "MNIST", folder);
+    } else {
+        if (digits_load(&all) != NN_OK) return fail();
+        if (nn_dataset_split(&all, 0.8, 1, &train, &test) != NN_OK) return fail();
+    }
 
     nn_net *net = nn_net_create(NULL);
     nn_tensor *hidden = nn_dense(nn_input(net, train.features), 64);
@@ -22,7 +35,7 @@ int main(int argc, char **argv)
     nn_tensor *loss = nn_softmax_cross_entropy(logits);
 
     nn_train_desc desc = {0};
-    desc.epochs = argc > 1 ? 5 : 60;
+    desc.epochs = data ? 5 : 60;
     desc.batch_size = 32;
     desc.optimizer.kind = NN_OPTIMIZER_ADAM;
     desc.optimizer.learning_rate = 0.005;
@@ -51,7 +64,7 @@ int main(int argc, char **argv)
     weights.rows = 4, weights.cols = 16, weights.in_columns = 1;
     weights.image_width = (int)train.shape[1], weights.image_height = (int)train.shape[0];
     weights.values = chart_reals(nn_weight(hidden)->data, sizeof(nn_real));
-    if (!chart_ok(chart_line(&lines, "out/loss.png"))) return 1;
-    if (!chart_ok(chart_image_grid(&weights, "out/weights.png"))) return 1;
+    if (!chart_ok(chart_line(&lines, program_path(out, "loss.png")))) return 1;
+    if (!chart_ok(chart_image_grid(&weights, program_path(out, "weights.png")))) return 1;
     return nn_history_free(&log), nn_net_destroy(net), 0;
 }

@@ -3,12 +3,9 @@
    file. --check compares the numbers with what they should be and fails where one is not.
 
    cc -O2 examples/report.c -lm -o report && ./report [--out DIR] [--check] [--help] */
-#include <errno.h>
+#include "program.h"
+
 #include <math.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* ------------------------------------------------------------------------ the tasks, page order */
 
@@ -139,7 +136,6 @@ static const struct {
 /* ------------------------------------------------------------------------------- files and CSV */
 
 enum { REPORT, TASK, QUANTITY, REPORTED, MEAN, SD, SEEDS, NOTE, COLUMNS };
-enum { PATH = 1024 };
 enum { FIGURE_FILE, /* TASK, */ CAPTION = TASK + 1, FIGURE_COLUMNS };
 static const char results_head[] = "report,task,quantity,reported,mean,sd,seeds,note";
 
@@ -157,26 +153,11 @@ typedef struct table {
 
 static const char *out = "out";
 
-#if defined(__GNUC__) || defined(__clang__)
-__attribute__((noreturn, format(printf, 1, 2)))
-#endif
-static void stop(const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    fputs("report: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    exit(1);
-}
-
 static const char *in_out(const char *file, const char *suffix)
 {
-    static char path[PATH];
-    int n = snprintf(path, sizeof path, "%s/%s%s", out, file, suffix);
-    if (n < 0 || (size_t)n >= sizeof path) stop("the path of %s is too long", file);
-    return path;
+    char name[PROGRAM_PATH];
+    snprintf(name, sizeof name, "%s%s", file, suffix);
+    return program_path(out, name);
 }
 
 /* The whole file and a 0 behind it; NULL when there is none. */
@@ -185,14 +166,14 @@ static char *slurp(const char *path, size_t *size)
     size_t room = 1 << 16, used = 0, got;
     FILE *f = fopen(path, "rb");
     if (!f && errno == ENOENT) return NULL;
-    if (!f) stop("cannot open %s: %s", path, strerror(errno));
+    if (!f) program_stop(1, "cannot open %s: %s", path, strerror(errno));
     char *bytes = (char *)malloc(room);
     while (bytes && (got = fread(bytes + used, 1, room - 1 - used, f)) > 0) {
         used += got;
         if (used == room - 1) bytes = (char *)realloc(bytes, room *= 2);
     }
-    if (!bytes) stop("out of memory for %s", path);
-    if (ferror(f)) stop("cannot read %s", path);
+    if (!bytes) program_stop(1, "out of memory for %s", path);
+    if (ferror(f)) program_stop(1, "cannot read %s", path);
     fclose(f);
     bytes[used] = 0;
     *size = used;
@@ -206,7 +187,8 @@ static char *field(char **at, char *end, const char *path, size_t number)
     if (*from == '"') {
         for (from++; *from != '"' || from[1] == '"'; *to++ = *from++) {
             if (*from == '"') from++;
-            if (!*from) stop("%s:%lu: a quote is not closed", path, (unsigned long)number);
+            if (!*from)
+                program_stop(1, "%s:%lu: a quote is not closed", path, (unsigned long)number);
         }
         from++;
     } else
@@ -214,7 +196,7 @@ static char *field(char **at, char *end, const char *path, size_t number)
     if (*from == '\r') from++;
     *end = *from;
     if (*end && *end != ',' && *end != '\n')
-        stop("%s:%lu: text behind a closing quote", path, (unsigned long)number);
+        program_stop(1, "%s:%lu: text behind a closing quote", path, (unsigned long)number);
     *at = from + (*end != 0);
     *to = 0;
     return start;
@@ -243,26 +225,27 @@ static void read_table(table *t, int program, const char *suffix, const char *he
     size_t size, number = 1, room = t->count;
     char *at = t->text[program] = slurp(path, &size), end = 0;
     if (!at) return;
-    if (strlen(at) != size) stop("%s holds a 0 byte", path);
+    if (strlen(at) != size) program_stop(1, "%s holds a 0 byte", path);
     if (strncmp(at, head, strlen(head)) != 0 || (at += strlen(head), *at != '\n' && *at != '\r'))
-        stop("%s: the first line is not %s", path, head);
+        program_stop(1, "%s: the first line is not %s", path, head);
     at += *at == '\r' ? 2 : 1;
     while (number++, *at) {
         if (t->count == room) {
             t->lines = (line *)realloc(t->lines, (room = 2 * room + 16) * sizeof *t->lines);
-            if (!t->lines) stop("out of memory");
+            if (!t->lines) program_stop(1, "out of memory");
         }
         line *l = &t->lines[t->count++];
         memset(l, 0, sizeof *l);
         for (int c = 0; c < columns; c++) {
             l->cell[c] = field(&at, &end, path, number);
             if ((c < columns - 1) != (end == ','))
-                stop("%s:%lu: %d fields expected", path, (unsigned long)number, columns);
+                program_stop(1, "%s:%lu: %d fields expected", path, (unsigned long)number, columns);
             if (columns != COLUMNS || c < REPORTED || c > SEEDS) continue;
             char *rest;
             strtod(l->cell[c], &rest);
             if (*rest)
-                stop("%s:%lu: \"%s\" is not a number", path, (unsigned long)number, l->cell[c]);
+                program_stop(1, "%s:%lu: \"%s\" is not a number", path, (unsigned long)number,
+                             l->cell[c]);
         }
         l->program = program;
         l->section = section_of(program, l->cell[1]); /* the task, in either file */
@@ -277,13 +260,13 @@ static FILE *create(const char *file)
 {
     const char *path = in_out(file, ".part");
     FILE *f = fopen(path, "wb");
-    if (!f) stop("cannot write %s: %s", path, strerror(errno));
+    if (!f) program_stop(1, "cannot write %s: %s", path, strerror(errno));
     return f;
 }
 
 static void finish(FILE *f, const char *file)
 {
-    char part[PATH];
+    char part[PROGRAM_PATH];
     int failed = ferror(f);
     failed |= fclose(f) != 0;
     strcpy(part, in_out(file, ".part"));
@@ -291,7 +274,7 @@ static void finish(FILE *f, const char *file)
         remove(in_out(file, "")); /* Windows does not rename to a name in use */
         failed = rename(part, in_out(file, "")) != 0;
     }
-    if (failed) stop("cannot write %s", in_out(file, ""));
+    if (failed) program_stop(1, "cannot write %s", in_out(file, ""));
 }
 
 static void write_results(const table *t)
@@ -397,8 +380,9 @@ static void figure(FILE *f, const line *l)
     const char *path = in_out(l->cell[FIGURE_FILE], "");
     size_t size;
     unsigned char *bytes = (unsigned char *)slurp(path, &size);
-    if (!bytes) stop("%s, a figure of %s, is missing", path, programs[l->program]);
-    if (size < 24 || memcmp(bytes, png, sizeof png) != 0) stop("%s is no PNG picture", path);
+    if (!bytes) program_stop(1, "%s, a figure of %s, is missing", path, programs[l->program]);
+    if (size < 24 || memcmp(bytes, png, sizeof png) != 0)
+        program_stop(1, "%s is no PNG picture", path);
     fprintf(f, "<figure tabindex=\"0\"><img width=\"%lu\" height=\"%lu\" alt=\"",
             big_endian(bytes + 16), big_endian(bytes + 20));
     html(f, l->cell[CAPTION]);
@@ -639,28 +623,19 @@ static int check(const table *t)
 int main(int argc, char **argv)
 {
     static table results, figures;
-    int checking = 0;
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--check")) checking = 1;
-        else if (!strcmp(argv[i], "--out") && i + 1 < argc) out = argv[++i];
-        else if (!strcmp(argv[i], "--help")) {
-            printf("report\nresults.csv and report.html from what the course programs wrote\n\n"
-                   "  --out DIR  their folder (default out)\n"
-                   "  --check    fail unless the numbers are where they should be\n");
-            return 0;
-        } else {
-            fprintf(stderr, "report: %s %s (--help lists the options)\n",
-                    strcmp(argv[i], "--out") ? "unknown option" : "no value for", argv[i]);
-            return 2;
-        }
-    }
+    const char *checking = NULL;
+    const program_option options[] = {
+        {"--out", "DIR", "the folder of what they wrote (default out)", &out},
+        {"--check", NULL, "fail unless the numbers are where they should be", &checking}};
+    program_options(argc, argv, "report", "results.csv and report.html from the course programs", 2,
+                    options);
     for (int p = 0; p < PROGRAMS; p++) {
         read_table(&results, p, ".csv", results_head, COLUMNS);
         read_table(&figures, p, ".figures.csv", "file,task,caption", FIGURE_COLUMNS);
     }
     if (!results.count)
-        stop("no results in %s: run the programs first (tdt4265_*, dd2424_*), with --out %s", out,
-             out);
+        program_stop(1, "no results in %s: run the programs first (tdt4265_*, dd2424_*), with "
+                        "--out %s", out, out);
     write_results(&results);
     write_page(&results, &figures);
     printf("%s/results.csv (%lu rows) and %s/report.html (%lu figures)\n", out,
@@ -672,6 +647,6 @@ int main(int argc, char **argv)
     }
     free(results.lines);
     free(figures.lines);
-    if (fflush(stdout) != 0) stop("cannot write to standard output");
+    if (fflush(stdout) != 0) program_stop(1, "cannot write to standard output");
     return well ? 0 : 1;
 }

@@ -1,12 +1,14 @@
 /* XOR, the smallest problem that a network without a hidden layer cannot learn (Minsky and Papert
    1969), with a training loop of one's own: feed, forward, backward, step.
 
-   cc -O2 examples/xor.c -lm -o xor && ./xor */
+   cc -O2 examples/xor.c -lm -o xor && ./xor [--help] */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
+#include "program.h"
 
-int main(void)
+int main(int argc, char **argv)
 {
+    program_options(argc, argv, "xor", "XOR with a training loop of its own", 0, NULL);
     static const nn_real x[] = {0, 0, 0, 1, 1, 0, 1, 1};
     static const int label[] = {0, 1, 1, 0};
     nn_net_desc desc = {0};

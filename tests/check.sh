@@ -185,6 +185,7 @@ fi
 
 # -- the documentation's programs, the examples one by one, the installed header --
 step 'snippets' sh tests/snippets.sh
+step 'the licence' sh tests/licence.sh
 for example in examples/*.c; do later "$example alone, without stb" ${CC:-cc} -O2 -fsyntax-only "$example"; done
 join
 step 'all examples as programs' make -s examples tasks # reproduce runs them further down
@@ -218,6 +219,27 @@ without_data() {
     grep -q 'make data' "$dir/without_data"
 }
 step 'make reproduce without the data says what to do' without_data
+offline() { # what curl and wget take for a network that answers nothing
+  rm -rf "$dir/offline"
+  ! https_proxy=http://127.0.0.1:9 http_proxy=http://127.0.0.1:9 sh tests/get_data.sh "$dir/offline" &&
+    [ ! -e "$dir/offline" ]
+}
+step 'make data without a network leaves nothing behind' offline
+each_says() { # each_says STATUS TEXT OPTION...: every example
+  each_status=$1 each_text=$2; shift 2
+  for each in examples/*.c; do
+    each=$build/$(basename "$each" .c)
+    "$each" "$@" >"$dir/each" 2>&1
+    [ $? = "$each_status" ] && grep -q -- "$each_text" "$dir/each" || { echo "$each $*:"; cat "$dir/each"; return 1; }
+  done
+}
+step 'every example answers --help' each_says 0 '--help  *this text' --help
+step 'every example answers an unknown option' each_says 2 'unknown option --helf' --helf
+quickstart_alone() { # its own compile line, in a folder that has nothing else
+  rm -rf "$dir/clone" && mkdir "$dir/clone" && cp -r nn.h examples "$dir/clone" && (cd "$dir/clone" &&
+    ${CC:-cc} -O2 examples/quickstart.c -lm -o quickstart && ./quickstart --out some/where && [ -d some/where ])
+}
+step 'the quickstart in a fresh clone' quickstart_alone
 
 echo "check: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

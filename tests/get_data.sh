@@ -5,18 +5,20 @@ set -u
 dest=${1:?usage: get_data.sh DIR}
 failed=0
 
-matches() { [ -f "$1" ] && [ "$(sha256sum <"$1" | cut -d' ' -f1)" = "$2" ]; }
+sha256() { { sha256sum || shasum -a 256; } 2>/dev/null | cut -d' ' -f1; }
+matches() { [ -f "$1" ] && [ "$(sha256 <"$1")" = "$2" ]; }
 
 fetch() { # fetch URL FILE: resumes FILE
   echo "fetching $1"
-  if command -v curl >/dev/null; then curl -fL --connect-timeout 20 -C - -o "$2" "$1"
-  elif command -v wget >/dev/null; then wget -c -T 20 -t 2 -O "$2" "$1"
+  if command -v curl >/dev/null; then curl -fL --progress-bar --connect-timeout 10 -C - -o "$2" "$1"
+  elif command -v wget >/dev/null; then wget -c -T 10 -t 1 -O "$2" "$1"
   else echo "neither curl nor wget is here" >&2; return 1
   fi
 }
 
 mnist() { # mnist FILE SHA256
   out=$dest/mnist/$1
+  [ $failed = 0 ] || return # the mirrors will not have this one either
   [ -f "$out" ] && { echo "$out is there"; return; }
   mkdir -p "$dest/mnist"
   for mirror in https://ossci-datasets.s3.amazonaws.com/mnist https://storage.googleapis.com/cvdf-datasets/mnist; do
@@ -29,7 +31,6 @@ mnist() { # mnist FILE SHA256
     echo "$mirror/$1.gz: not the expected file (SHA-256 of the content differs from $2)" >&2
     rm -f "$out.part" "$out.gz.part"
   done
-  echo "$out: no mirror gave it" >&2
   failed=1
 }
 
@@ -57,5 +58,12 @@ mnist train-labels-idx1-ubyte 65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef0
 mnist t10k-images-idx3-ubyte 0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7
 mnist t10k-labels-idx1-ubyte ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2
 cifar
-[ $failed = 0 ] && echo "MNIST and CIFAR-10 are under $dest"
-exit $failed
+if [ $failed = 0 ]; then
+  echo "MNIST and CIFAR-10 are under $dest"
+  exit
+fi
+find "$dest" -type f -size 0 -exec rm -f {} + # what wget leaves where nothing came
+rmdir "$dest/mnist" "$dest/cifar10" "$dest" 2>/dev/null
+echo "Not all of the data is here: connect this machine to the network and call 'make data' again," \
+  "which goes on where it stopped, or let NN_DATA name a folder with mnist/ and cifar10/." >&2
+exit 1

@@ -1,6 +1,6 @@
 #!/bin/sh
 # run.sh PROGRAM...: runs each test program on every kernel path of this CPU and adds up its counts.
-# TEST_PATHS limits the paths. Output of a program is shown when it fails or skips something.
+# TEST_PATHS limits the paths. Output of a program is shown when it fails; what was skipped, at the end.
 # Programs share out the cores; each has a folder of its own for what it writes, named after it.
 set -u
 build=${BUILD:-build}
@@ -48,12 +48,13 @@ for program in "$@"; do
       line="0 1 0"
     fi
     add $line $status
-    if [ "${line#* 0 }" != 0 ] || [ $status != 0 ]; then
-      echo "$name ($path):"
-      grep -v '^hash' "$log" | tail -n 30
-    fi
+    case $line-$status in
+      *' 0 '*-0) ;;
+      *) echo "$name ($path):"; grep -v '^skipped' "$log" | tail -n 30 ;;
+    esac
   done
 done
+cat "$build"/log/* | grep '^skipped' | sort | uniq -c | sed 's/^ *\([0-9]*\) \(.*\)/\2 (\1 times)/'
 echo "paths:$paths"
 echo "$passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -934,11 +934,7 @@ static void ok_tells_failure_from_success(void)
 #if CHART_STB
 #define RUN_PICTURE(f) RUN(f)
 #else
-#define RUN_PICTURE(f)                                                                             \
-    do {                                                                                           \
-        if (test_failed < 0) f();                                                                  \
-        SKIP(f, "stb_image_write.h not found");                                                    \
-    } while (0)
+#define RUN_PICTURE(f) SKIP(f, "stb_image_write.h not found")
 #endif
 
 int main(void)

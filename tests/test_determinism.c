@@ -12,24 +12,15 @@
 #include "../examples/digits.h"
 #include "test.h"
 
-/* FNV-1a, 64 bits, over the bit patterns of all parameters. */
 static uint64_t hash_parameters(const nn_net *net)
 {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    uint64_t hash = HASH_START;
     for (size_t i = 0; i < nn_net_tensor_count(net); i++) {
         const nn_tensor *t = nn_net_tensor(net, i);
-        const unsigned char *bytes = (const unsigned char *)t->data;
-        if (t->op != NN_OP_PARAMETER) continue;
-        for (size_t j = 0; j < t->size * sizeof *t->data; j++)
-            h = (h ^ bytes[j]) * UINT64_C(0x100000001b3);
+        if (t->op == NN_OP_PARAMETER) hash = hash_reals(hash, t->data, t->size);
     }
-    return h;
+    return hash;
 }
-
-#define ADAM_FLOAT UINT64_C(0xeb05f90e085d7c7e)
-#define ADAM_DOUBLE UINT64_C(0xc5ae9f8f50a84a54)
-#define SGD_FLOAT UINT64_C(0x7455ab7ba5e1acfb)
-#define SGD_DOUBLE UINT64_C(0xa5aca1f3f0654589)
 
 static uint64_t train_adam(int threads)
 {
@@ -101,36 +92,22 @@ static uint64_t train_sgd(int threads)
     return hash;
 }
 
-static void check_hash(const char *what, uint64_t found, uint64_t in_float, uint64_t in_double)
-{
-    uint64_t expected = sizeof(nn_real) == sizeof(float) ? in_float : in_double;
-    if (found == expected) return;
-    test_fail(__FILE__, __LINE__);
-    printf("%s: weights hash to %016llx, expected %016llx (path %s, %d-byte reals)\n", what,
-           (unsigned long long)found, (unsigned long long)expected, nn_kernel_path(),
-           (int)sizeof(nn_real));
-}
-
 static void test_adam(void)
 {
-    check_hash("AdamW", train_adam(0), ADAM_FLOAT, ADAM_DOUBLE);
+    CHECK_HASH(train_adam(0), UINT64_C(0xEB05F90E085D7C7E), UINT64_C(0xC5AE9F8F50A84A54));
 }
 
 static void test_sgd(void)
 {
-    check_hash("SGD", train_sgd(0), SGD_FLOAT, SGD_DOUBLE);
+    CHECK_HASH(train_sgd(0), UINT64_C(0x7455AB7BA5E1ACFB), UINT64_C(0xA5ACA1F3F0654589));
 }
 
-/* Numbers of threads that divide the work evenly and that do not. Without OpenMP all are one. */
+/* Numbers of threads that divide the work evenly and that do not. */
 static void test_threads(void)
 {
-#ifdef _OPENMP
     static const int counts[] = {1, 2, 3, 7};
-#else
-    static const int counts[] = {3};
-#endif
     uint64_t adam = train_adam(0), sgd = train_sgd(0);
-    for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
+    for (size_t i = 0; i < COUNT(counts); i++) {
         CHECK(train_adam(counts[i]) == adam);
         CHECK(train_sgd(counts[i]) == sgd);
     }
@@ -150,8 +127,8 @@ static void test_every_element_once(void)
 {
     static const size_t sizes[] = {0, 1, 2, 7, 64, 257}, grains[] = {1, 3, 64};
     for (int threads = 1; threads <= 300; threads += threads < 8 ? 1 : 97)
-        for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
-            for (size_t j = 0; j < sizeof grains / sizeof *grains; j++) {
+        for (size_t i = 0; i < COUNT(sizes); i++)
+            for (size_t j = 0; j < COUNT(grains); j++) {
                 int count[258] = {0}, wrong = 0;
                 nn__parallel(threads, sizes[i], grains[j], count_range, count);
                 for (size_t e = 0; e < 258; e++) wrong += count[e] != (e < sizes[i]);
@@ -199,7 +176,7 @@ int main(void)
 {
     RUN(test_adam);
     RUN(test_sgd);
-    RUN(test_threads);
+    RUN_THREADS(test_threads);
     RUN(test_every_element_once);
     RUN(test_large_product);
     return test_done("test_determinism");

@@ -13,8 +13,6 @@
 #define STEP 1e-2
 #endif
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
-
 enum { ROWS = 5, IN = 4, OUT = 3 };
 
 static const nn_init zero_init = {NN_INIT_ZERO, 0, 0};

@@ -41,8 +41,6 @@ static void *heap_realloc(void *user, void *block, size_t bytes)
 #include "../nn.h"
 #include "test.h"
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
-
 static const nn_init zero_init = {NN_INIT_ZERO, 0, 0};
 
 static void fill(nn_real *x, size_t n, uint64_t seed)
@@ -234,14 +232,12 @@ static void test_print(void)
         CHECK_OK(nn_net_summary(net, f));
         fclose(f);
     }
-    f = fopen(TEST_TMP "/print.txt", "r");
-    size_t n = f ? fread(text, 1, sizeof text - 1, f) : 0;
-    text[n] = 0;
+    read_file(TEST_TMP "/print.txt", text, sizeof text);
     static const char *const parts[] = {"pixels", "logits", "dense", "activation",
                                         "784",    "64",     "640",   "softmax_cross_entropy",
                                         "50176",  "[batch 64]", "50890"};
     for (size_t i = 0; i < COUNT(parts); i++) CHECK(strstr(text, parts[i]) != NULL);
-    /* A stream that was opened for reading takes nothing. */
+    f = fopen(TEST_TMP "/print.txt", "r"); /* a stream for reading takes nothing */
     if (f) CHECK_ERROR(nn_net_summary(net, f), NN_ERROR_CANNOT_WRITE, "", "");
     if (f) fclose(f);
     f = fopen("/dev/full", "w");

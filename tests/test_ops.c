@@ -12,7 +12,6 @@
 #define EPS 1e-6
 #endif
 
-#define COUNT(a) (sizeof(a) / sizeof *(a))
 #define MAX_VALUES 4096
 
 enum { SMOOTH = 1, MAY_VANISH = 2 };
