@@ -134,6 +134,11 @@ typedef float nn_real;
 
 #define NN_MAX_RANK 8
 
+/* In a desc, a number that is really 0 where 0 would take the default. */
+#define NN_ZERO 1e-300
+
+typedef enum nn_dtype { NN_DTYPE_U8, NN_DTYPE_REAL } nn_dtype;
+
 /* ----------------------------------------------------------------------------------- >>api-base */
 
 /* Every way in which a call can fail. The text is what nn_status_string returns. */
@@ -222,8 +227,8 @@ NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y); /* y
 NN_DEF nn_real nn_vec_sum(size_t n, const nn_real *x);
 NN_DEF nn_real nn_vec_dot(size_t n, const nn_real *a, const nn_real *b);
 
-/* Activations f. `alpha` belongs to leaky ReLU (slope, default 0.01) and ELU (default 1); 0 takes
-   the default, below 0 is not for backward. GELU is the exact x Phi(x) (Hendrycks and Gimpel
+/* Activations f. `alpha` belongs to leaky ReLU (its slope, usually 0.01) and ELU (usually 1), and is
+   not looked at for the others; below 0 it is not for backward. GELU is the exact x Phi(x) (Hendrycks and Gimpel
    2016), SiLU is x sigmoid(x), the scaled tanh is 1.7159 tanh(2x/3) (LeCun et al., "Efficient
    BackProp", 1998). ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
 #define NN_ACTIVATION_LIST(X)                                                                      \
@@ -254,101 +259,58 @@ NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n,
 
 /* ------------------------------------------------------------------------------------ >>api-graph
    A network is a list of tensors in the order in which they were made: forward walks it up,
-   backward walks it down. The network owns every tensor and all memory behind it. */
+   backward walks it down. The network owns every tensor and all memory behind it.
 
-#define NN_OP_LIST(X)                                                                              \
-    X(INPUT, "input", input)                                                                       \
-    X(PARAMETER, "parameter", parameter)                                                           \
-    X(MATMUL, "matmul", matmul)                                                                    \
-    X(DENSE, "dense", dense)                                                                       \
-    X(ADD, "add", add)                                                                             \
-    X(SUB, "sub", sub)                                                                             \
-    X(MUL, "mul", mul)                                                                             \
-    X(SCALE, "scale", scale)                                                                       \
-    X(ACTIVATE, "activation", activate)                                                            \
-    X(SOFTMAX, "softmax", softmax)                                                                 \
-    X(LOG_SOFTMAX, "log_softmax", log_softmax)                                                     \
-    X(RESHAPE, "reshape", reshape)                                                                 \
-    X(CONCAT, "concat", concat)                                                                    \
-    X(SLICE, "slice", slice)                                                                       \
-    X(SUM, "sum", sum)                                                                             \
-    X(DROPOUT, "dropout", dropout)                                                                 \
-    X(SOFTMAX_CROSS_ENTROPY, "softmax_cross_entropy", softmax_cross_entropy)                       \
-    X(BINARY_CROSS_ENTROPY, "binary_cross_entropy", binary_cross_entropy)                          \
-    X(MSE, "mse", mse)                                                                             \
-    X(HUBER, "huber", huber)                                                                       \
-    X(L1, "l1_loss", l1)                                                                           \
-    X(HINGE, "hinge", hinge)                                                                       \
-    X(PENALTY, "weight_penalty", penalty)                                                          \
-    X(CUSTOM, "custom", custom)
-
-#define NN__OP_ENUM(id, text, fn) NN_OP_##id,
-typedef enum nn_op { NN_OP_LIST(NN__OP_ENUM) NN_OP_COUNT } nn_op;
+   Shapes and axes are those of one sample. A tensor that depends on an input has the batch as the
+   first dimension of its `shape`, but no argument counts it: an axis of 0 is a sample's first
+   dimension, and negative axes count from the end (-1 is the last). A parameter has no batch, so
+   its axes are all of its dimensions. Operands broadcast as in NumPy, sample against sample: shapes
+   are aligned at their ends, and a dimension of 1 or a missing one is repeated. */
 
 typedef struct nn_net nn_net;
 typedef struct nn_tensor nn_tensor;
 
-/* How a parameter starts. fan_in and fan_out are the rows and columns of a [fan_in, fan_out]
-   weight. NN_INIT_DEFAULT is Glorot uniform, but zeros for the bias of a dense layer. */
-typedef enum nn_init_kind {
-    NN_INIT_DEFAULT,
-    NN_INIT_ZERO,
-    NN_INIT_CONSTANT,       /* a */
-    NN_INIT_UNIFORM,        /* U(a, b) */
-    NN_INIT_NORMAL,         /* mean a, deviation b */
-    NN_INIT_LECUN_NORMAL,   /* N(0, 1/sqrt(fan_in)): LeCun et al. 1998; Xavier in the courses */
-    NN_INIT_GLOROT_UNIFORM, /* U(-r, r), r = sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010 */
-    NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
-    NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
-    NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
-    NN_INIT_COUNT
-} nn_init_kind;
+/* An operation. The built-in ones are such records; nn_custom takes one of the user's own. */
+typedef struct nn_op {
+    const char *name;
+    /* Fills t->data from t->src[i]->data. NN_OK, or the error that the run then stops with. */
+    nn_status (*forward)(nn_tensor *t);
+    /* ADDS d loss / d source to t->src[i]->grad, which is zeroed before its first use and NULL where
+       no gradient is wanted, from t->grad. NULL: no gradient passes. */
+    nn_status (*backward)(nn_tensor *t);
+    /* Bytes that forward leaves at t->saved for backward, for a batch of `rows`. NULL: none. */
+    size_t (*saved)(const nn_tensor *t, size_t rows);
+    /* Bytes at nn_scratch(t), valid within one call of forward or backward. NULL: none. */
+    size_t (*scratch)(const nn_tensor *t, size_t rows);
+    unsigned flags; /* 0 or NN_OP_TRAINING */
+} nn_op;
 
-typedef struct nn_init {
-    nn_init_kind kind;
-    double a, b;
-} nn_init;
-
-/* A node's private members: settings of its operation and its buffers. Open for a debugger only. */
-typedef struct nn__node {
-    nn_activation activation;
-    double alpha; /* slope of an activation, factor of scale, dropout's p, Huber's delta, ... */
-    double beta;
-    size_t axis, begin;
-    int flag_a, flag_b; /* transposes of matmul; reduction of a loss */
-    int needed;         /* in the present run */
-    size_t rows;        /* batch: what an input was fed, what another tensor ran with last */
-    int grad_set;       /* grad holds something in the present backward */
-    size_t capacity;    /* input: rows that its buffer can hold */
-    nn_real *aux;       /* what forward keeps for backward beside the output */
-    nn_real *work;      /* what backward works in */
-    int *labels;        /* loss: one per row, when fed */
-    nn_real *targets;   /* loss: as many per row as its source has, when fed */
-    size_t label_rows, label_capacity, target_rows, target_capacity;
-    nn_real *slot[2];   /* parameter: optimiser state */
-    struct nn_custom_op *custom;
-} nn__node;
+enum { NN_OP_TRAINING = 1 }; /* computes something else in training, as dropout does */
 
 struct nn_tensor {
-    nn_real *data;  /* `size` values, row-major; moves when the batch or the network grows, but
-                       not in a parameter */
-    nn_real *grad;  /* d loss / d data after nn_backward; NULL where no gradient is kept */
-    int rank;
+    nn_real *data;    /* `size` values, row-major; moves when the batch or the network grows, but not
+                         in a parameter. NULL in an input of labels, before the first run, ... */
+    nn_real *grad;    /* d loss / d data after nn_backward; NULL where no gradient is kept */
+    int *labels;      /* the values of an input of integers; NULL elsewhere */
+    const nn_op *op;
+    void *settings;   /* of the operation; in nn_custom's tensors what the caller gave */
+    void *saved;      /* what forward keeps for backward */
+    const char *name; /* "" or owned by the network */
+    nn_net *net;
+    nn_tensor **src;
+    size_t src_count;
+    size_t id;        /* position in the network */
+    size_t size;      /* product of the shape; 1 at rank 0 */
+    size_t row_size;  /* values in one sample; all of them where there is no batch */
     size_t shape[NN_MAX_RANK]; /* shape[0] is the present batch when `batched` */
-    size_t size;               /* product of the shape; 1 at rank 0 */
-    const char *name;          /* "" or owned by the network */
-    nn_op op;
+    int rank;
     int batched;
     int requires_grad; /* set it on an input to get the input's gradient (saliency, checks) */
     int frozen;        /* a parameter that nn_step leaves alone */
     int no_decay;      /* a parameter free of weight decay and penalties: the default for a bias */
+    unsigned state;    /* private: what the present run knows of the tensor */
     double learning_rate_scale; /* of a parameter; default 1 */
-    double value;      /* a scalar after nn_forward; losses are summed in double precision */
-    nn_net *net;
-    nn_tensor **src;
-    size_t src_count;
-    size_t id;         /* position in the network */
-    nn__node node;
+    double value;      /* of a scalar after nn_forward, in double precision */
 };
 
 typedef struct nn_allocator {
@@ -367,58 +329,114 @@ typedef struct nn_net_desc {
    may be NULL. */
 NN_DEF nn_net *nn_net_create(const nn_net_desc *desc);
 NN_DEF void nn_net_destroy(nn_net *net); /* NULL is fine */
-/* The first error made while the network was built, NN_OK when there is none. NN_ERROR_BAD_ARGUMENT for
-   NULL. nn_last_error() tells the rest when called right after this. */
+/* The first error made while the network was built, NN_OK when there is none.
+   NN_ERROR_BAD_ARGUMENT for NULL. nn_last_error() tells the rest when called right after this. */
 NN_DEF nn_status nn_net_status(const nn_net *net);
 NN_DEF size_t nn_net_tensor_count(const nn_net *net);
 NN_DEF nn_tensor *nn_net_tensor(const nn_net *net, size_t id); /* NULL past the end */
 NN_DEF nn_tensor *nn_net_find(const nn_net *net, const char *name); /* NULL when there is none */
+/* Parameter number i in the order of their making, NULL past the last: for loops over them. Buffers
+   come in a list of their own. */
+NN_DEF nn_tensor *nn_net_parameter(const nn_net *net, size_t i);
+NN_DEF nn_tensor *nn_net_buffer(const nn_net *net, size_t i);
 NN_DEF size_t nn_net_parameter_count(const nn_net *net); /* scalars in all parameters */
 NN_DEF nn_rng *nn_net_rng(nn_net *net);
-/* 1 (the state at the start): dropout is active; 0: it is not. nn_evaluate and nn_predict use 0. */
+/* 1: nn_forward computes as in training, with dropout; 0: it gives the network's own answer. A new
+   network is in neither state: nn_forward gives its own answer, and nn_backward after it is an error
+   where dropout was left out, so that a training loop cannot lose it unnoticed. nn_train, nn_evaluate
+   and nn_predict choose for themselves; nn_train ends in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 /* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
-/* Names a tensor (copied). Returns the tensor. */
+/* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
 
-/* Leaves. `shape` of an input is that of one sample; the tensor gets the batch in front of it. */
+/* Inputs. The tensor gets the batch in front of the shape of one sample. */
 NN_DEF nn_tensor *nn_input(nn_net *net, size_t features);
 NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape);
+/* Labels or tokens: integers in [0, classes), fed with nn_feed_labels, read from `labels`. */
+NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, int classes);
+
+/* How a parameter starts. fan_in and fan_out: a [in, out] weight has `in` and `out`; a kernel
+   [out, in, size...] has both times its size. NN_INIT_DEFAULT is Glorot uniform, but zeros for the
+   bias of a dense layer. */
+typedef enum nn_init_kind {
+    NN_INIT_DEFAULT,
+    NN_INIT_ZERO,
+    NN_INIT_CONSTANT,       /* a */
+    NN_INIT_UNIFORM,        /* U(a, b) */
+    NN_INIT_NORMAL,         /* mean a, deviation b */
+    NN_INIT_LECUN_NORMAL,   /* N(0, 1/sqrt(fan_in)): LeCun et al. 1998; Xavier in the courses */
+    NN_INIT_GLOROT_UNIFORM, /* U(-r, r), r = sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010 */
+    NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
+    NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
+    NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
+    NN_INIT_COUNT
+} nn_init_kind;
+
+typedef struct nn_init {
+    nn_init_kind kind;
+    double a, b;
+    double fan_in, fan_out; /* 0: from the shape */
+} nn_init;
+
+NN_DEF nn_init nn_init_constant(double value);
+NN_DEF nn_init nn_init_uniform(double low, double high);
+NN_DEF nn_init nn_init_normal(double mean, double deviation);
+NN_DEF nn_init nn_init_scaled(nn_init_kind kind); /* the kinds without numbers of their own */
+
+/* A parameter is trained; a buffer is state that is kept with the network but not trained. */
 NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
                                const char *name);
-/* Draws a parameter's values again, as at its making; fan_in, fan_out from its first and last
-   dimension. */
-NN_DEF nn_status nn_initialize(nn_tensor *parameter, nn_init init);
+NN_DEF nn_tensor *nn_buffer(nn_net *net, int rank, const size_t *shape, nn_init init,
+                            const char *name);
+/* Draws the values of a parameter or buffer again, as at its making. */
+NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init);
+/* Copies all values of a parameter or buffer in; those of any tensor that has been computed out.
+   NN_ERROR_BAD_SHAPE unless count is the tensor's size. */
+NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count);
+NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count);
 
 typedef struct nn_dense_desc {
-    size_t units;
+    size_t units;             /* may be left out with shared_weight */
     nn_activation activation; /* default: NN_ACTIVATION_IDENTITY */
-    double alpha;             /* see nn_vec_activate */
+    double alpha;             /* of leaky ReLU and ELU (default 0.01 and 1; NN_ZERO for 0) */
     int no_bias;
     int decay_bias;           /* the bias, too, is subject to weight decay and penalties */
     nn_init weight, bias;
+    nn_tensor *shared_weight, *shared_bias; /* parameters of another layer to use here, too */
     const char *name;         /* names "NAME.weight" and "NAME.bias"; default "denseI" */
 } nn_dense_desc;
 
-/* y[batch,units] = f(x[batch,in] W[in,units] + b[units]); an x of higher rank is read as a row.
-   W is drawn when the layer is made: two layers made as arguments of one call come in no fixed
-   order. */
+/* y[...,units] = f(x[...,in] W[in,units] + b[units]), over the last dimension of x: nn_flatten first
+   to join several. W is drawn when the layer is made: two layers made as arguments of one call come
+   in no fixed order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
 /* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
 NN_DEF nn_tensor *nn_weight(const nn_tensor *dense);
 NN_DEF nn_tensor *nn_bias(const nn_tensor *dense);
 
-/* op(a) op(b) of two matrices; a transposed operand must not be batched, nor may b be. */
+/* op(a)[...,m,k] op(b)[...,k,n]: the last two dimensions are multiplied, those before them and the
+   batch broadcast. An a of one dimension is a row, and the result has no rows then. */
 NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b);
-/* a + b, a - b, a * b by element. b has a's shape, or equals the last dimensions of a and is then
-   repeated over the others (a bias). */
+/* By element, with broadcasting. At a tie maximum and minimum give each operand half the gradient. */
 NN_DEF nn_tensor *nn_add(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_sub(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_mul(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_div(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_maximum(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_minimum(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor);
+NN_DEF nn_tensor *nn_exp(nn_tensor *x);
+NN_DEF nn_tensor *nn_log(nn_tensor *x);  /* NaN below 0, -infinity at 0 */
+NN_DEF nn_tensor *nn_sqrt(nn_tensor *x); /* NaN below 0; its slope at 0 is infinite */
+NN_DEF nn_tensor *nn_abs(nn_tensor *x);  /* slope 0 at 0 */
+/* x^exponent: NaN where x < 0 and the exponent is no integer. */
+NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent);
+
+/* Activations; alpha as in nn_vec_activate, 0 where the function has none. */
 NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha);
 NN_DEF nn_tensor *nn_sigmoid(nn_tensor *x);
 NN_DEF nn_tensor *nn_tanh(nn_tensor *x);
@@ -429,37 +447,43 @@ NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha);
 NN_DEF nn_tensor *nn_gelu(nn_tensor *x);
 NN_DEF nn_tensor *nn_silu(nn_tensor *x);
 NN_DEF nn_tensor *nn_softplus(nn_tensor *x);
-NN_DEF nn_tensor *nn_softmax(nn_tensor *x);     /* over the last dimension */
-NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x); /* over the last dimension */
-/* The same values in another shape; of one sample when x is batched. */
+/* Over the last dimension, or over an axis. */
+NN_DEF nn_tensor *nn_softmax(nn_tensor *x);
+NN_DEF nn_tensor *nn_softmax_axis(nn_tensor *x, int axis);
+NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x);
+NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis);
+
+/* Of everything, batch included: a scalar, summed in double. The gradient of a maximum goes to the
+   first element that has it; NaN counts as smallest. */
+NN_DEF nn_tensor *nn_sum(nn_tensor *x);
+NN_DEF nn_tensor *nn_mean(nn_tensor *x);
+NN_DEF nn_tensor *nn_max(nn_tensor *x);
+/* Along one axis, which stays with length 1 when `keep`, or else goes. */
+NN_DEF nn_tensor *nn_sum_axis(nn_tensor *x, int axis, int keep);
+NN_DEF nn_tensor *nn_mean_axis(nn_tensor *x, int axis, int keep);
+NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep);
+
+/* The same values in another shape. */
 NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape);
-NN_DEF nn_tensor *nn_flatten(nn_tensor *x); /* [batch, everything else] */
-/* Joins `count` tensors along `axis` (an index of their shape; not the batch). */
-NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, size_t axis);
-/* x[..., begin:end, ...] along `axis` (not the batch). */
-NN_DEF nn_tensor *nn_slice(nn_tensor *x, size_t axis, size_t begin, size_t end);
-NN_DEF nn_tensor *nn_sum(nn_tensor *x);  /* of everything: rank 0 */
-NN_DEF nn_tensor *nn_mean(nn_tensor *x); /* of everything: rank 0 */
+NN_DEF nn_tensor *nn_flatten(nn_tensor *x); /* a sample in one dimension */
+/* Dimension i of the result is dimension axes[i] of x; `rank` axes, each once. */
+NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes);
+NN_DEF nn_tensor *nn_transpose(nn_tensor *x, int axis_a, int axis_b);
+/* Joins `count` tensors along an axis. */
+NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, int axis);
+/* x[..., begin:end, ...] along an axis. */
+NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end);
 /* In training sets each value to 0 with probability p and divides the others by 1 - p (Srivastava
    et al. 2014, inverted); otherwise the identity. p in [0, 1). */
 NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p);
 
-/* An operation of the user's own. forward fills t->data from t->src[i]->data; backward ADDS to
-   t->src[i]->grad (zeroed before the first use; NULL when not wanted) from t->grad. user: t's desc
-   is nn_custom_user(t). Both return NN_OK or the error that the run then stops with. The struct is
-   copied, `user` is borrowed. */
-typedef struct nn_custom_op {
-    const char *name;
-    nn_status (*forward)(nn_tensor *t);
-    nn_status (*backward)(nn_tensor *t);
-    void *user;
-} nn_custom_op;
-
-/* The output has the given shape, of one sample when a source is batched; rank 0 with `per_sample`
-   0 gives a scalar for the whole batch (a loss). */
+/* An operation of the user's own. The output has the given shape, of one sample when a source is
+   batched; rank 0 with `per_sample` 0 gives a scalar for the whole batch (a loss). The record is
+   copied; `settings`, which t->settings gives back, is borrowed. */
 NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample, int rank,
-                            const size_t *shape, const nn_custom_op *op);
-NN_DEF void *nn_custom_user(const nn_tensor *t);
+                            const size_t *shape, const nn_op *op, void *settings);
+/* Working memory of the operation that is running: as many bytes as its `scratch` said. */
+NN_DEF void *nn_scratch(const nn_tensor *t);
 
 /* Copies `rows` samples into an input. The first call for a larger batch allocates. */
 NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows);
@@ -472,58 +496,82 @@ NN_DEF nn_status nn_backward(nn_tensor *loss);
 NN_DEF nn_status nn_backward_add(nn_tensor *loss);
 
 /* ------------------------------------------------------------------------------------- >>api-loss
-   A loss is a scalar tensor with its own slot for what it compares with: labels (one class index
-   per row) or targets (as many values as its source has). Rows of a [batch, ...] source are
-   samples. */
+   A loss compares the last dimension of its source with labels (a class index each) or with targets
+   (as many values). It makes the input for them itself, loss->src[1], and so can be one of several
+   in a network; sums of losses, and a loss plus any scalar, are trained like one. */
 
 typedef enum nn_reduction {
-    NN_REDUCE_MEAN, /* over rows for softmax cross-entropy and hinge, over elements for the others */
-    NN_REDUCE_SUM
+    NN_REDUCE_MEAN, /* over labels (softmax cross-entropy, hinge, KL) or elements (the others); with
+                       weights the weighted mean */
+    NN_REDUCE_SUM,
+    NN_REDUCE_NONE  /* one value for each label or element, batch first: no scalar */
 } nn_reduction;
 
+typedef enum nn_loss_kind {
+    NN_LOSS_SOFTMAX_CROSS_ENTROPY,
+    NN_LOSS_SIGMOID_CROSS_ENTROPY,
+    NN_LOSS_MSE,
+    NN_LOSS_L1,
+    NN_LOSS_HUBER,
+    NN_LOSS_HINGE,
+    NN_LOSS_KL_DIVERGENCE,
+    NN_LOSS_COUNT
+} nn_loss_kind;
+
+/* A member that the kind does not use must be 0: NN_ERROR_BAD_ARGUMENT names it. */
 typedef struct nn_loss_desc {
     nn_reduction reduction;
     double label_smoothing; /* softmax cross-entropy, s in [0, 1): targets become
                                (1 - s) t + s / classes (Szegedy et al. 2016) */
-    double delta;           /* nn_huber: where square turns linear (default 1) */
-    double margin;          /* nn_hinge (default 1) */
+    double delta;           /* Huber: where square turns linear (default 1) */
+    double margin;          /* hinge (default 1; NN_ZERO for 0) */
+    const nn_real *class_weights; /* softmax cross-entropy and hinge: one per class, >= 0, copied;
+                                     a mean over labels divides by the sum of their weights */
+    const nn_real *positive_weights; /* sigmoid cross-entropy: one per column, >= 0, copied: what the
+                                        term of t counts (PyTorch's pos_weight) */
+    int ignore_label;       /* labels equal to ignored_label count for nothing */
+    int ignored_label;
+    int sample_weights;     /* takes a weight >= 0 per sample with nn_feed_weights */
 } nn_loss_desc;
 
-/* -sum_k t_k log softmax(z)_k; gradient softmax(z) - t. Labels or targets that sum to 1. */
+/* Any of them with settings of its own; desc may be NULL. */
+NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *desc);
+/* -sum_k t_k log softmax(z)_k; gradient softmax(z) - t. Labels, or targets >= 0 that sum to 1. */
 NN_DEF nn_tensor *nn_softmax_cross_entropy(nn_tensor *logits);
-NN_DEF nn_tensor *nn_softmax_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
-/* -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)). Targets
-   in [0, 1], or labels 0 and 1 when there is one column. */
+/* Binary: -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)).
+   Targets in [0, 1], or labels 0 and 1 where the last dimension is 1. */
 NN_DEF nn_tensor *nn_sigmoid_cross_entropy(nn_tensor *logits);
-NN_DEF nn_tensor *nn_sigmoid_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
-NN_DEF nn_tensor *nn_mse(nn_tensor *y);                       /* (y - t)^2, averaged */
-NN_DEF nn_tensor *nn_mse_with(nn_tensor *y, const nn_loss_desc *desc);
-NN_DEF nn_tensor *nn_l1_loss(nn_tensor *y);                   /* |y - t|, averaged */
-NN_DEF nn_tensor *nn_l1_loss_with(nn_tensor *y, const nn_loss_desc *desc);
-/* (y-t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta/2) (Huber 1964). */
-NN_DEF nn_tensor *nn_huber(nn_tensor *y);
-NN_DEF nn_tensor *nn_huber_with(nn_tensor *y, const nn_loss_desc *desc);
+NN_DEF nn_tensor *nn_mse(nn_tensor *y);     /* (y - t)^2, averaged; labels where there is 1 column */
+NN_DEF nn_tensor *nn_l1_loss(nn_tensor *y); /* |y - t|, averaged */
+/* (y-t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta/2) (Huber 1964). delta > 0. */
+NN_DEF nn_tensor *nn_huber(nn_tensor *y, double delta);
 /* sum_{j != label} max(0, z_j - z_label + margin): multi-class SVM (Weston and Watkins 1999;
    CS231n). Labels only. */
 NN_DEF nn_tensor *nn_hinge(nn_tensor *scores);
-NN_DEF nn_tensor *nn_hinge_with(nn_tensor *scores, const nn_loss_desc *desc);
+/* sum_k t_k (log t_k - y_k) of log-probabilities y (nn_log_softmax) and targets as above. */
+NN_DEF nn_tensor *nn_kl_divergence(nn_tensor *log_probabilities);
 /* loss + l1 sum |w| + l2 sum w^2 over the parameters made so far, those with no_decay left out; the
    gradient of the second is 2 l2 w, as in the courses. */
 NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2);
 
-NN_DEF nn_status nn_feed_labels(nn_tensor *loss, const int *labels, size_t rows);
+/* For `rows` samples: labels of a loss or an input of labels, targets and weights of a loss. Their
+   documented ranges are checked, and the error names the first that is outside. */
+NN_DEF nn_status nn_feed_labels(nn_tensor *t, const int *labels, size_t rows);
 NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t rows);
+NN_DEF nn_status nn_feed_weights(nn_tensor *loss, const nn_real *weights, size_t rows);
 
 /* ------------------------------------------------------------------------------------ >>api-optim
    g is the gradient, w the parameter, r the learning rate, t = 1, 2, ... the step. */
 
 typedef enum nn_optimizer_kind {
-    NN_OPTIMIZER_SGD, /* v = momentum v + g;  w -= r v  (nesterov: w -= r (g + momentum v)): PyTorch */
-    NN_OPTIMIZER_ADAGRAD, /* s += g^2;  w -= r g / (sqrt(s) + epsilon): Duchi et al. 2011; epsilon 1e-10 */
-    NN_OPTIMIZER_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton; .99, 1e-8 */
-    NN_OPTIMIZER_ADAM,  /* m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;
-                   w -= r m/(1-b1^t) / (sqrt(s/(1-b2^t)) + epsilon): Kingma and Ba 2015; 1e-8 */
-    NN_OPTIMIZER_ADAMW, /* w -= r weight_decay w, then Adam: Loshchilov and Hutter 2019 */
+    NN_OPTIMIZER_KEEP,    /* in nn_train: go on with the optimiser set before, state included */
+    NN_OPTIMIZER_SGD,     /* v = momentum v + g;  w -= r v  (nesterov: w -= r (g + momentum v)):
+                             as PyTorch has it */
+    NN_OPTIMIZER_ADAGRAD, /* s += g^2;  w -= r g / (sqrt(s) + epsilon): Duchi et al. 2011 */
+    NN_OPTIMIZER_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton */
+    NN_OPTIMIZER_ADAM,    /* m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;
+                             w -= r m/(1-b1^t) / (sqrt(s/(1-b2^t)) + epsilon): Kingma, Ba 2015 */
+    NN_OPTIMIZER_ADAMW,   /* w -= r weight_decay w, then Adam: Loshchilov and Hutter 2019 */
     NN_OPTIMIZER_COUNT
 } nn_optimizer_kind;
 
@@ -531,52 +579,59 @@ typedef enum nn_schedule_kind {
     NN_SCHEDULE_CONSTANT,
     NN_SCHEDULE_STEP_DECAY,  /* r gamma^floor(t / period) */
     NN_SCHEDULE_EXPONENTIAL, /* r gamma^t */
-    NN_SCHEDULE_COSINE, /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov, Hutter 2017 */
-    NN_SCHEDULE_TRIANGULAR, /* final -> r -> final ... with half period `period`: Smith 2017 */
+    NN_SCHEDULE_COSINE,      /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov and
+                                Hutter 2017 */
+    NN_SCHEDULE_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
 
 /* Counted in steps from t = 0; the steps of the warm-up come first and do not count for the
-   rest. */
+   rest. A member that the kind does not use must be 0. */
 typedef struct nn_schedule {
     nn_schedule_kind kind;
     size_t warm_up;    /* r rises linearly, (t + 1) / warm_up, over this many steps (default 0) */
     size_t period;     /* step decay: steps per stage; triangular: steps of a rise */
     size_t total;      /* cosine: its length; default in nn_train: the run without the warm-up */
-    double gamma;      /* step and exponential decay (default 0.1 and 1) */
+    double gamma;      /* step decay (default 0.1), exponential (default 1); NN_ZERO for 0 */
     double final_rate; /* cosine: the end, triangular: the low end (default 0) */
 } nn_schedule;
 
+/* A member that the kind does not use must be 0; NN_ZERO is a 0 where 0 takes the default. */
 typedef struct nn_optimizer_desc {
     nn_optimizer_kind kind;
     double learning_rate; /* > 0, no default */
     double momentum;      /* SGD: [0, 1) (default 0) */
-    int nesterov;
-    double beta1, beta2;  /* Adam (default 0.9, 0.999) */
-    double rho;           /* RMSprop (default 0.99) */
-    double epsilon;       /* default: see the kind */
+    int nesterov;         /* SGD, with momentum */
+    double beta1, beta2;  /* Adam, AdamW: [0, 1) (default 0.9, 0.999) */
+    double rho;           /* RMSprop: [0, 1) (default 0.99) */
+    double epsilon;       /* > 0, all but SGD (default 1e-10 for AdaGrad, else 1e-8) */
     double weight_decay;  /* g += weight_decay w, after clipping; AdamW: see there (default 0) */
     double clip_norm;     /* scale all gradients to a joint 2-norm of at most this (0: off) */
     double clip_value;    /* clamp each gradient to +-this, before the norm (0: off) */
     nn_schedule schedule;
 } nn_optimizer_desc;
 
-/* Chooses the optimiser and clears its state and step count. NN_ERROR_BAD_ARGUMENT names the member. */
+/* Descs with the members that matter most; the others may be set afterwards. */
+NN_DEF nn_optimizer_desc nn_sgd(double learning_rate, double momentum);
+NN_DEF nn_optimizer_desc nn_adam(double learning_rate);
+NN_DEF nn_optimizer_desc nn_adamw(double learning_rate, double weight_decay);
+
+/* Chooses the optimiser and clears its state and step count. NN_ERROR_BAD_ARGUMENT names the
+   member. */
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
 /* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not
    count in clip_norm; clip_value changes the gradients themselves. NN_ERROR_BAD_ARGUMENT without an
    optimiser. */
 NN_DEF nn_status nn_step(nn_net *net);
 NN_DEF size_t nn_step_count(const nn_net *net);
-/* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot. */
+/* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot; NaN
+   with a message for a desc that nn_set_optimizer would refuse. */
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 
 /* ------------------------------------------------------------------------------------- >>api-data
    A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is
    gathered: x = raw * scale + shift. Views (subset, split) share the samples of the set they were
    made from, which must outlive them; labels and normalisation are their own. */
-
-typedef enum nn_dtype { NN_DTYPE_U8, NN_DTYPE_REAL } nn_dtype;
 
 typedef struct nn_dataset {
     size_t count;              /* samples */
@@ -665,29 +720,40 @@ NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *f
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out);
 
-/* ---------------------------------------------------------------------------------- >>api-train */
+/* ---------------------------------------------------------------------------------- >>api-train
+   Accuracy: the share of samples whose label is the predicted class, the largest of a row of
+   outputs (the first at a tie), or for one output whether it lies above its threshold: 0.5 for a
+   sigmoid or for regression of 0 and 1, else 0. A row with a NaN is a wrong prediction. Without
+   labels there is no accuracy, which is NaN here, nothing in what is printed and an empty cell in a
+   CSV file. With several losses it is that of the first that takes labels. */
 
 typedef struct nn_result {
     double loss;
-    double accuracy; /* by the largest output (one column: output > 0); 0 without labels */
-    double metric;   /* of nn_train_desc.metric; 0 without one */
+    double accuracy;
+    double metric;   /* of nn_train_desc.metric; NaN without one */
     size_t count;    /* samples */
 } nn_result;
 
-/* Loss and accuracy over a data set, dropout off. */
+/* Loss and accuracy over a data set, dropout off: a mean is the mean over all samples (or over the
+   weights of all), a sum is over all samples. */
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out);
-/* output's values for every sample: out[count, output's size per sample]. Dropout off. */
+/* output's values for every sample: out[count, output's row_size]. Dropout off. */
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
-/* matrix[classes,classes]: how often label (row) was taken for (column), by the largest output. */
+/* The same for x[rows,...] in memory, fed as it is: normalise it as the training data was. */
+NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out);
+/* matrix[classes,classes]: how often label (row) was taken for (column). NN_ERROR_NOT_FINITE names
+   the first sample whose output is NaN. */
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix);
 
 typedef struct nn_check {
-    size_t step, epoch; /* steps done; epoch from 0 */
-    double train_loss, train_accuracy; /* the batch's, or the whole set's with evaluate_training */
-    double validation_loss, validation_accuracy, validation_metric;
-    double learning_rate;
-    double seconds;     /* since the start */
-    int improved;       /* the validation loss is the best so far */
+    size_t step, epoch;                /* steps done; epoch from 0 */
+    double train_loss, train_accuracy; /* mean over the epoch's samples so far, each as its batch
+                                          found it; the whole set's with evaluate_training */
+    double batch_loss, batch_accuracy; /* of the last batch, before its step */
+    double validation_loss, validation_accuracy, validation_metric; /* NaN without validation */
+    double learning_rate; /* of the last step, with the parameters' scale where they share one */
+    double seconds;       /* since the start */
+    int improved;         /* the validation loss is the best so far */
 } nn_check;
 
 /* What happened in training. Zero it before the first use; nn_history_free afterwards. Runs
@@ -695,7 +761,7 @@ typedef struct nn_check {
 typedef struct nn_history {
     nn_check *checks;
     size_t check_count, check_capacity;
-    float *step_loss; /* every step's batch loss, with nn_train_desc.log_steps */
+    double *step_loss; /* every step's batch loss, with nn_train_desc.log_steps */
     size_t step_count, step_capacity;
     size_t epochs;    /* epochs begun in the last run; 33 when it stopped within epoch 32 */
     size_t best;      /* index of the best check of the last run */
@@ -704,8 +770,9 @@ typedef struct nn_history {
 } nn_history;
 
 NN_DEF void nn_history_free(nn_history *history);
-/* step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,seconds:
-   one line per check, a decimal point whatever the locale. */
+/* step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,
+   validation_accuracy,learning_rate,seconds: one line per check, a decimal point whatever the
+   locale, an empty cell for NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
 
 typedef struct nn_train_desc {
@@ -713,7 +780,7 @@ typedef struct nn_train_desc {
     size_t batch_size; /* > 0, at most the number of samples */
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
-    nn_optimizer_desc optimizer; /* all zero: go on with the optimiser set before, state included */
+    nn_optimizer_desc optimizer; /* left at 0: go on with the optimiser set before, with its state */
     const nn_dataset *validation;
     /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
        step; checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at
@@ -725,16 +792,31 @@ typedef struct nn_train_desc {
     int log_steps;         /* keep every step's loss in the history */
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
-                     const nn_real *targets); /* summed over rows; nn_check has the mean */
+                     const nn_real *targets); /* summed over rows of the validation set */
     int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
     int (*on_check)(void *user, nn_net *net, const nn_check *check);   /* not 0: stop here */
     void *user;
 } nn_train_desc;
 
-/* Trains the network that `loss` belongs to: it must have one input. history may be NULL.
-   NN_ERROR_NOT_FINITE: stopped because the loss was not finite; the message names step and tensor. */
+/* Trains the network that `loss` belongs to, any scalar that depends on one input of samples; its
+   losses are fed from the data set's labels, or from its targets where they take none.
+   history may be NULL. NN_ERROR_NOT_FINITE: stopped because the loss was not finite, or the weights
+   after the last step; the message names step and tensor. */
 NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_train_desc *desc,
                           nn_history *history);
+
+/* The same in steps of the caller's: create, then step or epoch until done, then destroy. data, the
+   validation set and history must outlive it. Memory comes from the network's allocator. */
+typedef struct nn_trainer nn_trainer;
+NN_DEF nn_status nn_trainer_create(nn_tensor *loss, const nn_dataset *data,
+                                   const nn_train_desc *desc, nn_history *history,
+                                   nn_trainer **out);
+NN_DEF nn_status nn_trainer_step(nn_trainer *trainer);  /* one update, and its check when due */
+NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epoch, or of all */
+/* Whether there is nothing left to do: all epochs, early stopping, a callback or an error. */
+NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
+/* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
+NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
@@ -1004,6 +1086,97 @@ static double nn__power(double base, size_t exponent)
     return result;
 }
 
+/* e^x: x = k ln 2 + r, e^r by its series; ln 2 in two parts, so that r is exact to the last bit. */
+static double nn__exp_scalar(double x)
+{
+    if (!(x > -746)) return x <= -746 ? 0 : x;
+    if (x > 710) return HUGE_VAL;
+    const double k = floor(x * 1.4426950408889634074 + 0.5);
+    const double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+    double sum = 1;
+    for (int i = 14; i >= 1; i--) sum = 1 + sum * r / i;
+    return ldexp(sum, (int)k);
+}
+
+/* x^p; NaN for x < 0 unless p is an integer. */
+static double nn__pow_scalar(double x, double p)
+{
+    const double size = fabs(p);
+    if (p == floor(p) && size <= 1024) {
+        const double result = nn__power(x, (size_t)size);
+        return p < 0 ? 1 / result : result;
+    }
+    if (!(x > 0)) return x == 0 ? (p > 0 ? 0 : HUGE_VAL) : NAN;
+    if (!nn__is_finite(x)) return p > 0 ? x : 0;
+    return nn__exp_scalar(p * nn__log_scalar(x));
+}
+
+/* -- arguments -- */
+
+/* What an operation was refused for last while networks were being built in this thread. A chain of
+   builders that began with an error passes NULL on, and whoever meets the NULL says why it is one. */
+NN__THREAD_LOCAL char nn__message_cause[sizeof nn__message];
+NN__THREAD_LOCAL nn_status nn__message_status;
+
+/* Keeps the present message as the cause of NULLs to come; NN_OK forgets the one before. */
+static void nn__keep_cause(nn_status status)
+{
+    nn__message_status = status;
+    memcpy(nn__message_cause, nn__message, sizeof nn__message);
+}
+
+static nn_status nn__fail_null(const char *call, const char *what)
+{
+    if (nn__message_status == NN_OK)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the %s is NULL", call, what);
+    return nn__fail(nn__message_status, "%s: the %s is NULL: %s", call, what, nn__message_cause);
+}
+
+/* A desc's member: the stated value, or what 0 stands for. */
+static double nn__or_default(double value, double otherwise)
+{
+    return value == NN_ZERO ? 0 : value != 0 ? value : otherwise;
+}
+
+/* A number in a desc, where it lies and which kinds have a use for it (0: all). */
+typedef struct nn__range {
+    const char *name;
+    size_t offset;
+    double low, high;
+    const char *expected;
+    unsigned kinds;
+} nn__range;
+
+#define NN__LARGEST 1e300
+#define NN__BELOW_1 (1 - DBL_EPSILON / 2)
+
+static double nn__range_value(const void *desc, const nn__range *range)
+{
+    double value;
+    memcpy(&value, (const char *)desc + range->offset, sizeof value);
+    return value;
+}
+
+/* All numbers of a desc lie in their ranges, also once they are nn_real; those that the kind (a bit)
+   does not use are 0. */
+static nn_status nn__check_ranges(const char *call, const char *prefix, const void *desc,
+                                  const nn__range *ranges, size_t count, unsigned kind)
+{
+    for (size_t i = 0; i < count; i++) {
+        const nn__range *r = &ranges[i];
+        const double value = nn__range_value(desc, r), rounded = (double)(nn_real)value;
+        if (value != 0 && r->kinds && !(r->kinds & kind))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: %s%s is set, which this kind does not use", call, prefix, r->name);
+        if (!(value >= r->low && value <= r->high && rounded >= r->low && rounded <= r->high) ||
+            !nn__is_finite(rounded))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s%s is %g, expected %s%s", call, prefix,
+                            r->name, value, r->expected,
+                            value >= r->low && value <= r->high ? ", as nn_real too" : "");
+    }
+    return NN_OK;
+}
+
 /* ------------------------------------------------------------------------------------ >>random */
 
 static uint64_t nn__mix(uint64_t x)
@@ -1175,10 +1348,13 @@ typedef struct nn__gemm_args {
 typedef struct nn__update {
     nn_optimizer_kind kind;
     int nesterov;
-    nn_real rate, momentum, beta1, beta2, epsilon, decay, shrink; /* shrink: AdamW's own decay */
+    nn_real rate, momentum, beta1, beta2, epsilon, decay, decoupled_decay;
     nn_real scale; /* of the gradient */
     nn_real correction1, correction2; /* Adam: 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
 } nn__update;
+
+/* What `activate` computes beside the activations. */
+enum { NN__MAP_EXP = NN_ACTIVATION_COUNT + 1, NN__MAP_LOG };
 
 typedef struct nn__kernels {
     const char *name;
@@ -2892,7 +3068,7 @@ static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const 
                              nn_real *y)
 {
     NN__V zero = NN__C(0), slope = NN__C(alpha);
-    switch (kind) {
+    switch ((int)kind) {
     case NN_ACTIVATION_SIGMOID: NN__MAP(NN__FN(sigmoid)(v)) break;
     case NN_ACTIVATION_TANH: NN__MAP(NN__FN(tanh)(v)) break;
     case NN_ACTIVATION_SCALED_TANH:
@@ -2905,8 +3081,8 @@ static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const 
     case NN_ACTIVATION_GELU: NN__MAP(NN__MUL(v, NN__FN(normal_cdf)(v, NN__FN(gauss)(v)))) break;
     case NN_ACTIVATION_SILU: NN__MAP(NN__MUL(v, NN__FN(sigmoid)(v))) break;
     case NN_ACTIVATION_SOFTPLUS: NN__MAP(NN__FN(softplus)(v)) break;
-    case NN_ACTIVATION_IDENTITY:
-    case NN_ACTIVATION_COUNT:
+    case NN__MAP_EXP: NN__MAP(NN__FN(exp)(v)) break;
+    case NN__MAP_LOG: NN__MAP(NN__FN(log)(v)) break;
     default: NN__MAP(v) break;
     }
 }
@@ -3002,7 +3178,7 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
                            nn_real *s0, nn_real *s1)
 {
     NN__V scale = NN__C(u->scale), decay = NN__C(u->decay);
-    NN__V minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon), keep = NN__C(1 - u->shrink);
+    NN__V minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon), keep = NN__C(1 - u->decoupled_decay);
     NN__V momentum = NN__C(u->momentum), b1 = NN__C(u->beta1), b2 = NN__C(u->beta2);
     NN__V c1 = NN__C(u->correction1), c2 = NN__C(u->correction2);
     NN__V rest1 = NN__C(1 - u->beta1), rest2 = NN__C(1 - u->beta2), m, s;
@@ -3339,12 +3515,6 @@ NN_DEF const char *nn_activation_string(nn_activation kind)
     return (unsigned)kind < NN_ACTIVATION_COUNT ? texts[kind] : "unknown";
 }
 
-static nn_real nn__activation_alpha(nn_activation kind, double alpha)
-{
-    if (alpha == 0) alpha = kind == NN_ACTIVATION_LEAKY_RELU ? 0.01 : 1;
-    return (nn_real)alpha;
-}
-
 /* Functions whose slope is computed from the input; the others need the output alone. */
 static int nn__slope_needs_input(nn_activation kind)
 {
@@ -3374,7 +3544,7 @@ static void nn__activate_range(void *context, size_t begin, size_t end)
 static void nn__activate(int threads, nn_activation kind, double alpha, size_t n, const nn_real *x,
                          const nn_real *y, const nn_real *dy, nn_real *out)
 {
-    nn__activation_part part = {kind, nn__activation_alpha(kind, alpha), x, y, dy, out};
+    nn__activation_part part = {kind, (nn_real)alpha, x, y, dy, out};
     nn__parallel(threads, n, NN__GRAIN / 2, nn__activate_range, &part);
 }
 
@@ -3412,9 +3582,11 @@ static double nn__sum_of_magnitudes(size_t n, const nn_real *x)
 }
 
 /* ------------------------------------------------------------------------------------ >>tensor
-   The network's memory. Tensors, names, parameters and optimiser state never move: they come from
-   an arena of chunks. Activations and gradients live in two blocks that are laid out again when a
-   larger batch comes along or the network has grown. */
+   The network's memory. What has to stay where it is comes from an arena of chunks: tensors, names,
+   settings. Values, gradients and optimiser state of the parameters lie in parallel arrays of the
+   parameter store, so that small parameters that follow each other are updated as one. Activations
+   and their gradients live in two blocks that are laid out again when a larger batch comes along or
+   the network has grown. */
 
 #define NN__ALIGN 64 /* bytes: a cache line, and the widest vector */
 
@@ -3428,23 +3600,54 @@ typedef struct nn__block {
     size_t bytes;
 } nn__block;
 
+/* Values of parameters (or of buffers). Gradients come with the first backward, state with the
+   optimiser: a network that only predicts pays for neither, and buffers have neither. */
+typedef struct nn__store {
+    struct nn__store *next;
+    size_t used, size; /* reals */
+    nn_real *values, *grads, *state[2];
+    void *memory[4];   /* behind them, to be released */
+} nn__store;
+
+/* Settings of parameters and buffers: where they lie in the store, and how they start. */
+typedef struct nn__leaf {
+    nn__store *store;
+    size_t at;
+} nn__leaf;
+
+typedef struct nn__list {
+    nn_tensor **items;
+    size_t count, capacity;
+} nn__list;
+
+/* What a run of `target` takes, kept until the network, the target or the batch is another. */
+typedef struct nn__plan {
+    nn_tensor *target;  /* NULL: there is no plan */
+    size_t batch;
+    nn__list order;     /* all that the target depends on, and itself, as made */
+    nn__list inputs;    /* the inputs among them */
+    int grads_are_laid; /* for these inputs' requires_grad, with zeros where the plan does not lead */
+} nn__plan;
+
+enum { NN__MODE_OPEN, NN__MODE_EVALUATION, NN__MODE_TRAINING }; /* open: nobody has chosen */
+
 struct nn_net {
     nn_allocator allocator;
     nn__chunk *chunks;
+    nn__store *stores, *buffer_stores;
     nn_rng rng;
-    int threads, training;
+    int threads, mode;
     nn_status status;
-    char message[sizeof nn__message];
-    nn_tensor **tensors;
-    size_t count, capacity;
+    const char *message;
+    nn__list tensors, parameters, buffers;
+    nn__plan plan;
     nn__block data_block, grad_block;
-    size_t data_count, data_batch; /* what the data block is laid out for */
-    size_t grad_count, grad_batch, grad_wanted;
-    nn_real *scratch; /* in the gradient block: as large as the largest tensor */
-    nn_tensor *ran;   /* the target of the last successful forward */
-    nn_optimizer_desc optimizer;
-    int has_optimizer;
-    size_t steps;
+    size_t laid_count, laid_rows;   /* tensors and batch that data_block is laid out for */
+    size_t grad_count, grad_rows;   /* the same for grad_block */
+    void *workspace;                /* one for all operations: valid within one call */
+    nn_real *gradient_workspace;    /* as large as the largest tensor that has a gradient */
+    nn_tensor *ran;                 /* the target of the last successful forward */
+    struct nn__optimizer *optimizer;
 };
 
 static void *nn__default_alloc(void *user, size_t bytes)
@@ -3457,16 +3660,6 @@ static void nn__default_release(void *user, void *block)
 {
     (void)user;
     NN_FREE(block);
-}
-
-/* The first error of a network stays; NULL, so that a builder can return it. */
-static nn_tensor *nn__refuse(nn_net *net, nn_status status)
-{
-    if (net && net->status == NN_OK) {
-        net->status = status;
-        memcpy(net->message, nn__message, sizeof net->message);
-    }
-    return NULL;
 }
 
 static void *nn__net_alloc(nn_net *net, size_t bytes)
@@ -3485,80 +3678,176 @@ static void nn__net_release(nn_net *net, void *block)
 
 static size_t nn__round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-static void *nn__align(void *p)
+static void *nn__align(void *p, size_t to)
 {
-    return (void *)(((uintptr_t)p + NN__ALIGN - 1) / NN__ALIGN * NN__ALIGN);
+    return (void *)(((uintptr_t)p + to - 1) / to * to);
 }
 
-/* `count` zeroed items of `size` bytes for the life of the network, aligned to NN__ALIGN. */
+/* `count` zeroed items of `size` bytes for the life of the network. */
 static void *nn__arena(nn_net *net, size_t count, size_t size)
 {
-    const size_t head = sizeof(nn__chunk) + NN__ALIGN;
+    enum { ALIGN = 16, ROOM = 1024 };
+    const size_t head = sizeof(nn__chunk) + ALIGN;
     size_t bytes;
-    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - 2 * NN__ALIGN) {
+    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - 2 * ALIGN) {
         nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu items of %llu bytes", (nn__ull)count,
                  (nn__ull)size);
         return NULL;
     }
-    bytes = nn__round_up(bytes ? bytes : 1, NN__ALIGN);
+    bytes = nn__round_up(bytes ? bytes : 1, ALIGN);
     nn__chunk *chunk = net->chunks;
     if (!chunk || chunk->size - chunk->used < bytes) {
-        size_t room = nn__max_size(bytes, 16384);
+        size_t room = nn__max_size(bytes, ROOM);
         chunk = (nn__chunk *)nn__net_alloc(net, head + room);
         if (!chunk) return NULL;
         chunk->next = net->chunks, chunk->used = 0, chunk->size = room;
         net->chunks = chunk;
     }
-    char *base = (char *)nn__align(chunk + 1);
-    void *p = base + chunk->used;
+    void *p = (char *)nn__align(chunk + 1, ALIGN) + chunk->used;
     chunk->used += bytes;
     memset(p, 0, bytes);
     return p;
 }
 
+/* The first error of a network stays, with its message. NULL, so that a builder can return it. */
+static nn_tensor *nn__net_fail(nn_net *net, nn_status status)
+{
+    nn__keep_cause(status);
+    if (!net || net->status != NN_OK) return NULL;
+    char text[sizeof nn__message], *copy;
+    memcpy(text, nn__message, sizeof text);
+    copy = (char *)nn__arena(net, strlen(text) + 1, 1);
+    net->status = status;
+    net->message = copy ? strcpy(copy, text) : "out of memory";
+    return NULL;
+}
+
+static nn_tensor *nn__out_of_memory(nn_net *net)
+{
+    return nn__net_fail(net, NN_ERROR_OUT_OF_MEMORY);
+}
+
+/* -- parameter store -- */
+
+/* Zeroed reals beside a store's values. */
+static nn_real *nn__store_array(nn_net *net, size_t count, void **memory)
+{
+    *memory = nn__net_alloc(net, count * sizeof(nn_real) + NN__ALIGN);
+    if (!*memory) return NULL;
+    return (nn_real *)memset(nn__align(*memory, NN__ALIGN), 0, count * sizeof(nn_real));
+}
+
+/* Small leaves share a store, large ones have their own behind it in the list. */
+static nn__store *nn__new_store(nn_net *net, nn__store **list, size_t reals)
+{
+    enum { SHARED = 512 / sizeof(nn_real) };
+    nn__store *store = (nn__store *)nn__arena(net, 1, sizeof *store);
+    if (!store) return NULL;
+    store->size = nn__max_size(reals, SHARED);
+    store->values = nn__store_array(net, store->size, &store->memory[0]);
+    if (!store->values) return NULL;
+    if (*list && reals >= SHARED) list = &(*list)->next;
+    store->next = *list;
+    *list = store;
+    return store;
+}
+
+/* Room for a leaf's values, which are 0. */
+static int nn__store_leaf(nn_net *net, nn__store **list, nn_tensor *t)
+{
+    nn__leaf *leaf = (nn__leaf *)nn__arena(net, 1, sizeof *leaf);
+    if (!leaf || t->size > (SIZE_MAX - 2 * NN__ALIGN) / sizeof(nn_real)) return 0;
+    const size_t reals = nn__round_up(t->size, NN__ALIGN / sizeof(nn_real));
+    nn__store *store = *list;
+    if (!store || store->size - store->used < reals) store = nn__new_store(net, list, reals);
+    if (!store) return 0;
+    leaf->store = store, leaf->at = store->used;
+    store->used += reals;
+    t->settings = leaf;
+    t->data = store->values + leaf->at;
+    return 1;
+}
+
+/* Gradients for the parameters that have none yet. */
+static nn_status nn__store_grads(nn_net *net)
+{
+    for (nn__store *s = net->stores; s; s = s->next) {
+        if (s->grads) continue;
+        s->grads = nn__store_array(net, s->size, &s->memory[1]);
+        if (!s->grads) return NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        nn_tensor *p = net->parameters.items[i];
+        const nn__leaf *leaf = (const nn__leaf *)p->settings;
+        p->grad = leaf->store->grads + leaf->at;
+    }
+    return NN_OK;
+}
+
+/* The optimiser's state: what is missing starts at 0; `clear` sets the rest to 0, too. */
+static nn_status nn__store_state(nn_net *net, int count, int clear)
+{
+    for (nn__store *s = net->stores; s; s = s->next)
+        for (int i = 0; i < count; i++) {
+            if (s->state[i] && clear) memset(s->state[i], 0, s->size * sizeof *s->state[i]);
+            if (!s->state[i])
+                s->state[i] = nn__store_array(net, s->size, &s->memory[2 + i]);
+            if (!s->state[i]) return NN_ERROR_OUT_OF_MEMORY;
+        }
+    return NN_OK;
+}
+
+static void nn__release_stores(nn_net *net, const nn__store *s)
+{
+    for (; s; s = s->next)
+        for (int i = 0; i < 4; i++) nn__net_release(net, s->memory[i]);
+}
+
+/* -- the network -- */
+
 NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
 {
     nn_net_desc d;
+    nn_status status = NN_OK;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    if (!d.allocator.alloc != !d.allocator.release) {
-        nn__fail(NN_ERROR_BAD_ARGUMENT,
-                 "nn_net_create: allocator has only one of alloc and release");
-        return NULL;
-    }
-    if (d.threads < 0) {
-        nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_create: threads is %d, expected 0 or more",
-                 d.threads);
-        return NULL;
-    }
+    if (!d.allocator.alloc != !d.allocator.release)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_net_create: allocator has only one of alloc and release");
+    else if (d.threads < 0)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_net_create: threads is %d, expected 0 or more", d.threads);
     if (!d.allocator.alloc)
         d.allocator.alloc = nn__default_alloc, d.allocator.release = nn__default_release;
-    nn_net *net = (nn_net *)d.allocator.alloc(d.allocator.user, sizeof *net);
-    if (!net) {
-        nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
-                 (nn__ull)sizeof *net);
-        return NULL;
+    nn_net *net = NULL;
+    if (status == NN_OK) {
+        net = (nn_net *)d.allocator.alloc(d.allocator.user, sizeof *net);
+        if (!net)
+            status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
+                              (nn__ull)sizeof *net);
     }
+    nn__keep_cause(status);
+    if (!net) return NULL;
     memset(net, 0, sizeof *net);
     net->allocator = d.allocator;
     net->rng = nn_rng_seed(d.seed);
     net->threads = d.threads;
-    net->training = 1;
     return net;
 }
+
+static void nn__release_input(nn_net *net, nn_tensor *t);
 
 NN_DEF void nn_net_destroy(nn_net *net)
 {
     if (!net) return;
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (t->op == NN_OP_INPUT) nn__net_release(net, t->data);
-        nn__net_release(net, t->node.labels);
-        nn__net_release(net, t->node.targets);
-    }
-    nn__net_release(net, net->tensors);
-    nn__net_release(net, net->data_block.memory);
-    nn__net_release(net, net->grad_block.memory);
+    nn__keep_cause(NN_OK);
+    for (size_t i = 0; i < net->tensors.count; i++) nn__release_input(net, net->tensors.items[i]);
+    nn__release_stores(net, net->stores);
+    nn__release_stores(net, net->buffer_stores);
+    void *const blocks[] = {net->tensors.items,    net->parameters.items,  net->buffers.items,
+                            net->plan.order.items, net->plan.inputs.items, net->data_block.memory,
+                            net->grad_block.memory};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) nn__net_release(net, blocks[i]);
     while (net->chunks) {
         nn__chunk *next = net->chunks->next;
         nn__net_release(net, net->chunks);
@@ -3569,30 +3858,45 @@ NN_DEF void nn_net_destroy(nn_net *net)
 
 NN_DEF nn_status nn_net_status(const nn_net *net)
 {
-    if (!net) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_status: the network is NULL");
-    if (net->status != NN_OK) memcpy(nn__message, net->message, sizeof nn__message);
+    if (!net) return nn__fail_null("nn_net_status", "network");
+    if (net->status != NN_OK) nn__fail(net->status, "%s", net->message);
     return net->status;
 }
 
-NN_DEF size_t nn_net_tensor_count(const nn_net *net) { return net ? net->count : 0; }
+NN_DEF size_t nn_net_tensor_count(const nn_net *net) { return net ? net->tensors.count : 0; }
+
+static nn_tensor *nn__list_item(const nn__list *list, size_t i)
+{
+    return i < list->count ? list->items[i] : NULL;
+}
 
 NN_DEF nn_tensor *nn_net_tensor(const nn_net *net, size_t id)
 {
-    return net && id < net->count ? net->tensors[id] : NULL;
+    return net ? nn__list_item(&net->tensors, id) : NULL;
+}
+
+NN_DEF nn_tensor *nn_net_parameter(const nn_net *net, size_t i)
+{
+    return net ? nn__list_item(&net->parameters, i) : NULL;
+}
+
+NN_DEF nn_tensor *nn_net_buffer(const nn_net *net, size_t i)
+{
+    return net ? nn__list_item(&net->buffers, i) : NULL;
 }
 
 NN_DEF nn_tensor *nn_net_find(const nn_net *net, const char *name)
 {
-    for (size_t i = 0; net && name && name[0] && i < net->count; i++)
-        if (strcmp(net->tensors[i]->name, name) == 0) return net->tensors[i];
+    for (size_t i = 0; net && name && name[0] && i < net->tensors.count; i++)
+        if (strcmp(net->tensors.items[i]->name, name) == 0) return net->tensors.items[i];
     return NULL;
 }
 
 NN_DEF size_t nn_net_parameter_count(const nn_net *net)
 {
     size_t sum = 0;
-    for (size_t i = 0; net && i < net->count; i++)
-        if (net->tensors[i]->op == NN_OP_PARAMETER) sum += net->tensors[i]->size;
+    const nn_tensor *p;
+    for (size_t i = 0; (p = nn_net_parameter(net, i)) != NULL; i++) sum += p->size;
     return sum;
 }
 
@@ -3600,74 +3904,79 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net) { return net ? &net->rng : NULL; }
 
 NN_DEF void nn_net_set_training(nn_net *net, int training)
 {
-    if (net) net->training = training != 0;
+    if (net) net->mode = training ? NN__MODE_TRAINING : NN__MODE_EVALUATION;
 }
 
-/* A name is unique only if its maker sees to that; find returns the first. */
-static const char *nn__copy_name(nn_net *net, const char *name)
+/* One more tensor at the end of a list. */
+static int nn__append(nn_net *net, nn__list *list, nn_tensor *t)
 {
-    size_t length = name ? strlen(name) : 0;
-    if (length == 0) return "";
-    char *copy = (char *)nn__arena(net, length + 1, 1);
-    if (copy) memcpy(copy, name, length);
-    return copy;
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 8;
+        nn_tensor **grown = (nn_tensor **)nn__net_alloc(net, capacity * sizeof *grown);
+        if (!grown) return 0;
+        if (list->count) memcpy(grown, list->items, list->count * sizeof *grown);
+        nn__net_release(net, list->items);
+        list->items = grown, list->capacity = capacity;
+    }
+    list->items[list->count++] = t;
+    return 1;
 }
 
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
 {
-    if (!t) return NULL;
-    const char *copy = nn__copy_name(t->net, name);
-    if (!copy) return nn__refuse(t->net, NN_ERROR_OUT_OF_MEMORY);
+    if (!t) {
+        nn__fail_null("nn_name", "tensor");
+        return NULL;
+    }
+    const nn_tensor *other = nn_net_find(t->net, name);
+    if (other && other != t)
+        return nn__net_fail(t->net, nn__fail(NN_ERROR_BAD_ARGUMENT,
+                                             "nn_name: the name '%s' is tensor %llu's", name,
+                                             (nn__ull)other->id));
+    size_t length = name ? strlen(name) : 0;
+    char *copy = (char *)nn__arena(t->net, length + 1, 1);
+    if (!copy) return nn__out_of_memory(t->net);
+    if (length) memcpy(copy, name, length);
     t->name = copy;
     return t;
 }
 
-#define NN__OP_TEXT(id, text, fn) text,
-static const char *nn__op_string(nn_op op)
-{
-    static const char *const texts[] = {NN_OP_LIST(NN__OP_TEXT)};
-    return (unsigned)op < NN_OP_COUNT ? texts[op] : "unknown";
-}
+enum { NN__SHAPE_TEXT = 24 * NN_MAX_RANK }; /* a size_t has at most 20 digits */
 
 /* "[batch 3 4]", for messages. Returns text. */
-static const char *nn__shape_text(int rank, const size_t *shape, int batched, char text[160])
+static const char *nn__shape_text(int rank, const size_t *shape, int batched,
+                                  char text[NN__SHAPE_TEXT])
 {
     size_t at = 0;
     text[at++] = '[';
     for (int i = 0; i < rank; i++) {
         const char *space = i ? " " : "";
-        if (i == 0 && batched) at += (size_t)snprintf(text + at, 160 - at, "batch");
-        else at += (size_t)snprintf(text + at, 160 - at, "%s%llu", space, (nn__ull)shape[i]);
+        if (i == 0 && batched) at += (size_t)snprintf(text + at, NN__SHAPE_TEXT - at, "batch");
+        else
+            at += (size_t)snprintf(text + at, NN__SHAPE_TEXT - at, "%s%llu", space,
+                                   (nn__ull)shape[i]);
     }
-    snprintf(text + at, 160 - at, "]");
+    snprintf(text + at, NN__SHAPE_TEXT - at, "]");
     return text;
 }
 
-static const char *nn__tensor_shape(const nn_tensor *t, char text[160])
+static const char *nn__tensor_shape(const nn_tensor *t, char text[NN__SHAPE_TEXT])
 {
     return nn__shape_text(t->rank, t->shape, t->batched, text);
 }
 
-/* Values in one sample, or in all of a tensor without a batch. */
-static size_t nn__sample_size(const nn_tensor *t)
-{
-    size_t size = 1;
-    for (int i = t->batched ? 1 : 0; i < t->rank; i++) size *= t->shape[i];
-    return size;
-}
-
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 {
-    char shape[160];
-    if (!net || !stream)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: an argument is NULL");
+    char shape[NN__SHAPE_TEXT];
+    if (!net) return nn__fail_null("nn_net_summary", "network");
+    if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
     fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
             "parameters");
-    for (size_t i = 0; i < net->count; i++) {
-        const nn_tensor *t = net->tensors[i];
-        fprintf(stream, "%4llu  %-22s %-20s %-18s", (nn__ull)i, nn__op_string(t->op), t->name,
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        fprintf(stream, "%4llu  %-22s %-20s %-18s", (nn__ull)i, t->op->name, t->name,
                 nn__tensor_shape(t, shape));
-        if (t->op == NN_OP_PARAMETER) fprintf(stream, " %10llu", (nn__ull)t->size);
+        if (strcmp(t->op->name, "parameter") == 0) fprintf(stream, " %10llu", (nn__ull)t->size);
         fprintf(stream, "\n");
     }
     fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
@@ -3677,39 +3986,73 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 }
 
 /* ------------------------------------------------------------------------------------- >>graph
-   Building: nn__node_new makes a tensor of any operation, or refuses. Running: who is needed, how
-   large is the batch, is there room, then one pass. */
+   nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside. */
 
-/* One more slot in the network's list of tensors. */
-static int nn__grow_tensors(nn_net *net)
+/* Bits of nn_tensor.state. */
+enum {
+    NN__NEEDED = 1,    /* the plan's target depends on it */
+    NN__HAS_GRAD = 2,  /* grad holds something in the present backward */
+    NN__LAID_GRAD = 4  /* the gradient block was laid out with a gradient for it */
+};
+
+/* Flags of the library's own operations beside NN_OP_TRAINING. */
+enum {
+    NN__OP_VALUE = 2,  /* forward leaves `value`, in double */
+    NN__OP_CLAIMS = 4, /* backward asks nn__claim_gradient instead of finding zeros to add to */
+    NN__OP_SUMS = 8,   /* a scalar that adds up samples, where others take their mean */
+    NN__OP_LOSS = 16
+};
+
+/* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
+   was fed last. */
+typedef struct nn__input {
+    const nn_tensor *loss;         /* whose answer or weights it is; NULL for the user's own inputs */
+    size_t rows;                   /* fed; 0: nothing yet */
+    size_t capacity, label_capacity; /* rows that data and labels have room for */
+    size_t labels_per_row;         /* 0: takes no labels */
+    int classes;                   /* labels lie in [0, classes) */
+    int has_labels;                /* fed last: labels, not reals */
+} nn__input;
+
+static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0};
+static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0};
+static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0};
+
+static int nn__is_leaf(const nn_tensor *t) { return !t->op->forward; }
+static int nn__is_scalar(const nn_tensor *t) { return t->size == 1 && !t->batched; }
+
+/* NULL for every tensor but an input. */
+static nn__input *nn__as_input(const nn_tensor *t)
 {
-    if (net->count < net->capacity) return 1;
-    size_t capacity = net->capacity ? 2 * net->capacity : 32;
-    nn_tensor **grown = (nn_tensor **)nn__net_alloc(net, capacity * sizeof *grown);
-    if (!grown) return 0;
-    if (net->count) memcpy(grown, net->tensors, net->count * sizeof *grown);
-    nn__net_release(net, net->tensors);
-    net->tensors = grown;
-    net->capacity = capacity;
-    return 1;
+    return t->op == &nn__input_op ? (nn__input *)t->settings : NULL;
 }
 
+static void nn__release_input(nn_net *net, nn_tensor *t)
+{
+    if (t->op != &nn__input_op) return;
+    nn__net_release(net, t->data);
+    nn__net_release(net, t->labels);
+}
+
+/* -- building -- */
+
 /* All sources are there and of one network, which has no error yet: that network; else NULL. */
-static nn_net *nn__common_net(nn_op op, size_t count, nn_tensor *const *src)
+static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *src)
 {
     nn_net *net = NULL;
     for (size_t i = 0; i < count; i++) {
         if (!src || !src[i]) {
-            nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: source %llu is NULL", nn__op_string(op),
-                     (nn__ull)i);
+            char what[40];
+            snprintf(what, sizeof what, count == 1 ? "source" : "source %llu", (nn__ull)i);
+            nn_status status = nn__fail_null(call, what);
             for (size_t j = 0; src && j < count; j++)
-                if (src[j]) nn__refuse(src[j]->net, NN_ERROR_BAD_ARGUMENT);
+                if (src[j]) nn__net_fail(src[j]->net, status);
             return NULL;
         }
         if (net && src[i]->net != net) {
-            nn__fail(NN_ERROR_MISMATCH, "%s: sources 0 and %llu belong to different networks",
-                     nn__op_string(op), (nn__ull)i);
-            nn__refuse(net, NN_ERROR_MISMATCH);
+            nn__net_fail(net, nn__fail(NN_ERROR_MISMATCH,
+                                       "%s: sources 0 and %llu belong to different networks", call,
+                                       (nn__ull)i));
             return NULL;
         }
         net = src[i]->net;
@@ -3717,305 +4060,165 @@ static nn_net *nn__common_net(nn_op op, size_t count, nn_tensor *const *src)
     return net && nn_net_status(net) == NN_OK ? net : NULL;
 }
 
-static nn_tensor *nn__node_new(nn_net *net, nn_op op, size_t src_count, nn_tensor *const *src,
-                               int batched, int rank, const size_t *shape)
+static nn_tensor *nn__bad_shapes(const char *call, const nn_tensor *a, const nn_tensor *b,
+                                 const char *rule)
 {
+    char left[NN__SHAPE_TEXT], right[NN__SHAPE_TEXT];
+    return nn__net_fail(a->net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: shapes %s and %s; expected %s",
+                                         call, nn__tensor_shape(a, left),
+                                         nn__tensor_shape(b, right), rule));
+}
+
+static nn_tensor *nn__bad_shape(const char *call, const nn_tensor *x, const char *rule)
+{
+    char text[NN__SHAPE_TEXT];
+    return nn__net_fail(x->net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: shape %s; expected %s", call,
+                                         nn__tensor_shape(x, text), rule));
+}
+
+static nn_tensor *nn__bad_argument(nn_net *net, const char *call, const char *member, double found,
+                                   const char *expected)
+{
+    return nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s is %g, expected %s", call,
+                                      member, found, expected));
+}
+
+/* The sizes of a new tensor's shape, where a batch counts as 1 for the time being. */
+static nn_status nn__set_shape(nn_tensor *t, const char *call, int rank, const size_t *shape)
+{
+    size_t bytes;
+    for (int i = 0; i < rank; i++) {
+        t->shape[i] = t->batched && i == 0 ? 1 : shape[i];
+        if (t->shape[i] == 0)
+            return nn__fail(NN_ERROR_BAD_SHAPE, "%s: dimension %d is 0", call, i - t->batched);
+    }
+    t->rank = rank;
+    if (!nn__shape_size(rank, t->shape, &t->row_size) ||
+        !nn__multiply(t->row_size, sizeof(nn_real), &bytes))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the shape's product does not fit", call);
+    t->size = t->row_size;
+    if (t->batched) t->shape[0] = t->size = 0;
+    return NN_OK;
+}
+
+/* The names a tensor goes by in messages of its builder: the public function. */
+static const char *nn__call(const nn_op *op, char text[64])
+{
+    snprintf(text, 64, "nn_%s", op->name);
+    return text;
+}
+
+/* `settings` of that size are zeroed, for the builder to fill; none for 0. */
+static nn_tensor *nn__node_new(nn_net *net, const nn_op *op, size_t settings, size_t src_count,
+                               nn_tensor *const *src, int batched, int rank, const size_t *shape)
+{
+    char call[64];
     if (!net || nn_net_status(net) != NN_OK) return NULL;
     if (rank > NN_MAX_RANK)
-        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
-                                        nn__op_string(op), rank, NN_MAX_RANK));
-    nn_tensor *t = NULL;
-    if (nn__grow_tensors(net)) t = (nn_tensor *)nn__arena(net, 1, sizeof *t);
+        return nn__net_fail(net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
+                                          nn__call(op, call), rank, NN_MAX_RANK));
+    nn_tensor *t = (nn_tensor *)nn__arena(net, 1, sizeof *t);
+    if (t && settings) t->settings = nn__arena(net, 1, settings);
     if (t && src_count) t->src = (nn_tensor **)nn__arena(net, src_count, sizeof *t->src);
-    if (!t || (src_count && !t->src)) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
-    t->op = op;
-    t->name = "";
-    t->net = net;
-    t->rank = rank;
-    t->batched = batched;
-    for (int i = 0; i < rank; i++) t->shape[i] = batched && i == 0 ? 1 : shape[i];
+    if (!t || (settings && !t->settings) || (src_count && !t->src)) return nn__out_of_memory(net);
+    t->op = op, t->name = "", t->net = net, t->batched = batched;
+    t->learning_rate_scale = 1;
     for (size_t i = 0; i < src_count; i++) {
         t->src[i] = src[i];
         t->requires_grad |= src[i]->requires_grad;
     }
     t->src_count = src_count;
-    t->learning_rate_scale = 1;
-    size_t bytes;
-    if (!nn__shape_size(rank, t->shape, &t->size) ||
-        !nn__multiply(t->size, sizeof(nn_real), &bytes))
-        return nn__refuse(net, nn__fail(NN_ERROR_TOO_LARGE, "%s: the shape's product does not fit",
-                                        nn__op_string(op)));
-    for (int i = 0; i < rank; i++)
-        if (t->shape[i] == 0)
-            return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: dimension %d is 0",
-                                            nn__op_string(op), i - batched));
-    if (batched) t->shape[0] = t->size = 0;
-    t->id = net->count;
-    net->tensors[net->count++] = t;
-    return t;
+    if (!op->backward) t->requires_grad = 0;
+    nn_status status = nn__set_shape(t, nn__call(op, call), rank, shape);
+    if (status != NN_OK) return nn__net_fail(net, status);
+    t->id = net->tensors.count;
+    return nn__append(net, &net->tensors, t) ? t : nn__out_of_memory(net);
 }
 
 /* A node of one source with that source's shape. */
-static nn_tensor *nn__node_like(nn_tensor *x, nn_op op)
+static nn_tensor *nn__node_like(nn_tensor *x, const nn_op *op, size_t settings)
 {
-    nn_net *net = nn__common_net(op, 1, &x);
-    return net ? nn__node_new(net, op, 1, &x, x->batched, x->rank, x->shape) : NULL;
+    char call[64];
+    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
+    return net ? nn__node_new(net, op, settings, 1, &x, x->batched, x->rank, x->shape) : NULL;
 }
 
-typedef nn_status nn__op_fn(nn_tensor *t);
-
-#define NN__OP_DECLARE(id, text, fn)                                                               \
-    static nn_status nn__##fn##_forward(nn_tensor *t);                                             \
-    static nn_status nn__##fn##_backward(nn_tensor *t);
-NN_OP_LIST(NN__OP_DECLARE)
-
-static size_t nn__aux_size(const nn_tensor *t);  /* reals an operation keeps for its backward */
-static size_t nn__work_size(const nn_tensor *t); /* reals its backward works in */
-
-static int nn__is_leaf(const nn_tensor *t)
+/* An axis of a sample as an index of x->shape; -1 with an error when there is none such. */
+static int nn__axis(const char *call, nn_tensor *x, int axis)
 {
-    return t->op == NN_OP_INPUT || t->op == NN_OP_PARAMETER;
+    const int count = x->rank - x->batched, from_start = axis < 0 ? axis + count : axis;
+    if (from_start >= 0 && from_start < count) return from_start + x->batched;
+    char text[NN__SHAPE_TEXT];
+    nn__net_fail(x->net,
+                 nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)",
+                          call, axis, -count, count - 1, nn__tensor_shape(x, text)));
+    return -1;
 }
 
-/* Every tensor takes this batch while a block is laid out; 0: the one that it ran with last. */
-static void nn__set_batch(nn_net *net, size_t batch)
+/* rows * per_row items of `size` bytes; SIZE_MAX when that does not fit. */
+static size_t nn__bytes(size_t rows, size_t per_row, size_t size)
 {
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (!t->batched) continue;
-        t->shape[0] = batch ? batch : t->node.rows;
-        t->size = t->shape[0] * nn__sample_size(t);
-    }
+    size_t items, bytes;
+    return nn__multiply(rows, per_row, &items) && nn__multiply(items, size, &bytes) ? bytes
+                                                                                    : SIZE_MAX;
 }
 
-/* Where the next piece of a block goes: counts only while base is NULL. */
-typedef struct nn__layout {
-    char *base;
-    size_t bytes;
-    int overflow;
-} nn__layout;
-
-static nn_real *nn__lay(nn__layout *layout, size_t reals)
+static void nn__set_batch(nn_tensor *t, size_t batch)
 {
-    size_t bytes, at = layout->bytes;
-    if (reals == 0) return NULL;
-    if (!nn__multiply(reals, sizeof(nn_real), &bytes) || bytes > SIZE_MAX / 2 - at) {
-        layout->overflow = 1;
-        return NULL;
-    }
-    layout->bytes = at + nn__round_up(bytes, NN__ALIGN);
-    return layout->base ? (nn_real *)(void *)(layout->base + at) : NULL;
-}
-
-static void nn__lay_data(nn_net *net, nn__layout *layout)
-{
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (nn__is_leaf(t)) continue;
-        t->data = nn__lay(layout, t->size);
-        t->node.aux = nn__lay(layout, nn__aux_size(t));
-    }
-}
-
-static void nn__lay_grads(nn_net *net, nn__layout *layout)
-{
-    size_t largest = 0;
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        largest = nn__max_size(largest, t->size);
-        if (t->op == NN_OP_PARAMETER) continue;
-        t->grad = t->requires_grad ? nn__lay(layout, t->size) : NULL;
-        t->node.work = t->requires_grad ? nn__lay(layout, nn__work_size(t)) : NULL;
-    }
-    net->scratch = nn__lay(layout, largest);
-}
-
-/* Measures with `lay`, makes room in the block, and lays out for good. A block only grows. */
-static nn_status nn__lay_block(nn_net *net, nn__block *block,
-                               void (*lay)(nn_net *, nn__layout *))
-{
-    nn__layout layout = {NULL, 0, 0};
-    lay(net, &layout);
-    if (layout.overflow)
-        return nn__fail(NN_ERROR_OUT_OF_MEMORY,
-                        "out of memory: the tensors exceed the address space");
-    size_t bytes = layout.bytes + NN__ALIGN;
-    if (bytes > block->bytes) {
-        void *memory = nn__net_alloc(net, bytes);
-        if (!memory) return NN_ERROR_OUT_OF_MEMORY;
-        nn__net_release(net, block->memory);
-        block->memory = memory;
-        block->bytes = bytes;
-    }
-    layout.base = (char *)nn__align(block->memory);
-    layout.bytes = 0;
-    lay(net, &layout);
-    return NN_OK;
-}
-
-/* Room for the outputs of all tensors at this batch; shapes are set to it. */
-static nn_status nn__plan_data(nn_net *net, size_t batch)
-{
-    nn_status status = NN_OK;
-    size_t largest = nn__max_size(batch, net->data_batch);
-    for (size_t i = 0; i < net->count; i++) /* also inputs that this run does not need */
-        if (net->tensors[i]->op == NN_OP_INPUT)
-            largest = nn__max_size(largest, net->tensors[i]->node.rows);
-    if (net->data_count != net->count || net->data_batch < largest) {
-        net->data_count = 0; /* until it has succeeded */
-        nn__set_batch(net, largest);
-        status = nn__lay_block(net, &net->data_block, nn__lay_data);
-        if (status == NN_OK) net->data_count = net->count, net->data_batch = largest;
-    }
-    for (size_t i = 0; i < net->count; i++)
-        if (net->tensors[i]->node.needed) net->tensors[i]->node.rows = batch;
-    nn__set_batch(net, 0);
-    return status;
-}
-
-/* A user may have switched an input's requires_grad: what depends on it follows. Returns how
-   many tensors have a gradient, with their positions mixed in, so that another set gives another
-   number. */
-static size_t nn__spread_requires_grad(nn_net *net)
-{
-    size_t wanted = 0;
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (!nn__is_leaf(t)) {
-            t->requires_grad = t->op == NN_OP_PENALTY;
-            for (size_t j = 0; j < t->src_count; j++) t->requires_grad |= t->src[j]->requires_grad;
-        }
-        wanted = wanted * 31 + (t->requires_grad != 0);
-    }
-    return wanted;
-}
-
-static nn_status nn__plan_grads(nn_net *net)
-{
-    nn_status status = NN_OK;
-    size_t wanted = nn__spread_requires_grad(net);
-    if (net->grad_count != net->count || net->grad_batch < net->data_batch ||
-        net->grad_wanted != wanted) {
-        net->grad_count = 0;
-        nn__set_batch(net, net->data_batch);
-        status = nn__lay_block(net, &net->grad_block, nn__lay_grads);
-        if (status == NN_OK)
-            net->grad_count = net->count, net->grad_batch = net->data_batch,
-            net->grad_wanted = wanted;
-        nn__set_batch(net, 0);
-    }
-    return status;
-}
-
-/* Marks what t depends on and finds the batch that was fed: 0 when nothing is batched. */
-static nn_status nn__mark_needed(nn_tensor *t, size_t *batch)
-{
-    nn_net *net = t->net;
-    const nn_tensor *first = NULL;
-    for (size_t i = 0; i < net->count; i++) net->tensors[i]->node.needed = 0;
-    t->node.needed = 1;
-    *batch = 0;
-    for (size_t i = t->id + 1; i-- > 0;) {
-        nn_tensor *s = net->tensors[i];
-        if (!s->node.needed) continue;
-        for (size_t j = 0; j < s->src_count; j++) s->src[j]->node.needed = 1;
-        if (s->op != NN_OP_INPUT) continue;
-        if (s->node.rows == 0)
-            return nn__fail(NN_ERROR_EMPTY, "forward: input %llu has not been fed", (nn__ull)s->id);
-        if (first && s->node.rows != *batch)
-            return nn__fail(
-                NN_ERROR_MISMATCH, "forward: input %llu was fed %llu rows, input %llu %llu",
-                (nn__ull)first->id, (nn__ull)*batch, (nn__ull)s->id, (nn__ull)s->node.rows);
-        first = s;
-        *batch = s->node.rows;
-    }
-    return NN_OK;
+    if (!t->batched) return;
+    t->shape[0] = batch;
+    t->size = batch * t->row_size; /* fits: room has been made for it */
 }
 
 /* A caller's tensor, and a network without an error. */
 static nn_status nn__check_tensor(const char *call, const nn_tensor *t)
 {
-    if (!t) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the tensor is NULL", call);
-    return nn_net_status(t->net);
+    if (!t) return nn__fail_null(call, "tensor");
+    return t->net->status == NN_OK ? NN_OK : nn_net_status(t->net);
 }
 
-/* Operations that sum in double and leave the sum in `value` themselves. */
-static int nn__sets_value(const nn_tensor *t)
-{
-    return t->op == NN_OP_SUM ||
-           (t->op >= NN_OP_SOFTMAX_CROSS_ENTROPY && t->op <= NN_OP_PENALTY);
-}
+/* -- inputs -- */
 
-static nn_status nn__run_forward(nn_tensor *t)
+static nn_tensor *nn__input_new(nn_net *net, const char *call, int rank, const size_t *shape)
 {
-#define NN__OP_FORWARD(id, text, fn) nn__##fn##_forward,
-    static nn__op_fn *const forward[] = {NN_OP_LIST(NN__OP_FORWARD)};
-    return forward[t->op](t);
-}
-
-static nn_status nn__run_backward(nn_tensor *t)
-{
-#define NN__OP_BACKWARD(id, text, fn) nn__##fn##_backward,
-    static nn__op_fn *const backward[] = {NN_OP_LIST(NN__OP_BACKWARD)};
-    return backward[t->op](t);
-}
-
-NN_DEF nn_status nn_forward(nn_tensor *t)
-{
-    size_t batch;
-    nn_status status = nn__check_tensor("forward", t);
-    if (status != NN_OK) return status;
-    nn_net *net = t->net;
-    net->ran = NULL;
-    status = nn__mark_needed(t, &batch);
-    if (status == NN_OK) status = nn__plan_data(net, batch);
-    for (size_t i = 0; status == NN_OK && i <= t->id; i++) {
-        nn_tensor *s = net->tensors[i];
-        if (!s->node.needed || nn__is_leaf(s)) continue;
-        status = nn__run_forward(s);
-        if (s->size == 1 && !nn__sets_value(s)) s->value = (double)s->data[0];
+    size_t full[NN_MAX_RANK] = {0};
+    if (!net) {
+        nn__fail_null(call, "network");
+        return NULL;
     }
-    if (status == NN_OK) net->ran = t;
-    return status;
+    if (rank < 0 || rank >= NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, call, "rank", rank, "0 to 7 and a shape");
+    for (int i = 0; i < rank; i++) full[i + 1] = shape[i];
+    return nn__node_new(net, &nn__input_op, sizeof(nn__input), 0, NULL, 1, rank + 1, full);
 }
 
-static nn_status nn__backward(nn_tensor *loss, int add)
+NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape)
 {
-    nn_status status = nn__check_tensor("backward", loss);
-    if (status != NN_OK) return status;
-    nn_net *net = loss->net;
-    if (loss->size != 1 || loss->batched)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "backward: %s tensor %llu is no scalar",
-                        nn__op_string(loss->op), (nn__ull)loss->id);
-    if (net->ran != loss)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "backward: call nn_forward on tensor %llu first",
-                        (nn__ull)loss->id);
-    status = nn__plan_grads(net);
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < net->count; i++)
-        net->tensors[i]->node.grad_set = add && net->tensors[i]->op == NN_OP_PARAMETER;
-    if (loss->grad && !nn__is_leaf(loss)) loss->grad[0] = 1, loss->node.grad_set = 1;
-    for (size_t i = loss->id + 1; status == NN_OK && i-- > 0;) {
-        nn_tensor *t = net->tensors[i];
-        if (!nn__is_leaf(t) && t->grad && t->node.grad_set) status = nn__run_backward(t);
-    }
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (t->grad && !t->node.grad_set) memset(t->grad, 0, t->size * sizeof *t->grad);
-    }
-    return status;
+    return nn__input_new(net, "nn_input_shape", rank, shape);
 }
 
-NN_DEF nn_status nn_backward(nn_tensor *loss) { return nn__backward(loss, 0); }
-NN_DEF nn_status nn_backward_add(nn_tensor *loss) { return nn__backward(loss, 1); }
+NN_DEF nn_tensor *nn_input(nn_net *net, size_t features)
+{
+    return nn__input_new(net, "nn_input", 1, &features);
+}
 
-/* A buffer of a leaf that keeps its content only until it has to grow. */
+NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, int classes)
+{
+    nn_tensor *t = nn__input_new(net, "nn_input_labels", rank, shape);
+    if (t && classes < 1)
+        return nn__bad_argument(net, "nn_input_labels", "classes", classes, "at least 1");
+    if (t) nn__as_input(t)->labels_per_row = t->row_size, nn__as_input(t)->classes = classes;
+    return t;
+}
+
+/* A buffer of an input that keeps its content only until it has to grow. */
 static nn_status nn__reserve(nn_net *net, void **buffer, size_t *capacity, size_t rows,
                              size_t row_bytes)
 {
     size_t bytes;
     if (rows <= *capacity && *buffer) return NN_OK;
-    if (!nn__multiply(rows, row_bytes, &bytes) || bytes > SIZE_MAX - NN__ALIGN)
+    if (!nn__multiply(rows, row_bytes, &bytes) || bytes > SIZE_MAX / 2)
         return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu bytes",
                         (nn__ull)rows, (nn__ull)row_bytes);
     void *grown = nn__net_alloc(net, bytes ? bytes : 1);
@@ -4026,472 +4229,109 @@ static nn_status nn__reserve(nn_net *net, void **buffer, size_t *capacity, size_
     return NN_OK;
 }
 
-/* Room for `rows` samples in an input, which the caller then fills. */
-static nn_status nn__begin_feed(nn_tensor *input, size_t rows)
+/* Room in an input for `rows` samples, which the caller then fills: reals, or labels. */
+static nn_status nn__begin_feed(nn_tensor *t, size_t rows, int labels)
 {
-    nn_status status = nn__check_tensor("feed", input);
+    nn__input *input = nn__as_input(t);
+    void *buffer = labels ? (void *)t->labels : (void *)t->data;
+    nn_status status =
+        labels ? nn__reserve(t->net, &buffer, &input->label_capacity, rows,
+                             nn__bytes(1, input->labels_per_row, sizeof *t->labels))
+               : nn__reserve(t->net, &buffer, &input->capacity, rows,
+                             nn__bytes(1, t->row_size, sizeof *t->data));
+    if (labels) t->labels = (int *)buffer;
+    else t->data = (nn_real *)buffer;
     if (status != NN_OK) return status;
-    if (input->op != NN_OP_INPUT)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: tensor %llu is a %s, expected an input",
-                        (nn__ull)input->id, nn__op_string(input->op));
-    if (rows == 0) return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: 0 rows, expected at least 1");
-    void *buffer = input->data;
-    status = nn__reserve(input->net, &buffer, &input->node.capacity, rows,
-                         nn__sample_size(input) * sizeof(nn_real));
-    input->data = (nn_real *)buffer;
-    if (status == NN_OK) {
-        input->net->ran = NULL;
-        input->node.rows = rows;
-        input->shape[0] = rows;
-        input->size = rows * nn__sample_size(input);
-    }
-    return status;
+    t->net->ran = NULL;
+    input->rows = rows;
+    input->has_labels = labels;
+    nn__set_batch(t, rows);
+    return NN_OK;
+}
+
+/* A feed's tensor, array and row count. */
+static nn_status nn__check_feed(const char *call, const nn_tensor *t, const void *data, size_t rows)
+{
+    nn_status status = nn__check_tensor(call, t);
+    if (status != NN_OK) return status;
+    if (!data) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data is NULL", call);
+    if (rows == 0)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: 0 rows, expected at least 1", call);
+    return NN_OK;
 }
 
 NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows)
 {
-    if (!data) return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: the data pointer is NULL");
-    nn_status status = nn__begin_feed(input, rows);
+    nn_status status = nn__check_feed("nn_feed", input, data, rows);
+    if (status != NN_OK) return status;
+    const nn__input *own = nn__as_input(input);
+    if (!own || own->loss)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_feed: tensor %llu is '%s', expected an input%s",
+                        (nn__ull)input->id, input->op->name,
+                        own ? " that no loss has made: nn_feed_targets" : "");
+    if (own->classes)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_feed: input %llu takes labels: nn_feed_labels", (nn__ull)input->id);
+    status = nn__begin_feed(input, rows, 0);
     if (status == NN_OK) memcpy(input->data, data, input->size * sizeof *data);
     return status;
 }
 
-/* --------------------------------------------------------------------------------------- >>ops
-   Forward beside backward, the formula above. dX means d loss / dX. A backward pass overwrites a
-   gradient that nobody has written yet and adds to one that somebody has: nn__gradient_of tells
-   which, and nn__gradient_buffer / nn__gradient_done do it for those that can only overwrite.
+/* -- parameters and buffers -- */
 
-   To add an operation: a line in NN_OP_LIST, a builder, a forward and a backward here, a row in
-   tests/test_ops.c. */
-
-/* x's gradient, NULL when none is wanted; *accumulate says whether to add to what is there. */
-static nn_real *nn__gradient_of(nn_tensor *x, int *accumulate)
+static nn_init nn__init_make(nn_init_kind kind, double a, double b)
 {
-    if (!x->requires_grad) return NULL;
-    *accumulate = x->node.grad_set;
-    x->node.grad_set = 1;
-    return x->grad;
+    nn_init init;
+    memset(&init, 0, sizeof init);
+    init.kind = kind, init.a = a, init.b = b;
+    return init;
 }
 
-/* Where to write dX from scratch; NULL when none is wanted. */
-static nn_real *nn__gradient_buffer(nn_tensor *x)
+NN_DEF nn_init nn_init_constant(double value)
 {
-    if (!x->requires_grad) return NULL;
-    return x->node.grad_set ? x->net->scratch : x->grad;
+    return nn__init_make(NN_INIT_CONSTANT, value, 0);
 }
 
-/* After writing all of nn__gradient_buffer(x). */
-static void nn__gradient_done(nn_tensor *x)
+NN_DEF nn_init nn_init_uniform(double low, double high)
 {
-    if (x->node.grad_set) nn__k()->add(x->size, x->grad, x->net->scratch, x->grad);
-    x->node.grad_set = 1;
+    return nn__init_make(NN_INIT_UNIFORM, low, high);
 }
 
-/* dX += s dY, or dX = s dY */
-static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
+NN_DEF nn_init nn_init_normal(double mean, double deviation)
 {
-    int accumulate;
-    nn_real *dx = nn__gradient_of(x, &accumulate);
-    if (!dx) return;
-    if (accumulate) nn__k()->axpy(x->size, (nn_real)s, dy, dx);
-    else nn__k()->scale(x->size, (nn_real)s, dy, dx);
+    return nn__init_make(NN_INIT_NORMAL, mean, deviation);
 }
 
-static size_t nn__rows(const nn_tensor *t) { return t->rank ? t->shape[0] : 1; }
-static size_t nn__last_dimension(const nn_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
+NN_DEF nn_init nn_init_scaled(nn_init_kind kind) { return nn__init_make(kind, 0, 0); }
 
-static nn_status nn__input_forward(nn_tensor *t) { return (void)t, NN_OK; }
-static nn_status nn__input_backward(nn_tensor *t) { return (void)t, NN_OK; }
-static nn_status nn__parameter_forward(nn_tensor *t) { return (void)t, NN_OK; }
-static nn_status nn__parameter_backward(nn_tensor *t) { return (void)t, NN_OK; }
-
-/* C = op(A) op(B):  dA = dC op(B)',  dB = op(A)' dC, each transposed when its operand is. */
-static nn_status nn__matmul_forward(nn_tensor *t)
+/* Numbers that nn_real holds, and that the kind has a use for. */
+static nn_status nn__check_init(const char *call, const char *member, const nn_init *init)
 {
-    const nn_tensor *a = t->src[0], *b = t->src[1];
-    nn__gemm_args g;
-    g.trans_a = t->node.flag_a, g.trans_b = t->node.flag_b;
-    g.m = t->shape[0], g.n = t->shape[1], g.k = a->shape[g.trans_a ? 0 : 1];
-    g.a = a->data, g.lda = a->shape[1], g.b = b->data, g.ldb = b->shape[1];
-    g.c = t->data, g.ldc = g.n, g.bias = NULL, g.accumulate = 0;
-    nn__gemm(t->net->threads, &g);
+    const int has_b = init->kind == NN_INIT_UNIFORM || init->kind == NN_INIT_NORMAL;
+    const int has_a = has_b || init->kind == NN_INIT_CONSTANT;
+    if ((unsigned)init->kind >= NN_INIT_COUNT)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: %s.kind is %d, expected one of nn_init_kind", call, member,
+                        (int)init->kind);
+    if (!nn__is_finite((double)(nn_real)init->a) || !nn__is_finite((double)(nn_real)init->b))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has the numbers %g and %g, expected finite "
+                                               "ones", call, member, init->a, init->b);
+    if ((init->a != 0 && !has_a) || (init->b != 0 && !has_b))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s.%s is set, which this kind does not use",
+                        call, member, init->a != 0 && !has_a ? "a" : "b");
+    if (!(init->fan_in >= 0 && init->fan_out >= 0))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has fans of %g and %g, expected 0 or more",
+                        call, member, init->fan_in, init->fan_out);
     return NN_OK;
 }
 
-/* C[m,n] (+)= op(A) op(B) of tensors' data or gradients. */
-static void nn__product(nn_net *net, int trans_a, int trans_b, size_t m, size_t n, size_t k,
-                        const nn_real *a, const nn_real *b, nn_real *c, int accumulate)
-{
-    nn__gemm_args g;
-    g.trans_a = trans_a, g.trans_b = trans_b, g.m = m, g.n = n, g.k = k;
-    g.a = a, g.lda = trans_a ? m : k, g.b = b, g.ldb = trans_b ? k : n;
-    g.c = c, g.ldc = n, g.bias = NULL, g.accumulate = accumulate;
-    nn__gemm(net->threads, &g);
-}
-
-static nn_status nn__matmul_backward(nn_tensor *t)
-{
-    nn_tensor *a = t->src[0], *b = t->src[1];
-    int ta = t->node.flag_a, tb = t->node.flag_b, accumulate;
-    size_t m = t->shape[0], n = t->shape[1], k = a->shape[ta ? 0 : 1];
-    nn_real *da = nn__gradient_of(a, &accumulate);
-    if (da && ta) nn__product(t->net, tb, 1, k, m, n, b->data, t->grad, da, accumulate);
-    else if (da) nn__product(t->net, 0, !tb, m, k, n, t->grad, b->data, da, accumulate);
-    nn_real *db = nn__gradient_of(b, &accumulate);
-    if (db && tb) nn__product(t->net, 1, ta, n, k, m, t->grad, a->data, db, accumulate);
-    else if (db) nn__product(t->net, !ta, 0, k, n, m, a->data, t->grad, db, accumulate);
-    return NN_OK;
-}
-
-/* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
-   kept only for those f whose slope needs it. */
-static nn_status nn__dense_forward(nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0], *w = t->src[1];
-    nn__gemm_args g;
-    g.trans_a = g.trans_b = 0;
-    g.m = t->shape[0], g.n = t->shape[1], g.k = w->shape[0];
-    g.a = x->data, g.lda = g.k, g.b = w->data, g.ldb = g.n;
-    g.c = t->node.aux ? t->node.aux : t->data, g.ldc = g.n;
-    g.bias = t->src_count > 2 ? t->src[2]->data : NULL, g.accumulate = 0;
-    nn__gemm(t->net->threads, &g);
-    if (t->node.activation != NN_ACTIVATION_IDENTITY)
-        nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, g.c, NULL, NULL,
-                     t->data);
-    return NN_OK;
-}
-
-static nn_status nn__dense_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0], *w = t->src[1];
-    size_t rows = t->shape[0], units = t->shape[1], in = w->shape[0];
-    const nn_real *dz = t->grad;
-    int accumulate;
-    if (t->node.activation != NN_ACTIVATION_IDENTITY) {
-        nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, t->node.aux,
-                     t->data, t->grad, t->node.work);
-        dz = t->node.work;
-    }
-    nn_real *dw = nn__gradient_of(w, &accumulate);
-    if (dw) nn__product(t->net, 1, 0, in, units, rows, x->data, dz, dw, accumulate);
-    nn_real *db = t->src_count > 2 ? nn__gradient_of(t->src[2], &accumulate) : NULL;
-    if (db) nn__k()->sum_rows(rows, units, dz, db, accumulate);
-    nn_real *dx = nn__gradient_of(x, &accumulate);
-    if (dx) nn__product(t->net, 0, 1, rows, in, units, dz, w->data, dx, accumulate);
-    return NN_OK;
-}
-
-/* Y = A op B, where B may be one row for all of A's. */
-typedef void nn__binary_fn(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
-
-static void nn__binary(nn_tensor *t, nn__binary_fn *f)
-{
-    const nn_tensor *a = t->src[0], *b = t->src[1];
-    for (size_t i = 0; i < t->size; i += b->size) f(b->size, a->data + i, b->data, t->data + i);
-}
-
-/* dB = the sum of s dY over the rows that B was repeated for. */
-static void nn__pass_repeated(nn_tensor *b, const nn_tensor *t, double s, const nn_real *dy)
-{
-    int accumulate;
-    if (b->size == t->size) {
-        nn__pass_gradient(b, s, dy);
-        return;
-    }
-    nn_real *db = nn__gradient_of(b, &accumulate);
-    if (!db || b->size == 0) return;
-    if (!accumulate) memset(db, 0, b->size * sizeof *db);
-    for (size_t i = 0; i < t->size; i += b->size)
-        nn__k()->axpy(b->size, (nn_real)s, dy + i, db);
-}
-
-static nn_status nn__add_forward(nn_tensor *t) { return nn__binary(t, nn__k()->add), NN_OK; }
-static nn_status nn__sub_forward(nn_tensor *t) { return nn__binary(t, nn__k()->sub), NN_OK; }
-static nn_status nn__mul_forward(nn_tensor *t) { return nn__binary(t, nn__k()->mul), NN_OK; }
-
-static nn_status nn__add_backward(nn_tensor *t)
-{
-    nn__pass_gradient(t->src[0], 1, t->grad);
-    nn__pass_repeated(t->src[1], t, 1, t->grad);
-    return NN_OK;
-}
-
-static nn_status nn__sub_backward(nn_tensor *t)
-{
-    nn__pass_gradient(t->src[0], 1, t->grad);
-    nn__pass_repeated(t->src[1], t, -1, t->grad);
-    return NN_OK;
-}
-
-/* dA = dY B,  dB = dY A */
-static nn_status nn__mul_backward(nn_tensor *t)
-{
-    nn_tensor *a = t->src[0], *b = t->src[1];
-    nn_real *work = t->node.work;
-    for (size_t i = 0; a->requires_grad && i < t->size; i += b->size)
-        nn__k()->mul(b->size, t->grad + i, b->data, work + i);
-    nn__pass_gradient(a, 1, work);
-    if (b->requires_grad) nn__k()->mul(t->size, t->grad, a->data, work);
-    nn__pass_repeated(b, t, 1, work);
-    return NN_OK;
-}
-
-static nn_status nn__scale_forward(nn_tensor *t)
-{
-    nn__k()->scale(t->size, (nn_real)t->node.alpha, t->src[0]->data, t->data);
-    return NN_OK;
-}
-
-static nn_status nn__scale_backward(nn_tensor *t)
-{
-    nn__pass_gradient(t->src[0], t->node.alpha, t->grad);
-    return NN_OK;
-}
-
-static nn_status nn__activate_forward(nn_tensor *t)
-{
-    nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, t->src[0]->data, NULL,
-                 NULL, t->data);
-    return NN_OK;
-}
-
-static nn_status nn__activate_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    nn_real *dx = nn__gradient_buffer(x);
-    nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, x->data, t->data,
-                 t->grad, dx);
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-/* y = softmax(x):  dx = y (dy - sum y dy) */
-static nn_status nn__softmax_forward(nn_tensor *t)
-{
-    size_t cols = nn__last_dimension(t);
-    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 0, NULL);
-    return NN_OK;
-}
-
-static nn_status nn__softmax_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    size_t cols = nn__last_dimension(t);
-    nn_real *dx = nn__gradient_buffer(x);
-    for (size_t i = 0; i < t->size; i += cols) {
-        const nn_real *y = t->data + i, *dy = t->grad + i;
-        nn_real sum = nn__k()->dot(cols, y, dy);
-        for (size_t j = 0; j < cols; j++) dx[i + j] = y[j] * (dy[j] - sum);
-    }
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-/* y = log softmax(x):  dx = dy - exp(y) sum dy */
-static nn_status nn__log_softmax_forward(nn_tensor *t)
-{
-    size_t cols = nn__last_dimension(t);
-    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 1, NULL);
-    return NN_OK;
-}
-
-static nn_status nn__log_softmax_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    size_t cols = nn__last_dimension(t);
-    nn_real *dx = nn__gradient_buffer(x);
-    nn__k()->softmax(t->size / cols, cols, x->data, dx, 0, NULL);
-    for (size_t i = 0; i < t->size; i += cols) {
-        nn_real sum = nn__k()->sum(cols, t->grad + i);
-        for (size_t j = i; j < i + cols; j++) dx[j] = t->grad[j] - dx[j] * sum;
-    }
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-static nn_status nn__reshape_forward(nn_tensor *t)
-{
-    if (t->size) memcpy(t->data, t->src[0]->data, t->size * sizeof *t->data);
-    return NN_OK;
-}
-
-static nn_status nn__reshape_backward(nn_tensor *t)
-{
-    nn__pass_gradient(t->src[0], 1, t->grad);
-    return NN_OK;
-}
-
-/* The product of the dimensions from `from` on: the length of one run along an axis. */
-static size_t nn__inner_size(const nn_tensor *t, size_t from)
-{
-    size_t size = 1;
-    for (int i = (int)from; i < t->rank; i++) size *= t->shape[i];
-    return size;
-}
-
-static nn_status nn__concat_forward(nn_tensor *t)
-{
-    size_t run = nn__inner_size(t, t->node.axis), offset = 0;
-    for (size_t s = 0; s < t->src_count; s++) {
-        const nn_tensor *x = t->src[s];
-        size_t part = nn__inner_size(x, t->node.axis);
-        for (size_t i = 0, j = offset; part && i < x->size; i += part, j += run)
-            memcpy(t->data + j, x->data + i, part * sizeof *x->data);
-        offset += part;
-    }
-    return NN_OK;
-}
-
-static nn_status nn__concat_backward(nn_tensor *t)
-{
-    size_t run = nn__inner_size(t, t->node.axis), offset = 0;
-    for (size_t s = 0; s < t->src_count; s++) {
-        nn_tensor *x = t->src[s];
-        size_t part = nn__inner_size(x, t->node.axis);
-        nn_real *dx = nn__gradient_buffer(x);
-        for (size_t i = 0, j = offset; dx && part && i < x->size; i += part, j += run)
-            memcpy(dx + i, t->grad + j, part * sizeof *dx);
-        if (dx) nn__gradient_done(x);
-        offset += part;
-    }
-    return NN_OK;
-}
-
-static nn_status nn__slice_forward(nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0];
-    size_t axis = t->node.axis, run = nn__inner_size(x, axis), part = nn__inner_size(t, axis);
-    size_t offset = t->node.begin * nn__inner_size(x, axis + 1);
-    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
-        memcpy(t->data + j, x->data + i, part * sizeof *x->data);
-    return NN_OK;
-}
-
-static nn_status nn__slice_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    size_t axis = t->node.axis, run = nn__inner_size(x, axis), part = nn__inner_size(t, axis);
-    size_t offset = t->node.begin * nn__inner_size(x, axis + 1);
-    nn_real *dx = nn__gradient_buffer(x);
-    memset(dx, 0, x->size * sizeof *dx);
-    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
-        memcpy(dx + i, t->grad + j, part * sizeof *dx);
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-/* y = s sum x (s = 1, or 1 / the number of elements):  dx = s dy */
-static double nn__sum_factor(const nn_tensor *t)
-{
-    return t->node.flag_a && t->src[0]->size ? 1 / (double)t->src[0]->size : 1;
-}
-
-static nn_status nn__sum_forward(nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0];
-    double sum = 0;
-    for (size_t i = 0; i < x->size; i++) sum += (double)x->data[i];
-    t->value = sum * nn__sum_factor(t);
-    t->data[0] = (nn_real)t->value;
-    return NN_OK;
-}
-
-static nn_status nn__sum_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    nn_real *dx = nn__gradient_buffer(x);
-    nn_real slope = (nn_real)((double)t->grad[0] * nn__sum_factor(t));
-    for (size_t i = 0; i < x->size; i++) dx[i] = slope;
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-/* aux holds the mask: 0, or 1 / (1 - p). One draw per element, in order. */
-static nn_status nn__dropout_forward(nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0];
-    double p = t->node.alpha;
-    nn_real keep = (nn_real)(1 / (1 - p)), *mask = t->node.aux;
-    uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
-    if (!t->net->training || p == 0) {
-        for (size_t i = 0; i < t->size; i++) mask[i] = 1;
-    } else {
-        nn_rng *rng = &t->net->rng;
-        for (size_t i = 0; i < t->size; i++)
-            mask[i] = (nn_real)(nn_rng_next(rng) >> 11 >= limit) * keep;
-    }
-    nn__k()->mul(t->size, x->data, mask, t->data);
-    return NN_OK;
-}
-
-static nn_status nn__dropout_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    nn__k()->mul(t->size, t->grad, t->node.aux, nn__gradient_buffer(x));
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-static nn_status nn__custom_forward(nn_tensor *t) { return t->node.custom->forward(t); }
-
-static nn_status nn__custom_backward(nn_tensor *t)
-{
-    for (size_t i = 0; i < t->src_count; i++) {
-        nn_tensor *x = t->src[i];
-        if (x->grad && !x->node.grad_set) memset(x->grad, 0, x->size * sizeof *x->grad);
-        if (x->grad) x->node.grad_set = 1;
-    }
-    return t->node.custom->backward(t);
-}
-
-/* ------------------------------------------------------------------------------------ >>layers
-   The builders: they check shapes, make parameters and record the operation. */
-
-static nn_tensor *nn__bad_shapes(nn_op op, const nn_tensor *a, const nn_tensor *b, const char *rule)
-{
-    char left[160], right[160];
-    return nn__refuse(a->net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: shapes %s and %s; expected %s",
-                                       nn__op_string(op), nn__tensor_shape(a, left),
-                                       nn__tensor_shape(b, right), rule));
-}
-
-static nn_tensor *nn__bad_argument(nn_net *net, nn_op op, const char *member, double found,
-                                   const char *expected)
-{
-    return nn__refuse(net, nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s is %g, expected %s",
-                                    nn__op_string(op), member, found, expected));
-}
-
-NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape)
-{
-    size_t full[NN_MAX_RANK] = {0};
-    if (!net) {
-        nn__fail(NN_ERROR_BAD_ARGUMENT, "input: the network is NULL");
-        return NULL;
-    }
-    if (rank < 0 || rank >= NN_MAX_RANK || (rank && !shape))
-        return nn__bad_argument(net, NN_OP_INPUT, "rank", rank, "0 to 7 and a shape");
-    for (int i = 0; i < rank; i++) full[i + 1] = shape[i];
-    return nn__node_new(net, NN_OP_INPUT, 0, NULL, 1, rank + 1, full);
-}
-
-NN_DEF nn_tensor *nn_input(nn_net *net, size_t features)
-{
-    return nn_input_shape(net, 1, &features);
-}
-
-static int nn__init_is_valid(nn_init init)
-{
-    return (unsigned)init.kind < NN_INIT_COUNT && nn__is_finite(init.a) && nn__is_finite(init.b);
-}
-
-static double nn__draw(nn_rng *rng, nn_init init, double fan_in, double fan_out)
+static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double fan_out)
 {
     double r = 0;
-    switch (init.kind) {
-    case NN_INIT_CONSTANT: return init.a;
-    case NN_INIT_UNIFORM: return init.a + (init.b - init.a) * nn_rng_uniform(rng);
-    case NN_INIT_NORMAL: return init.a + init.b * nn_rng_normal(rng);
+    switch (init->kind) {
+    case NN_INIT_CONSTANT: return init->a;
+    case NN_INIT_UNIFORM: return init->a + (init->b - init->a) * nn_rng_uniform(rng);
+    case NN_INIT_NORMAL: return init->a + init->b * nn_rng_normal(rng);
     case NN_INIT_LECUN_NORMAL: return nn_rng_normal(rng) / sqrt(fan_in);
     case NN_INIT_GLOROT_NORMAL: return nn_rng_normal(rng) * sqrt(2 / (fan_in + fan_out));
     case NN_INIT_HE_NORMAL: return nn_rng_normal(rng) * sqrt(2 / fan_in);
@@ -4504,97 +4344,1698 @@ static double nn__draw(nn_rng *rng, nn_init init, double fan_in, double fan_out)
     return (2 * nn_rng_uniform(rng) - 1) * r;
 }
 
-NN_DEF nn_status nn_initialize(nn_tensor *parameter, nn_init init)
+/* [in, out], or [out, in, size...] from three dimensions on; one dimension is both. */
+static void nn__draw_all(nn_tensor *t, const nn_init *init)
 {
-    nn_status status = nn__check_tensor("initialize", parameter);
-    if (status != NN_OK) return status;
-    if (parameter->op != NN_OP_PARAMETER || !nn__init_is_valid(init))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "initialize: %s",
-                        parameter->op == NN_OP_PARAMETER ? "the nn_init is not valid"
-                                                         : "the tensor is no parameter");
-    size_t in = nn__rows(parameter), out = nn__last_dimension(parameter);
-    for (size_t i = 0; i < parameter->size; i++)
-        parameter->data[i] = (nn_real)nn__draw(&parameter->net->rng, init, (double)in, (double)out);
-    return NN_OK;
+    const int last = t->rank - 1;
+    double in = t->rank ? (double)t->shape[0] : 1, out = t->rank ? (double)t->shape[last] : 1;
+    if (t->rank > 2) {
+        const double size = (double)t->size / ((double)t->shape[0] * (double)t->shape[1]);
+        in = (double)t->shape[1] * size, out = (double)t->shape[0] * size;
+    }
+    if (init->fan_in > 0) in = init->fan_in;
+    if (init->fan_out > 0) out = init->fan_out;
+    for (size_t i = 0; i < t->size; i++)
+        t->data[i] = (nn_real)nn__draw(&t->net->rng, init, in, out);
+}
+
+static int nn__is_state(const nn_tensor *t)
+{
+    return t->op == &nn__parameter_op || t->op == &nn__buffer_op;
+}
+
+static nn_status nn__check_state(const char *call, const nn_tensor *t)
+{
+    nn_status status = nn__check_tensor(call, t);
+    if (status != NN_OK || nn__is_state(t)) return status;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                    "%s: tensor %llu is '%s', expected a parameter or a buffer", call,
+                    (nn__ull)t->id, t->op->name);
+}
+
+NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init)
+{
+    nn_status status = nn__check_state("nn_initialize", leaf);
+    if (status == NN_OK) status = nn__check_init("nn_initialize", "init", &init);
+    if (status == NN_OK) nn__draw_all(leaf, &init);
+    return status;
+}
+
+static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const size_t *shape,
+                                const nn_init *init, const char *name)
+{
+    char call[64];
+    const int is_parameter = op == &nn__parameter_op;
+    nn__call(op, call);
+    if (!net) {
+        nn__fail_null(call, "network");
+        return NULL;
+    }
+    if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, call, "rank", rank, "0 to 8 and a shape");
+    nn_status status = nn__check_init(call, "init", init);
+    if (status != NN_OK) return nn__net_fail(net, status);
+    nn_tensor *t = nn__node_new(net, op, 0, 0, NULL, 0, rank, shape);
+    if (!t) return NULL;
+    t->requires_grad = is_parameter;
+    if (!nn__store_leaf(net, is_parameter ? &net->stores : &net->buffer_stores, t) ||
+        !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
+        return nn__out_of_memory(net);
+    if (name && !nn_name(t, name)) return NULL;
+    nn__draw_all(t, init);
+    return t;
 }
 
 NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
                                const char *name)
 {
-    if (!net) {
-        nn__fail(NN_ERROR_BAD_ARGUMENT, "parameter: the network is NULL");
+    return nn__state_new(net, &nn__parameter_op, rank, shape, &init, name);
+}
+
+NN_DEF nn_tensor *nn_buffer(nn_net *net, int rank, const size_t *shape, nn_init init,
+                            const char *name)
+{
+    return nn__state_new(net, &nn__buffer_op, rank, shape, &init, name);
+}
+
+static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
+                                  size_t count)
+{
+    if (!values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
+    if (count != t->size)
+        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu values, tensor %llu '%s' has %llu", call,
+                        (nn__ull)count, (nn__ull)t->id, t->name, (nn__ull)t->size);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count)
+{
+    nn_status status = nn__check_state("nn_set_values", leaf);
+    if (status == NN_OK) status = nn__check_values("nn_set_values", leaf, values, count);
+    if (status == NN_OK) memcpy(leaf->data, values, count * sizeof *values);
+    return status;
+}
+
+NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
+{
+    nn_status status = nn__check_tensor("nn_get_values", t);
+    if (status == NN_OK && (!t->data || t->size == 0))
+        status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
+                          (nn__ull)t->id, t->name);
+    if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
+    if (status == NN_OK) memcpy(values, t->data, count * sizeof *values);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------- >>run
+   The layout gives every tensor its memory for a batch, a plan lists what a target depends on, then
+   one pass up the list computes values and one down it gradients. While network, target and batch
+   stay the same a run goes straight through the list. */
+
+/* A tensor's values, or so many others of that size, for a batch of `rows`. */
+static size_t nn__tensor_bytes(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(t->batched ? rows : 1, t->row_size, sizeof(nn_real));
+}
+
+/* Where the next piece of a block goes: counts only while base is NULL. */
+typedef struct nn__layout {
+    char *base;
+    size_t rows, bytes;
+    int overflow;
+} nn__layout;
+
+static void *nn__lay(nn__layout *layout, size_t bytes)
+{
+    const size_t at = layout->bytes;
+    if (bytes == 0) return NULL;
+    if (bytes > SIZE_MAX / 2 - NN__ALIGN - at) {
+        layout->overflow = 1;
         return NULL;
     }
-    if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
-        return nn__bad_argument(net, NN_OP_PARAMETER, "rank", rank, "0 to 8 and a shape");
-    if (!nn__init_is_valid(init))
-        return nn__bad_argument(net, NN_OP_PARAMETER, "init.kind", (double)init.kind,
-                                "a kind of nn_init_kind with finite a and b");
-    nn_tensor *t = nn__node_new(net, NN_OP_PARAMETER, 0, NULL, 0, rank, shape);
-    if (!t) return NULL;
-    t->requires_grad = 1;
-    t->data = (nn_real *)nn__arena(net, t->size, sizeof(nn_real));
-    t->grad = (nn_real *)nn__arena(net, t->size, sizeof(nn_real));
-    if (!t->data || !t->grad || (name && !nn_name(t, name)))
-        return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
-    nn_initialize(t, init);
+    layout->bytes = at + nn__round_up(bytes, NN__ALIGN);
+    return layout->base ? layout->base + at : NULL;
+}
+
+static void nn__lay_data(nn_net *net, nn__layout *layout)
+{
+    size_t workspace = 0;
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        nn_tensor *t = net->tensors.items[i];
+        if (nn__is_leaf(t)) continue;
+        t->data = (nn_real *)nn__lay(layout, nn__tensor_bytes(t, layout->rows));
+        t->saved = t->op->saved ? nn__lay(layout, t->op->saved(t, layout->rows)) : NULL;
+        if (t->op->scratch) workspace = nn__max_size(workspace, t->op->scratch(t, layout->rows));
+    }
+    net->workspace = nn__lay(layout, workspace);
+}
+
+static void nn__lay_grads(nn_net *net, nn__layout *layout)
+{
+    size_t largest = 0;
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        nn_tensor *t = net->tensors.items[i];
+        const size_t bytes = nn__tensor_bytes(t, layout->rows);
+        t->state = t->requires_grad ? t->state | NN__LAID_GRAD : t->state & ~(unsigned)NN__LAID_GRAD;
+        if (t->requires_grad) largest = nn__max_size(largest, bytes);
+        if (t->op == &nn__parameter_op) continue;
+        t->grad = t->requires_grad ? (nn_real *)nn__lay(layout, bytes) : NULL;
+    }
+    net->gradient_workspace = (nn_real *)nn__lay(layout, largest);
+}
+
+/* Measures with `lay`, makes room in the block, and lays out for good. A block only grows. */
+static nn_status nn__lay_block(nn_net *net, nn__block *block, size_t rows,
+                               void (*lay)(nn_net *, nn__layout *))
+{
+    nn__layout layout = {NULL, 0, 0, 0};
+    layout.rows = rows;
+    lay(net, &layout);
+    if (layout.overflow)
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY,
+                        "out of memory: a batch of %llu exceeds the address space", (nn__ull)rows);
+    size_t bytes = layout.bytes + NN__ALIGN;
+    if (bytes > block->bytes) {
+        void *memory = nn__net_alloc(net, bytes);
+        if (!memory) return NN_ERROR_OUT_OF_MEMORY;
+        nn__net_release(net, block->memory);
+        block->memory = memory;
+        block->bytes = bytes;
+    }
+    layout.base = (char *)nn__align(block->memory, NN__ALIGN);
+    layout.bytes = 0;
+    lay(net, &layout);
+    return NN_OK;
+}
+
+/* Room for the values of all tensors at this batch, and at what other inputs have been fed. */
+static nn_status nn__plan_data(nn_net *net, size_t batch)
+{
+    size_t rows = nn__max_size(batch, net->laid_rows);
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn__input *input = nn__as_input(net->tensors.items[i]);
+        if (input) rows = nn__max_size(rows, input->rows);
+    }
+    if (net->laid_count == net->tensors.count && net->laid_rows == rows) return NN_OK;
+    net->laid_count = 0; /* until it has succeeded */
+    nn_status status = nn__lay_block(net, &net->data_block, rows, nn__lay_data);
+    if (status == NN_OK) net->laid_count = net->tensors.count, net->laid_rows = rows;
+    return status;
+}
+
+/* A user may have switched an input's requires_grad: what depends on it follows. Returns whether
+   the gradients are laid out for other tensors than those that want one now. */
+static int nn__spread_requires_grad(nn_net *net)
+{
+    int changed = 0;
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        nn_tensor *t = net->tensors.items[i];
+        if (!nn__is_leaf(t)) {
+            t->requires_grad = 0;
+            for (size_t j = 0; t->op->backward && j < t->src_count; j++)
+                t->requires_grad |= t->src[j]->requires_grad;
+        }
+        changed |= !t->requires_grad != !(t->state & NN__LAID_GRAD);
+    }
+    return changed;
+}
+
+/* Room for gradients, with zeros where the present plan will not write. */
+static nn_status nn__plan_grads(nn_net *net, int add)
+{
+    nn__plan *plan = &net->plan;
+    int is_same = plan->grads_are_laid;
+    for (size_t i = 0; is_same && i < plan->inputs.count; i++) {
+        const nn_tensor *t = plan->inputs.items[i];
+        is_same = !t->requires_grad == !(t->state & NN__LAID_GRAD);
+    }
+    if (is_same) return NN_OK;
+    nn_status status = NN_OK;
+    if (nn__spread_requires_grad(net) || net->grad_count != net->tensors.count ||
+        net->grad_rows != net->laid_rows) {
+        net->grad_count = 0;
+        status = nn__store_grads(net);
+        if (status == NN_OK)
+            status = nn__lay_block(net, &net->grad_block, net->laid_rows, nn__lay_grads);
+        if (status != NN_OK) return status;
+        net->grad_count = net->tensors.count, net->grad_rows = net->laid_rows;
+    }
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        const int is_kept = add && t->op == &nn__parameter_op;
+        if (t->grad && !(t->state & NN__NEEDED) && !is_kept)
+            memset(t->grad, 0, t->size * sizeof *t->grad);
+    }
+    plan->grads_are_laid = !add;
+    return NN_OK;
+}
+
+/* -- the plan: what a target depends on -- */
+
+/* What an input that was not fed lacks. */
+static nn_status nn__fail_unfed(const nn_tensor *t)
+{
+    const nn__input *input = nn__as_input(t);
+    if (!input->loss)
+        return nn__fail(NN_ERROR_EMPTY, "nn_forward: input %llu has not been fed", (nn__ull)t->id);
+    return nn__fail(NN_ERROR_EMPTY, "nn_forward: nn_%s: no %s have been fed", input->loss->op->name,
+                    t != input->loss->src[1] ? "weights"
+                    : input->labels_per_row  ? "labels"
+                                             : "targets");
+}
+
+/* All inputs of the plan were fed, and the same number of rows: the user's own are asked first, then
+   what losses compare with. */
+static nn_status nn__check_fed(const nn__plan *plan, size_t *batch)
+{
+    const nn_tensor *first = NULL;
+    for (int answers = 0; answers < 2; answers++)
+        for (size_t i = 0; i < plan->inputs.count; i++) {
+            const nn_tensor *t = plan->inputs.items[i];
+            const nn__input *input = nn__as_input(t);
+            if ((input->loss != NULL) != answers) continue;
+            if (input->rows == 0) return nn__fail_unfed(t);
+            if (!first) first = t;
+            *batch = nn__as_input(first)->rows;
+            if (input->rows == *batch) continue;
+            if (!answers)
+                return nn__fail(NN_ERROR_MISMATCH,
+                                "nn_forward: input %llu was fed %llu rows, input %llu %llu",
+                                (nn__ull)first->id, (nn__ull)*batch, (nn__ull)t->id,
+                                (nn__ull)input->rows);
+            return nn__fail(NN_ERROR_MISMATCH, "nn_forward: nn_%s: %llu %s for a batch of %llu",
+                            input->loss->op->name, (nn__ull)input->rows,
+                            t != input->loss->src[1] ? "weights"
+                            : input->has_labels      ? "labels"
+                                                     : "rows of targets",
+                            (nn__ull)*batch);
+        }
+    return NN_OK;
+}
+
+/* Lists what t depends on. */
+static nn_status nn__list_needed(nn_tensor *t)
+{
+    nn_net *net = t->net;
+    nn__plan *plan = &net->plan;
+    plan->target = NULL;
+    plan->order.count = plan->inputs.count = 0;
+    plan->grads_are_laid = 0;
+    for (size_t i = 0; i < net->tensors.count; i++)
+        net->tensors.items[i]->state &= ~(unsigned)NN__NEEDED;
+    t->state |= NN__NEEDED;
+    for (size_t i = t->id + 1; i-- > 0;) {
+        const nn_tensor *s = net->tensors.items[i];
+        for (size_t j = 0; (s->state & NN__NEEDED) && j < s->src_count; j++)
+            s->src[j]->state |= NN__NEEDED;
+    }
+    for (size_t i = 0; i <= t->id; i++) {
+        nn_tensor *s = net->tensors.items[i];
+        if (!(s->state & NN__NEEDED)) continue;
+        if (!nn__append(net, &plan->order, s)) return NN_ERROR_OUT_OF_MEMORY;
+        if (nn__as_input(s) && !nn__append(net, &plan->inputs, s)) return NN_ERROR_OUT_OF_MEMORY;
+    }
+    return NN_OK;
+}
+
+static int nn__plan_holds(const nn_net *net, const nn_tensor *t)
+{
+    const nn__plan *plan = &net->plan;
+    if (plan->target != t || net->laid_count != net->tensors.count) return 0;
+    for (size_t i = 0; i < plan->inputs.count; i++)
+        if (nn__as_input(plan->inputs.items[i])->rows != plan->batch) return 0;
+    return 1;
+}
+
+static nn_status nn__make_plan(nn_tensor *t)
+{
+    nn_net *net = t->net;
+    nn__plan *plan = &net->plan;
+    size_t batch = 0;
+    nn_status status = nn__list_needed(t);
+    if (status == NN_OK) status = nn__check_fed(plan, &batch);
+    if (status == NN_OK) status = nn__plan_data(net, batch);
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < plan->order.count; i++) nn__set_batch(plan->order.items[i], batch);
+    plan->target = t;
+    plan->batch = batch;
+    return NN_OK;
+}
+
+/* -- running -- */
+
+NN_DEF nn_status nn_forward(nn_tensor *t)
+{
+    nn_status status = nn__check_tensor("nn_forward", t);
+    if (status != NN_OK) return status;
+    nn_net *net = t->net;
+    net->ran = NULL;
+    if (!nn__plan_holds(net, t)) status = nn__make_plan(t);
+    const nn__list *order = &net->plan.order;
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        nn_tensor *s = order->items[i];
+        if (!nn__is_leaf(s)) status = s->op->forward(s);
+        if (nn__is_scalar(s) && !(s->op->flags & NN__OP_VALUE)) s->value = (double)s->data[0];
+    }
+    if (status == NN_OK) net->ran = t;
+    return status;
+}
+
+/* The user's operations add to gradients that begin at zero. */
+static void nn__zero_source_grads(nn_tensor *t)
+{
+    for (size_t i = 0; i < t->src_count; i++) {
+        nn_tensor *x = t->src[i];
+        if (x->grad && !(x->state & NN__HAS_GRAD)) memset(x->grad, 0, x->size * sizeof *x->grad);
+        if (x->grad) x->state |= NN__HAS_GRAD;
+    }
+}
+
+static nn_status nn__check_backward(const nn_tensor *loss)
+{
+    nn_status status = nn__check_tensor("nn_backward", loss);
+    if (status != NN_OK) return status;
+    if (!nn__is_scalar(loss))
+        return nn__fail(NN_ERROR_BAD_SHAPE, "nn_backward: tensor %llu, '%s', is no scalar",
+                        (nn__ull)loss->id, loss->op->name);
+    if (loss->net->ran != loss)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_backward: call nn_forward on tensor %llu first",
+                        (nn__ull)loss->id);
+    const nn__list *order = &loss->net->plan.order;
+    for (size_t i = 0; loss->net->mode == NN__MODE_OPEN && i < order->count; i++)
+        if (order->items[i]->op->flags & NN_OP_TRAINING)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "nn_backward: %s was left out of the run: call nn_net_set_training(net, "
+                            "1) before a training loop, or (net, 0) if that is meant",
+                            order->items[i]->op->name);
+    return NN_OK;
+}
+
+static nn_status nn__backward(nn_tensor *loss, int add)
+{
+    nn_status status = nn__check_backward(loss);
+    if (status == NN_OK) status = nn__plan_grads(loss->net, add);
+    if (status != NN_OK) return status;
+    const nn__list *order = &loss->net->plan.order;
+    for (size_t i = 0; i < order->count; i++) {
+        nn_tensor *t = order->items[i];
+        t->state &= ~(unsigned)NN__HAS_GRAD;
+        if (add && t->op == &nn__parameter_op) t->state |= NN__HAS_GRAD;
+    }
+    if (loss->grad) {
+        loss->grad[0] = (loss->state & NN__HAS_GRAD ? loss->grad[0] : 0) + 1;
+        loss->state |= NN__HAS_GRAD;
+    }
+    for (size_t i = order->count; status == NN_OK && i-- > 0;) {
+        nn_tensor *t = order->items[i];
+        if (!t->grad) continue;
+        if (!(t->state & NN__HAS_GRAD)) memset(t->grad, 0, t->size * sizeof *t->grad);
+        else if (!nn__is_leaf(t)) {
+            if (!(t->op->flags & NN__OP_CLAIMS)) nn__zero_source_grads(t);
+            status = t->op->backward(t);
+        }
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_backward(nn_tensor *loss) { return nn__backward(loss, 0); }
+NN_DEF nn_status nn_backward_add(nn_tensor *loss) { return nn__backward(loss, 1); }
+
+NN_DEF void *nn_scratch(const nn_tensor *t) { return t->net->workspace; }
+
+/* A backward pass overwrites a gradient that nobody has written yet and adds to one that somebody
+   has. x's gradient, NULL when none is wanted; *accumulate says whether to add. Marks it written. */
+static nn_real *nn__claim_gradient(nn_tensor *x, int *accumulate)
+{
+    if (!x->requires_grad) return NULL;
+    *accumulate = (x->state & NN__HAS_GRAD) != 0;
+    x->state |= NN__HAS_GRAD;
+    return x->grad;
+}
+
+/* Where to write all of dX at once, for those that cannot add; NULL when none is wanted. */
+static nn_real *nn__gradient_buffer(nn_tensor *x)
+{
+    if (!x->requires_grad) return NULL;
+    return x->state & NN__HAS_GRAD ? x->net->gradient_workspace : x->grad;
+}
+
+/* After writing nn__gradient_buffer(x). */
+static void nn__gradient_done(nn_tensor *x)
+{
+    if (x->state & NN__HAS_GRAD)
+        nn__k()->add(x->size, x->grad, x->net->gradient_workspace, x->grad);
+    x->state |= NN__HAS_GRAD;
+}
+
+/* dX += s dY, or dX = s dY */
+static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
+{
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return;
+    if (accumulate) nn__k()->axpy(x->size, (nn_real)s, dy, dx);
+    else nn__k()->scale(x->size, (nn_real)s, dy, dx);
+}
+
+/* -------------------------------------------------------------------------------- >>arithmetic
+   Operations by element, and sums. One block per operation, from the formula to the builder; dX
+   means d loss / dX.
+
+   To add an operation: such a block, its prototype, a row in tests/test_ops.c. */
+
+/* How two operands are repeated to fill a result: the result's dimensions, batch first, and by how
+   much each operand moves on along them, 0 where it is repeated. Neighbouring dimensions are joined
+   where both operands allow it, so that the last one is a long run. */
+typedef struct nn__broadcast {
+    int rank;
+    size_t dim[NN_MAX_RANK + 1], a[NN_MAX_RANK + 1], b[NN_MAX_RANK + 1];
+    int batched; /* dim[0] is to be multiplied by the batch */
+} nn__broadcast;
+
+/* An operand's dimensions as they are broadcast: of one sample. */
+typedef struct nn__operand {
+    int batched, rank;
+    const size_t *dim;
+} nn__operand;
+
+static nn__operand nn__as_operand(const nn_tensor *t)
+{
+    nn__operand x;
+    x.batched = t->batched, x.rank = t->rank - t->batched, x.dim = t->shape + t->batched;
+    return x;
+}
+
+/* The dimension `from_end` places before the last; 1 where there is none. */
+static size_t nn__dim_from_end(const nn__operand *x, int from_end)
+{
+    return from_end < x->rank ? x->dim[x->rank - 1 - from_end] : 1;
+}
+
+/* Puts a dimension in front of those that are there, or joins it with the first. */
+static void nn__broadcast_push(nn__broadcast *s, size_t dim, size_t a, size_t b)
+{
+    if (s->rank && a == s->a[0] * s->dim[0] && b == s->b[0] * s->dim[0]) {
+        s->dim[0] *= dim;
+        return;
+    }
+    memmove(s->dim + 1, s->dim, (size_t)s->rank * sizeof *s->dim);
+    memmove(s->a + 1, s->a, (size_t)s->rank * sizeof *s->a);
+    memmove(s->b + 1, s->b, (size_t)s->rank * sizeof *s->b);
+    s->dim[0] = dim, s->a[0] = a, s->b[0] = b;
+    s->rank++;
+}
+
+/* Fills s and the result's dimensions, of one sample; the rank, or -1 when the shapes do not fit. */
+static int nn__broadcast_make(nn__broadcast *s, nn__operand a, nn__operand b, size_t *out)
+{
+    const int rank = a.rank > b.rank ? a.rank : b.rank;
+    size_t step_a = 1, step_b = 1;
+    memset(s, 0, sizeof *s);
+    for (int i = 0; i < rank; i++) {
+        const size_t da = nn__dim_from_end(&a, i), db = nn__dim_from_end(&b, i);
+        if (da != db && da != 1 && db != 1) return -1;
+        out[rank - 1 - i] = da > db ? da : db;
+        if (out[rank - 1 - i] != 1)
+            nn__broadcast_push(s, out[rank - 1 - i], da > 1 ? step_a : 0, db > 1 ? step_b : 0);
+        step_a *= da, step_b *= db;
+    }
+    s->batched = a.batched || b.batched;
+    if (s->batched) nn__broadcast_push(s, 1, a.batched ? step_a : 0, b.batched ? step_b : 0);
+    if (s->rank == 0) nn__broadcast_push(s, 1, 1, 1);
+    return rank;
+}
+
+/* A walk over the runs of a broadcast: n elements from y in the result, from a and b in the
+   operands. */
+typedef struct nn__walk {
+    const nn__broadcast *s;
+    size_t rows, n, y, a, b, index[NN_MAX_RANK + 1];
+} nn__walk;
+
+static size_t nn__walk_dim(const nn__walk *w, int i)
+{
+    return i == 0 && w->s->batched ? w->rows * w->s->dim[0] : w->s->dim[i];
+}
+
+static nn__walk nn__walk_begin(const nn__broadcast *s, size_t rows)
+{
+    nn__walk w;
+    memset(&w, 0, sizeof w);
+    w.s = s, w.rows = rows;
+    w.n = nn__walk_dim(&w, s->rank - 1);
+    return w;
+}
+
+/* On to the next run; 0 after the last. */
+static int nn__walk_next(nn__walk *w)
+{
+    w->y += w->n;
+    for (int i = w->s->rank - 2; i >= 0; i--) {
+        w->a += w->s->a[i], w->b += w->s->b[i];
+        if (++w->index[i] < nn__walk_dim(w, i)) return 1;
+        w->a -= w->index[i] * w->s->a[i], w->b -= w->index[i] * w->s->b[i];
+        w->index[i] = 0;
+    }
+    return 0;
+}
+
+static size_t nn__rows(const nn_tensor *t) { return t->batched ? t->shape[0] : 1; }
+
+/* -- two operands -- */
+
+enum { NN__PIECE = 256 }; /* elements that are dealt with at once where values must be repeated */
+
+typedef struct nn__binary {
+    nn_op op;
+    void (*value)(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+    double (*number)(double a, double b); /* the same for scalars, which are kept in double */
+    /* g = dY times the slope by A (side 0) or by B (side 1) */
+    void (*slope)(int side, size_t n, const nn_real *a, const nn_real *b, const nn_real *y,
+                  const nn_real *dy, nn_real *g);
+} nn__binary;
+
+/* An operand's n values from x on: as they lie, or one of them repeated in `space`. */
+static const nn_real *nn__repeat(const nn_real *x, size_t step, size_t n, nn_real space[NN__PIECE])
+{
+    if (step) return x;
+    for (size_t i = 0; i < n; i++) space[i] = *x;
+    return space;
+}
+
+static nn_status nn__binary_forward(nn_tensor *t)
+{
+    const nn__binary *op = (const nn__binary *)(const void *)t->op;
+    const nn__broadcast *s = (const nn__broadcast *)t->settings;
+    const nn_tensor *a = t->src[0], *b = t->src[1];
+    const size_t step_a = s->a[s->rank - 1], step_b = s->b[s->rank - 1];
+    nn_real space_a[NN__PIECE], space_b[NN__PIECE];
+    if (nn__is_scalar(t)) {
+        t->value = op->number(a->value, b->value);
+        t->data[0] = (nn_real)t->value;
+        return NN_OK;
+    }
+    nn__walk w = nn__walk_begin(s, nn__rows(t));
+    do {
+        const size_t piece = step_a && step_b ? w.n : (size_t)NN__PIECE;
+        for (size_t i = 0; i < w.n; i += piece) {
+            const size_t n = nn__min_size(piece, w.n - i);
+            op->value(n, nn__repeat(a->data + w.a + i * step_a, step_a, n, space_a),
+                      nn__repeat(b->data + w.b + i * step_b, step_b, n, space_b),
+                      t->data + w.y + i);
+        }
+    } while (nn__walk_next(&w));
+    return NN_OK;
+}
+
+/* dX (+)= the slope times dY, summed where X was repeated. */
+static void nn__binary_slope(nn_tensor *t, int side)
+{
+    const nn__binary *op = (const nn__binary *)(const void *)t->op;
+    const nn__broadcast *s = (const nn__broadcast *)t->settings;
+    const nn_tensor *a = t->src[0], *b = t->src[1];
+    nn_tensor *x = t->src[side];
+    const size_t step_a = s->a[s->rank - 1], step_b = s->b[s->rank - 1];
+    nn_real space_a[NN__PIECE], space_b[NN__PIECE], g[NN__PIECE];
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return;
+    const int repeated = x->size != t->size;
+    if (repeated && !accumulate) memset(dx, 0, x->size * sizeof *dx);
+    nn__walk w = nn__walk_begin(s, nn__rows(t));
+    do {
+        for (size_t i = 0; i < w.n; i += NN__PIECE) {
+            const size_t n = nn__min_size(NN__PIECE, w.n - i);
+            op->slope(side, n, nn__repeat(a->data + w.a + i * step_a, step_a, n, space_a),
+                      nn__repeat(b->data + w.b + i * step_b, step_b, n, space_b),
+                      t->data + w.y + i, t->grad + w.y + i, g);
+            nn_real *to = dx + (side ? w.b + i * step_b : w.a + i * step_a);
+            if (!(side ? step_b : step_a)) *to += nn__k()->sum(n, g);
+            else if (repeated || accumulate) nn__k()->add(n, to, g, to);
+            else memcpy(to, g, n * sizeof *g);
+        }
+    } while (nn__walk_next(&w));
+}
+
+static nn_status nn__binary_backward(nn_tensor *t)
+{
+    nn__binary_slope(t, 0);
+    nn__binary_slope(t, 1);
+    return NN_OK;
+}
+
+static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
+{
+    nn_tensor *src[2] = {a, b};
+    char call[64];
+    nn__broadcast s;
+    size_t shape[NN_MAX_RANK + 1] = {0};
+    nn_net *net = nn__common_net(nn__call(op, call), 2, src);
+    if (!net) return NULL;
+    const int rank = nn__broadcast_make(&s, nn__as_operand(a), nn__as_operand(b),
+                                        shape + (a->batched | b->batched));
+    if (rank < 0)
+        return nn__bad_shapes(call, a, b, "dimensions that are equal, or 1, from the last one on");
+    nn_tensor *t = nn__node_new(net, op, sizeof s, 2, src, s.batched, rank + s.batched, shape);
+    if (t) *(nn__broadcast *)t->settings = s;
     return t;
 }
 
-static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t id, const char *kind,
-                                      int rank, const size_t *shape, nn_init init)
+/* An operation's record and builder. */
+#define NN__BINARY(name)                                                                           \
+    static const nn__binary nn__##name = {                                                         \
+        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN__OP_VALUE | NN__OP_CLAIMS},\
+        nn__##name##_value, nn__##name##_number, nn__##name##_slope};                              \
+    NN_DEF nn_tensor *nn_##name(nn_tensor *a, nn_tensor *b)                                        \
+    {                                                                                              \
+        return nn__binary_new(&nn__##name.op, a, b);                                               \
+    }
+
+/* The arguments that every slope has. */
+#define NN__SLOPE                                                                                  \
+    int side, size_t n, const nn_real *a, const nn_real *b, const nn_real *y, const nn_real *dy,   \
+        nn_real *g
+
+/* Y = A + B:  dA = dY,  dB = dY */
+static double nn__add_number(double a, double b) { return a + b; }
+static void nn__add_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
 {
-    size_t size = (layer ? strlen(layer) : 32) + strlen(kind) + 2;
+    nn__k()->add(n, a, b, y);
+}
+static void nn__add_slope(NN__SLOPE)
+{
+    (void)side, (void)a, (void)b, (void)y;
+    memcpy(g, dy, n * sizeof *g);
+}
+NN__BINARY(add)
+
+/* Y = A - B:  dA = dY,  dB = -dY */
+static double nn__sub_number(double a, double b) { return a - b; }
+static void nn__sub_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    nn__k()->sub(n, a, b, y);
+}
+static void nn__sub_slope(NN__SLOPE)
+{
+    (void)a, (void)b, (void)y;
+    nn__k()->scale(n, side ? (nn_real)-1 : (nn_real)1, dy, g);
+}
+NN__BINARY(sub)
+
+/* Y = A B:  dA = dY B,  dB = dY A */
+static double nn__mul_number(double a, double b) { return a * b; }
+static void nn__mul_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    nn__k()->mul(n, a, b, y);
+}
+static void nn__mul_slope(NN__SLOPE)
+{
+    (void)y;
+    nn__k()->mul(n, dy, side ? a : b, g);
+}
+NN__BINARY(mul)
+
+/* Y = A / B:  dA = dY / B,  dB = -dY Y / B */
+static double nn__div_number(double a, double b) { return a / b; }
+static void nn__div_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] = a[i] / b[i];
+}
+static void nn__div_slope(NN__SLOPE)
+{
+    (void)a;
+    for (size_t i = 0; i < n; i++) g[i] = side ? -dy[i] * y[i] / b[i] : dy[i] / b[i];
+}
+NN__BINARY(div)
+
+/* Y = max(A, B), NaN when one of them is:  dX = dY where X is the larger, half of it at a tie */
+static double nn__maximum_number(double a, double b) { return a >= b ? a : b != b ? b : b > a ? b : a; }
+static void nn__maximum_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] = (nn_real)nn__maximum_number((double)a[i], (double)b[i]);
+}
+static void nn__extreme_slope(NN__SLOPE)
+{
+    for (size_t i = 0; i < n; i++) {
+        const nn_real share = a[i] == b[i] ? (nn_real)0.5 : 1;
+        g[i] = (side ? b[i] : a[i]) == y[i] ? share * dy[i] : 0;
+    }
+}
+#define nn__maximum_slope nn__extreme_slope
+NN__BINARY(maximum)
+
+/* Y = min(A, B), in the same way */
+static double nn__minimum_number(double a, double b) { return -nn__maximum_number(-a, -b); }
+static void nn__minimum_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
+{
+    for (size_t i = 0; i < n; i++) y[i] = (nn_real)nn__minimum_number((double)a[i], (double)b[i]);
+}
+#define nn__minimum_slope nn__extreme_slope
+NN__BINARY(minimum)
+
+/* -- one operand -- */
+
+typedef struct nn__numbers {
+    double a, b;
+} nn__numbers;
+
+typedef struct nn__unary {
+    nn_op op;
+    void (*value)(const nn__numbers *s, size_t n, const nn_real *x, nn_real *y);
+    /* dX from dY */
+    void (*slope)(const nn__numbers *s, size_t n, const nn_real *x, const nn_real *y,
+                  const nn_real *dy, nn_real *dx);
+} nn__unary;
+
+static nn_status nn__unary_forward(nn_tensor *t)
+{
+    const nn__unary *op = (const nn__unary *)(const void *)t->op;
+    op->value((const nn__numbers *)t->settings, t->size, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__unary_backward(nn_tensor *t)
+{
+    const nn__unary *op = (const nn__unary *)(const void *)t->op;
+    nn_tensor *x = t->src[0];
+    op->slope((const nn__numbers *)t->settings, t->size, x->data, t->data, t->grad,
+              nn__gradient_buffer(x));
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, double b)
+{
+    nn_tensor *t = nn__node_like(x, &op->op, sizeof(nn__numbers));
+    nn__numbers *s = t ? (nn__numbers *)t->settings : NULL;
+    if (s) s->a = a, s->b = b;
+    return t;
+}
+
+#define NN__UNARY(name)                                                                            \
+    static const nn__unary nn__##name = {                                                          \
+        {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS},                 \
+        nn__##name##_value, nn__##name##_slope};
+#define NN__VALUE1 const nn__numbers *s, size_t n, const nn_real *x, nn_real *y
+#define NN__SLOPE1                                                                                 \
+    const nn__numbers *s, size_t n, const nn_real *x, const nn_real *y, const nn_real *dy,         \
+        nn_real *dx
+
+/* y = exp(x):  dx = dy y */
+static void nn__exp_value(NN__VALUE1)
+{
+    (void)s;
+    nn__k()->activate((nn_activation)NN__MAP_EXP, 0, n, x, y);
+}
+static void nn__exp_slope(NN__SLOPE1)
+{
+    (void)s, (void)x;
+    nn__k()->mul(n, dy, y, dx);
+}
+NN__UNARY(exp)
+NN_DEF nn_tensor *nn_exp(nn_tensor *x) { return nn__unary_new(&nn__exp, x, 0, 0); }
+
+/* y = ln x:  dx = dy / x */
+static void nn__log_value(NN__VALUE1)
+{
+    (void)s;
+    nn__k()->activate((nn_activation)NN__MAP_LOG, 0, n, x, y);
+}
+static void nn__log_slope(NN__SLOPE1)
+{
+    (void)s, (void)y;
+    for (size_t i = 0; i < n; i++) dx[i] = dy[i] / x[i];
+}
+NN__UNARY(log)
+NN_DEF nn_tensor *nn_log(nn_tensor *x) { return nn__unary_new(&nn__log, x, 0, 0); }
+
+/* y = sqrt(x):  dx = dy / (2 y) */
+static void nn__sqrt_value(NN__VALUE1)
+{
+    (void)s;
+    for (size_t i = 0; i < n; i++) y[i] = NN__SQRT_SCALAR(x[i]);
+}
+static void nn__sqrt_slope(NN__SLOPE1)
+{
+    (void)s, (void)x;
+    for (size_t i = 0; i < n; i++) dx[i] = dy[i] / (2 * y[i]);
+}
+NN__UNARY(sqrt)
+NN_DEF nn_tensor *nn_sqrt(nn_tensor *x) { return nn__unary_new(&nn__sqrt, x, 0, 0); }
+
+/* y = |x|:  dx = sign(x) dy */
+static void nn__abs_value(NN__VALUE1)
+{
+    (void)s;
+    for (size_t i = 0; i < n; i++) y[i] = x[i] < 0 ? -x[i] : x[i];
+}
+static void nn__abs_slope(NN__SLOPE1)
+{
+    (void)s, (void)y;
+    for (size_t i = 0; i < n; i++) dx[i] = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : 0;
+}
+NN__UNARY(abs)
+NN_DEF nn_tensor *nn_abs(nn_tensor *x) { return nn__unary_new(&nn__abs, x, 0, 0); }
+
+/* y = x^a:  dx = a x^(a-1) dy */
+static void nn__pow_value(NN__VALUE1)
+{
+    for (size_t i = 0; i < n; i++) y[i] = (nn_real)nn__pow_scalar((double)x[i], s->a);
+}
+static void nn__pow_slope(NN__SLOPE1)
+{
+    (void)y;
+    for (size_t i = 0; i < n; i++) {
+        const double slope = s->a == 0 ? 0 : s->a * nn__pow_scalar((double)x[i], s->a - 1);
+        dx[i] = (nn_real)(slope * (double)dy[i]);
+    }
+}
+NN__UNARY(pow)
+NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent)
+{
+    if (x && !nn__is_finite(exponent))
+        return nn__bad_argument(x->net, "nn_pow", "exponent", exponent, "a finite number");
+    return nn__unary_new(&nn__pow, x, exponent, 0);
+}
+
+/* y = a x:  dx = a dy */
+static nn_status nn__scale_forward(nn_tensor *t)
+{
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    nn__k()->scale(t->size, (nn_real)s->a, t->src[0]->data, t->data);
+    if (!nn__is_scalar(t)) return NN_OK;
+    t->value = s->a * t->src[0]->value;
+    t->data[0] = (nn_real)t->value;
+    return NN_OK;
+}
+
+static nn_status nn__scale_backward(nn_tensor *t)
+{
+    nn__pass_gradient(t->src[0], ((const nn__numbers *)t->settings)->a, t->grad);
+    return NN_OK;
+}
+
+static const nn_op nn__scale = {"scale", nn__scale_forward, nn__scale_backward, NULL, NULL,
+                                NN__OP_VALUE | NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
+{
+    if (x && !nn__is_finite((double)(nn_real)factor))
+        return nn__bad_argument(x->net, "nn_scale", "factor", factor, "a finite nn_real");
+    nn_tensor *t = nn__node_like(x, &nn__scale, sizeof(nn__numbers));
+    if (t) ((nn__numbers *)t->settings)->a = factor;
+    return t;
+}
+
+/* -------------------------------------------------------------------------------- >>reductions
+   Sums, means and maxima of everything, or along the middle one of [outer, n, inner]; softmax. */
+
+typedef struct nn__reduction {
+    size_t n, inner; /* n = 0: everything */
+} nn__reduction;
+
+/* Line number `line` of x: where it begins, how many values it has and how far they lie apart. */
+typedef struct nn__line {
+    size_t begin, n, step;
+} nn__line;
+
+static nn__line nn__line_of(const nn_tensor *t, size_t line)
+{
+    const nn__reduction *r = (const nn__reduction *)t->settings;
+    nn__line l;
+    l.begin = r->n ? line / r->inner * r->inner * r->n + line % r->inner : 0;
+    l.n = r->n ? r->n : t->src[0]->size;
+    l.step = r->n ? r->inner : 1;
+    return l;
+}
+
+static nn_tensor *nn__reduce_all(nn_tensor *x, const nn_op *op)
+{
+    char call[64];
+    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
+    return net ? nn__node_new(net, op, sizeof(nn__reduction), 1, &x, 0, 0, NULL) : NULL;
+}
+
+static nn_tensor *nn__reduce_axis(nn_tensor *x, const nn_op *op, int axis, int keep)
+{
+    char call[64];
+    size_t shape[NN_MAX_RANK] = {0}, inner = 1;
+    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
+    const int at = net ? nn__axis(call, x, axis) : -1;
+    int rank = 0;
+    if (at < 0) return NULL;
+    for (int i = 0; i < x->rank; i++) {
+        if (i > at) inner *= x->shape[i];
+        if (i != at) shape[rank++] = x->shape[i];
+        else if (keep) shape[rank++] = 1;
+    }
+    nn_tensor *t = nn__node_new(net, op, sizeof(nn__reduction), 1, &x, x->batched, rank, shape);
+    nn__reduction *r = t ? (nn__reduction *)t->settings : NULL;
+    if (r) r->n = x->shape[at], r->inner = inner;
+    return t;
+}
+
+/* y = sum x, or mean x, in double:  dx = dy, or dy / n */
+static nn_status nn__reduce_forward(nn_tensor *t, int mean)
+{
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real *x = t->src[0]->data + l.begin;
+        double sum = 0;
+        for (size_t i = 0; i < l.n; i++) sum += (double)x[i * l.step];
+        t->value = mean ? sum * (1 / (double)l.n) : sum;
+        t->data[line] = (nn_real)t->value;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__reduce_backward(nn_tensor *t, int mean)
+{
+    nn_tensor *x = t->src[0];
+    nn_real *dx = nn__gradient_buffer(x);
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real slope = (nn_real)((double)t->grad[line] * (mean ? 1 / (double)l.n : 1));
+        for (size_t i = 0; i < l.n; i++) dx[l.begin + i * l.step] = slope;
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static nn_status nn__sum_forward(nn_tensor *t) { return nn__reduce_forward(t, 0); }
+static nn_status nn__sum_backward(nn_tensor *t) { return nn__reduce_backward(t, 0); }
+static nn_status nn__mean_forward(nn_tensor *t) { return nn__reduce_forward(t, 1); }
+static nn_status nn__mean_backward(nn_tensor *t) { return nn__reduce_backward(t, 1); }
+
+static const nn_op nn__sum = {"sum", nn__sum_forward, nn__sum_backward, NULL, NULL,
+                              NN__OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
+static const nn_op nn__mean = {"mean", nn__mean_forward, nn__mean_backward, NULL, NULL,
+                               NN__OP_VALUE | NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__reduce_all(x, &nn__sum); }
+NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__reduce_all(x, &nn__mean); }
+NN_DEF nn_tensor *nn_sum_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis(x, &nn__sum, axis, keep);
+}
+NN_DEF nn_tensor *nn_mean_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis(x, &nn__mean, axis, keep);
+}
+
+/* y = max x:  dx = dy at the first element that is the largest, which forward saves */
+static nn_status nn__max_forward(nn_tensor *t)
+{
+    size_t *first = (size_t *)t->saved;
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real *x = t->src[0]->data + l.begin;
+        size_t best = 0;
+        for (size_t i = l.step; i < l.n * l.step; i += l.step)
+            if (x[i] > x[best] || x[best] != x[best]) best = i;
+        first[line] = l.begin + best;
+        t->data[line] = x[best];
+    }
+    return NN_OK;
+}
+
+static nn_status nn__max_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t *first = (const size_t *)t->saved;
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return NN_OK;
+    if (!accumulate) memset(dx, 0, x->size * sizeof *dx);
+    for (size_t line = 0; line < t->size; line++) dx[first[line]] += t->grad[line];
+    return NN_OK;
+}
+
+static size_t nn__max_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(t->batched ? rows : 1, t->row_size, sizeof(size_t));
+}
+
+static const nn_op nn__max = {"max", nn__max_forward, nn__max_backward, nn__max_saved, NULL,
+                              NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_max(nn_tensor *x) { return nn__reduce_all(x, &nn__max); }
+NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis(x, &nn__max, axis, keep);
+}
+
+/* -- softmax over the last dimension -- */
+
+static size_t nn__last_dimension(const nn_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
+
+/* y = softmax(x):  dx = y (dy - sum y dy) */
+static nn_status nn__softmax_forward(nn_tensor *t)
+{
+    const size_t cols = nn__last_dimension(t);
+    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__softmax_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t cols = nn__last_dimension(t);
+    nn_real *dx = nn__gradient_buffer(x);
+    for (size_t i = 0; i < t->size; i += cols) {
+        const nn_real *y = t->data + i, *dy = t->grad + i;
+        const nn_real sum = nn__k()->dot(cols, y, dy);
+        for (size_t j = 0; j < cols; j++) dx[i + j] = y[j] * (dy[j] - sum);
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static const nn_op nn__softmax = {"softmax", nn__softmax_forward, nn__softmax_backward, NULL, NULL,
+                                  NN__OP_CLAIMS};
+
+/* y = log softmax(x):  dx = dy - exp(y) sum dy */
+static nn_status nn__log_softmax_forward(nn_tensor *t)
+{
+    const size_t cols = nn__last_dimension(t);
+    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 1, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__log_softmax_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t cols = nn__last_dimension(t);
+    nn_real *dx = nn__gradient_buffer(x);
+    nn__k()->softmax(t->size / cols, cols, x->data, dx, 0, NULL);
+    for (size_t i = 0; i < t->size; i += cols) {
+        const nn_real sum = nn__k()->sum(cols, t->grad + i);
+        for (size_t j = i; j < i + cols; j++) dx[j] = t->grad[j] - dx[j] * sum;
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static const nn_op nn__log_softmax = {"log_softmax", nn__log_softmax_forward,
+                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS};
+
+/* Another axis is brought to the end first and back afterwards. */
+static nn_tensor *nn__softmax_new(nn_tensor *x, const nn_op *op, int axis)
+{
+    char call[64];
+    nn__call(op, call);
+    if (!nn__common_net(call, 1, &x)) return NULL;
+    const int at = nn__axis(call, x, axis) - x->batched, last = x->rank - x->batched - 1;
+    if (x->net->status != NN_OK) return NULL;
+    if (at == last) return nn__node_like(x, op, 0);
+    return nn_transpose(nn__node_like(nn_transpose(x, at, last), op, 0), at, last);
+}
+
+NN_DEF nn_tensor *nn_softmax(nn_tensor *x) { return nn__softmax_new(x, &nn__softmax, -1); }
+NN_DEF nn_tensor *nn_softmax_axis(nn_tensor *x, int axis)
+{
+    return nn__softmax_new(x, &nn__softmax, axis);
+}
+NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x) { return nn__softmax_new(x, &nn__log_softmax, -1); }
+NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis)
+{
+    return nn__softmax_new(x, &nn__log_softmax, axis);
+}
+
+/* ------------------------------------------------------------------------------------- >>shape
+   The same values in another arrangement. */
+
+/* y = x in another shape:  dx = dy */
+static nn_status nn__reshape_forward(nn_tensor *t)
+{
+    if (t->size) memcpy(t->data, t->src[0]->data, t->size * sizeof *t->data);
+    return NN_OK;
+}
+
+static nn_status nn__reshape_backward(nn_tensor *t)
+{
+    nn__pass_gradient(t->src[0], 1, t->grad);
+    return NN_OK;
+}
+
+static const nn_op nn__reshape = {"reshape", nn__reshape_forward, nn__reshape_backward, NULL, NULL,
+                                  NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
+{
+    nn_net *net = nn__common_net("nn_reshape", 1, &x);
+    size_t full[NN_MAX_RANK] = {0}, size;
+    if (!net) return NULL;
+    if (rank < 0 || rank + x->batched > NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, "nn_reshape", "rank", rank, "0 to 8, batch included");
+    for (int i = 0; i < rank; i++) full[x->batched + i] = shape[i];
+    if (!nn__shape_size(rank, shape, &size) || size != x->row_size) {
+        char from[NN__SHAPE_TEXT], to[NN__SHAPE_TEXT];
+        return nn__net_fail(
+            net, nn__fail(NN_ERROR_BAD_SHAPE, "nn_reshape: shapes %s and %s differ in size",
+                          nn__tensor_shape(x, from),
+                          nn__shape_text(rank + x->batched, full, x->batched, to)));
+    }
+    return nn__node_new(net, &nn__reshape, 0, 1, &x, x->batched, rank + x->batched, full);
+}
+
+NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
+{
+    size_t size = x ? x->row_size : 0;
+    return nn_reshape(x, 1, &size);
+}
+
+/* y[i, j, ...] = x[.., i, .., j, ..]: dimension d of a sample of y moves by step[d] in x's;
+   dx = dy, back in place */
+typedef struct nn__permutation {
+    size_t step[NN_MAX_RANK];
+} nn__permutation;
+
+/* Copies one sample of t's shape: from `permuted` places to places in a row, or back. */
+static void nn__permute_sample(const nn_tensor *t, const nn_real *from, nn_real *to, int back)
+{
+    const size_t *dim = t->shape + t->batched, *step = ((nn__permutation *)t->settings)->step;
+    const int last = t->rank - t->batched - 1;
+    size_t index[NN_MAX_RANK] = {0}, at = 0;
+    for (size_t i = 0; i < t->row_size; i += dim[last]) {
+        for (size_t j = 0; j < dim[last]; j++) {
+            const size_t place = at + j * step[last];
+            if (back) to[place] = from[i + j];
+            else to[i + j] = from[place];
+        }
+        for (int d = last - 1; d >= 0; d--) {
+            at += step[d];
+            if (++index[d] < dim[d]) break;
+            at -= dim[d] * step[d];
+            index[d] = 0;
+        }
+    }
+}
+
+static nn_status nn__permute_forward(nn_tensor *t)
+{
+    for (size_t i = 0; i < t->size; i += t->row_size)
+        nn__permute_sample(t, t->src[0]->data + i, t->data + i, 0);
+    return NN_OK;
+}
+
+static nn_status nn__permute_backward(nn_tensor *t)
+{
+    nn_real *dx = nn__gradient_buffer(t->src[0]);
+    for (size_t i = 0; i < t->size; i += t->row_size)
+        nn__permute_sample(t, t->grad + i, dx + i, 1);
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static const nn_op nn__permute = {"permute", nn__permute_forward, nn__permute_backward, NULL, NULL,
+                                  NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
+{
+    nn_net *net = nn__common_net("nn_permute", 1, &x);
+    size_t shape[NN_MAX_RANK] = {0};
+    unsigned seen = 0;
+    if (!net) return NULL;
+    if (rank != x->rank - x->batched || rank == 0 || !axes)
+        return nn__bad_argument(net, "nn_permute", "rank", rank,
+                                "the number of a sample's dimensions, at least 1, and as many axes");
+    for (int i = 0; i < rank; i++) {
+        const int at = nn__axis("nn_permute", x, axes[i]);
+        if (at < 0) return NULL;
+        if (seen & 1u << at)
+            return nn__bad_argument(net, "nn_permute", "an axis", axes[i], "each axis once");
+        seen |= 1u << at;
+        shape[x->batched + i] = x->shape[at];
+    }
+    nn_tensor *t = nn__node_new(net, &nn__permute, sizeof(nn__permutation), 1, &x, x->batched,
+                                x->rank, shape);
+    for (int i = 0; t && i < rank; i++) {
+        size_t *step = &((nn__permutation *)t->settings)->step[i];
+        *step = 1;
+        for (int d = nn__axis("nn_permute", x, axes[i]) + 1; d < x->rank; d++) *step *= x->shape[d];
+    }
+    return t;
+}
+
+NN_DEF nn_tensor *nn_transpose(nn_tensor *x, int axis_a, int axis_b)
+{
+    int axes[NN_MAX_RANK];
+    if (!nn__common_net("nn_transpose", 1, &x)) return NULL;
+    const int a = nn__axis("nn_transpose", x, axis_a), b = nn__axis("nn_transpose", x, axis_b);
+    if (a < 0 || b < 0) return NULL;
+    for (int i = 0; i < x->rank - x->batched; i++) axes[i] = i;
+    axes[a - x->batched] = b - x->batched;
+    axes[b - x->batched] = a - x->batched;
+    return nn_permute(x, x->rank - x->batched, axes);
+}
+
+/* -- joining and cutting: along an axis, runs of all that is behind it -- */
+
+typedef struct nn__cut {
+    int axis;
+    size_t begin; /* of a slice */
+} nn__cut;
+
+/* The product of the dimensions from `from` on: the length of one run along an axis. */
+static size_t nn__inner_size(const nn_tensor *t, int from)
+{
+    size_t size = 1;
+    for (int i = from; i < t->rank; i++) size *= t->shape[i];
+    return size;
+}
+
+/* y = x_0, x_1, ... side by side:  dx_i = its part of dy */
+static nn_status nn__concat_forward(nn_tensor *t)
+{
+    const int axis = ((const nn__cut *)t->settings)->axis;
+    size_t run = nn__inner_size(t, axis), offset = 0;
+    for (size_t s = 0; s < t->src_count; s++) {
+        const nn_tensor *x = t->src[s];
+        size_t part = nn__inner_size(x, axis);
+        for (size_t i = 0, j = offset; i < x->size; i += part, j += run)
+            memcpy(t->data + j, x->data + i, part * sizeof *x->data);
+        offset += part;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__concat_backward(nn_tensor *t)
+{
+    const int axis = ((const nn__cut *)t->settings)->axis;
+    size_t run = nn__inner_size(t, axis), offset = 0;
+    for (size_t s = 0; s < t->src_count; s++) {
+        nn_tensor *x = t->src[s];
+        size_t part = nn__inner_size(x, axis);
+        nn_real *dx = nn__gradient_buffer(x);
+        for (size_t i = 0, j = offset; dx && i < x->size; i += part, j += run)
+            memcpy(dx + i, t->grad + j, part * sizeof *dx);
+        if (dx) nn__gradient_done(x);
+        offset += part;
+    }
+    return NN_OK;
+}
+
+static const nn_op nn__concat = {"concat", nn__concat_forward, nn__concat_backward, NULL, NULL,
+                                 NN__OP_CLAIMS};
+
+/* Two shapes are equal but for one axis. */
+static int nn__can_concat(const nn_tensor *a, const nn_tensor *b, int axis)
+{
+    if (a->rank != b->rank || a->batched != b->batched) return 0;
+    for (int d = a->batched; d < a->rank; d++)
+        if (d != axis && a->shape[d] != b->shape[d]) return 0;
+    return 1;
+}
+
+NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, int axis)
+{
+    size_t shape[NN_MAX_RANK] = {0};
+    if (count == 0) {
+        nn__keep_cause(nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_concat: 0 sources, expected at least 1"));
+        return NULL;
+    }
+    nn_net *net = nn__common_net("nn_concat", count, x);
+    const int at = net ? nn__axis("nn_concat", x[0], axis) : -1;
+    if (at < 0) return NULL;
+    for (int d = 0; d < x[0]->rank; d++) shape[d] = x[0]->shape[d];
+    for (size_t s = 1; s < count; s++) {
+        if (!nn__can_concat(x[0], x[s], at))
+            return nn__bad_shapes("nn_concat", x[0], x[s], "equal dimensions but for the axis");
+        if (!nn__add_sizes(shape[at], x[s]->shape[at], &shape[at]))
+            return nn__net_fail(net, nn__fail(NN_ERROR_TOO_LARGE,
+                                              "nn_concat: the sum along the axis does not fit"));
+    }
+    nn_tensor *t = nn__node_new(net, &nn__concat, sizeof(nn__cut), count, x, x[0]->batched,
+                                x[0]->rank, shape);
+    if (t) ((nn__cut *)t->settings)->axis = at;
+    return t;
+}
+
+/* y = x[begin:end]:  dx = dy there, 0 elsewhere */
+static nn_status nn__slice_forward(nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0];
+    const nn__cut *cut = (const nn__cut *)t->settings;
+    size_t run = nn__inner_size(x, cut->axis), part = nn__inner_size(t, cut->axis);
+    size_t offset = cut->begin * nn__inner_size(x, cut->axis + 1);
+    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
+        memcpy(t->data + j, x->data + i, part * sizeof *x->data);
+    return NN_OK;
+}
+
+static nn_status nn__slice_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const nn__cut *cut = (const nn__cut *)t->settings;
+    size_t run = nn__inner_size(x, cut->axis), part = nn__inner_size(t, cut->axis);
+    size_t offset = cut->begin * nn__inner_size(x, cut->axis + 1);
+    nn_real *dx = nn__gradient_buffer(x);
+    memset(dx, 0, x->size * sizeof *dx);
+    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
+        memcpy(dx + i, t->grad + j, part * sizeof *dx);
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static const nn_op nn__slice = {"slice", nn__slice_forward, nn__slice_backward, NULL, NULL,
+                                NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
+{
+    nn_net *net = nn__common_net("nn_slice", 1, &x);
+    const int at = net ? nn__axis("nn_slice", x, axis) : -1;
+    size_t shape[NN_MAX_RANK] = {0};
+    char text[NN__SHAPE_TEXT];
+    if (at < 0) return NULL;
+    if (begin >= end || end > x->shape[at])
+        return nn__net_fail(net, nn__fail(NN_ERROR_BAD_SHAPE,
+                                          "nn_slice: %llu to %llu along axis %d of %s",
+                                          (nn__ull)begin, (nn__ull)end, axis,
+                                          nn__tensor_shape(x, text)));
+    for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
+    shape[at] = end - begin;
+    nn_tensor *t =
+        nn__node_new(net, &nn__slice, sizeof(nn__cut), 1, &x, x->batched, x->rank, shape);
+    nn__cut *cut = t ? (nn__cut *)t->settings : NULL;
+    if (cut) cut->axis = at, cut->begin = begin;
+    return t;
+}
+
+/* ------------------------------------------------------------------------------------ >>layers
+   What parameters are multiplied with; activations, dropout, the user's own operations. */
+
+/* -- matrix products -- */
+
+/* C[m,n] (+)= op(A) op(B) of dense matrices. */
+static void nn__product(nn_net *net, int trans_a, int trans_b, size_t m, size_t n, size_t k,
+                        const nn_real *a, const nn_real *b, nn_real *c, int accumulate)
+{
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.trans_a = trans_a, g.trans_b = trans_b, g.m = m, g.n = n, g.k = k;
+    g.a = a, g.lda = trans_a ? m : k, g.b = b, g.ldb = trans_b ? k : n;
+    g.c = c, g.ldc = n, g.accumulate = accumulate;
+    nn__gemm(net->threads, &g);
+}
+
+/* C = op(A) op(B):  dA = dC op(B)',  dB = op(A)' dC, each transposed when its operand is. */
+typedef struct nn__matmul_settings {
+    int trans_a, trans_b;
+    size_t m, n, k;     /* of one product */
+    int joined;         /* B is one matrix for all: A's rows make one product */
+    nn__broadcast lead; /* counted in matrices */
+} nn__matmul_settings;
+
+/* Whose gradient a pass computes: C itself in the forward pass. */
+enum { NN__MATMUL_C, NN__MATMUL_A, NN__MATMUL_B };
+
+static void nn__matmul_one(nn_tensor *t, int what, size_t m, size_t at_a, size_t at_b, size_t at_c,
+                           nn_real *to, int accumulate)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    const nn_real *a = t->src[0]->data + at_a, *b = t->src[1]->data + at_b;
+    const nn_real *dc = t->grad ? t->grad + at_c : NULL;
+    const int ta = s->trans_a, tb = s->trans_b;
+    const size_t n = s->n, k = s->k;
+    if (what == NN__MATMUL_C) nn__product(t->net, ta, tb, m, n, k, a, b, to + at_c, accumulate);
+    else if (what == NN__MATMUL_A && ta)
+        nn__product(t->net, tb, 1, k, m, n, b, dc, to + at_a, accumulate);
+    else if (what == NN__MATMUL_A)
+        nn__product(t->net, 0, !tb, m, k, n, dc, b, to + at_a, accumulate);
+    else if (tb) nn__product(t->net, 1, ta, n, k, m, dc, a, to + at_b, accumulate);
+    else nn__product(t->net, !ta, 0, k, n, m, a, dc, to + at_b, accumulate);
+}
+
+static void nn__matmul_all(nn_tensor *t, int what, nn_real *to, int accumulate)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    if (s->joined) {
+        nn__matmul_one(t, what, t->size / s->n, 0, 0, 0, to, accumulate);
+        return;
+    }
+    nn__walk w = nn__walk_begin(&s->lead, nn__rows(t));
+    const size_t step_a = s->lead.a[s->lead.rank - 1], step_b = s->lead.b[s->lead.rank - 1];
+    do {
+        for (size_t i = 0; i < w.n; i++)
+            nn__matmul_one(t, what, s->m, (w.a + i * step_a) * s->m * s->k,
+                           (w.b + i * step_b) * s->k * s->n, (w.y + i) * s->m * s->n, to,
+                           accumulate);
+    } while (nn__walk_next(&w));
+}
+
+static nn_status nn__matmul_forward(nn_tensor *t)
+{
+    nn__matmul_all(t, NN__MATMUL_C, t->data, 0);
+    return NN_OK;
+}
+
+/* A matrix that was repeated collects the gradients of all its uses, in order. */
+static void nn__matmul_gradient(nn_tensor *t, int what, nn_tensor *x, size_t matrices)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return;
+    if (!s->joined && !accumulate && matrices != t->size / (s->m * s->n)) {
+        memset(dx, 0, x->size * sizeof *dx);
+        accumulate = 1;
+    }
+    nn__matmul_all(t, what, dx, accumulate);
+}
+
+static nn_status nn__matmul_backward(nn_tensor *t)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    nn_tensor *a = t->src[0], *b = t->src[1];
+    nn__matmul_gradient(t, NN__MATMUL_A, a, a->size / (s->m * s->k));
+    nn__matmul_gradient(t, NN__MATMUL_B, b, b->size / (s->k * s->n));
+    return NN_OK;
+}
+
+static const nn_op nn__matmul = {"matmul", nn__matmul_forward, nn__matmul_backward, NULL, NULL,
+                                 NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b)
+{
+    nn_tensor *src[2] = {a, b};
+    nn_net *net = nn__common_net("nn_matmul", 2, src);
+    size_t shape[NN_MAX_RANK + 2] = {0};
+    nn__matmul_settings s;
+    if (!net) return NULL;
+    nn__operand left = nn__as_operand(a), right = nn__as_operand(b);
+    const int is_row = left.rank == 1;
+    if (left.rank < 1 || right.rank < 2 || (is_row && trans_a))
+        return nn__bad_shapes("nn_matmul", a, b, "a matrix, or a row that is not transposed, and a "
+                                                 "matrix");
+    const size_t rows = is_row ? 1 : left.dim[left.rank - 2], cols = left.dim[left.rank - 1];
+    const size_t *inner = right.dim + right.rank - 2;
+    s.trans_a = trans_a != 0, s.trans_b = trans_b != 0;
+    s.m = trans_a ? cols : rows, s.k = trans_a ? rows : cols, s.n = inner[trans_b ? 0 : 1];
+    if (s.k != inner[trans_b ? 1 : 0])
+        return nn__bad_shapes("nn_matmul", a, b, "equal inner dimensions");
+    left.rank -= is_row ? 1 : 2, right.rank -= 2;
+    s.joined = !trans_a && !right.rank && !right.batched;
+    const int lead = nn__broadcast_make(&s.lead, left, right, shape + (a->batched | b->batched));
+    if (lead < 0)
+        return nn__bad_shapes("nn_matmul", a, b, "leading dimensions that are equal, or 1");
+    int rank = lead + s.lead.batched;
+    if (!is_row) shape[rank++] = s.m;
+    shape[rank++] = s.n;
+    nn_tensor *t = nn__node_new(net, &nn__matmul, sizeof s, 2, src, s.lead.batched, rank, shape);
+    if (t) *(nn__matmul_settings *)t->settings = s;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
+
+/* -- dense -- */
+
+typedef struct nn__function {
+    nn_activation kind;
+    double alpha;
+} nn__function;
+
+/* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
+   saved only for those f whose slope needs it. */
+static nn_status nn__dense_forward(nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    const nn_tensor *x = t->src[0], *w = t->src[1];
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.k = w->shape[0], g.n = w->shape[1], g.m = t->size / g.n;
+    g.a = x->data, g.lda = g.k, g.b = w->data, g.ldb = g.n;
+    g.c = t->saved ? (nn_real *)t->saved : t->data, g.ldc = g.n;
+    g.bias = t->src_count > 2 ? t->src[2]->data : NULL;
+    nn__gemm(t->net->threads, &g);
+    if (f->kind != NN_ACTIVATION_IDENTITY)
+        nn__activate(t->net->threads, f->kind, f->alpha, t->size, g.c, NULL, NULL, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__dense_backward(nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    nn_tensor *x = t->src[0], *w = t->src[1];
+    const size_t in = w->shape[0], units = w->shape[1], rows = t->size / units;
+    const nn_real *dz = t->grad;
+    int accumulate;
+    if (f->kind != NN_ACTIVATION_IDENTITY) {
+        nn_real *scratch = (nn_real *)nn_scratch(t);
+        nn__activate(t->net->threads, f->kind, f->alpha, t->size, (const nn_real *)t->saved, t->data,
+                     t->grad, scratch);
+        dz = scratch;
+    }
+    nn_real *dw = nn__claim_gradient(w, &accumulate);
+    if (dw) nn__product(t->net, 1, 0, in, units, rows, x->data, dz, dw, accumulate);
+    nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
+    if (db) nn__k()->sum_rows(rows, units, dz, db, accumulate);
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (dx) nn__product(t->net, 0, 1, rows, in, units, dz, w->data, dx, accumulate);
+    return NN_OK;
+}
+
+static size_t nn__dense_saved(const nn_tensor *t, size_t rows)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    return nn__slope_needs_input(f->kind) ? nn__tensor_bytes(t, rows) : 0;
+}
+
+static size_t nn__dense_scratch(const nn_tensor *t, size_t rows)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    return f->kind != NN_ACTIVATION_IDENTITY && t->requires_grad ? nn__tensor_bytes(t, rows) : 0;
+}
+
+static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
+                                nn__dense_scratch, NN__OP_CLAIMS};
+
+/* An activation that exists, with an alpha only where it has one. */
+static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
+{
+    const int has_alpha = kind == NN_ACTIVATION_LEAKY_RELU || kind == NN_ACTIVATION_ELU;
+    if ((unsigned)kind >= NN_ACTIVATION_COUNT)
+        nn__bad_argument(net, call, "activation", (double)kind, "one of NN_ACTIVATION_LIST");
+    else if (!(alpha >= 0) || !nn__is_finite((double)(nn_real)alpha))
+        nn__bad_argument(net, call, "alpha", alpha, "0 or a positive nn_real");
+    else if (alpha > 0 && !has_alpha)
+        nn__bad_argument(net, call, "alpha", alpha, "0 for an activation that has none");
+    return net->status == NN_OK;
+}
+
+/* The number of the first layer name "denseI" that is free. */
+static size_t nn__free_number(const nn_net *net)
+{
+    char name[48];
+    size_t number = 0;
+    for (size_t i = 0; i < net->tensors.count; i++)
+        number += net->tensors.items[i]->op == &nn__dense;
+    do snprintf(name, sizeof name, "dense%llu.weight", (nn__ull)number++);
+    while (nn_net_find(net, name));
+    return number - 1;
+}
+
+/* "NAME.weight" in the network's memory, or "denseI.weight" without a name. */
+static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t number,
+                                      const char *kind, int rank, const size_t *shape,
+                                      const nn_init *init)
+{
+    char standard[48];
+    if (!layer) snprintf(standard, sizeof standard, "dense%llu", (nn__ull)number);
+    if (!layer) layer = standard;
+    const size_t size = strlen(layer) + strlen(kind) + 2;
     char *name = (char *)nn__arena(net, size, 1);
-    if (!name) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
-    if (layer) snprintf(name, size, "%s.%s", layer, kind);
-    else snprintf(name, size, "dense%llu.%s", (nn__ull)id, kind);
-    nn_tensor *t = nn_parameter(net, rank, shape, init, NULL);
+    if (!name) return nn__out_of_memory(net);
+    snprintf(name, size, "%s.%s", layer, kind);
+    if (nn_net_find(net, name))
+        return nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT,
+                                          "nn_dense: the name '%s' is in use", name));
+    nn_tensor *t = nn__state_new(net, &nn__parameter_op, rank, shape, init, NULL);
     if (t) t->name = name;
     return t;
 }
 
-/* How many dense tensors the network has: the number in the next one's default name. */
-static size_t nn__count_op(const nn_net *net, nn_op op)
+/* A parameter of another layer fits in here. */
+static int nn__check_shared(nn_net *net, const nn_tensor *x, const nn_tensor *p, int rank,
+                            const size_t *shape, const char *what)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < net->count; i++) count += net->tensors[i]->op == op;
-    return count;
+    if (p->op != &nn__parameter_op || p->net != net)
+        nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT,
+                                   "nn_dense: %s is no parameter of this network", what));
+    else if (p->rank != rank || p->shape[0] != shape[0] || (rank > 1 && p->shape[1] != shape[1]))
+        nn__bad_shapes("nn_dense", x, p, "a shared parameter of [in, units] or [units]");
+    return net->status == NN_OK;
+}
+
+/* The layer's parameters in src[1] and src[2]: new ones, or those that are shared. */
+static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t in, size_t units)
+{
+    nn_net *net = src[0]->net;
+    const size_t number = d->name ? 0 : nn__free_number(net);
+    size_t weight[2];
+    nn_init bias_init = d->bias;
+    weight[0] = in, weight[1] = units;
+    if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
+    src[1] = d->shared_weight;
+    if (src[1] && !nn__check_shared(net, src[0], src[1], 2, weight, "shared_weight")) return 0;
+    if (!src[1]) src[1] = nn__layer_parameter(net, d->name, number, "weight", 2, weight, &d->weight);
+    if (!src[1] || d->no_bias) return src[1] != NULL;
+    src[2] = d->shared_bias;
+    if (src[2]) return nn__check_shared(net, src[0], src[2], 1, &units, "shared_bias");
+    src[2] = nn__layer_parameter(net, d->name, number, "bias", 1, &units, &bias_init);
+    if (src[2]) src[2]->no_decay = !d->decay_bias;
+    return src[2] != NULL;
+}
+
+/* Members that contradict each other. */
+static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
+{
+    const char *found = NULL;
+    if (d->shared_weight && d->weight.kind != NN_INIT_DEFAULT) found = "weight";
+    if (d->shared_bias && d->bias.kind != NN_INIT_DEFAULT) found = "bias";
+    if (d->no_bias && (d->shared_bias || d->bias.kind != NN_INIT_DEFAULT || d->decay_bias))
+        found = d->shared_bias ? "shared_bias" : d->decay_bias ? "decay_bias" : "bias";
+    if (found)
+        nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT,
+                                   "nn_dense: %s is set beside %s, which makes it void", found,
+                                   d->no_bias ? "no_bias" : "a shared parameter"));
+    nn_status status = nn__check_init("nn_dense", "weight", &d->weight);
+    if (status == NN_OK) status = nn__check_init("nn_dense", "bias", &d->bias);
+    if (status != NN_OK) nn__net_fail(net, status);
+    return net->status == NN_OK;
+}
+
+static double nn__default_alpha(nn_activation kind, double alpha)
+{
+    return nn__or_default(alpha, kind == NN_ACTIVATION_LEAKY_RELU ? 0.01
+                                 : kind == NN_ACTIVATION_ELU      ? 1
+                                                                  : 0);
 }
 
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
 {
     nn_tensor *src[3] = {x, NULL, NULL};
-    nn_net *net = nn__common_net(NN_OP_DENSE, 1, src);
+    nn_net *net = nn__common_net("nn_dense", 1, src);
+    size_t shape[NN_MAX_RANK] = {0};
     if (!net) return NULL;
-    if (!desc || desc->units == 0)
-        return nn__bad_argument(net, NN_OP_DENSE, "units", 0, "at least 1");
-    if ((unsigned)desc->activation >= NN_ACTIVATION_COUNT)
-        return nn__bad_argument(net, NN_OP_DENSE, "activation", (double)desc->activation,
-                                "one of NN_ACTIVATION_LIST");
-    if (!(desc->alpha >= 0) || !nn__is_finite(desc->alpha))
-        return nn__bad_argument(net, NN_OP_DENSE, "alpha", desc->alpha, "0 or a positive number");
-    if (x->rank == 0 || (!x->batched && x->rank != 2))
-        return nn__bad_shapes(NN_OP_DENSE, x, x, "a batch or a matrix as input");
-    if (x->rank > 2) {
-        src[0] = x = nn_flatten(x);
-        if (!x) return NULL;
-    }
-    size_t index = nn__count_op(net, NN_OP_DENSE), out[2], weight[2], bias = desc->units;
-    weight[0] = x->batched ? nn__sample_size(x) : x->shape[1], weight[1] = desc->units;
-    out[0] = x->shape[0], out[1] = desc->units;
-    nn_init bias_init = desc->bias;
-    if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
-    src[1] = nn__layer_parameter(net, desc->name, index, "weight", 2, weight, desc->weight);
-    if (src[1] && !desc->no_bias)
-        src[2] = nn__layer_parameter(net, desc->name, index, "bias", 1, &bias, bias_init);
-    if (!src[1] || (!desc->no_bias && !src[2])) return NULL;
-    if (src[2]) src[2]->no_decay = !desc->decay_bias;
-    nn_tensor *t = nn__node_new(net, NN_OP_DENSE, desc->no_bias ? 2 : 3, src, x->batched, 2, out);
-    if (!t) return NULL;
-    t->node.activation = desc->activation;
-    t->node.alpha = desc->alpha;
-    return desc->name ? nn_name(t, desc->name) : t;
+    size_t units = desc ? desc->units : 0;
+    if (desc && units == 0 && desc->shared_weight && desc->shared_weight->rank == 2)
+        units = desc->shared_weight->shape[1];
+    if (!desc || units == 0) return nn__bad_argument(net, "nn_dense", "units", 0, "at least 1");
+    if (x->rank == x->batched)
+        return nn__bad_shape("nn_dense", x, "at least one dimension beside the batch");
+    const double alpha = nn__default_alpha(desc->activation, desc->alpha);
+    if (!nn__check_function(net, "nn_dense", desc->activation, alpha)) return NULL;
+    if (!nn__check_dense(net, desc)) return NULL;
+    for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
+    if (!nn__dense_parameters(src, desc, shape[x->rank - 1], units)) return NULL;
+    shape[x->rank - 1] = units;
+    nn_tensor *t = nn__node_new(net, &nn__dense, sizeof(nn__function), desc->no_bias ? 2 : 3, src,
+                                x->batched, x->rank, shape);
+    nn__function *f = t ? (nn__function *)t->settings : NULL;
+    if (f) f->kind = desc->activation, f->alpha = alpha;
+    return t && desc->name ? nn_name(t, desc->name) : t;
 }
 
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
@@ -4607,704 +6048,983 @@ NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
 
 NN_DEF nn_tensor *nn_weight(const nn_tensor *dense)
 {
-    return dense && dense->op == NN_OP_DENSE ? dense->src[1] : NULL;
+    return dense && dense->op == &nn__dense ? dense->src[1] : NULL;
 }
 
 NN_DEF nn_tensor *nn_bias(const nn_tensor *dense)
 {
-    return dense && dense->op == NN_OP_DENSE && dense->src_count > 2 ? dense->src[2] : NULL;
+    return dense && dense->op == &nn__dense && dense->src_count > 2 ? dense->src[2] : NULL;
 }
 
-NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b)
+/* -- activations -- */
+
+/* y = f(x):  dx = dy f'(x) */
+static nn_status nn__activation_forward(nn_tensor *t)
 {
-    nn_tensor *src[2] = {a, b};
-    nn_net *net = nn__common_net(NN_OP_MATMUL, 2, src);
-    if (!net) return NULL;
-    if (a->rank != 2 || b->rank != 2 || b->batched || (a->batched && trans_a))
-        return nn__bad_shapes(NN_OP_MATMUL, a, b,
-                              "two matrices, the second one and transposed ones without a batch");
-    if (a->shape[trans_a ? 0 : 1] != b->shape[trans_b ? 1 : 0])
-        return nn__bad_shapes(NN_OP_MATMUL, a, b, "equal inner dimensions");
-    size_t shape[2];
-    shape[0] = a->shape[trans_a ? 1 : 0], shape[1] = b->shape[trans_b ? 0 : 1];
-    nn_tensor *t = nn__node_new(net, NN_OP_MATMUL, 2, src, a->batched, 2, shape);
-    if (t) t->node.flag_a = trans_a != 0, t->node.flag_b = trans_b != 0;
-    return t;
+    const nn__function *f = (const nn__function *)t->settings;
+    nn__activate(t->net->threads, f->kind, f->alpha, t->size, t->src[0]->data, NULL, NULL, t->data);
+    return NN_OK;
 }
 
-NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
-
-/* b has a's shape, or that of a's last dimensions. */
-static int nn__can_repeat(const nn_tensor *a, const nn_tensor *b)
+static nn_status nn__activation_backward(nn_tensor *t)
 {
-    if (b->rank > a->rank || (b->batched && (!a->batched || b->rank != a->rank))) return 0;
-    if (!b->batched && a->batched && b->rank == a->rank) return 0;
-    for (int i = b->batched ? 1 : 0; i < b->rank; i++)
-        if (b->shape[i] != a->shape[a->rank - b->rank + i]) return 0;
-    return 1;
+    const nn__function *f = (const nn__function *)t->settings;
+    nn_tensor *x = t->src[0];
+    nn__activate(t->net->threads, f->kind, f->alpha, t->size, x->data, t->data, t->grad,
+                 nn__gradient_buffer(x));
+    nn__gradient_done(x);
+    return NN_OK;
 }
 
-static nn_tensor *nn__binary_new(nn_op op, nn_tensor *a, nn_tensor *b)
-{
-    nn_tensor *src[2] = {a, b};
-    nn_net *net = nn__common_net(op, 2, src);
-    if (!net) return NULL;
-    if (!nn__can_repeat(a, b))
-        return nn__bad_shapes(op, a, b, "the same, or the second as the first's last dimensions");
-    return nn__node_new(net, op, 2, src, a->batched, a->rank, a->shape);
-}
-
-NN_DEF nn_tensor *nn_add(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_ADD, a, b); }
-NN_DEF nn_tensor *nn_sub(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_SUB, a, b); }
-NN_DEF nn_tensor *nn_mul(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_MUL, a, b); }
-
-NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
-{
-    if (x && !nn__is_finite(factor))
-        return nn__bad_argument(x->net, NN_OP_SCALE, "factor", factor, "a finite number");
-    nn_tensor *t = nn__node_like(x, NN_OP_SCALE);
-    if (t) t->node.alpha = factor;
-    return t;
-}
+static const nn_op nn__activation = {"activation", nn__activation_forward, nn__activation_backward,
+                                     NULL, NULL, NN__OP_CLAIMS};
 
 NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha)
 {
-    if (x && (unsigned)kind >= NN_ACTIVATION_COUNT)
-        return nn__bad_argument(x->net, NN_OP_ACTIVATE, "kind", (double)kind,
-                                "one of NN_ACTIVATION_LIST");
-    if (x && (!(alpha >= 0) || !nn__is_finite(alpha)))
-        return nn__bad_argument(x->net, NN_OP_ACTIVATE, "alpha", alpha, "0 or a positive number");
-    nn_tensor *t = nn__node_like(x, NN_OP_ACTIVATE);
-    if (t) t->node.activation = kind, t->node.alpha = alpha;
+    nn_net *net = nn__common_net("nn_activate", 1, &x);
+    if (!net || !nn__check_function(net, "nn_activate", kind, alpha)) return NULL;
+    nn_tensor *t = nn__node_like(x, &nn__activation, sizeof(nn__function));
+    nn__function *f = t ? (nn__function *)t->settings : NULL;
+    if (f) f->kind = kind, f->alpha = alpha;
     return t;
 }
 
-NN_DEF nn_tensor *nn_sigmoid(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SIGMOID, 0); }
-NN_DEF nn_tensor *nn_tanh(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_TANH, 0); }
-NN_DEF nn_tensor *nn_scaled_tanh(nn_tensor *x)
-{
-    return nn_activate(x, NN_ACTIVATION_SCALED_TANH, 0);
-}
-NN_DEF nn_tensor *nn_relu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_RELU, 0); }
+#define NN__ACTIVATION(name, kind)                                                                 \
+    NN_DEF nn_tensor *name(nn_tensor *x) { return nn_activate(x, kind, 0); }
+NN__ACTIVATION(nn_sigmoid, NN_ACTIVATION_SIGMOID)
+NN__ACTIVATION(nn_tanh, NN_ACTIVATION_TANH)
+NN__ACTIVATION(nn_scaled_tanh, NN_ACTIVATION_SCALED_TANH)
+NN__ACTIVATION(nn_relu, NN_ACTIVATION_RELU)
+NN__ACTIVATION(nn_gelu, NN_ACTIVATION_GELU)
+NN__ACTIVATION(nn_silu, NN_ACTIVATION_SILU)
+NN__ACTIVATION(nn_softplus, NN_ACTIVATION_SOFTPLUS)
+
 NN_DEF nn_tensor *nn_leaky_relu(nn_tensor *x, double slope)
 {
     return nn_activate(x, NN_ACTIVATION_LEAKY_RELU, slope);
 }
+
 NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha)
 {
     return nn_activate(x, NN_ACTIVATION_ELU, alpha);
 }
-NN_DEF nn_tensor *nn_gelu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_GELU, 0); }
-NN_DEF nn_tensor *nn_silu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SILU, 0); }
-NN_DEF nn_tensor *nn_softplus(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SOFTPLUS, 0); }
 
-static nn_tensor *nn__softmax_new(nn_tensor *x, nn_op op)
+/* What a tensor's values went through last: an activation, of its own or of a dense layer. */
+static nn_activation nn__activation_of(const nn_tensor *t)
 {
-    if (x && (x->rank == 0 || (x->batched && x->rank == 1)))
-        return nn__bad_shapes(op, x, x, "at least one dimension beside the batch");
-    return nn__node_like(x, op);
+    if (t->op != &nn__activation && t->op != &nn__dense) return NN_ACTIVATION_IDENTITY;
+    return ((const nn__function *)t->settings)->kind;
 }
 
-NN_DEF nn_tensor *nn_softmax(nn_tensor *x) { return nn__softmax_new(x, NN_OP_SOFTMAX); }
-NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x) { return nn__softmax_new(x, NN_OP_LOG_SOFTMAX); }
+/* -- dropout -- */
 
-NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
+/* y = x mask:  dx = dy mask. The saved mask is 0, or 1 / (1 - p); one draw per element, in order. */
+static nn_status nn__dropout_forward(nn_tensor *t)
 {
-    nn_net *net = nn__common_net(NN_OP_RESHAPE, 1, &x);
-    size_t full[NN_MAX_RANK] = {0}, size;
-    int first = net && x->batched ? 1 : 0;
-    if (!net) return NULL;
-    if (rank < 0 || rank + first > NN_MAX_RANK || (rank && !shape))
-        return nn__bad_argument(net, NN_OP_RESHAPE, "rank", rank, "0 to 8, batch included");
-    for (int i = 0; i < rank; i++) full[first + i] = shape[i];
-    if (!nn__shape_size(rank, shape, &size) || size != nn__sample_size(x)) {
-        char from[160], to[160];
-        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE,
-                                        "reshape: shapes %s and %s differ in size",
-                                        nn__tensor_shape(x, from),
-                                        nn__shape_text(rank + first, full, first, to)));
-    }
-    return nn__node_new(net, NN_OP_RESHAPE, 1, &x, x->batched, rank + first, full);
+    const double p = ((const nn__numbers *)t->settings)->a;
+    const nn_real keep = (nn_real)(1 / (1 - p));
+    const uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
+    nn_real *mask = (nn_real *)t->saved;
+    const int is_on = t->net->mode == NN__MODE_TRAINING && p > 0;
+    for (size_t i = 0; i < t->size; i++)
+        mask[i] = is_on ? (nn_real)(nn_rng_next(&t->net->rng) >> 11 >= limit) * keep : 1;
+    nn__k()->mul(t->size, t->src[0]->data, mask, t->data);
+    return NN_OK;
 }
 
-NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
+static nn_status nn__dropout_backward(nn_tensor *t)
 {
-    size_t size = x ? nn__sample_size(x) : 0;
-    return nn_reshape(x, 1, &size);
+    nn_tensor *x = t->src[0];
+    nn__k()->mul(t->size, t->grad, (const nn_real *)t->saved, nn__gradient_buffer(x));
+    nn__gradient_done(x);
+    return NN_OK;
 }
 
-/* Axis and shape of a join: all other dimensions equal. */
-NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, size_t axis)
-{
-    nn_net *net = nn__common_net(NN_OP_CONCAT, count, x);
-    size_t shape[NN_MAX_RANK] = {0};
-    if (!net) return NULL;
-    if ((int)axis >= x[0]->rank || axis > NN_MAX_RANK || (axis == 0 && x[0]->batched))
-        return nn__bad_argument(net, NN_OP_CONCAT, "axis", (double)axis,
-                                "a dimension of the first source other than the batch");
-    for (int d = 0; d < x[0]->rank; d++) shape[d] = x[0]->shape[d];
-    for (size_t s = 1; s < count; s++) {
-        int same = x[s]->rank == x[0]->rank && x[s]->batched == x[0]->batched;
-        for (int d = x[0]->batched ? 1 : 0; same && d < x[0]->rank; d++)
-            same = d == (int)axis || x[s]->shape[d] == shape[d];
-        if (!same)
-            return nn__bad_shapes(NN_OP_CONCAT, x[0], x[s], "equal dimensions but for the axis");
-        shape[axis] += x[s]->shape[axis];
-    }
-    nn_tensor *t =
-        nn__node_new(net, NN_OP_CONCAT, count, x, x[0]->batched, x[0]->rank, shape);
-    if (t) t->node.axis = axis;
-    return t;
-}
-
-NN_DEF nn_tensor *nn_slice(nn_tensor *x, size_t axis, size_t begin, size_t end)
-{
-    nn_net *net = nn__common_net(NN_OP_SLICE, 1, &x);
-    size_t shape[NN_MAX_RANK] = {0};
-    char text[160];
-    if (!net) return NULL;
-    if (axis >= (size_t)x->rank || (axis == 0 && x->batched))
-        return nn__bad_argument(net, NN_OP_SLICE, "axis", (double)axis,
-                                "a dimension of the source other than the batch");
-    if (begin >= end || end > x->shape[axis])
-        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE,
-                                        "slice: %llu to %llu along axis %llu of %s", (nn__ull)begin,
-                                        (nn__ull)end, (nn__ull)axis, nn__tensor_shape(x, text)));
-    for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
-    shape[axis] = end - begin;
-    nn_tensor *t = nn__node_new(net, NN_OP_SLICE, 1, &x, x->batched, x->rank, shape);
-    if (t) t->node.axis = axis, t->node.begin = begin;
-    return t;
-}
-
-static nn_tensor *nn__sum_new(nn_tensor *x, int mean)
-{
-    nn_net *net = nn__common_net(NN_OP_SUM, 1, &x);
-    nn_tensor *t = net ? nn__node_new(net, NN_OP_SUM, 1, &x, 0, 0, NULL) : NULL;
-    if (t) t->node.flag_a = mean;
-    return t;
-}
-
-NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__sum_new(x, 0); }
-NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__sum_new(x, 1); }
+static const nn_op nn__dropout = {"dropout", nn__dropout_forward, nn__dropout_backward,
+                                  nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS};
 
 NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p)
 {
     if (x && !(p >= 0 && p < 1))
-        return nn__bad_argument(x->net, NN_OP_DROPOUT, "p", p, "0 <= p < 1");
-    nn_tensor *t = nn__node_like(x, NN_OP_DROPOUT);
-    if (t) t->node.alpha = p;
+        return nn__bad_argument(x->net, "nn_dropout", "p", p, "0 <= p < 1");
+    nn_tensor *t = nn__node_like(x, &nn__dropout, sizeof(nn__numbers));
+    if (t) ((nn__numbers *)t->settings)->a = p;
     return t;
 }
 
+/* -- operations of the user's own -- */
+
 NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample, int rank,
-                            const size_t *shape, const nn_custom_op *op)
+                            const size_t *shape, const nn_op *op, void *settings)
 {
-    nn_net *net = nn__common_net(NN_OP_CUSTOM, count, src);
     size_t full[NN_MAX_RANK] = {0};
     int batched = 0;
+    if (count == 0) {
+        nn__keep_cause(nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_custom: 0 sources, expected at least 1"));
+        return NULL;
+    }
+    nn_net *net = nn__common_net("nn_custom", count, src);
     if (!net) return NULL;
-    if (!op || !op->forward || !op->backward)
-        return nn__refuse(net,
-                          nn__fail(NN_ERROR_BAD_ARGUMENT, "custom: forward or backward is NULL"));
+    if (!op || !op->forward)
+        return nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_custom: %s is NULL",
+                                          op ? "op.forward" : "op"));
+    if (op->flags & ~(unsigned)NN_OP_TRAINING)
+        return nn__bad_argument(net, "nn_custom", "op.flags", op->flags, "0 or NN_OP_TRAINING");
     for (size_t i = 0; i < count; i++) batched |= src[i]->batched;
     batched = batched && per_sample;
     if (rank < 0 || rank + batched > NN_MAX_RANK || (rank && !shape))
-        return nn__bad_argument(net, NN_OP_CUSTOM, "rank", rank, "0 to 8, batch included");
+        return nn__bad_argument(net, "nn_custom", "rank", rank, "0 to 8, batch included");
     for (int i = 0; i < rank; i++) full[batched + i] = shape[i];
-    nn_custom_op *copy = (nn_custom_op *)nn__arena(net, 1, sizeof *copy);
-    if (!copy) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
+    nn_op *copy = (nn_op *)nn__arena(net, 1, sizeof *copy);
+    if (!copy) return nn__out_of_memory(net);
     *copy = *op;
-    nn_tensor *t = nn__node_new(net, NN_OP_CUSTOM, count, src, batched, rank + batched, full);
-    if (!t) return NULL;
-    t->node.custom = copy;
-    return op->name ? nn_name(t, op->name) : t;
+    if (!copy->name) copy->name = "custom";
+    nn_tensor *t = nn__node_new(net, copy, 0, count, src, batched, rank + batched, full);
+    if (t) t->settings = settings;
+    return t;
 }
 
-NN_DEF void *nn_custom_user(const nn_tensor *t)
+/* ------------------------------------------------------------------------------------ >>losses
+   A loss compares lines of its source, the last dimension, with src[1], an input that it makes
+   itself. Some kinds have one value for a line and some one for each element; the loops, reductions
+   and weights are the same for all. Values are summed in double. */
+
+typedef struct nn__loss {
+    nn_reduction reduction;
+    double number;          /* smoothing, delta or margin */
+    nn_real *class_weights, *positive_weights; /* or NULL */
+    int ignores, ignored;
+    size_t classes;         /* in a line */
+    double weight;          /* of all that the last forward counted, */
+    double count;           /* and what it divided by */
+} nn__loss;
+
+/* Bits: what a loss takes, and the members of nn_loss_desc that it uses. */
+enum {
+    NN__TAKES_LABELS = 1,
+    NN__TAKES_TARGETS = 2,
+    NN__USES_SMOOTHING = 4,
+    NN__USES_DELTA = 8,
+    NN__USES_MARGIN = 16,
+    NN__USES_CLASS_WEIGHTS = 32,
+    NN__USES_POSITIVE_WEIGHTS = 64
+};
+
+typedef struct nn__loss_kind {
+    nn_op op;
+    unsigned uses;
+    double low, high;   /* where targets lie */
+    int is_distribution; /* and that those of a line sum to 1 */
+    /* One value for a line, and dY of the line when that value has the slope `slope`; or NULL. */
+    double (*line)(const nn_tensor *t, size_t line);
+    void (*line_slope)(const nn_tensor *t, size_t line, nn_real slope, nn_real *dy);
+    /* Else for element `at`: y against the target d. */
+    double (*element)(const nn_tensor *t, size_t at, double y, double d);
+    double (*element_slope)(const nn_tensor *t, size_t at, double y, double d);
+} nn__loss_kind;
+
+static const nn__loss_kind *nn__kind_of(const nn_tensor *t)
 {
-    return t && t->node.custom ? t->node.custom->user : NULL;
+    return (const nn__loss_kind *)(const void *)t->op;
 }
 
-/* -------------------------------------------------------------------------------------- >>loss
-   Values are summed in double. node: flag_a the reduction, alpha smoothing / delta / margin. */
+static const nn__loss *nn__loss_of(const nn_tensor *t) { return (const nn__loss *)t->settings; }
 
-/* What a loss divides its sum by. */
-static double nn__loss_count(const nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0];
-    int by_row = t->op == NN_OP_SOFTMAX_CROSS_ENTROPY || t->op == NN_OP_HINGE;
-    if (t->node.flag_a == NN_REDUCE_SUM) return 1;
-    return (double)nn__max_size(by_row ? nn__rows(x) : x->size, 1);
-}
+static int nn__has_labels(const nn_tensor *t) { return nn__as_input(t->src[1])->has_labels; }
 
-static nn_status nn__set_value(nn_tensor *t, double sum)
+/* Lines in the present batch. */
+static size_t nn__line_count(const nn_tensor *t)
 {
-    t->value = sum / nn__loss_count(t);
-    t->data[0] = (nn_real)t->value;
-    return NN_OK;
-}
-
-/* d loss / d (the sum before its division) */
-static nn_real nn__loss_slope(const nn_tensor *t)
-{
-    return (nn_real)((double)t->grad[0] / nn__loss_count(t));
-}
-
-static int nn__takes_labels(const nn_tensor *t)
-{
-    if (t->op == NN_OP_BINARY_CROSS_ENTROPY) return nn__sample_size(t->src[0]) == 1;
-    return t->op == NN_OP_SOFTMAX_CROSS_ENTROPY || t->op == NN_OP_HINGE;
-}
-
-static int nn__is_loss(const nn_tensor *t)
-{
-    return t->op >= NN_OP_SOFTMAX_CROSS_ENTROPY && t->op <= NN_OP_HINGE;
-}
-
-/* What was fed fits the batch: labels, or targets for the losses that take them. */
-static nn_status nn__check_fed(const nn_tensor *t)
-{
-    size_t rows = nn__rows(t->src[0]), fed = nn__max_size(t->node.label_rows, t->node.target_rows);
-    if (fed == 0)
-        return nn__fail(NN_ERROR_EMPTY, "%s: no %s fed", nn__op_string(t->op),
-                        nn__takes_labels(t) ? "labels have been" : "targets have been");
-    if (fed != rows)
-        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu %s for a batch of %llu", nn__op_string(t->op),
-                        (nn__ull)fed, t->node.label_rows ? "labels" : "rows of targets",
-                        (nn__ull)rows);
-    return NN_OK;
+    return t->src[0]->size / nn__loss_of(t)->classes;
 }
 
 /* The target of element i when targets were fed, or labels 0 and 1 to a single column. */
 static double nn__target(const nn_tensor *t, size_t i)
 {
-    return t->node.target_rows ? (double)t->node.targets[i] : (double)t->node.labels[i];
+    const nn_tensor *answer = t->src[1];
+    return nn__has_labels(t) ? (double)answer->labels[i] : (double)answer->data[i];
 }
 
-/* Class j's target in row r, smoothed: (1 - s) t + s / classes. */
-static double nn__class_target(const nn_tensor *t, size_t r, size_t j, size_t classes)
+/* What a line counts: 0 when it is to be ignored, else the weight of its sample. */
+static double nn__line_weight(const nn_tensor *t, size_t line)
 {
-    double target = t->node.target_rows ? (double)t->node.targets[r * classes + j]
-                                        : (double)((size_t)t->node.labels[r] == j);
-    return (1 - t->node.alpha) * target + t->node.alpha / (double)classes;
+    const nn__loss *s = nn__loss_of(t);
+    if (s->ignores && nn__has_labels(t) && t->src[1]->labels[line] == s->ignored) return 0;
+    if (t->src_count < 3) return 1;
+    return (double)t->src[2]->data[line / (t->src[0]->row_size / s->classes)];
 }
 
-/* -sum_j t_j log p_j, where -log p_j = (max - z_j) + log sum exp(z - max): no term overflows. aux
-   holds p and then, for each row, max and the log of the sum. dz = p sum_j t_j - t */
-static nn_status nn__softmax_cross_entropy_forward(nn_tensor *t)
+/* The weight of a line's class, where labels have such. */
+static double nn__label_weight(const nn_tensor *t, size_t line)
 {
-    const nn_tensor *z = t->src[0];
-    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
-    nn_real *p = t->node.aux, *stats = p + z->size;
-    nn_status status = nn__check_fed(t);
-    double sum = 0;
-    if (status != NN_OK) return status;
-    nn__k()->softmax(rows, classes, z->data, p, 0, stats);
-    for (size_t r = 0; r < rows; r++) {
-        const nn_real *row = z->data + r * classes;
-        double max = (double)stats[2 * r], log_sum = (double)stats[2 * r + 1];
-        if (t->node.label_rows && t->node.alpha == 0) {
-            sum += (max - (double)row[t->node.labels[r]]) + log_sum;
+    const nn__loss *s = nn__loss_of(t);
+    return s->class_weights && nn__has_labels(t) ? (double)s->class_weights[t->src[1]->labels[line]]
+                                                 : 1;
+}
+
+/* What begins a line in the source. */
+static const nn_real *nn__line_begin(const nn_tensor *t, size_t line)
+{
+    return t->src[0]->data + line * nn__loss_of(t)->classes;
+}
+
+/* The sums of a line of one value each element; `each` gets them all, or is NULL. */
+static double nn__sum_elements(const nn_tensor *t, size_t line, double weight, double sum,
+                               nn_real *each)
+{
+    const size_t n = nn__loss_of(t)->classes;
+    for (size_t at = line * n; at < (line + 1) * n; at++) {
+        const double v = nn__kind_of(t)->element(t, at, (double)t->src[0]->data[at],
+                                                 nn__target(t, at));
+        sum += weight * v;
+        if (each) each[at] = (nn_real)(weight * v);
+    }
+    return sum;
+}
+
+static nn_status nn__loss_forward(nn_tensor *t)
+{
+    nn__loss *s = (nn__loss *)t->settings;
+    const nn__loss_kind *kind = nn__kind_of(t);
+    nn_real *each = s->reduction == NN_REDUCE_NONE ? t->data : NULL;
+    double sum = 0, count = 0;
+    for (size_t line = 0, lines = nn__line_count(t); line < lines; line++) {
+        const double weight = nn__line_weight(t, line);
+        if (!kind->line) {
+            sum = nn__sum_elements(t, line, weight, sum, each);
+            count += weight * (double)s->classes;
             continue;
         }
-        for (size_t j = 0; j < classes; j++) {
-            double target = nn__class_target(t, r, j, classes);
-            if (target != 0) sum += target * ((max - (double)row[j]) + log_sum);
-        }
+        const double v = weight == 0 ? 0 : weight * kind->line(t, line);
+        if (each) each[line] = (nn_real)v;
+        sum += v;
+        count += weight == 0 ? 0 : weight * nn__label_weight(t, line);
     }
-    return nn__set_value(t, sum);
-}
-
-static nn_status nn__softmax_cross_entropy_backward(nn_tensor *t)
-{
-    nn_tensor *z = t->src[0];
-    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
-    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
-    nn__k()->scale(z->size, slope, t->node.aux, dz);
-    for (size_t r = 0; r < rows; r++) {
-        nn_real *row = dz + r * classes;
-        if (t->node.label_rows && t->node.alpha == 0) {
-            row[t->node.labels[r]] -= slope;
-            continue;
-        }
-        double total = 0;
-        for (size_t j = 0; j < classes; j++) total += nn__class_target(t, r, j, classes);
-        for (size_t j = 0; j < classes; j++) {
-            double target = nn__class_target(t, r, j, classes);
-            row[j] = (nn_real)((double)row[j] * total - (double)slope * target);
-        }
-    }
-    nn__gradient_done(z);
-    return NN_OK;
-}
-
-/* max(z, 0) - z t + log(1 + exp(-|z|));  dz = sigmoid(z) - t */
-static nn_status nn__binary_cross_entropy_forward(nn_tensor *t)
-{
-    const nn_tensor *z = t->src[0];
-    nn_real *aux = t->node.aux;
-    nn_status status = nn__check_fed(t);
-    double sum = 0;
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < z->size; i++) aux[i] = z->data[i] < 0 ? z->data[i] : -z->data[i];
-    nn_vec_activate(NN_ACTIVATION_SOFTPLUS, 0, z->size, aux, aux);
-    for (size_t i = 0; i < z->size; i++) {
-        double v = (double)z->data[i];
-        sum += ((v > 0 ? v : 0) - v * nn__target(t, i)) + (double)aux[i];
-    }
-    return nn__set_value(t, sum);
-}
-
-static nn_status nn__binary_cross_entropy_backward(nn_tensor *t)
-{
-    nn_tensor *z = t->src[0];
-    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
-    nn_vec_activate(NN_ACTIVATION_SIGMOID, 0, z->size, z->data, dz);
-    for (size_t i = 0; i < z->size; i++)
-        dz[i] = (nn_real)((double)slope * ((double)dz[i] - nn__target(t, i)));
-    nn__gradient_done(z);
-    return NN_OK;
-}
-
-/* The losses that are a sum of f(y - t): value and slope of f at d. */
-static double nn__residual_value(const nn_tensor *t, double d)
-{
-    double delta = t->node.alpha, a = fabs(d);
-    if (t->op == NN_OP_MSE) return d * d;
-    if (t->op == NN_OP_L1) return a;
-    return a <= delta ? d * d / 2 : delta * (a - delta / 2);
-}
-
-static double nn__residual_slope(const nn_tensor *t, double d)
-{
-    double delta = t->op == NN_OP_L1 ? 1 : t->node.alpha;
-    if (t->op == NN_OP_MSE) return 2 * d;
-    if (t->op == NN_OP_HUBER && fabs(d) <= delta) return d;
-    return d > 0 ? delta : d < 0 ? -delta : d;
-}
-
-static nn_status nn__residual_forward(nn_tensor *t)
-{
-    const nn_tensor *y = t->src[0];
-    nn_status status = nn__check_fed(t);
-    double sum = 0;
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < y->size; i++)
-        sum += nn__residual_value(t, (double)y->data[i] - nn__target(t, i));
-    return nn__set_value(t, sum);
-}
-
-static nn_status nn__residual_backward(nn_tensor *t)
-{
-    nn_tensor *y = t->src[0];
-    double slope = (double)nn__loss_slope(t);
-    nn_real *dy = nn__gradient_buffer(y);
-    for (size_t i = 0; i < y->size; i++)
-        dy[i] = (nn_real)(slope * nn__residual_slope(t, (double)y->data[i] - nn__target(t, i)));
-    nn__gradient_done(y);
-    return NN_OK;
-}
-
-static nn_status nn__mse_forward(nn_tensor *t) { return nn__residual_forward(t); }
-static nn_status nn__mse_backward(nn_tensor *t) { return nn__residual_backward(t); }
-static nn_status nn__huber_forward(nn_tensor *t) { return nn__residual_forward(t); }
-static nn_status nn__huber_backward(nn_tensor *t) { return nn__residual_backward(t); }
-static nn_status nn__l1_forward(nn_tensor *t) { return nn__residual_forward(t); }
-static nn_status nn__l1_backward(nn_tensor *t) { return nn__residual_backward(t); }
-
-/* sum_{j != l} max(0, z_j - z_l + margin):  dz_j = 1 where that is positive, dz_l = -their
-   number */
-static nn_status nn__hinge_forward(nn_tensor *t)
-{
-    const nn_tensor *z = t->src[0];
-    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
-    nn_status status = nn__check_fed(t);
-    double sum = 0;
-    if (status != NN_OK) return status;
-    for (size_t r = 0; r < rows; r++) {
-        const nn_real *row = z->data + r * classes;
-        size_t label = (size_t)t->node.labels[r];
-        for (size_t j = 0; j < classes; j++) {
-            double over = (double)row[j] - (double)row[label] + t->node.alpha;
-            if (j != label && !(over <= 0)) sum += over;
-        }
-    }
-    return nn__set_value(t, sum);
-}
-
-static nn_status nn__hinge_backward(nn_tensor *t)
-{
-    nn_tensor *z = t->src[0];
-    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
-    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
-    for (size_t r = 0; r < rows; r++) {
-        const nn_real *row = z->data + r * classes;
-        size_t label = (size_t)t->node.labels[r], over = 0;
-        for (size_t j = 0; j < classes; j++) {
-            int is_over = j != label && (double)row[j] - (double)row[label] + t->node.alpha > 0;
-            dz[r * classes + j] = is_over ? slope : 0;
-            over += (size_t)is_over;
-        }
-        dz[r * classes + label] = -slope * (nn_real)over;
-    }
-    nn__gradient_done(z);
-    return NN_OK;
-}
-
-/* loss + l1 sum |w| + l2 sum w^2:  dw = l1 sign(w) + 2 l2 w */
-static int nn__is_penalised(const nn_tensor *t, const nn_tensor *p)
-{
-    return p->op == NN_OP_PARAMETER && !p->no_decay && p->id < t->id;
-}
-
-static nn_status nn__penalty_forward(nn_tensor *t)
-{
-    double l1 = t->node.alpha, l2 = t->node.beta, magnitudes = 0, squares = 0;
-    for (size_t i = 0; i < t->id; i++) {
-        const nn_tensor *p = t->net->tensors[i];
-        if (!nn__is_penalised(t, p)) continue;
-        if (l1 > 0) magnitudes += nn__sum_of_magnitudes(p->size, p->data);
-        if (l2 > 0) squares += nn__sum_of_squares(p->size, p->data);
-    }
-    t->value = t->src[0]->value + (l1 * magnitudes + l2 * squares);
+    s->weight = count;
+    s->count = s->reduction == NN_REDUCE_MEAN && count > 0 ? count : 1;
+    if (each) return NN_OK;
+    t->value = sum / s->count;
     t->data[0] = (nn_real)t->value;
     return NN_OK;
 }
 
-static nn_status nn__penalty_backward(nn_tensor *t)
+/* d loss / d value number `at` before weights and reduction, times the weight. */
+static nn_real nn__value_slope(const nn_tensor *t, size_t at, double weight)
 {
-    double slope = (double)t->grad[0], l1 = t->node.alpha, l2 = t->node.beta;
-    nn__pass_gradient(t->src[0], 1, t->grad);
-    for (size_t i = 0; i < t->id; i++) {
-        nn_tensor *p = t->net->tensors[i];
-        if (!nn__is_penalised(t, p)) continue;
-        nn__pass_gradient(p, 2 * l2 * slope, p->data);
-        nn_real step = (nn_real)(l1 * slope);
-        for (size_t j = 0; l1 > 0 && j < p->size; j++)
-            p->grad[j] += p->data[j] > 0 ? step : p->data[j] < 0 ? -step : 0;
+    const nn__loss *s = nn__loss_of(t);
+    if (s->reduction == NN_REDUCE_NONE) return (nn_real)((double)t->grad[at] * weight);
+    return (nn_real)((double)t->grad[0] * weight / s->count);
+}
+
+static void nn__elements_slope(const nn_tensor *t, size_t line, double weight, nn_real *dy)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real common = s->reduction == NN_REDUCE_NONE ? 0 : nn__value_slope(t, 0, weight);
+    for (size_t i = 0; i < s->classes; i++) {
+        const size_t at = line * s->classes + i;
+        const nn_real slope = s->reduction == NN_REDUCE_NONE ? nn__value_slope(t, at, weight) : common;
+        dy[i] = (nn_real)((double)slope *
+                          nn__kind_of(t)->element_slope(t, at, (double)t->src[0]->data[at],
+                                                        nn__target(t, at)));
     }
+}
+
+static nn_status nn__loss_backward(nn_tensor *t)
+{
+    const nn__loss_kind *kind = nn__kind_of(t);
+    const size_t n = nn__loss_of(t)->classes;
+    nn_real *dy = nn__gradient_buffer(t->src[0]), *to = dy;
+    for (size_t line = 0, lines = nn__line_count(t); dy && line < lines; line++, to += n) {
+        const double weight = nn__line_weight(t, line);
+        if (weight == 0) memset(to, 0, n * sizeof *to);
+        else if (kind->line) kind->line_slope(t, line, nn__value_slope(t, line, weight), to);
+        else nn__elements_slope(t, line, weight, to);
+    }
+    if (dy) nn__gradient_done(t->src[0]);
     return NN_OK;
 }
 
-static size_t nn__aux_size(const nn_tensor *t)
+/* -- softmax cross-entropy: -sum_j t_j log p_j, where -log p_j = (max - z_j) + log sum exp(z - max),
+   so that no term overflows; dz = p sum_j t_j - t. Saved: p, then of each line max and log sum. -- */
+
+/* Class j's target in a line, smoothed: (1 - s) t + s / classes, times the weight of the class. */
+static double nn__class_target(const nn_tensor *t, size_t line, size_t j)
 {
-    switch ((int)t->op) {
-    case NN_OP_DENSE: return nn__slope_needs_input(t->node.activation) ? t->size : 0;
-    case NN_OP_DROPOUT: return t->size;
-    case NN_OP_SOFTMAX_CROSS_ENTROPY: return t->src[0]->size + 2 * nn__rows(t->src[0]);
-    case NN_OP_BINARY_CROSS_ENTROPY: return t->src[0]->size;
-    default: return 0;
+    const nn__loss *s = nn__loss_of(t);
+    const double target = nn__has_labels(t)
+                              ? (double)((size_t)t->src[1]->labels[line] == j)
+                              : (double)t->src[1]->data[line * s->classes + j];
+    const double smooth = (1 - s->number) * target + s->number / (double)s->classes;
+    return s->class_weights ? (double)s->class_weights[j] * smooth : smooth;
+}
+
+static nn_status nn__softmax_cross_entropy_forward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    nn_real *p = (nn_real *)t->saved;
+    nn__k()->softmax(nn__line_count(t), nn__loss_of(t)->classes, z->data, p, 0, p + z->size);
+    return nn__loss_forward(t);
+}
+
+static double nn__softmax_cross_entropy_line(const nn_tensor *t, size_t line)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real *z = nn__line_begin(t, line);
+    const nn_real *stats = (const nn_real *)t->saved + t->src[0]->size + 2 * line;
+    const double max = (double)stats[0], log_sum = (double)stats[1];
+    double sum = 0;
+    if (nn__has_labels(t) && s->number == 0)
+        return nn__label_weight(t, line) * ((max - (double)z[t->src[1]->labels[line]]) + log_sum);
+    for (size_t j = 0; j < s->classes; j++) {
+        const double target = nn__class_target(t, line, j);
+        if (target != 0) sum += target * ((max - (double)z[j]) + log_sum);
+    }
+    return sum;
+}
+
+static void nn__softmax_cross_entropy_slope(const nn_tensor *t, size_t line, nn_real slope,
+                                            nn_real *dz)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real *p = (const nn_real *)t->saved + line * s->classes;
+    if (nn__has_labels(t) && s->number == 0) {
+        slope = (nn_real)(nn__label_weight(t, line) * (double)slope);
+        nn__k()->scale(s->classes, slope, p, dz);
+        dz[t->src[1]->labels[line]] -= slope;
+        return;
+    }
+    double total = 0;
+    for (size_t j = 0; j < s->classes; j++) total += nn__class_target(t, line, j);
+    for (size_t j = 0; j < s->classes; j++) {
+        const nn_real scaled = slope * p[j];
+        dz[j] = (nn_real)((double)scaled * total - (double)slope * nn__class_target(t, line, j));
     }
 }
 
-static size_t nn__work_size(const nn_tensor *t)
+static size_t nn__softmax_cross_entropy_saved(const nn_tensor *t, size_t rows)
 {
-    if (t->op == NN_OP_DENSE) return t->node.activation != NN_ACTIVATION_IDENTITY ? t->size : 0;
-    return t->op == NN_OP_MUL ? t->size : 0;
+    const nn_tensor *z = t->src[0];
+    return nn__bytes(rows, z->row_size + 2 * (z->row_size / nn__loss_of(t)->classes),
+                     sizeof(nn_real));
 }
 
-static nn_tensor *nn__loss_new(nn_op op, nn_tensor *x, const nn_loss_desc *desc)
+/* -- sigmoid cross-entropy: with q = log(1 + exp(-|z|)), which is saved, max(z, 0) - z t + q, or
+   w t (max(-z, 0) + q) + (1 - t) (max(z, 0) + q) where positives weigh w;
+   dz = sigmoid(z) - t, or (w t + 1 - t) sigmoid(z) - w t. -- */
+
+static nn_status nn__sigmoid_cross_entropy_forward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    nn_real *q = (nn_real *)t->saved;
+    for (size_t i = 0; i < z->size; i++) q[i] = z->data[i] < 0 ? z->data[i] : -z->data[i];
+    nn__activate(t->net->threads, NN_ACTIVATION_SOFTPLUS, 0, z->size, q, NULL, NULL, q);
+    return nn__loss_forward(t);
+}
+
+/* The saved values become the sigmoids that the slopes are made of. */
+static nn_status nn__sigmoid_cross_entropy_backward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    nn__activate(t->net->threads, NN_ACTIVATION_SIGMOID, 0, z->size, z->data, NULL, NULL,
+                 (nn_real *)t->saved);
+    return nn__loss_backward(t);
+}
+
+/* The weight of positives in an element's column. */
+static double nn__positive_weight(const nn_tensor *t, size_t at)
+{
+    const nn__loss *s = nn__loss_of(t);
+    return s->positive_weights ? (double)s->positive_weights[at % s->classes] : 1;
+}
+
+static double nn__sigmoid_cross_entropy_element(const nn_tensor *t, size_t at, double y, double d)
+{
+    const double q = (double)((const nn_real *)t->saved)[at], w = nn__positive_weight(t, at);
+    if (w == 1) return ((y > 0 ? y : 0) - y * d) + q;
+    return w * d * ((y < 0 ? -y : 0) + q) + (1 - d) * ((y > 0 ? y : 0) + q);
+}
+
+static double nn__sigmoid_cross_entropy_slope(const nn_tensor *t, size_t at, double y, double d)
+{
+    const double sigmoid = (double)((const nn_real *)t->saved)[at];
+    const double w = nn__positive_weight(t, at);
+    (void)y;
+    return w == 1 ? sigmoid - d : (w * d + 1 - d) * sigmoid - w * d;
+}
+
+static size_t nn__sigmoid_cross_entropy_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__tensor_bytes(t->src[0], rows);
+}
+
+/* -- the losses that are a sum of f(y - d) -- */
+
+/* (y - d)^2 */
+static double nn__mse_element(const nn_tensor *t, size_t at, double y, double d)
+{
+    (void)t, (void)at;
+    return (y - d) * (y - d);
+}
+static double nn__mse_slope(const nn_tensor *t, size_t at, double y, double d)
+{
+    (void)t, (void)at;
+    return 2 * (y - d);
+}
+
+/* |y - d| */
+static double nn__l1_loss_element(const nn_tensor *t, size_t at, double y, double d)
+{
+    (void)t, (void)at;
+    return fabs(y - d);
+}
+static double nn__l1_loss_slope(const nn_tensor *t, size_t at, double y, double d)
+{
+    (void)t, (void)at;
+    return y > d ? 1 : y < d ? -1 : y - d;
+}
+
+/* (y - d)^2 / 2 near 0, a line with the same slope further out */
+static double nn__huber_element(const nn_tensor *t, size_t at, double y, double d)
+{
+    const double delta = nn__loss_of(t)->number, a = fabs(y - d);
+    (void)at;
+    return a <= delta ? a * a / 2 : delta * (a - delta / 2);
+}
+static double nn__huber_slope(const nn_tensor *t, size_t at, double y, double d)
+{
+    const double delta = nn__loss_of(t)->number;
+    (void)at;
+    return y - d > delta ? delta : y - d < -delta ? -delta : y - d;
+}
+
+/* -- hinge: sum_{j != l} max(0, z_j - z_l + margin);  dz_j = 1 where that is positive, dz_l = -their
+   number -- */
+
+static double nn__hinge_line(const nn_tensor *t, size_t line)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real *z = nn__line_begin(t, line);
+    const size_t label = (size_t)t->src[1]->labels[line];
+    double sum = 0;
+    for (size_t j = 0; j < s->classes; j++) {
+        const double over = (double)z[j] - (double)z[label] + s->number;
+        if (j != label && !(over <= 0)) sum += over;
+    }
+    return nn__label_weight(t, line) * sum;
+}
+
+static void nn__hinge_slope(const nn_tensor *t, size_t line, nn_real slope, nn_real *dz)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real *z = nn__line_begin(t, line);
+    const size_t label = (size_t)t->src[1]->labels[line];
+    size_t count = 0;
+    slope = (nn_real)(nn__label_weight(t, line) * (double)slope);
+    for (size_t j = 0; j < s->classes; j++) {
+        const int is_over = j != label && (double)z[j] - (double)z[label] + s->number > 0;
+        dz[j] = is_over ? slope : 0;
+        count += (size_t)is_over;
+    }
+    dz[label] = -slope * (nn_real)count;
+}
+
+/* -- KL divergence: sum_j t_j (log t_j - y_j), where 0 log 0 = 0;  dy = -t -- */
+
+static double nn__kl_divergence_line(const nn_tensor *t, size_t line)
+{
+    const size_t n = nn__loss_of(t)->classes;
+    const nn_real *y = nn__line_begin(t, line);
+    double sum = 0;
+    for (size_t j = 0; j < n; j++) {
+        const double d = (double)t->src[1]->data[line * n + j];
+        if (d > 0) sum += d * (nn__log_scalar(d) - (double)y[j]);
+    }
+    return sum;
+}
+
+static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slope, nn_real *dy)
+{
+    const size_t n = nn__loss_of(t)->classes;
+    nn__k()->scale(n, -slope, t->src[1]->data + line * n, dy);
+}
+
+/* -- the kinds -- */
+
+#define NN__LOSS_FLAGS (NN__OP_VALUE | NN__OP_CLAIMS | NN__OP_LOSS)
+#define NN__LINES(name, forward, saved, uses, high)                                                \
+    {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS}, uses, 0, high,         \
+     1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
+#define NN__ELEMENTS(name, forward, backward, saved, uses, low, high)                              \
+    {{#name, forward, backward, saved, NULL, NN__LOSS_FLAGS}, uses, low, high, 0,                   \
+     NULL, NULL, nn__##name##_element, nn__##name##_slope}
+static const nn__loss_kind nn__loss_kinds[] = {
+    NN__LINES(softmax_cross_entropy, nn__softmax_cross_entropy_forward,
+              nn__softmax_cross_entropy_saved,
+              NN__TAKES_LABELS | NN__TAKES_TARGETS | NN__USES_SMOOTHING | NN__USES_CLASS_WEIGHTS, 1),
+    NN__ELEMENTS(sigmoid_cross_entropy, nn__sigmoid_cross_entropy_forward,
+                 nn__sigmoid_cross_entropy_backward, nn__sigmoid_cross_entropy_saved,
+                 NN__TAKES_TARGETS | NN__USES_POSITIVE_WEIGHTS, 0, 1),
+    NN__ELEMENTS(mse, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
+                 HUGE_VAL),
+    NN__ELEMENTS(l1_loss, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
+                 HUGE_VAL),
+    NN__ELEMENTS(huber, nn__loss_forward, nn__loss_backward, NULL,
+                 NN__TAKES_TARGETS | NN__USES_DELTA, -HUGE_VAL, HUGE_VAL),
+    NN__LINES(hinge, nn__loss_forward, NULL,
+              NN__TAKES_LABELS | NN__USES_MARGIN | NN__USES_CLASS_WEIGHTS, 0),
+    NN__LINES(kl_divergence, nn__loss_forward, NULL, NN__TAKES_TARGETS, 1)};
+
+static int nn__is_loss(const nn_tensor *t) { return (t->op->flags & NN__OP_LOSS) != 0; }
+
+/* Labels: of the classes, or 0 and 1 for the single column of a binary loss. */
+static int nn__takes_labels(const nn_tensor *t)
+{
+    return nn__as_input(t->src[1])->labels_per_row > 0;
+}
+
+static int nn__takes_targets(const nn_tensor *t)
+{
+    return (nn__kind_of(t)->uses & NN__TAKES_TARGETS) != 0;
+}
+
+/* ----------------------------------------------------------------------------------- >>targets
+   Building losses with the inputs that they compare with, and feeding those. */
+
+/* A member that is set but not used, or NULL. */
+static const char *nn__unused_member(const nn_loss_desc *d, unsigned uses)
+{
+    if (d->class_weights && !(uses & NN__USES_CLASS_WEIGHTS)) return "class_weights";
+    if (d->positive_weights && !(uses & NN__USES_POSITIVE_WEIGHTS)) return "positive_weights";
+    if (d->ignore_label && !(uses & NN__TAKES_LABELS)) return "ignore_label";
+    if (d->ignored_label && !d->ignore_label) return "ignored_label";
+    return NULL;
+}
+
+static nn_status nn__check_loss(const char *call, const nn_loss_desc *d, unsigned uses)
+{
+    static const nn__range ranges[] = {
+        {"label_smoothing", offsetof(nn_loss_desc, label_smoothing), 0, NN__BELOW_1,
+         "0 <= s < 1", NN__USES_SMOOTHING},
+        {"delta", offsetof(nn_loss_desc, delta), 0, NN__LARGEST, "a positive number",
+         NN__USES_DELTA},
+        {"margin", offsetof(nn_loss_desc, margin), 0, NN__LARGEST, "0 or a positive number",
+         NN__USES_MARGIN}};
+    const char *unused = nn__unused_member(d, uses);
+    if (unused)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s is set, which this kind does not use", call,
+                        unused);
+    if ((unsigned)d->reduction > NN_REDUCE_NONE)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: reduction is %d, expected one of nn_reduction", call,
+                        (int)d->reduction);
+    return nn__check_ranges(call, "", d, ranges, sizeof ranges / sizeof *ranges, uses);
+}
+
+/* `count` weights in the network's memory: finite and not negative. NULL with *status set to what
+   went wrong. */
+static nn_real *nn__copy_weights(nn_net *net, const char *call, const char *member,
+                                 const nn_real *weights, size_t count, nn_status *status)
+{
+    for (size_t i = 0; weights && *status == NN_OK && i < count; i++)
+        if (!(weights[i] >= 0) || !nn__is_finite((double)weights[i]))
+            *status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s[%llu] is %g, expected 0 or a positive "
+                                                      "number",
+                               call, member, (nn__ull)i, (double)weights[i]);
+    if (!weights || *status != NN_OK) return NULL;
+    nn_real *copy = (nn_real *)nn__arena(net, count, sizeof *copy);
+    if (copy) memcpy(copy, weights, count * sizeof *copy);
+    else *status = NN_ERROR_OUT_OF_MEMORY;
+    return copy;
+}
+
+/* Softmax and sigmoid are part of these losses, and done twice they train badly and silently. */
+static nn_status nn__check_logits(const char *call, const nn_tensor *y, nn_loss_kind kind)
+{
+    const int is_sigmoid = nn__activation_of(y) == NN_ACTIVATION_SIGMOID;
+    if (kind != NN_LOSS_SOFTMAX_CROSS_ENTROPY && kind != NN_LOSS_SIGMOID_CROSS_ENTROPY) return NN_OK;
+    if (!is_sigmoid && y->op != &nn__softmax) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                    "%s: the source is the output of %s, and this loss takes logits: give it what "
+                    "%s was made of", call, is_sigmoid ? "sigmoid" : "softmax",
+                    is_sigmoid ? "sigmoid" : "softmax");
+}
+
+/* The input that holds what a loss compares with (or, with a row of 1, the weights of samples). */
+static nn_tensor *nn__loss_input(const nn_tensor *y, int is_answer)
+{
+    size_t shape[1] = {0};
+    return nn__node_new(y->net, &nn__input_op, sizeof(nn__input), 0, NULL, 1,
+                        is_answer ? y->rank : 1, is_answer ? y->shape : shape);
+}
+
+static nn_tensor *nn__loss_node(nn_tensor *y, const nn__loss_kind *kind, const nn_loss_desc *d,
+                                const nn__loss *settings)
+{
+    const size_t lines = y->row_size / settings->classes;
+    const int is_binary = kind == &nn__loss_kinds[NN_LOSS_SIGMOID_CROSS_ENTROPY];
+    const int none = d->reduction == NN_REDUCE_NONE;
+    nn_tensor *src[3] = {y, nn__loss_input(y, 1), NULL};
+    if (src[1] && d->sample_weights) src[2] = nn__loss_input(y, 0);
+    if (!src[1] || (d->sample_weights && !src[2])) return NULL;
+    nn_tensor *t = nn__node_new(y->net, &kind->op, sizeof *settings, d->sample_weights ? 3 : 2, src,
+                                none, none ? y->rank - (kind->line != NULL) : 0, y->shape);
+    if (!t) return NULL;
+    *(nn__loss *)t->settings = *settings;
+    nn__input *answer = nn__as_input(src[1]);
+    answer->loss = t;
+    if (src[2]) nn__as_input(src[2])->loss = t;
+    answer->classes = is_binary ? 2 : (int)nn__min_size(settings->classes, INT_MAX);
+    if ((kind->uses & NN__TAKES_LABELS) || (is_binary && settings->classes == 1))
+        answer->labels_per_row = lines;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *desc)
 {
     nn_loss_desc d;
-    nn_net *net = nn__common_net(op, 1, &x);
+    nn__loss s;
+    char call[64] = "nn_loss";
     memset(&d, 0, sizeof d);
-    if (!net) return NULL;
+    memset(&s, 0, sizeof s);
     if (desc) d = *desc;
-    if (d.reduction != NN_REDUCE_MEAN && d.reduction != NN_REDUCE_SUM)
-        return nn__bad_argument(net, op, "reduction", (double)d.reduction,
-                                "NN_REDUCE_MEAN or NN_REDUCE_SUM");
-    if (!(d.label_smoothing >= 0 && d.label_smoothing < 1))
-        return nn__bad_argument(net, op, "label_smoothing", d.label_smoothing, "0 <= s < 1");
-    if (!(d.delta >= 0) || !nn__is_finite(d.delta))
-        return nn__bad_argument(net, op, "delta", d.delta, "0 or a positive number");
-    if (!(d.margin >= 0) || !nn__is_finite(d.margin))
-        return nn__bad_argument(net, op, "margin", d.margin, "0 or a positive number");
-    if (!x->batched) return nn__bad_shapes(op, x, x, "a source with a batch");
-    nn_tensor *t = nn__node_new(net, op, 1, &x, 0, 0, NULL);
-    if (!t) return NULL;
-    t->node.flag_a = (int)d.reduction;
-    if (op == NN_OP_SOFTMAX_CROSS_ENTROPY) t->node.alpha = d.label_smoothing;
-    if (op == NN_OP_HUBER) t->node.alpha = d.delta > 0 ? d.delta : 1;
-    if (op == NN_OP_HINGE) t->node.alpha = d.margin > 0 ? d.margin : 1;
-    return t;
-}
-
-#define NN__LOSS(name, op)                                                                         \
-    NN_DEF nn_tensor *name(nn_tensor *x) { return nn__loss_new(op, x, NULL); }                     \
-    NN_DEF nn_tensor *name##_with(nn_tensor *x, const nn_loss_desc *desc)                          \
-    {                                                                                              \
-        return nn__loss_new(op, x, desc);                                                          \
-    }
-NN__LOSS(nn_softmax_cross_entropy, NN_OP_SOFTMAX_CROSS_ENTROPY)
-NN__LOSS(nn_sigmoid_cross_entropy, NN_OP_BINARY_CROSS_ENTROPY)
-NN__LOSS(nn_mse, NN_OP_MSE)
-NN__LOSS(nn_l1_loss, NN_OP_L1)
-NN__LOSS(nn_huber, NN_OP_HUBER)
-NN__LOSS(nn_hinge, NN_OP_HINGE)
-
-NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
-{
-    nn_net *net = nn__common_net(NN_OP_PENALTY, 1, &loss);
+    const int is_kind = (unsigned)kind < NN_LOSS_COUNT;
+    if (is_kind) nn__call(&nn__loss_kinds[kind].op, call);
+    nn_net *net = nn__common_net(call, 1, &y);
     if (!net) return NULL;
-    if (loss->size != 1 || loss->batched)
-        return nn__bad_shapes(NN_OP_PENALTY, loss, loss, "a scalar");
-    if (!(l1 >= 0) || !nn__is_finite(l1))
-        return nn__bad_argument(net, NN_OP_PENALTY, "l1", l1, "0 or a positive number");
-    if (!(l2 >= 0) || !nn__is_finite(l2))
-        return nn__bad_argument(net, NN_OP_PENALTY, "l2", l2, "0 or a positive number");
-    nn_tensor *t = nn__node_new(net, NN_OP_PENALTY, 1, &loss, 0, 0, NULL);
-    if (t) t->node.alpha = l1, t->node.beta = l2, t->requires_grad = 1;
-    return t;
+    if (!is_kind) return nn__bad_argument(net, call, "kind", (double)kind, "one of nn_loss_kind");
+    if (!y->batched || y->rank < 2)
+        return nn__bad_shape(call, y, "a batch and at least one dimension beside it");
+    nn_status status = nn__check_loss(call, &d, nn__loss_kinds[kind].uses);
+    if (status == NN_OK) status = nn__check_logits(call, y, kind);
+    s.reduction = d.reduction;
+    s.classes = y->shape[y->rank - 1];
+    s.ignores = d.ignore_label, s.ignored = d.ignored_label;
+    s.number = d.label_smoothing;
+    if (kind == NN_LOSS_HUBER) s.number = nn__or_default(d.delta, 1);
+    if (kind == NN_LOSS_HINGE) s.number = nn__or_default(d.margin, 1);
+    s.class_weights =
+        nn__copy_weights(net, call, "class_weights", d.class_weights, s.classes, &status);
+    s.positive_weights =
+        nn__copy_weights(net, call, "positive_weights", d.positive_weights, s.classes, &status);
+    if (status != NN_OK) return nn__net_fail(net, status);
+    return nn__loss_node(y, &nn__loss_kinds[kind], &d, &s);
 }
 
-/* A loss, not something else; rows > 0; data given. */
-static nn_status nn__check_feed(const char *call, const nn_tensor *loss, const void *data,
-                                size_t rows)
+#define NN__LOSS(name, kind)                                                                       \
+    NN_DEF nn_tensor *name(nn_tensor *y) { return nn_loss(y, kind, NULL); }
+NN__LOSS(nn_softmax_cross_entropy, NN_LOSS_SOFTMAX_CROSS_ENTROPY)
+NN__LOSS(nn_sigmoid_cross_entropy, NN_LOSS_SIGMOID_CROSS_ENTROPY)
+NN__LOSS(nn_mse, NN_LOSS_MSE)
+NN__LOSS(nn_l1_loss, NN_LOSS_L1)
+NN__LOSS(nn_hinge, NN_LOSS_HINGE)
+NN__LOSS(nn_kl_divergence, NN_LOSS_KL_DIVERGENCE)
+
+NN_DEF nn_tensor *nn_huber(nn_tensor *y, double delta)
 {
-    nn_status status = nn__check_tensor(call, loss);
-    if (status != NN_OK) return status;
-    if (!nn__is_loss(loss))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
-                        (nn__ull)loss->id, nn__op_string(loss->op));
-    if (!data || rows == 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
-                        data ? "0 rows" : "the data is NULL");
+    nn_loss_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.delta = delta;
+    if (y && !(delta > 0)) return nn__bad_argument(y->net, "nn_huber", "delta", delta, "above 0");
+    return nn_loss(y, NN_LOSS_HUBER, &desc);
+}
+
+/* -- feeding -- */
+
+/* Labels in their range, or to be ignored. */
+static nn_status nn__check_label_range(const char *call, const nn_tensor *t, const int *labels,
+                                       size_t count)
+{
+    const nn__input *input = nn__as_input(t);
+    const nn__loss *s = input->loss ? nn__loss_of(input->loss) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (labels[i] >= 0 && labels[i] < input->classes) continue;
+        if (s && s->ignores && labels[i] == s->ignored) continue;
+        return nn__fail(NN_ERROR_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %d", call,
+                        labels[i], (nn__ull)i, input->classes - 1);
+    }
     return NN_OK;
 }
 
-/* Room for labels of `rows` rows, which the caller then fills. */
-static nn_status nn__begin_labels(nn_tensor *loss, size_t rows)
+/* Targets where the loss says they lie. `count` is a multiple of its classes. */
+static nn_status nn__check_target_range(const char *call, const nn_tensor *loss,
+                                        const nn_real *targets, size_t count)
 {
-    nn__node *n = &loss->node;
-    void *buffer = n->labels;
-    nn_status status = nn__reserve(loss->net, &buffer, &n->label_capacity, rows, sizeof *n->labels);
-    n->labels = (int *)buffer;
-    if (status == NN_OK) n->label_rows = rows, n->target_rows = 0, loss->net->ran = NULL;
-    return status;
+    const nn__loss_kind *kind = nn__kind_of(loss);
+    const size_t n = nn__loss_of(loss)->classes;
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double d = (double)targets[i];
+        if (!nn__is_finite(d) || d < kind->low || d > kind->high)
+            return nn__fail(nn__is_finite(d) ? NN_ERROR_BAD_ARGUMENT : NN_ERROR_BAD_NUMBER,
+                            "%s: target %g of sample %llu, column %llu, expected %s", call, d,
+                            (nn__ull)(i / loss->src[0]->row_size), (nn__ull)(i % n),
+                            kind->high > 1 ? "a finite number" : "0 to 1");
+        sum = (i % n ? sum : 0) + d;
+        if (kind->is_distribution && i % n == n - 1 && !(fabs(sum - 1) <= 1e-3))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: the targets of sample %llu sum to %g, expected 1", call,
+                            (nn__ull)(i / loss->src[0]->row_size), sum);
+    }
+    return NN_OK;
 }
 
-static nn_status nn__begin_targets(nn_tensor *loss, size_t rows)
+static nn_status nn__expected_loss(const char *call, const nn_tensor *t, const char *what)
 {
-    nn__node *n = &loss->node;
-    void *buffer = n->targets;
-    nn_status status = nn__reserve(loss->net, &buffer, &n->target_capacity, rows,
-                                   nn__sample_size(loss->src[0]) * sizeof(nn_real));
-    n->targets = (nn_real *)buffer;
-    if (status == NN_OK) n->target_rows = rows, n->label_rows = 0, loss->net->ran = NULL;
-    return status;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is '%s', expected a loss%s", call,
+                    (nn__ull)t->id, t->op->name, what);
 }
 
-NN_DEF nn_status nn_feed_labels(nn_tensor *loss, const int *labels, size_t rows)
+NN_DEF nn_status nn_feed_labels(nn_tensor *t, const int *labels, size_t rows)
 {
-    nn_status status = nn__check_feed("feed_labels", loss, labels, rows);
+    const char *const call = "nn_feed_labels";
+    nn_status status = nn__check_feed(call, t, labels, rows);
     if (status != NN_OK) return status;
-    size_t outputs = nn__sample_size(loss->src[0]);
-    if (!nn__takes_labels(loss))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed_labels: %s takes targets",
-                        nn__op_string(loss->op));
-    int binary = loss->op == NN_OP_BINARY_CROSS_ENTROPY;
-    status = nn__check_labels("feed_labels", rows, labels, binary ? 2 : outputs);
-    if (status == NN_OK) status = nn__begin_labels(loss, rows);
-    if (status == NN_OK) memcpy(loss->node.labels, labels, rows * sizeof *labels);
+    if (nn__is_loss(t) && !nn__takes_labels(t))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s takes targets", call, t->op->name);
+    nn_tensor *answer = nn__is_loss(t) ? t->src[1] : t;
+    const nn__input *input = nn__as_input(answer);
+    if (!input || !input->labels_per_row)
+        return nn__expected_loss(call, t, " or an input of labels");
+    size_t count;
+    if (!nn__multiply(rows, input->labels_per_row, &count))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu rows do not fit", call, (nn__ull)rows);
+    status = nn__check_label_range(call, answer, labels, count);
+    if (status == NN_OK) status = nn__begin_feed(answer, rows, 1);
+    if (status == NN_OK) memcpy(answer->labels, labels, count * sizeof *labels);
     return status;
 }
 
 NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t rows)
 {
-    nn_status status = nn__check_feed("feed_targets", loss, targets, rows);
+    const char *const call = "nn_feed_targets";
+    nn_status status = nn__check_feed(call, loss, targets, rows);
     if (status != NN_OK) return status;
-    if (loss->op == NN_OP_HINGE)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed_targets: hinge takes labels");
-    status = nn__begin_targets(loss, rows);
-    if (status == NN_OK)
-        memcpy(loss->node.targets, targets,
-               rows * nn__sample_size(loss->src[0]) * sizeof *targets);
+    if (!nn__is_loss(loss)) return nn__expected_loss(call, loss, "");
+    if (!nn__takes_targets(loss))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s takes labels", call, loss->op->name);
+    size_t count;
+    if (!nn__multiply(rows, loss->src[0]->row_size, &count))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu rows do not fit", call, (nn__ull)rows);
+    status = nn__check_target_range(call, loss, targets, count);
+    if (status == NN_OK) status = nn__begin_feed(loss->src[1], rows, 0);
+    if (status == NN_OK) memcpy(loss->src[1]->data, targets, count * sizeof *targets);
     return status;
 }
 
-/* ------------------------------------------------------------------------------------- >>optim */
-
-static nn_status nn__bad_member(const char *member, double found, const char *expected)
+NN_DEF nn_status nn_feed_weights(nn_tensor *loss, const nn_real *weights, size_t rows)
 {
-    return nn__fail(NN_ERROR_BAD_ARGUMENT, "optimizer: %s is %g, expected %s", member, found,
-                    expected);
+    const char *const call = "nn_feed_weights";
+    nn_status status = nn__check_feed(call, loss, weights, rows);
+    if (status != NN_OK) return status;
+    if (!nn__is_loss(loss) || loss->src_count < 3)
+        return nn__expected_loss(call, loss, " with sample_weights");
+    for (size_t i = 0; i < rows; i++)
+        if (!(weights[i] >= 0) || !nn__is_finite((double)weights[i]))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: weight %llu is %g, expected 0 or a positive number", call,
+                            (nn__ull)i, (double)weights[i]);
+    status = nn__begin_feed(loss->src[2], rows, 0);
+    if (status == NN_OK) memcpy(loss->src[2]->data, weights, rows * sizeof *weights);
+    return status;
 }
 
-static int nn__in_range(double x, double low, double high) { return x >= low && x <= high; }
+/* -- penalties -- */
 
-static nn_status nn__check_schedule(const nn_schedule *s)
+/* loss + l1 sum |w| + l2 sum w^2 over sources 1, 2, ...:  dw = l1 sign(w) + 2 l2 w */
+static nn_status nn__weight_penalty_forward(nn_tensor *t)
 {
-    if ((unsigned)s->kind >= NN_SCHEDULE_COUNT)
-        return nn__bad_member("schedule.kind", (double)s->kind, "one of nn_schedule_kind");
-    if ((s->kind == NN_SCHEDULE_STEP_DECAY || s->kind == NN_SCHEDULE_TRIANGULAR) && s->period == 0)
-        return nn__bad_member("schedule.period", 0, "at least 1 step");
-    if (s->kind == NN_SCHEDULE_COSINE && s->total == 0)
-        return nn__bad_member("schedule.total", 0, "at least 1 step");
-    if (!nn__in_range(s->gamma, 0, 1e300))
-        return nn__bad_member("schedule.gamma", s->gamma, "0 or a positive number");
-    if (!nn__in_range(s->final_rate, 0, 1e300))
-        return nn__bad_member("schedule.final_rate", s->final_rate, "0 or a positive number");
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    double magnitudes = 0, squares = 0;
+    for (size_t i = 1; i < t->src_count; i++) {
+        const nn_tensor *p = t->src[i];
+        if (p->no_decay) continue;
+        if (s->a > 0) magnitudes += nn__sum_of_magnitudes(p->size, p->data);
+        if (s->b > 0) squares += nn__sum_of_squares(p->size, p->data);
+    }
+    t->value = t->src[0]->value + (s->a * magnitudes + s->b * squares);
+    t->data[0] = (nn_real)t->value;
     return NN_OK;
 }
 
-static nn_status nn__check_optimizer(const nn_optimizer_desc *d)
+static nn_status nn__weight_penalty_backward(nn_tensor *t)
 {
-    const double most = 1e300, below_one = 1 - DBL_EPSILON / 2;
-    if ((unsigned)d->kind >= NN_OPTIMIZER_COUNT)
-        return nn__bad_member("kind", (double)d->kind, "one of nn_optimizer_kind");
-    if (!(d->learning_rate > 0 && d->learning_rate <= most))
-        return nn__bad_member("learning_rate", d->learning_rate, "a positive number");
-    if (!nn__in_range(d->momentum, 0, below_one))
-        return nn__bad_member("momentum", d->momentum, "0 <= momentum < 1");
-    if (!nn__in_range(d->beta1, 0, below_one))
-        return nn__bad_member("beta1", d->beta1, "0 <= beta1 < 1");
-    if (!nn__in_range(d->beta2, 0, below_one))
-        return nn__bad_member("beta2", d->beta2, "0 <= beta2 < 1");
-    if (!nn__in_range(d->rho, 0, below_one))
-        return nn__bad_member("rho", d->rho, "0 <= rho < 1");
-    if (!nn__in_range(d->epsilon, 0, most))
-        return nn__bad_member("epsilon", d->epsilon, "0 or a positive number");
-    if (!nn__in_range(d->weight_decay, 0, most))
-        return nn__bad_member("weight_decay", d->weight_decay, "0 or a positive number");
-    if (!nn__in_range(d->clip_norm, 0, most))
-        return nn__bad_member("clip_norm", d->clip_norm, "0 or a positive number");
-    if (!nn__in_range(d->clip_value, 0, most))
-        return nn__bad_member("clip_value", d->clip_value, "0 or a positive number");
-    return nn__check_schedule(&d->schedule);
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    const double slope = (double)t->grad[0];
+    const nn_real step = (nn_real)(s->a * slope);
+    nn__pass_gradient(t->src[0], 1, t->grad);
+    for (size_t i = 1; i < t->src_count; i++) {
+        nn_tensor *p = t->src[i];
+        if (p->no_decay) continue;
+        nn__pass_gradient(p, 2 * s->b * slope, p->data);
+        for (size_t j = 0; s->a > 0 && j < p->size; j++)
+            p->grad[j] += p->data[j] > 0 ? step : p->data[j] < 0 ? -step : 0;
+    }
+    return NN_OK;
 }
 
-static double nn__default(double value, double otherwise) { return value > 0 ? value : otherwise; }
+static const nn_op nn__weight_penalty = {"weight_penalty", nn__weight_penalty_forward,
+                                         nn__weight_penalty_backward, NULL, NULL,
+                                         NN__OP_VALUE | NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
+{
+    nn_net *net = nn__common_net("nn_weight_penalty", 1, &loss);
+    if (!net) return NULL;
+    if (!nn__is_scalar(loss)) return nn__bad_shape("nn_weight_penalty", loss, "a scalar");
+    if (!(l1 >= 0) || !nn__is_finite((double)(nn_real)l1))
+        return nn__bad_argument(net, "nn_weight_penalty", "l1", l1, "0 or a positive nn_real");
+    if (!(l2 >= 0) || !nn__is_finite((double)(nn_real)l2))
+        return nn__bad_argument(net, "nn_weight_penalty", "l2", l2, "0 or a positive nn_real");
+    const size_t count = net->parameters.count;
+    nn_tensor **src = (nn_tensor **)nn__arena(net, count + 1, sizeof *src);
+    if (!src) return nn__out_of_memory(net);
+    src[0] = loss;
+    if (count) memcpy(src + 1, net->parameters.items, count * sizeof *src);
+    nn_tensor *t = nn__node_new(net, &nn__weight_penalty, sizeof(nn__numbers), count + 1, src, 0, 0,
+                                NULL);
+    nn__numbers *s = t ? (nn__numbers *)t->settings : NULL;
+    if (s) s->a = l1, s->b = l2;
+    return t;
+}
+
+/* ------------------------------------------------------------------------------------- >>optim
+   What a step does with gradients. The formulas of the kinds stand in >>kernels; here is what they
+   need: which members of the desc, how much state, which defaults. */
+
+typedef struct nn__optimizer_kind {
+    int state;      /* arrays as large as the parameters */
+    double epsilon; /* the default */
+} nn__optimizer_kind;
+
+static const nn__optimizer_kind nn__optimizer_kinds[NN_OPTIMIZER_COUNT] = {
+    {0, 0},     /* KEEP */
+    {1, 0},     /* SGD; none without momentum */
+    {1, 1e-10}, /* ADAGRAD */
+    {1, 1e-8},  /* RMSPROP */
+    {2, 1e-8},  /* ADAM */
+    {2, 1e-8}   /* ADAMW */
+};
+
+/* A network's optimiser: its desc with the defaults filled in. */
+typedef struct nn__optimizer {
+    nn_optimizer_desc desc;
+    size_t steps;
+    double rate; /* of the last step, with the parameters' scale where they share one */
+} nn__optimizer;
+
+NN_DEF nn_optimizer_desc nn_sgd(double learning_rate, double momentum)
+{
+    nn_optimizer_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = NN_OPTIMIZER_SGD, d.learning_rate = learning_rate, d.momentum = momentum;
+    return d;
+}
+
+NN_DEF nn_optimizer_desc nn_adam(double learning_rate)
+{
+    nn_optimizer_desc d = nn_sgd(learning_rate, 0);
+    d.kind = NN_OPTIMIZER_ADAM;
+    return d;
+}
+
+NN_DEF nn_optimizer_desc nn_adamw(double learning_rate, double weight_decay)
+{
+    nn_optimizer_desc d = nn_adam(learning_rate);
+    d.kind = NN_OPTIMIZER_ADAMW, d.weight_decay = weight_decay;
+    return d;
+}
+
+#define NN__KIND(name) (1u << NN_OPTIMIZER_##name)
+#define NN__MEMBER(name, low, high, expected, kinds)                                               \
+    {#name, offsetof(nn_optimizer_desc, name), low, high, expected, kinds}
+static const nn__range nn__optimizer_ranges[] = {
+    NN__MEMBER(learning_rate, DBL_MIN, NN__LARGEST, "a positive number", 0),
+    NN__MEMBER(momentum, 0, NN__BELOW_1, "0 <= momentum < 1", NN__KIND(SGD)),
+    NN__MEMBER(beta1, 0, NN__BELOW_1, "0 <= beta1 < 1", NN__KIND(ADAM) | NN__KIND(ADAMW)),
+    NN__MEMBER(beta2, 0, NN__BELOW_1, "0 <= beta2 < 1", NN__KIND(ADAM) | NN__KIND(ADAMW)),
+    NN__MEMBER(rho, 0, NN__BELOW_1, "0 <= rho < 1", NN__KIND(RMSPROP)),
+    NN__MEMBER(epsilon, 0, NN__LARGEST, "a positive number", ~NN__KIND(SGD)),
+    NN__MEMBER(weight_decay, 0, NN__LARGEST, "0 or a positive number", 0),
+    NN__MEMBER(clip_norm, 0, NN__LARGEST, "0 or a positive number", 0),
+    NN__MEMBER(clip_value, 0, NN__LARGEST, "0 or a positive number", 0)};
+#undef NN__MEMBER
+#undef NN__KIND
+
+#define NN__KIND(name) (1u << NN_SCHEDULE_##name)
+static const nn__range nn__schedule_ranges[] = {
+    {"gamma", offsetof(nn_schedule, gamma), 0, NN__LARGEST, "0 or a positive number",
+     NN__KIND(STEP_DECAY) | NN__KIND(EXPONENTIAL)},
+    {"final_rate", offsetof(nn_schedule, final_rate), 0, NN__LARGEST, "0 or a positive number",
+     NN__KIND(COSINE) | NN__KIND(TRIANGULAR)}};
+
+/* Numbers of steps: there where the kind needs them, and nowhere else. */
+static nn_status nn__check_schedule(const char *call, const nn_schedule *s)
+{
+    const unsigned kind = (unsigned)s->kind < NN_SCHEDULE_COUNT ? 1u << s->kind : 0;
+    const int has_period = (kind & (NN__KIND(STEP_DECAY) | NN__KIND(TRIANGULAR))) != 0;
+    const int has_total = (kind & NN__KIND(COSINE)) != 0;
+    const char *wrong = NULL;
+    if (!kind)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.kind is %d, expected one of nn_schedule_kind", call,
+                        (int)s->kind);
+    if ((s->period > 0) != has_period) wrong = "period";
+    if ((s->total > 0) != has_total) wrong = "total";
+    if (wrong)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.%s is %llu, expected %s", call, wrong,
+                        (nn__ull)(wrong[0] == 'p' ? s->period : s->total),
+                        s->period && s->total ? "one of period and total"
+                        : (wrong[0] == 'p' ? has_period : has_total)
+                            ? "at least 1 step"
+                            : "0, since this kind does not use it");
+    return nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
+                            sizeof nn__schedule_ranges / sizeof *nn__schedule_ranges, kind);
+}
+#undef NN__KIND
+
+static nn_status nn__check_optimizer(const char *call, const nn_optimizer_desc *d)
+{
+    if (!d) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
+    if (d->kind == NN_OPTIMIZER_KEEP || (unsigned)d->kind >= NN_OPTIMIZER_COUNT)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: kind is %d, expected NN_OPTIMIZER_SGD or another of "
+                        "nn_optimizer_kind", call, (int)d->kind);
+    nn_status status = nn__check_ranges(call, "", d, nn__optimizer_ranges,
+                                        sizeof nn__optimizer_ranges / sizeof *nn__optimizer_ranges,
+                                        1u << d->kind);
+    if (status == NN_OK && d->nesterov && !(d->momentum > 0))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: nesterov is set without a momentum", call);
+    return status == NN_OK ? nn__check_schedule(call, &d->schedule) : status;
+}
 
 /* The desc with its defaults filled in. */
 static nn_optimizer_desc nn__optimizer_defaults(nn_optimizer_desc d)
 {
-    d.beta1 = nn__default(d.beta1, 0.9);
-    d.beta2 = nn__default(d.beta2, 0.999);
-    d.rho = nn__default(d.rho, 0.99);
-    d.epsilon = nn__default(d.epsilon, d.kind == NN_OPTIMIZER_ADAGRAD ? 1e-10 : 1e-8);
-    d.schedule.gamma =
-        nn__default(d.schedule.gamma, d.schedule.kind == NN_SCHEDULE_STEP_DECAY ? 0.1 : 1);
+    d.momentum = nn__or_default(d.momentum, 0);
+    d.beta1 = nn__or_default(d.beta1, 0.9);
+    d.beta2 = nn__or_default(d.beta2, 0.999);
+    d.rho = nn__or_default(d.rho, 0.99);
+    d.epsilon = nn__or_default(d.epsilon, nn__optimizer_kinds[d.kind].epsilon);
+    const int is_step = d.schedule.kind == NN_SCHEDULE_STEP_DECAY;
+    d.schedule.gamma = nn__or_default(d.schedule.gamma, is_step ? 0.1 : 1);
     return d;
 }
 
-NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
+/* Of a desc with its defaults. */
+static double nn__rate(const nn_optimizer_desc *d, size_t t)
 {
-    nn_optimizer_desc d = nn__optimizer_defaults(*desc);
-    const nn_schedule *s = &d.schedule;
-    double rate = d.learning_rate, low = s->final_rate;
+    const nn_schedule *s = &d->schedule;
+    const double rate = d->learning_rate, low = s->final_rate;
     if (t < s->warm_up) return rate * ((double)t + 1) / (double)s->warm_up;
     t -= s->warm_up;
     switch (s->kind) {
-    case NN_SCHEDULE_STEP_DECAY:
-        return s->period ? rate * nn__power(s->gamma, t / s->period) : rate;
+    case NN_SCHEDULE_STEP_DECAY: return rate * nn__power(s->gamma, t / s->period);
     case NN_SCHEDULE_EXPONENTIAL: return rate * nn__power(s->gamma, t);
     case NN_SCHEDULE_COSINE:
         if (t >= s->total) return low;
         return low + (rate - low) * (1 + nn__cos_pi((double)t / (double)s->total)) / 2;
     case NN_SCHEDULE_TRIANGULAR: {
-        if (!s->period) return rate;
-        double place = (double)(t % s->period) / (double)s->period;
+        const double place = (double)(t % s->period) / (double)s->period;
         return low + (rate - low) * (t / s->period % 2 ? 1 - place : place);
     }
     case NN_SCHEDULE_CONSTANT:
@@ -5313,78 +7033,102 @@ NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
     return rate;
 }
 
-static int nn__slot_count(const nn_optimizer_desc *d)
+NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
 {
-    if (d->kind == NN_OPTIMIZER_SGD) return d->momentum > 0 ? 1 : 0;
-    return d->kind == NN_OPTIMIZER_ADAM || d->kind == NN_OPTIMIZER_ADAMW ? 2 : 1;
+    if (nn__check_optimizer("nn_learning_rate", desc) != NN_OK) return NAN;
+    const nn_optimizer_desc d = nn__optimizer_defaults(*desc);
+    return nn__rate(&d, t);
 }
 
-/* State for every parameter: what is missing starts at 0; `clear` sets the rest to 0, too. */
-static nn_status nn__make_slots(nn_net *net, int count, int clear)
+static int nn__state_count(const nn_optimizer_desc *d)
 {
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *p = net->tensors[i];
-        if (p->op != NN_OP_PARAMETER) continue;
-        for (int s = 0; s < count; s++) {
-            nn_real **slot = &p->node.slot[s];
-            if (*slot && clear) memset(*slot, 0, p->size * sizeof **slot);
-            if (!*slot) *slot = (nn_real *)nn__arena(net, p->size, sizeof **slot);
-            if (!*slot) return NN_ERROR_OUT_OF_MEMORY;
-        }
-    }
+    if (d->kind == NN_OPTIMIZER_SGD && !(d->momentum > 0)) return 0;
+    return nn__optimizer_kinds[d->kind].state;
+}
+
+static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optimizer_desc *desc)
+{
+    if (!net) return nn__fail_null(call, "network");
+    nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__check_optimizer(call, desc);
+    if (status != NN_OK) return status;
+    nn__optimizer *o = net->optimizer;
+    if (!o) o = (nn__optimizer *)nn__arena(net, 1, sizeof *o);
+    if (!o) return NN_ERROR_OUT_OF_MEMORY;
+    const nn_optimizer_desc d = nn__optimizer_defaults(*desc);
+    status = nn__store_state(net, nn__state_count(&d), 0);
+    if (status != NN_OK) return status; /* with the state of the optimiser before untouched */
+    nn__store_state(net, nn__state_count(&d), 1);
+    o->desc = d;
+    o->steps = 0;
+    net->optimizer = o;
     return NN_OK;
 }
 
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc)
 {
-    if (!net || !desc)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "set_optimizer: the %s is NULL",
-                        net ? "desc" : "network");
-    nn_status status = nn_net_status(net);
-    if (status == NN_OK) status = nn__check_optimizer(desc);
-    if (status == NN_OK) status = nn__make_slots(net, nn__slot_count(desc), 0);
-    if (status != NN_OK) return status; /* with the state of the optimiser before untouched */
-    nn__make_slots(net, nn__slot_count(desc), 1);
-    net->optimizer = *desc;
-    net->has_optimizer = 1;
-    net->steps = 0;
-    return NN_OK;
+    return nn__set_optimizer("nn_set_optimizer", net, desc);
 }
 
-NN_DEF size_t nn_step_count(const nn_net *net) { return net ? net->steps : 0; }
-
-static int nn__is_updated(const nn_tensor *t) { return t->op == NN_OP_PARAMETER && !t->frozen; }
+NN_DEF size_t nn_step_count(const nn_net *net)
+{
+    return net && net->optimizer ? net->optimizer->steps : 0;
+}
 
 /* Clips by value in place; returns what the norm asks the gradients to be multiplied with. */
 static double nn__clip(nn_net *net, const nn_optimizer_desc *d)
 {
     double squares = 0;
     if (d->clip_value <= 0 && d->clip_norm <= 0) return 1;
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *p = net->tensors[i];
-        if (!nn__is_updated(p)) continue;
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        nn_tensor *p = net->parameters.items[i];
+        if (p->frozen) continue;
         if (d->clip_value > 0) nn__k()->clamp(p->size, (nn_real)d->clip_value, p->grad);
         if (d->clip_norm > 0) squares += nn__sum_of_squares(p->size, p->grad);
     }
-    double norm = sqrt(squares);
+    const double norm = sqrt(squares);
     return d->clip_norm > 0 && norm > d->clip_norm ? d->clip_norm / norm : 1;
 }
 
+/* Neighbours in the store that are updated alike. */
+typedef struct nn__stretch {
+    const nn__store *store;
+    size_t begin, end;
+    double rate_scale;
+    int no_decay;
+} nn__stretch;
+
 typedef struct nn__update_part {
     const nn__update *u;
-    nn_tensor *p;
+    const nn__store *store;
+    size_t begin;
+    int state;
 } nn__update_part;
 
 static void nn__update_range(void *context, size_t begin, size_t end)
 {
     const nn__update_part *part = (const nn__update_part *)context;
-    nn_tensor *p = part->p;
-    nn_real *s0 = p->node.slot[0] ? p->node.slot[0] + begin : NULL;
-    nn_real *s1 = p->node.slot[1] ? p->node.slot[1] + begin : NULL;
-    if (part->u->kind == NN_OPTIMIZER_SGD && part->u->momentum == 0) s0 = NULL;
-    nn__k()->update(part->u, end - begin, p->data + begin, p->grad + begin, s0, s1);
+    const nn__store *s = part->store;
+    const size_t at = part->begin + begin;
+    nn__k()->update(part->u, end - begin, s->values + at, s->grads + at,
+                    part->state > 0 ? s->state[0] + at : NULL,
+                    part->state > 1 ? s->state[1] + at : NULL);
 }
 
+static void nn__update_stretch(nn_net *net, nn__update *u, double rate, const nn__stretch *run)
+{
+    const nn_optimizer_desc *d = &net->optimizer->desc;
+    const double decay = run->no_decay ? 0 : d->weight_decay;
+    const int decoupled = d->kind == NN_OPTIMIZER_ADAMW;
+    if (!run->store) return;
+    u->rate = (nn_real)(rate * run->rate_scale);
+    u->decay = decoupled ? 0 : (nn_real)decay;
+    u->decoupled_decay = decoupled ? (nn_real)(rate * run->rate_scale * decay) : 0;
+    nn__update_part part = {u, run->store, run->begin, nn__state_count(d)};
+    nn__parallel(net->threads, run->end - run->begin, NN__GRAIN, nn__update_range, &part);
+}
+
+/* What all parameters have in common in this step. */
 static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, double scale)
 {
     nn__update u;
@@ -5396,37 +7140,60 @@ static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, doubl
     u.beta2 = (nn_real)(d->kind == NN_OPTIMIZER_RMSPROP ? d->rho : d->beta2);
     u.epsilon = (nn_real)d->epsilon;
     u.scale = (nn_real)scale;
-    if (d->kind != NN_OPTIMIZER_ADAM && d->kind != NN_OPTIMIZER_ADAMW)
-        return u; /* small networks notice powers */
+    if (d->kind != NN_OPTIMIZER_ADAM && d->kind != NN_OPTIMIZER_ADAMW) return u;
     u.correction1 = (nn_real)(1 / (1 - nn__power((double)u.beta1, steps + 1)));
     u.correction2 = (nn_real)(1 / sqrt(1 - nn__power((double)u.beta2, steps + 1)));
     return u;
 }
 
+/* The learning_rate_scale of all parameters that are trained; 1 where they differ. */
+static double nn__common_scale(const nn_net *net)
+{
+    const nn_tensor *first = NULL;
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        const nn_tensor *p = net->parameters.items[i];
+        if (p->frozen) continue;
+        if (!first) first = p;
+        if (p->learning_rate_scale != first->learning_rate_scale) return 1;
+    }
+    return first ? first->learning_rate_scale : 1;
+}
+
+static nn_status nn__check_step(nn_net *net)
+{
+    if (!net) return nn__fail_null("nn_step", "network");
+    if (net->status != NN_OK) return nn_net_status(net);
+    if (!net->optimizer)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_step: call nn_set_optimizer first");
+    nn_status status = nn__store_grads(net);
+    return status == NN_OK ? nn__store_state(net, nn__state_count(&net->optimizer->desc), 0)
+                           : status;
+}
+
 NN_DEF nn_status nn_step(nn_net *net)
 {
-    if (!net) return nn__fail(NN_ERROR_BAD_ARGUMENT, "step: the network is NULL");
-    nn_status status = nn_net_status(net);
+    nn__stretch run = {NULL, 0, 0, 0, 0};
+    nn_status status = nn__check_step(net);
     if (status != NN_OK) return status;
-    if (!net->has_optimizer)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "step: call nn_set_optimizer first");
-    nn_optimizer_desc d = nn__optimizer_defaults(net->optimizer);
-    status = nn__make_slots(net, nn__slot_count(&d), 0); /* for parameters made since */
-    if (status != NN_OK) return status;
-    double rate = nn_learning_rate(&net->optimizer, net->steps);
-    nn__update u = nn__update_for(&d, net->steps, nn__clip(net, &d));
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *p = net->tensors[i];
-        if (!nn__is_updated(p)) continue;
-        double decay = p->no_decay ? 0 : d.weight_decay;
-        u.rate = (nn_real)(rate * p->learning_rate_scale);
-        u.decay = d.kind == NN_OPTIMIZER_ADAMW ? 0 : (nn_real)decay;
-        u.shrink =
-            d.kind == NN_OPTIMIZER_ADAMW ? (nn_real)(rate * p->learning_rate_scale * decay) : 0;
-        nn__update_part part = {&u, p};
-        nn__parallel(net->threads, p->size, NN__GRAIN, nn__update_range, &part);
+    nn__optimizer *o = net->optimizer;
+    const double rate = nn__rate(&o->desc, o->steps);
+    nn__update u = nn__update_for(&o->desc, o->steps, nn__clip(net, &o->desc));
+    o->rate = rate * nn__common_scale(net);
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        const nn_tensor *p = net->parameters.items[i];
+        const nn__leaf *leaf = (const nn__leaf *)p->settings;
+        const size_t end = leaf->at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
+        if (p->frozen) continue;
+        if (leaf->store != run.store || leaf->at != run.end ||
+            p->learning_rate_scale != run.rate_scale || p->no_decay != run.no_decay) {
+            nn__update_stretch(net, &u, rate, &run);
+            run.store = leaf->store, run.begin = leaf->at;
+            run.rate_scale = p->learning_rate_scale, run.no_decay = p->no_decay;
+        }
+        run.end = end;
     }
-    net->steps++;
+    nn__update_stretch(net, &u, rate, &run);
+    o->steps++;
     return NN_OK;
 }
 
@@ -5444,9 +7211,9 @@ static nn_gradcheck_desc nn__gradcheck_defaults(const nn_gradcheck_desc *desc)
     int is_double = sizeof(nn_real) == sizeof(double);
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    d.h = nn__default(d.h, is_double ? 1e-5 : 1e-2);
-    d.atol = nn__default(d.atol, is_double ? 1e-7 : 2e-3);
-    d.rtol = nn__default(d.rtol, is_double ? 1e-5 : 2e-2);
+    d.h = nn__or_default(d.h, is_double ? 1e-5 : 1e-2);
+    d.atol = nn__or_default(d.atol, is_double ? 1e-7 : 2e-3);
+    d.rtol = nn__or_default(d.rtol, is_double ? 1e-5 : 2e-2);
     return d;
 }
 
@@ -5542,7 +7309,7 @@ static nn_status nn__check_array(nn__checker *c, const char *name, size_t n, nn_
     }
     if (n && !nonzero && !c->desc.allow_zero)
         return nn__fail(NN_ERROR_GRADIENT_ZERO,
-                        "gradcheck: the gradient of '%s' is zero everywhere: the "
+                        "nn_gradcheck: the gradient of '%s' is zero everywhere: the "
                         "check proves nothing (allow_zero accepts it)",
                         name);
     return NN_OK;
@@ -5553,31 +7320,26 @@ static nn_status nn__check_verdict(const nn__checker *c)
     const nn_gradcheck_report *r = &c->report;
     if (c->not_finite)
         return nn__fail(NN_ERROR_NOT_FINITE,
-                        "gradcheck: the function is not finite near '%s' element %llu, where the "
+                        "nn_gradcheck: the function is not finite near '%s' element %llu, where the "
                         "analytic gradient is %.9g and the numeric one %.9g",
                         r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
     if (r->wrong)
         return nn__fail(NN_ERROR_GRADIENT_WRONG,
-                        "gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
+                        "nn_gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
                         "elements wrong)",
                         r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
                         (nn__ull)r->checked);
     return NN_OK;
 }
 
-static nn_status nn__check_desc(const nn_gradcheck_desc *d)
+static nn_status nn__check_gradcheck_desc(const nn_gradcheck_desc *d)
 {
-    if (!d) return NN_OK;
-    if (!nn__in_range(d->h, 0, 1e3))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "gradcheck: h is %g, expected 0 or a positive number", d->h);
-    if (!nn__in_range(d->atol, 0, 1e3))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "gradcheck: atol is %g, expected 0 or a positive number", d->atol);
-    if (!nn__in_range(d->rtol, 0, 1e3))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "gradcheck: rtol is %g, expected 0 or a positive number", d->rtol);
-    return NN_OK;
+    static const nn__range ranges[] = {
+        {"h", offsetof(nn_gradcheck_desc, h), 0, 1e3, "0 or a positive number", 0},
+        {"atol", offsetof(nn_gradcheck_desc, atol), 0, 1e3, "0 or a positive number", 0},
+        {"rtol", offsetof(nn_gradcheck_desc, rtol), 0, 1e3, "0 or a positive number", 0}};
+    return d ? nn__check_ranges("nn_gradcheck", "", d, ranges, sizeof ranges / sizeof *ranges, 0)
+             : NN_OK;
 }
 
 NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
@@ -5587,9 +7349,9 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
     nn__checker c;
     memset(&c, 0, sizeof c);
     if (!f || !x || !analytic || n == 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "gradcheck: %s",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_gradcheck: %s",
                         n == 0 ? "0 elements" : "f, x or analytic is NULL");
-    nn_status status = nn__check_desc(desc);
+    nn_status status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
     c.desc = nn__gradcheck_defaults(desc);
     c.f = f, c.user = user, c.middle = f(user);
@@ -5615,38 +7377,53 @@ static double nn__evaluate_graph(void *user)
     return status == NN_OK ? v->loss->value : 0;
 }
 
+/* Parameters made before the loss, and inputs with a gradient when they are asked for. */
+static int nn__is_checked(const nn_tensor *t, const nn_gradcheck_desc *d)
+{
+    if (t->op == &nn__parameter_op) return 1;
+    return t->op == &nn__input_op && d->inputs && t->requires_grad && (t->state & NN__NEEDED);
+}
+
+/* All tensors of the network, as they compute in training unless the user has chosen. */
+static nn_status nn__check_graph(nn__checker *c, nn__graph_value *v)
+{
+    nn_tensor *loss = v->loss;
+    nn_status zero = NN_OK;
+    c->middle = nn__evaluate_graph(v);
+    if (v->status == NN_OK) v->status = nn_backward(loss);
+    for (size_t i = 0; v->status == NN_OK && i <= loss->id; i++) {
+        nn_tensor *t = loss->net->tensors.items[i];
+        if (!nn__is_checked(t, &c->desc)) continue;
+        nn_status one = nn__check_array(c, t->name, t->size, t->data, t->grad);
+        if (zero == NN_OK) zero = one;
+    }
+    return v->status == NN_OK ? zero : v->status;
+}
+
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report)
 {
     nn__checker c;
     nn__graph_value v;
     memset(&c, 0, sizeof c);
-    nn_status status = nn__check_tensor("gradcheck", loss);
-    if (status == NN_OK) status = nn__check_desc(desc);
+    nn_status status = nn__check_tensor("nn_gradcheck", loss);
+    if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
+    const int mode = net->mode;
     v.loss = loss, v.rng = net->rng, v.status = NN_OK;
     c.desc = nn__gradcheck_defaults(desc);
-    c.f = nn__evaluate_graph, c.user = &v, c.middle = nn__evaluate_graph(&v);
-    status = v.status;
-    if (status == NN_OK) status = nn_backward(loss);
-    nn_status zero = NN_OK;
-    for (size_t i = 0; status == NN_OK && i <= loss->id; i++) {
-        nn_tensor *t = net->tensors[i];
-        int wanted = t->op == NN_OP_PARAMETER || (t->op == NN_OP_INPUT && c.desc.inputs &&
-                                                  t->requires_grad && t->node.needed);
-        if (!wanted) continue;
-        nn_status one = nn__check_array(&c, t->name, t->size, t->data, t->grad);
-        if (zero == NN_OK) zero = one;
-        status = v.status;
-    }
+    c.f = nn__evaluate_graph, c.user = &v;
+    if (mode == NN__MODE_OPEN) net->mode = NN__MODE_TRAINING;
+    nn_status checked = nn__check_graph(&c, &v);
     nn__evaluate_graph(&v);
     net->rng = v.rng;
+    net->mode = mode;
     if (report) *report = c.report;
-    if (status == NN_OK) status = nn__check_verdict(&c);
+    status = v.status == NN_OK ? nn__check_verdict(&c) : v.status;
     if (status == NN_OK && c.report.checked == 0)
-        status = nn__fail(NN_ERROR_GRADIENT_ZERO, "gradcheck: there is nothing to check");
-    return status != NN_OK ? status : zero;
+        status = nn__fail(NN_ERROR_GRADIENT_ZERO, "nn_gradcheck: there is nothing to check");
+    return status != NN_OK ? status : checked;
 }
 
 /* ------------------------------------------------------------------------------------- >>files
@@ -6227,7 +8004,7 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_set_shape: %s",
                         shape ? "the rank is not in 1 to 8" : "the shape is NULL");
     if (!nn__shape_size(rank, shape, &size) || size != data->features) {
-        char text[160];
+        char text[NN__SHAPE_TEXT];
         return nn__fail(NN_ERROR_BAD_SHAPE, "nn_dataset_set_shape: %s for %llu features",
                         nn__shape_text(rank, shape, 0, text), (nn__ull)data->features);
     }
@@ -7066,96 +8843,112 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
     return nn__hand_over(&d, status, out);
 }
 
-/* ------------------------------------------------------------------------------------- >>train
-   A loop of one's own on the public calls above can do what nn_train does. */
+/* ---------------------------------------------------------------------------------- >>evaluate
+   A scalar over a data set, in chunks; predictions, and what they are worth. */
 
 enum { NN__EVALUATION_ROWS = 64 }; /* a chunk of inputs stays in the second-level cache */
 
-/* The loss proper, under the penalties and scalings that were put on top of it. */
-static nn_tensor *nn__base_loss(nn_tensor *loss)
+/* A target and what a batch of it is fed to. */
+typedef struct nn__session {
+    const char *call;
+    nn_tensor *target, *input;
+    nn__list losses;        /* that the target depends on */
+    nn_tensor *judged;      /* the loss whose source is asked for the class, or NULL */
+    const nn_dataset *data;
+} nn__session;
+
+static void nn__close_session(nn__session *s)
 {
-    while (loss && (loss->op == NN_OP_PENALTY || (loss->op == NN_OP_SCALE && loss->rank == 0)))
-        loss = loss->src[0];
-    return loss && nn__is_loss(loss) ? loss : NULL;
+    if (s->target) nn__net_release(s->target->net, s->losses.items);
 }
 
-/* The one input that t depends on. */
-static nn_status nn__only_input(const char *call, nn_tensor *t, nn_tensor **input)
+/* Finds the one input of samples that the target depends on, and its losses. */
+static nn_status nn__open_session(nn__session *s, const char *call, nn_tensor *target)
 {
-    nn_net *net = t->net;
-    *input = NULL;
-    for (size_t i = 0; i <= t->id; i++) net->tensors[i]->node.needed = i == t->id;
-    for (size_t i = t->id + 1; i-- > 0;) {
-        nn_tensor *s = net->tensors[i];
-        if (!s->node.needed) continue;
-        for (size_t j = 0; j < s->src_count; j++) s->src[j]->node.needed = 1;
-        if (s->op != NN_OP_INPUT) continue;
-        if (*input)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "%s: the network has several inputs; feed them in a "
-                            "loop of your own",
-                            call);
-        *input = s;
+    memset(s, 0, sizeof *s);
+    nn_status status = nn__check_tensor(call, target);
+    if (status != NN_OK) return status;
+    nn_net *net = target->net;
+    s->call = call, s->target = target;
+    status = nn__list_needed(target);
+    for (size_t i = 0; status == NN_OK && i < net->plan.order.count; i++) {
+        nn_tensor *t = net->plan.order.items[i];
+        const nn__input *input = nn__as_input(t);
+        if (nn__is_loss(t) && !nn__append(net, &s->losses, t)) status = NN_ERROR_OUT_OF_MEMORY;
+        if (!input || input->loss) continue;
+        if (s->input)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network has several inputs; feed them in "
+                                                   "a loop of your own", call);
+        s->input = t;
     }
-    if (!*input) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the tensor depends on no input", call);
-    return NN_OK;
+    if (status == NN_OK && !s->input)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the tensor depends on no input", call);
+    for (size_t i = s->losses.count; i-- > 0;)
+        if (!s->judged || nn__takes_labels(s->losses.items[i]) || !nn__takes_labels(s->judged))
+            s->judged = s->losses.items[i];
+    return status;
 }
 
 static nn_status nn__check_features(const char *call, const nn_tensor *input,
                                     const nn_dataset *data)
 {
-    if (!data || data->count == 0)
-        return nn__fail(data ? NN_ERROR_EMPTY : NN_ERROR_BAD_ARGUMENT, "%s: the data set is %s",
-                        call, data ? "empty" : "NULL");
-    if (nn__sample_size(input) != data->features)
-        return nn__fail(NN_ERROR_BAD_SHAPE,
-                        "%s: the data set has %llu features, the input takes %llu", call,
-                        (nn__ull)data->features, (nn__ull)nn__sample_size(input));
-    return NN_OK;
+    nn_status status = nn__check_dataset(call, data);
+    if (status == NN_OK && input->row_size != data->features)
+        status = nn__fail(NN_ERROR_BAD_SHAPE,
+                          "%s: the data set has %llu features, the input takes %llu", call,
+                          (nn__ull)data->features, (nn__ull)input->row_size);
+    return status;
+}
+
+/* Whether a loss is fed the labels of a data set rather than its targets. */
+static int nn__feeds_labels(const nn_tensor *loss, const nn_dataset *data)
+{
+    return data->labels && nn__takes_labels(loss);
 }
 
 /* What a loss is to be fed from a data set is there and fits. */
-static nn_status nn__check_answers(const char *call, const nn_tensor *base, const nn_dataset *data)
+static nn_status nn__check_answers(const char *call, const nn_tensor *loss, const nn_dataset *data)
 {
-    size_t outputs = nn__sample_size(base->src[0]);
-    int binary = base->op == NN_OP_BINARY_CROSS_ENTROPY;
-    if (data->labels && nn__takes_labels(base)) {
-        if ((size_t)data->classes > (binary ? 2 : outputs))
+    const nn__input *answer = nn__as_input(loss->src[1]);
+    const char *name = loss->op->name;
+    if (loss->src_count > 2)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s takes weights of samples, which a data set "
+                                               "does not have: feed them in a loop of your own",
+                        call, name);
+    if (nn__feeds_labels(loss, data)) {
+        if (answer->labels_per_row != 1)
+            return nn__fail(NN_ERROR_BAD_SHAPE, "%s: the data set has one label a sample, %s takes "
+                                                "%llu", call, name,
+                            (nn__ull)answer->labels_per_row);
+        if (data->classes > answer->classes)
             return nn__fail(NN_ERROR_BAD_SHAPE, "%s: the data set has %d classes, the network %llu "
-                                          "outputs",
-                            call, data->classes, (nn__ull)outputs);
+                                                "outputs", call, data->classes,
+                            (nn__ull)loss->src[0]->row_size);
         return NN_OK;
     }
-    if (!data->targets || base->op == NN_OP_HINGE)
+    if (!data->targets || !nn__takes_targets(loss))
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data set has no %s for %s", call,
-                        nn__takes_labels(base) ? "labels" : "targets", nn__op_string(base->op));
-    if (data->target_size != outputs)
+                        nn__takes_labels(loss) ? "labels" : "targets", name);
+    if (data->target_size != loss->src[0]->row_size)
         return nn__fail(NN_ERROR_BAD_SHAPE,
-                        "%s: the data set has %llu targets a sample, the network %llu outputs",
-                        call, (nn__ull)data->target_size, (nn__ull)outputs);
+                        "%s: the data set has %llu targets a sample, the network %llu outputs", call,
+                        (nn__ull)data->target_size, (nn__ull)loss->src[0]->row_size);
+    for (size_t i = 0; i < data->count; i++) {
+        const size_t row = data->index ? data->index[i] : i;
+        nn_status status = nn__check_target_range(call, loss, data->targets + row * data->target_size,
+                                                  data->target_size);
+        if (status != NN_OK) return status;
+    }
     return NN_OK;
 }
 
-/* The loss and all that a batch of it needs. */
-typedef struct nn__session {
-    const char *call;
-    nn_tensor *loss, *base, *input;
-} nn__session;
-
-static nn_status nn__open_session(nn__session *s, const char *call, nn_tensor *loss,
-                                  const nn_dataset *data)
+/* The session takes its batches from this data set from now on. */
+static nn_status nn__use_data(nn__session *s, const char *call, const nn_dataset *data)
 {
-    s->call = call;
-    s->loss = loss;
-    nn_status status = nn__check_tensor(call, loss);
-    if (status != NN_OK) return status;
-    s->base = nn__base_loss(loss);
-    if (!s->base)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
-                        (nn__ull)loss->id, nn__op_string(loss->op));
-    status = nn__only_input(call, loss, &s->input);
-    if (status == NN_OK) status = nn__check_features(call, s->input, data);
-    if (status == NN_OK) status = nn__check_answers(call, s->base, data);
+    nn_status status = nn__check_features(call, s->input, data);
+    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
+        status = nn__check_answers(call, s->losses.items[i], data);
+    if (status == NN_OK) s->data = data;
     return status;
 }
 
@@ -7169,142 +8962,281 @@ static size_t nn__sample(const size_t *rows, size_t first, size_t i)
 static nn_status nn__feed_samples(nn_tensor *input, const nn_dataset *data, const size_t *rows,
                                   size_t first, size_t n)
 {
-    nn_status status = nn__begin_feed(input, n);
+    nn_status status = nn__begin_feed(input, n, 0);
     if (status == NN_OK) nn__gather(input->net->threads, data, rows, first, n, input->data);
     return status;
 }
 
-static nn_status nn__feed_batch(const nn__session *s, const nn_dataset *data, const size_t *rows,
-                                size_t first, size_t n)
+static nn_status nn__feed_answers(nn_tensor *loss, const nn_dataset *data, const size_t *rows,
+                                  size_t first, size_t n)
 {
-    nn_status status = nn__feed_samples(s->input, data, rows, first, n);
-    if (status != NN_OK) return status;
-    if (data->labels && nn__takes_labels(s->base)) {
-        status = nn__begin_labels(s->base, n);
-        for (size_t i = 0; status == NN_OK && i < n; i++)
-            s->base->node.labels[i] = data->labels[nn__sample(rows, first, i)];
-        return status;
-    }
-    size_t size = data->target_size;
-    status = nn__begin_targets(s->base, n);
+    const int labels = nn__feeds_labels(loss, data);
+    const size_t size = data->target_size;
+    nn_tensor *answer = loss->src[1];
+    nn_status status = nn__begin_feed(answer, n, labels);
     for (size_t i = 0; status == NN_OK && i < n; i++) {
-        size_t sample = nn__sample(rows, first, i);
-        size_t row = data->index ? data->index[sample] : sample;
-        memcpy(s->base->node.targets + i * size, data->targets + row * size,
-               size * sizeof *data->targets);
+        const size_t sample = nn__sample(rows, first, i);
+        const size_t row = data->index ? data->index[sample] : sample;
+        if (labels) answer->labels[i] = data->labels[sample];
+        else
+            memcpy(answer->data + i * size, data->targets + row * size,
+                   size * sizeof *data->targets);
     }
     return status;
 }
 
-/* The predicted class of a row of outputs: the largest, or for one output whether it is
-   positive. */
-static size_t nn__decision(const nn_real *row, size_t n)
+static nn_status nn__feed_batch(const nn__session *s, const size_t *rows, size_t first, size_t n)
 {
-    return n == 1 ? row[0] > 0 : nn__argmax(n, row);
+    nn_status status = nn__feed_samples(s->input, s->data, rows, first, n);
+    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
+        status = nn__feed_answers(s->losses.items[i], s->data, rows, first, n);
+    return status;
 }
 
-/* Samples of the present batch whose label is the decision, whatever the loss compares with; 0
-   without labels. */
-static size_t nn__count_correct(const nn__session *s, const nn_dataset *data, const size_t *rows,
-                                size_t first)
+/* -- predicted classes -- */
+
+/* What a single output is compared with. */
+static double nn__threshold(const nn_tensor *output)
 {
-    const nn_tensor *z = s->base->src[0];
-    size_t n = nn__sample_size(z), correct = 0;
-    for (size_t i = 0; data->labels && i < nn__rows(z); i++)
-        correct += nn__decision(z->data + i * n, n) ==
-                   (size_t)data->labels[nn__sample(rows, first, i)];
-    return correct;
+    const nn_activation f = nn__activation_of(output);
+    const nn_net *net = output->net;
+    if (f == NN_ACTIVATION_SIGMOID) return 0.5;
+    for (size_t i = output->id; f == NN_ACTIVATION_IDENTITY && i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        const int is_regression = t->op == &nn__loss_kinds[NN_LOSS_MSE].op ||
+                                  t->op == &nn__loss_kinds[NN_LOSS_L1].op ||
+                                  t->op == &nn__loss_kinds[NN_LOSS_HUBER].op;
+        if (is_regression && t->src[0] == output) return 0.5;
+    }
+    return 0;
 }
+
+/* The class of a row of outputs; SIZE_MAX when one of them is NaN. */
+static size_t nn__predicted_class(const nn_real *row, size_t n, double threshold)
+{
+    for (size_t i = 0; i < n; i++)
+        if (row[i] != row[i]) return SIZE_MAX;
+    return n == 1 ? (double)row[0] > threshold : nn__argmax(n, row);
+}
+
+/* How many samples of the present batch are predicted right; NaN when there is nothing to say. */
+static double nn__count_correct(const nn__session *s, const size_t *rows, size_t first)
+{
+    const nn_tensor *z = s->judged ? s->judged->src[0] : NULL;
+    if (!z || !s->data->labels) return NAN;
+    const size_t n = z->row_size;
+    const double threshold = n == 1 ? nn__threshold(z) : 0;
+    size_t correct = 0;
+    for (size_t i = 0; i < nn__rows(z); i++)
+        correct += nn__predicted_class(z->data + i * n, n, threshold) ==
+                   (size_t)s->data->labels[nn__sample(rows, first, i)];
+    return (double)correct;
+}
+
+/* -- evaluation -- */
 
 typedef double nn__metric_fn(void *user, size_t rows, size_t cols, const nn_real *output,
                              const int *labels, const nn_real *targets);
 
 static double nn__measure(const nn__session *s, nn__metric_fn *metric, void *user)
 {
-    const nn__node *n = &s->base->node;
-    const nn_tensor *z = s->base->src[0];
-    return metric(user, nn__rows(z), nn__sample_size(z), z->data, n->label_rows ? n->labels : NULL,
-                  n->target_rows ? n->targets : NULL);
+    const nn_tensor *z = s->judged->src[0], *answer = s->judged->src[1];
+    const int labels = nn__has_labels(s->judged);
+    return metric(user, nn__rows(z), z->row_size, z->data, labels ? answer->labels : NULL,
+                  labels ? NULL : answer->data);
 }
 
-/* Means over a data set in chunks. A mean loss weighs a chunk by its rows; a summed one does not.
-   What is put on top of the base loss (a penalty) does not depend on the batch: the last value
-   does. */
-static nn_status nn__evaluate_session(const nn__session *s, const nn_dataset *data,
-                                      nn__metric_fn *metric, void *user, nn_result *out)
+/* A scalar over the batch: its mean over chunks is weighted, or its sum taken. What is made of such
+   scalars and of parameters alone (a sum of losses, a penalty) is computed again from the result. */
+static int nn__is_term(const nn_tensor *t)
 {
-    nn_net *net = s->loss->net;
-    int training = net->training;
-    double loss = 0, correct = 0, measured = 0, scale = 1;
+    int is_made_of_scalars = 1;
+    if (nn__is_leaf(t) || !nn__is_scalar(t)) return 0;
+    for (size_t i = 0; i < t->src_count; i++)
+        is_made_of_scalars &= nn__is_scalar(t->src[i]) || nn__is_state(t->src[i]);
+    return !is_made_of_scalars;
+}
+
+typedef struct nn__term {
+    double sum, weight;
+} nn__term;
+
+static void nn__add_term(nn__term *term, const nn_tensor *t, size_t rows)
+{
+    const nn__loss *loss = nn__is_loss(t) ? nn__loss_of(t) : NULL;
+    if ((loss && loss->reduction == NN_REDUCE_SUM) || (t->op->flags & NN__OP_SUMS)) {
+        term->sum += t->value;
+        term->weight = 1;
+    } else {
+        const double weight = loss ? loss->weight : (double)rows;
+        term->sum += t->value * weight;
+        term->weight += weight;
+    }
+}
+
+/* Gives the terms their values over the whole set, and computes what is made of them. */
+static nn_status nn__join_terms(const nn__list *order, const nn__term *terms)
+{
     nn_status status = NN_OK;
-    net->training = 0;
-    for (size_t i = 0; status == NN_OK && i < data->count; i += NN__EVALUATION_ROWS) {
-        size_t n = nn__min_size(NN__EVALUATION_ROWS, data->count - i);
-        status = nn__feed_batch(s, data, NULL, i, n);
-        if (status == NN_OK) status = nn_forward(s->loss);
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        nn_tensor *t = order->items[i];
+        if (nn__is_leaf(t) || !nn__is_scalar(t)) continue;
+        if (!nn__is_term(t)) {
+            status = t->op->forward(t);
+            if (!(t->op->flags & NN__OP_VALUE)) t->value = (double)t->data[0];
+            continue;
+        }
+        t->value = terms[i].weight > 0 ? terms[i].sum / terms[i].weight : 0;
+        t->data[0] = (nn_real)t->value;
+    }
+    return status;
+}
+
+/* One chunk of a data set. */
+static nn_status nn__evaluate_chunk(const nn__session *s, size_t first, size_t n, nn__term *terms)
+{
+    nn_status status = nn__feed_batch(s, NULL, first, n);
+    if (status == NN_OK) status = nn_forward(s->target);
+    const nn__list *order = &s->target->net->plan.order;
+    for (size_t i = 0; status == NN_OK && i < order->count; i++)
+        if (nn__is_term(order->items[i])) nn__add_term(&terms[i], order->items[i], n);
+    return status;
+}
+
+static nn_status nn__evaluate_session(const nn__session *s, nn__metric_fn *metric, void *user,
+                                      nn_result *out)
+{
+    nn_net *net = s->target->net;
+    const size_t count = s->data->count;
+    double correct = 0, measured = 0;
+    const int mode = net->mode;
+    nn_status status = NN_OK;
+    nn__term *terms = (nn__term *)nn__net_alloc(
+        net, nn__bytes(s->target->id + 1, 1, sizeof *terms));
+    if (!terms) return NN_ERROR_OUT_OF_MEMORY;
+    memset(terms, 0, (s->target->id + 1) * sizeof *terms);
+    net->mode = NN__MODE_EVALUATION;
+    for (size_t i = 0; status == NN_OK && i < count; i += NN__EVALUATION_ROWS) {
+        const size_t n = nn__min_size(NN__EVALUATION_ROWS, count - i);
+        status = nn__evaluate_chunk(s, i, n, terms);
         if (status != NN_OK) break;
-        loss += s->base->value * (s->base->node.flag_a == NN_REDUCE_SUM ? 1 : (double)n);
-        correct += (double)nn__count_correct(s, data, NULL, i);
+        correct += nn__count_correct(s, NULL, i);
         if (metric) measured += nn__measure(s, metric, user);
     }
-    net->training = training;
+    if (status == NN_OK) status = nn__join_terms(&net->plan.order, terms);
+    net->ran = NULL; /* the values are no longer those of a batch */
+    net->mode = mode;
+    nn__net_release(net, terms);
     if (status != NN_OK) return status;
-    if (s->base->node.flag_a != NN_REDUCE_SUM) loss /= (double)data->count;
-    double penalty = 0;
-    for (const nn_tensor *t = s->loss; t != s->base; t = t->src[0]) {
-        if (t->op == NN_OP_SCALE) scale *= t->node.alpha;
-        else penalty += scale * (t->value - t->src[0]->value);
-    }
-    out->loss = scale * loss + penalty;
-    out->accuracy = correct / (double)data->count;
-    out->metric = measured / (double)data->count;
-    out->count = data->count;
+    out->loss = s->target->value;
+    out->accuracy = correct / (double)count;
+    out->metric = metric ? measured / (double)count : NAN;
+    out->count = count;
     return NN_OK;
+}
+
+static nn_status nn__check_loss_tensor(const char *call, const nn_tensor *loss)
+{
+    if (nn__is_scalar(loss)) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is '%s', expected a loss or another "
+                                           "scalar", call, (nn__ull)loss->id, loss->op->name);
+}
+
+/* Names the first tensor in the order of computation that holds a value which is not finite. */
+static nn_status nn__report_not_finite(const nn_net *net, const char *when)
+{
+    for (size_t i = 0; i < net->plan.order.count; i++) {
+        const nn_tensor *x = net->plan.order.items[i];
+        for (size_t j = 0; x->data && j < x->size; j++)
+            if (!nn__is_finite((double)x->data[j]))
+                return nn__fail(NN_ERROR_NOT_FINITE,
+                                "%s, first non-finite value in tensor %llu '%s' (%s), element %llu",
+                                when, (nn__ull)x->id, x->name, x->op->name, (nn__ull)j);
+    }
+    return nn__fail(NN_ERROR_NOT_FINITE, "%s, every tensor is", when);
 }
 
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out)
 {
     nn__session s;
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "evaluate: out is NULL");
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_evaluate: out is NULL");
     memset(out, 0, sizeof *out);
-    nn_status status = nn__open_session(&s, "evaluate", loss, data);
-    return status == NN_OK ? nn__evaluate_session(&s, data, NULL, NULL, out) : status;
-}
-
-/* Calls f for each chunk of outputs with dropout off. */
-static nn_status nn__each_output(const char *call, nn_tensor *output, const nn_dataset *data,
-                                 void (*f)(void *user, const nn_tensor *output, size_t first),
-                                 void *user)
-{
-    nn_tensor *input;
-    nn_status status = nn__check_tensor(call, output);
-    if (status == NN_OK) status = nn__only_input(call, output, &input);
-    if (status == NN_OK) status = nn__check_features(call, input, data);
-    if (status == NN_OK && !output->batched)
-        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: the tensor has no value per sample", call);
-    if (status != NN_OK) return status;
-    int training = output->net->training;
-    output->net->training = 0;
-    for (size_t i = 0; status == NN_OK && i < data->count; i += NN__EVALUATION_ROWS) {
-        size_t n = nn__min_size(NN__EVALUATION_ROWS, data->count - i);
-        status = nn__feed_samples(input, data, NULL, i, n);
-        if (status == NN_OK) status = nn_forward(output);
-        if (status == NN_OK) f(user, output, i);
-    }
-    output->net->training = training;
+    nn_status status = nn__open_session(&s, "nn_evaluate", loss);
+    if (status == NN_OK) status = nn__check_loss_tensor("nn_evaluate", loss);
+    if (status == NN_OK) status = nn__use_data(&s, "nn_evaluate", data);
+    if (status == NN_OK) status = nn__evaluate_session(&s, NULL, NULL, out);
+    if (status == NN_OK && !nn__is_finite(out->loss))
+        status = nn__report_not_finite(loss->net, "nn_evaluate: the loss is not finite");
+    nn__close_session(&s);
     return status;
 }
 
-static void nn__copy_output(void *user, const nn_tensor *output, size_t first)
+/* -- prediction -- */
+
+/* Runs `output` on a data set, or on rows in memory, and calls f for each chunk. */
+typedef struct nn__prediction {
+    const char *call;
+    nn_tensor *output;
+    const nn_dataset *data;
+    const nn_real *x; /* when there is no data set */
+    size_t count;
+    nn_status (*f)(void *user, const nn_tensor *output, size_t first);
+    void *user;
+} nn__prediction;
+
+static nn_status nn__predict_chunk(const nn__prediction *p, nn_tensor *input, size_t first,
+                                   size_t n)
 {
-    nn_real *out = (nn_real *)user + first * nn__sample_size(output);
+    nn_status status =
+        p->data ? nn__feed_samples(input, p->data, NULL, first, n)
+                : nn_feed(input, p->x + first * input->row_size, n);
+    if (status == NN_OK) status = nn_forward(p->output);
+    return status == NN_OK ? p->f(p->user, p->output, first) : status;
+}
+
+static nn_status nn__run_prediction(const nn__prediction *p)
+{
+    nn__session s;
+    nn_status status = nn__open_session(&s, p->call, p->output);
+    if (status == NN_OK && p->data) status = nn__check_features(p->call, s.input, p->data);
+    if (status == NN_OK && !p->output->batched)
+        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: the tensor has no value per sample", p->call);
+    nn__close_session(&s);
+    if (status != NN_OK) return status;
+    nn_net *net = p->output->net;
+    const int mode = net->mode;
+    net->mode = NN__MODE_EVALUATION;
+    for (size_t i = 0; status == NN_OK && i < p->count; i += NN__EVALUATION_ROWS)
+        status = nn__predict_chunk(p, s.input, i, nn__min_size(NN__EVALUATION_ROWS, p->count - i));
+    net->mode = mode;
+    return status;
+}
+
+static nn_status nn__copy_output(void *user, const nn_tensor *output, size_t first)
+{
+    nn_real *out = (nn_real *)user + first * output->row_size;
     memcpy(out, output->data, output->size * sizeof *out);
+    return NN_OK;
 }
 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out)
 {
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "predict: out is NULL");
-    return nn__each_output("predict", output, data, nn__copy_output, out);
+    nn__prediction p = {"nn_predict", output, data, NULL, 0, nn__copy_output, out};
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict: out is NULL");
+    nn_status status = nn__check_tensor(p.call, output);
+    if (status == NN_OK) status = nn__check_dataset(p.call, data);
+    if (status != NN_OK) return status;
+    p.count = data->count;
+    return nn__run_prediction(&p);
+}
+
+NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out)
+{
+    nn__prediction p = {"nn_predict_rows", output, NULL, x, rows, nn__copy_output, out};
+    if (!x || !out || rows == 0)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict_rows: %s",
+                        !x ? "x is NULL" : !out ? "out is NULL" : "0 rows, expected at least 1");
+    return nn__run_prediction(&p);
 }
 
 typedef struct nn__confusion {
@@ -7312,31 +9244,42 @@ typedef struct nn__confusion {
     size_t *matrix;
 } nn__confusion;
 
-static void nn__count_decisions(void *user, const nn_tensor *output, size_t first)
+static nn_status nn__count_confusion(void *user, const nn_tensor *output, size_t first)
 {
-    nn__confusion *c = (nn__confusion *)user;
-    size_t n = nn__sample_size(output), classes = (size_t)c->data->classes;
+    const nn__confusion *c = (const nn__confusion *)user;
+    const size_t n = output->row_size, classes = (size_t)c->data->classes;
+    const double threshold = n == 1 ? nn__threshold(output) : 0;
     for (size_t r = 0; r < nn__rows(output); r++) {
-        size_t label = (size_t)c->data->labels[first + r];
-        c->matrix[label * classes + nn__decision(output->data + r * n, n)]++;
+        const size_t found = nn__predicted_class(output->data + r * n, n, threshold);
+        if (found >= classes)
+            return nn__fail(NN_ERROR_NOT_FINITE, "nn_confusion_matrix: the output for sample %llu is "
+                                                 "not a number", (nn__ull)(first + r));
+        c->matrix[(size_t)c->data->labels[first + r] * classes + found]++;
     }
+    return NN_OK;
 }
 
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix)
 {
-    nn__confusion c;
-    c.data = data, c.matrix = matrix;
-    if (!output || !data || !matrix || !data->labels)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "confusion: %s",
-                        data && !data->labels ? "the data set has no labels"
-                                              : "an argument is NULL");
-    size_t outputs = nn__sample_size(output), classes = (size_t)data->classes;
+    nn__confusion c = {data, matrix};
+    nn__prediction p = {"nn_confusion_matrix", output, data, NULL, 0, nn__count_confusion, &c};
+    nn_status status = nn__check_tensor(p.call, output);
+    if (status == NN_OK) status = nn__check_dataset(p.call, data);
+    if (status != NN_OK) return status;
+    if (!matrix || !data->labels)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", p.call,
+                        matrix ? "the data set has no labels" : "the matrix is NULL");
+    const size_t outputs = output->row_size, classes = (size_t)data->classes;
     if ((outputs == 1 ? 2 : outputs) != classes)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "confusion: %llu outputs for %llu classes",
+        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu outputs for %llu classes", p.call,
                         (nn__ull)outputs, (nn__ull)classes);
     memset(matrix, 0, classes * classes * sizeof *matrix);
-    return nn__each_output("confusion", output, data, nn__count_decisions, &c);
+    p.count = data->count;
+    return nn__run_prediction(&p);
 }
+
+/* ------------------------------------------------------------------------------------- >>train
+   A loop of one's own on the public calls above can do what a trainer does. */
 
 /* -- history -- */
 
@@ -7352,8 +9295,8 @@ static nn_status nn__log_step(nn_history *h, double loss)
 {
     void *items = h->step_loss;
     nn_status status = nn__grow(&items, h->step_count, &h->step_capacity, sizeof *h->step_loss);
-    h->step_loss = (float *)items;
-    if (status == NN_OK) h->step_loss[h->step_count++] = (float)loss;
+    h->step_loss = (double *)items;
+    if (status == NN_OK) h->step_loss[h->step_count++] = loss;
     return status;
 }
 
@@ -7366,11 +9309,13 @@ static nn_status nn__log_check(nn_history *h, const nn_check *check)
     return status;
 }
 
-/* The number in text[64] with a decimal point, whatever the locale. */
+/* The number in text[64] with a decimal point, whatever the locale; "" for NaN. */
 static const char *nn__number_text(double x, char text[64])
 {
     const char *point = localeconv()->decimal_point;
     size_t length = strlen(point);
+    text[0] = 0;
+    if (x != x) return text;
     snprintf(text, 64, "%.9g", x);
     char *found = length ? strstr(text, point) : NULL;
     if (found) {
@@ -7382,15 +9327,17 @@ static const char *nn__number_text(double x, char text[64])
 
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path)
 {
-    if (!history || !path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "history: an argument is NULL");
-    FILE *f = fopen(path, "w");
+    if (!history || !path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_history_write_csv: an argument is NULL");
+    FILE *f = fopen(path, "wb");
     if (!f) return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing", path);
-    fprintf(f, "step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,"
-               "learning_rate,seconds\n");
+    fprintf(f, "step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,"
+               "validation_accuracy,learning_rate,seconds\n");
     for (size_t i = 0; i < history->check_count; i++) {
         const nn_check *c = &history->checks[i];
-        const double column[] = {c->train_loss,          c->train_accuracy, c->validation_loss,
-                                 c->validation_accuracy, c->learning_rate,  c->seconds};
+        const double column[] = {c->train_loss,      c->train_accuracy,      c->batch_loss,
+                                 c->batch_accuracy,  c->validation_loss,     c->validation_accuracy,
+                                 c->learning_rate,   c->seconds};
         char text[64];
         fprintf(f, "%llu,%llu", (nn__ull)c->step, (nn__ull)c->epoch);
         for (size_t j = 0; j < sizeof column / sizeof *column; j++)
@@ -7443,139 +9390,229 @@ static void nn__progress_end(nn__progress *p)
     if (p->stream) fflush(p->stream);
 }
 
+static void nn__print_accuracy(FILE *stream, double accuracy)
+{
+    if (accuracy == accuracy) fprintf(stream, "  accuracy %.4f", accuracy);
+}
+
 static void nn__progress_check(nn__progress *p, const nn_check *c, int has_validation)
 {
     if (!p->stream) return;
     if (p->is_terminal) fprintf(p->stream, "\r%-78s\r", "");
-    fprintf(p->stream, "epoch %3llu  step %6llu  loss %.4f  accuracy %.4f",
-            (nn__ull)c->epoch + 1, (nn__ull)c->step, c->train_loss, c->train_accuracy);
-    if (has_validation)
-        fprintf(p->stream, "  validation loss %.4f  accuracy %.4f", c->validation_loss,
-                c->validation_accuracy);
+    fprintf(p->stream, "epoch %3llu  step %6llu  loss %.4f", (nn__ull)c->epoch + 1,
+            (nn__ull)c->step, c->train_loss);
+    nn__print_accuracy(p->stream, c->train_accuracy);
+    if (has_validation) {
+        fprintf(p->stream, "  validation loss %.4f", c->validation_loss);
+        nn__print_accuracy(p->stream, c->validation_accuracy);
+    }
     fprintf(p->stream, "  %.2f s\n", c->seconds);
     fflush(p->stream);
 }
 
-/* -- the training loop -- */
+/* -- the trainer -- */
 
-typedef struct nn__training {
-    nn__session s;
-    const nn_dataset *data;
+/* A sum over the samples of an epoch. */
+typedef struct nn__epoch_mean {
+    double loss, correct, rows;
+} nn__epoch_mean;
+
+struct nn_trainer {
+    nn__session training, validation;
     nn_train_desc desc;
     nn_history *history;
     nn__progress progress;
     size_t *order;     /* sample numbers in this epoch's order */
-    nn_real *best;     /* copies of all parameters at the best check, with restore_best */
+    nn_real *best;     /* values at the best check, with restore_best: */
+    size_t best_parameters, best_buffers; /* of so many parameters and buffers */
     double best_loss;
-    int has_best, stop;
-    size_t steps_per_epoch, check_every, step, worse_checks, first_check;
+    int has_best, stop, is_finished;
+    size_t steps_per_epoch, check_every, step, epoch, index, worse_checks;
+    nn__epoch_mean mean;
     double start;
-} nn__training;
+};
 
-static nn_status nn__check_train_desc(const nn_train_desc *d, const nn_dataset *data)
+static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
+
+static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
+                                      const nn_dataset *data)
 {
-    if (!d) return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: the desc is NULL");
+    const char *needs_validation = d->patience ? "patience"
+                                   : d->restore_best ? "restore_best"
+                                   : d->metric       ? "metric"
+                                                     : NULL;
     if (d->epochs == 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: epochs is 0, expected at least 1");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: epochs is 0, expected at least 1", call);
     if (d->batch_size == 0 || d->batch_size > data->count)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "train: batch_size is %llu, expected 1 to %llu, the number of samples",
+                        "%s: batch_size is %llu, expected 1 to %llu, the number of samples", call,
                         (nn__ull)d->batch_size, (nn__ull)data->count);
-    if ((d->patience || d->restore_best) && !d->validation)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: %s needs a validation set",
-                        d->patience ? "patience" : "restore_best");
+    if (needs_validation && !d->validation)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a validation set", call,
+                        needs_validation);
     if (d->check_every && d->checks_per_epoch)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "train: check_every and checks_per_epoch are both set");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: check_every and checks_per_epoch are both set",
+                        call);
     return NN_OK;
 }
 
-/* All members zero: no optimiser is asked for. */
-static int nn__is_blank(const nn_optimizer_desc *d)
+/* KEEP asks for nothing: a member beside it was meant for an optimiser that is not named. */
+static nn_status nn__check_kept(const char *call, const nn_net *net, const nn_optimizer_desc *d)
 {
-    const nn_schedule *s = &d->schedule;
-    const double number[] = {d->learning_rate, d->momentum,  d->beta1,      d->beta2,
-                             d->rho,           d->epsilon,   d->weight_decay, d->clip_norm,
-                             d->clip_value,    s->gamma,     s->final_rate};
-    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        if (number[i] != 0) return 0;
-    return d->kind == NN_OPTIMIZER_SGD && !d->nesterov && s->kind == NN_SCHEDULE_CONSTANT &&
-           !s->warm_up && !s->period && !s->total;
+    nn_optimizer_desc none;
+    memset(&none, 0, sizeof none);
+    for (size_t i = 0; i < sizeof nn__optimizer_ranges / sizeof *nn__optimizer_ranges; i++)
+        if (nn__range_value(d, &nn__optimizer_ranges[i]) != 0)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: optimizer.%s is set, but optimizer.kind is 0, "
+                                                   "NN_OPTIMIZER_KEEP",
+                            call, nn__optimizer_ranges[i].name);
+    if (memcmp(&d->schedule, &none.schedule, sizeof none.schedule) != 0 || d->nesterov)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: optimizer.%s is set, but optimizer.kind is 0, NN_OPTIMIZER_KEEP", call,
+                        d->nesterov ? "nesterov" : "schedule");
+    if (!net->optimizer)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: optimizer.kind is 0, to keep the optimiser in "
+                                               "force, but none has been set", call);
+    return NN_OK;
 }
 
-static nn_status nn__choose_optimizer(nn__training *t)
+static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
 {
     nn_optimizer_desc d = t->desc.optimizer;
-    nn_net *net = t->s.loss->net;
-    if (nn__is_blank(&d) && net->has_optimizer) return NN_OK;
+    if (d.kind == NN_OPTIMIZER_KEEP) return nn__check_kept(call, nn__trained_net(t), &d);
     if (d.schedule.kind == NN_SCHEDULE_COSINE && d.schedule.total == 0) {
         size_t all, warm_up = d.schedule.warm_up;
         if (!nn__multiply(t->desc.epochs, t->steps_per_epoch, &all)) all = SIZE_MAX;
         d.schedule.total = all > warm_up ? all - warm_up : 1;
     }
-    return nn_set_optimizer(net, &d);
+    return nn__set_optimizer(call, nn__trained_net(t), &d);
 }
 
-static nn_status nn__start_training(nn__training *t)
+/* Copies the values of all parameters and buffers out of the network (or back into it). */
+static void nn__copy_values(const nn_trainer *t, int back)
 {
-    const nn_train_desc *d = &t->desc;
-    size_t count = t->data->count, batch = d->batch_size, wanted;
-    t->steps_per_epoch = d->drop_last ? count / batch : (count + batch - 1) / batch;
-    t->check_every = d->check_every;
-    if (d->checks_per_epoch)
-        t->check_every = nn__max_size(t->steps_per_epoch / d->checks_per_epoch, 1);
-    if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
-    nn_status status = nn__choose_optimizer(t);
-    if (status != NN_OK) return status;
-    t->order = (size_t *)nn__allocate(count, sizeof *t->order);
-    if (!t->order) return NN_ERROR_OUT_OF_MEMORY;
-    if (d->restore_best) {
-        t->best = (nn_real *)nn__allocate(nn_net_parameter_count(t->s.loss->net), sizeof *t->best);
-        if (!t->best) return NN_ERROR_OUT_OF_MEMORY;
-    }
-    nn__progress_start(&t->progress, d->progress, wanted);
-    t->start = nn__now();
-    if (t->history) {
-        t->first_check = t->history->check_count;
-        t->history->best = t->first_check;
-        t->history->epochs = 0;
-        t->history->stopped_early = 0;
-    }
-    return NN_OK;
-}
-
-/* Copies all parameters out of the network (or back into it). */
-static void nn__copy_parameters(nn_net *net, nn_real *best, int back)
-{
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *p = net->tensors[i];
-        if (p->op != NN_OP_PARAMETER) continue;
+    nn_real *best = t->best;
+    for (size_t i = 0; i < t->best_parameters + t->best_buffers; i++) {
+        nn_net *net = nn__trained_net(t);
+        nn_tensor *p = i < t->best_parameters ? nn_net_parameter(net, i)
+                                              : nn_net_buffer(net, i - t->best_parameters);
         memcpy(back ? p->data : best, back ? best : p->data, p->size * sizeof *best);
         best += p->size;
     }
 }
 
-/* Names the first tensor in the order of computation that holds a value which is not finite. */
-static nn_status nn__report_not_finite(const nn__training *t)
+static nn_status nn__make_best(nn_trainer *t)
 {
-    nn_net *net = t->s.loss->net;
-    for (size_t i = 0; i <= t->s.loss->id; i++) {
-        const nn_tensor *x = net->tensors[i];
-        if (!x->node.needed && x->op != NN_OP_PARAMETER) continue;
-        for (size_t j = 0; x->data && j < x->size; j++)
-            if (!nn__is_finite((double)x->data[j]))
-                return nn__fail(NN_ERROR_NOT_FINITE,
-                                "loss is not finite at step %llu, first non-finite value in tensor "
-                                "%llu '%s' (%s), element %llu",
-                                (nn__ull)t->step, (nn__ull)i, x->name, nn__op_string(x->op),
-                                (nn__ull)j);
-    }
-    return nn__fail(NN_ERROR_NOT_FINITE, "loss is not finite at step %llu, every tensor is",
-                    (nn__ull)t->step);
+    nn_net *net = nn__trained_net(t);
+    const nn_tensor *p;
+    size_t count = 0; /* fits: the values have been allocated */
+    if (!t->desc.restore_best) return NN_OK;
+    t->best_parameters = net->parameters.count, t->best_buffers = net->buffers.count;
+    count = nn_net_parameter_count(net);
+    for (size_t i = 0; (p = nn_net_buffer(net, i)) != NULL; i++) count += p->size;
+    t->best = (nn_real *)nn__net_alloc(net, nn__bytes(1, nn__max_size(count, 1), sizeof *t->best));
+    return t->best ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
 }
 
-/* Early stopping and the best weights. */
-static void nn__judge(nn__training *t, nn_check *c)
+static nn_status nn__start_training(nn_trainer *t, const char *call)
+{
+    const nn_train_desc *d = &t->desc;
+    const size_t count = t->training.data->count, batch = d->batch_size;
+    size_t wanted;
+    t->steps_per_epoch = d->drop_last ? count / batch : (count - 1) / batch + 1;
+    t->check_every = d->check_every;
+    if (d->checks_per_epoch)
+        t->check_every = nn__max_size(t->steps_per_epoch / d->checks_per_epoch, 1);
+    if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
+    nn_status status = nn__choose_optimizer(t, call);
+    if (status != NN_OK) return status;
+    t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
+    status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
+    if (status != NN_OK) return status;
+    nn__progress_start(&t->progress, d->progress, wanted);
+    t->start = nn__now();
+    if (!t->history) return NN_OK;
+    t->history->best = t->history->check_count;
+    t->history->epochs = 0;
+    t->history->stopped_early = 0;
+    return NN_OK;
+}
+
+static nn_status nn__open_trainer(const char *call, nn_tensor *loss, const nn_dataset *data,
+                                  nn_trainer *t)
+{
+    nn_status status = nn__open_session(&t->training, call, loss);
+    if (status == NN_OK) status = nn__check_loss_tensor(call, loss);
+    if (status == NN_OK) status = nn__use_data(&t->training, call, data);
+    if (status == NN_OK) status = nn__check_train_desc(call, &t->desc, data);
+    if (status != NN_OK || !t->desc.validation) return status;
+    char text[64];
+    snprintf(text, sizeof text, "%s: validation", call);
+    status = nn__open_session(&t->validation, call, loss);
+    return status == NN_OK ? nn__use_data(&t->validation, text, t->desc.validation) : status;
+}
+
+static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_dataset *data,
+                                    const nn_train_desc *desc, nn_history *history,
+                                    nn_trainer **out)
+{
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", call);
+    *out = NULL;
+    nn_status status = nn__check_tensor(call, loss);
+    if (status == NN_OK && !desc)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
+    if (status != NN_OK) return status;
+    nn_trainer *t = (nn_trainer *)nn__net_alloc(loss->net, sizeof *t);
+    if (!t) return NN_ERROR_OUT_OF_MEMORY;
+    memset(t, 0, sizeof *t);
+    t->desc = *desc, t->history = history;
+    status = nn__open_trainer(call, loss, data, t);
+    if (status == NN_OK) status = nn__start_training(t, call);
+    if (status == NN_OK) *out = t;
+    else {
+        t->is_finished = 1;
+        t->training.target = loss;
+        nn_trainer_destroy(t);
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_create(nn_tensor *loss, const nn_dataset *data,
+                                   const nn_train_desc *desc, nn_history *history,
+                                   nn_trainer **out)
+{
+    return nn__trainer_create("nn_trainer_create", loss, data, desc, history, out);
+}
+
+/* Gives back the best weights and closes the books, once. */
+static void nn__finish(nn_trainer *t)
+{
+    if (t->is_finished) return;
+    t->is_finished = 1;
+    if (t->best && t->has_best) nn__copy_values(t, 1);
+    if (t->history) t->history->seconds = nn__now() - t->start;
+    nn__progress_end(&t->progress);
+}
+
+NN_DEF void nn_trainer_destroy(nn_trainer *t)
+{
+    if (!t) return;
+    nn__finish(t);
+    nn_net *net = nn__trained_net(t);
+    nn__close_session(&t->training);
+    nn__close_session(&t->validation);
+    nn__net_release(net, t->best);
+    nn__net_release(net, t->order);
+    nn__net_release(net, t);
+}
+
+NN_DEF int nn_trainer_is_done(const nn_trainer *t)
+{
+    return !t || t->stop || t->epoch == t->desc.epochs;
+}
+
+/* Early stopping: whether the check is the best so far, and whether it is time to stop. */
+static void nn__early_stopping(nn_trainer *t, nn_check *c)
 {
     const nn_train_desc *d = &t->desc;
     if (!d->validation) return;
@@ -7585,7 +9622,7 @@ static void nn__judge(nn__training *t, nn_check *c)
         t->has_best = 1;
         t->best_loss = c->validation_loss;
         t->worse_checks = 0;
-        if (t->best) nn__copy_parameters(t->s.loss->net, t->best, 0);
+        if (t->best) nn__copy_values(t, 0);
         if (t->history) t->history->best = t->history->check_count;
     } else if (++t->worse_checks >= d->patience && d->patience) {
         t->stop = 1;
@@ -7593,99 +9630,142 @@ static void nn__judge(nn__training *t, nn_check *c)
     }
 }
 
-static nn_status nn__make_check(nn__training *t, size_t epoch, double loss, double accuracy)
+/* The measurements of a check: of the training set when asked, of the validation set when given. */
+static nn_status nn__measure_check(nn_trainer *t, nn_check *c)
 {
     const nn_train_desc *d = &t->desc;
-    nn_net *net = t->s.loss->net;
     nn_result result;
-    nn_check c;
     nn_status status = NN_OK;
-    memset(&c, 0, sizeof c);
-    c.step = t->step, c.epoch = epoch;
-    c.train_loss = loss, c.train_accuracy = accuracy;
-    c.learning_rate = nn_learning_rate(&net->optimizer, net->steps - 1);
+    c->train_loss = t->mean.loss / t->mean.rows;
+    c->train_accuracy = t->mean.correct / t->mean.rows;
+    c->validation_loss = c->validation_accuracy = c->validation_metric = NAN;
     if (d->evaluate_training) {
-        status = nn__evaluate_session(&t->s, t->data, NULL, NULL, &result);
-        if (status == NN_OK) c.train_loss = result.loss, c.train_accuracy = result.accuracy;
+        status = nn__evaluate_session(&t->training, NULL, NULL, &result);
+        if (status == NN_OK) c->train_loss = result.loss, c->train_accuracy = result.accuracy;
     }
-    if (status == NN_OK && d->validation) {
-        status = nn__evaluate_session(&t->s, d->validation, d->metric, d->user, &result);
-        if (status == NN_OK)
-            c.validation_loss = result.loss, c.validation_accuracy = result.accuracy,
-            c.validation_metric = result.metric;
-    }
+    if (status != NN_OK || !d->validation) return status;
+    status = nn__evaluate_session(&t->validation, d->metric, d->user, &result);
+    if (status != NN_OK) return status;
+    c->validation_loss = result.loss;
+    c->validation_accuracy = result.accuracy;
+    c->validation_metric = result.metric;
+    return NN_OK;
+}
+
+static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+{
+    const nn_train_desc *d = &t->desc;
+    nn_net *net = nn__trained_net(t);
+    nn_check c;
+    memset(&c, 0, sizeof c);
+    c.step = t->step, c.epoch = t->epoch;
+    c.batch_loss = loss, c.batch_accuracy = accuracy;
+    c.learning_rate = net->optimizer->rate;
+    nn_status status = nn__measure_check(t, &c);
     if (status != NN_OK) return status;
     c.seconds = nn__now() - t->start;
-    nn__judge(t, &c);
+    nn__early_stopping(t, &c);
     if (t->history) status = nn__log_check(t->history, &c);
     nn__progress_check(&t->progress, &c, d->validation != NULL);
     if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
     return status;
 }
 
-static nn_status nn__train_step(nn__training *t, size_t epoch, size_t index)
+/* A new epoch's order of samples. */
+static void nn__begin_epoch(nn_trainer *t)
 {
+    const size_t count = t->training.data->count;
+    memset(&t->mean, 0, sizeof t->mean);
+    if (t->history) t->history->epochs = t->epoch + 1;
+    for (size_t i = 0; i < count; i++) t->order[i] = i;
+    if (!t->desc.no_shuffle) nn_rng_shuffle(&nn__trained_net(t)->rng, t->order, count);
+}
+
+/* Loss and gradients of the batch at t->index, then the update. */
+static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, double *correct)
+{
+    char when[64];
     const nn_train_desc *d = &t->desc;
-    nn_net *net = t->s.loss->net;
-    size_t first = index * d->batch_size, n = nn__min_size(d->batch_size, t->data->count - first);
-    nn_status status = nn__feed_batch(&t->s, t->data, t->order + first, 0, n);
-    if (status == NN_OK) status = nn_forward(t->s.loss);
-    if (status != NN_OK) return status;
-    double loss = t->s.loss->value;
-    if (!nn__is_finite(loss)) return nn__report_not_finite(t);
-    size_t step = t->step, last = t->steps_per_epoch - 1;
-    int check = t->check_every ? step % t->check_every == 0 : index == last;
-    double accuracy = 0;
-    if (check)
-        accuracy = (double)nn__count_correct(&t->s, t->data, t->order + first, 0) / (double)n;
-    status = nn_backward(t->s.loss);
+    nn_net *net = nn__trained_net(t);
+    const size_t first = t->index * d->batch_size;
+    *rows = nn__min_size(d->batch_size, t->training.data->count - first);
+    nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows);
+    net->mode = NN__MODE_TRAINING;
+    if (status == NN_OK) status = nn_forward(t->training.target);
+    *loss = t->training.target->value;
+    if (status == NN_OK && !nn__is_finite(*loss)) {
+        snprintf(when, sizeof when, "loss is not finite at step %llu", (nn__ull)t->step);
+        status = nn__report_not_finite(net, when);
+    }
+    if (status == NN_OK) *correct = nn__count_correct(&t->training, t->order + first, 0);
+    if (status == NN_OK) status = nn_backward(t->training.target);
     if (status == NN_OK) status = nn_step(net);
-    if (status == NN_OK && d->log_steps && t->history) status = nn__log_step(t->history, loss);
-    if (status != NN_OK) return status;
-    t->step++;
-    nn__progress_step(&t->progress, n, epoch, loss);
-    if (check) status = nn__make_check(t, epoch, loss, accuracy);
-    if (status == NN_OK && d->on_step && d->on_step(d->user, net, step, loss)) t->stop = 1;
+    net->mode = NN__MODE_OPEN;
     return status;
 }
 
-static nn_status nn__train_epochs(nn__training *t)
+/* Nobody computes a loss after the last step that would show that the weights have gone. */
+static nn_status nn__check_weights(const nn_trainer *t)
 {
-    nn_status status = NN_OK;
-    for (size_t epoch = 0; status == NN_OK && !t->stop && epoch < t->desc.epochs; epoch++) {
-        if (t->history) t->history->epochs = epoch + 1;
-        for (size_t i = 0; i < t->data->count; i++) t->order[i] = i;
-        if (!t->desc.no_shuffle) nn_rng_shuffle(&t->s.loss->net->rng, t->order, t->data->count);
-        for (size_t i = 0; status == NN_OK && !t->stop && i < t->steps_per_epoch; i++)
-            status = nn__train_step(t, epoch, i);
-    }
+    char when[64];
+    const nn_tensor *p;
+    snprintf(when, sizeof when, "the weights are not finite after step %llu",
+             (nn__ull)t->step - 1);
+    for (size_t i = 0; (p = nn_net_parameter(nn__trained_net(t), i)) != NULL; i++)
+        if (!nn__is_finite(nn__sum_of_magnitudes(p->size, p->data)))
+            return nn__report_not_finite(nn__trained_net(t), when);
+    return NN_OK;
+}
+
+static nn_status nn__train_step(nn_trainer *t)
+{
+    const nn_train_desc *d = &t->desc;
+    double loss = 0, correct = 0;
+    size_t rows;
+    if (t->index == 0) nn__begin_epoch(t);
+    nn_status status = nn__train_batch(t, &rows, &loss, &correct);
+    if (status == NN_OK && d->log_steps && t->history) status = nn__log_step(t->history, loss);
+    if (status != NN_OK) return status;
+    const size_t step = t->step++, is_last = t->index + 1 == t->steps_per_epoch;
+    t->mean.loss += loss * (double)rows;
+    t->mean.correct += correct;
+    t->mean.rows += (double)rows;
+    nn__progress_step(&t->progress, rows, t->epoch, loss);
+    if (t->check_every ? step % t->check_every == 0 : is_last)
+        status = nn__make_check(t, loss, correct / (double)rows);
+    if (status == NN_OK && d->on_step && d->on_step(d->user, nn__trained_net(t), step, loss))
+        t->stop = 1;
+    t->index = is_last ? 0 : t->index + 1;
+    t->epoch += is_last;
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_step(nn_trainer *t)
+{
+    if (!t) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the trainer is NULL");
+    if (nn_trainer_is_done(t))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the training is done");
+    nn_status status = nn__train_step(t);
+    if (status == NN_OK && nn_trainer_is_done(t)) status = nn__check_weights(t);
+    if (status != NN_OK) t->stop = 1;
+    if (nn_trainer_is_done(t)) nn__finish(t);
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_epoch(nn_trainer *t)
+{
+    nn_status status = nn_trainer_step(t);
+    while (status == NN_OK && t->index != 0 && !nn_trainer_is_done(t)) status = nn_trainer_step(t);
     return status;
 }
 
 NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_train_desc *desc,
                           nn_history *history)
 {
-    nn__training t;
-    memset(&t, 0, sizeof t);
-    nn_status status = nn__open_session(&t.s, "train", loss, data);
-    if (status == NN_OK) status = nn__check_train_desc(desc, data);
-    if (status == NN_OK && desc->validation)
-        status = nn__open_session(&t.s, "train: validation", loss, desc->validation);
-    if (status != NN_OK) return status;
-    nn_net *net = loss->net;
-    int training = net->training;
-    t.data = data, t.desc = *desc, t.history = history;
-    net->training = 1;
-    status = nn__start_training(&t);
-    if (status == NN_OK) {
-        status = nn__train_epochs(&t);
-        if (t.best && t.has_best) nn__copy_parameters(net, t.best, 1);
-        if (history) history->seconds = nn__now() - t.start;
-        nn__progress_end(&t.progress);
-    }
-    net->training = training;
-    NN_FREE(t.best);
-    NN_FREE(t.order);
+    nn_trainer *t;
+    nn_status status = nn__trainer_create("nn_train", loss, data, desc, history, &t);
+    while (status == NN_OK && !nn_trainer_is_done(t)) status = nn_trainer_step(t);
+    nn_trainer_destroy(t);
     return status;
 }
 

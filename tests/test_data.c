@@ -69,15 +69,6 @@ static const double eps = sizeof(nn_real) == 4 ? 1.2e-7 : 2.3e-16;
 
 /* ------------------------------------------------------------------------------------- helpers */
 
-/* A heap copy without a byte to spare, so that AddressSanitizer sees a read past its end. */
-static void *exact_copy(const void *bytes, size_t size)
-{
-    void *copy = malloc(size ? size : 1);
-    if (!copy) abort();
-    memcpy(copy, bytes, size);
-    return copy;
-}
-
 /* Nothing is owned, nothing is pointed to; a failed set holds its failure beside that. */
 static int is_empty(const nn_dataset *d)
 {
