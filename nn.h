@@ -308,7 +308,8 @@ struct nn_tensor {
     int requires_grad; /* set it on an input to get the input's gradient (saliency, checks) */
     int frozen;        /* a parameter that nn_step leaves alone */
     int no_decay;      /* a parameter free of weight decay and penalties: the default for a bias */
-    unsigned state;    /* private: what the present run knows of the tensor */
+    unsigned state;    /* private: what the present run knows of the tensor, */
+    size_t written;    /* and the backward pass that wrote its gradient last */
     double learning_rate_scale; /* of a parameter; default 1 */
     double value;      /* of a scalar after nn_forward, in double precision */
 };
@@ -3626,6 +3627,7 @@ typedef struct nn__plan {
     size_t batch;
     nn__list order;     /* all that the target depends on, and itself, as made */
     nn__list inputs;    /* the inputs among them */
+    const nn_op *training_op; /* one among them that computes something else in training */
     int grads_are_laid; /* for these inputs' requires_grad, with zeros where the plan does not lead */
 } nn__plan;
 
@@ -3647,6 +3649,8 @@ struct nn_net {
     void *workspace;                /* one for all operations: valid within one call */
     nn_real *gradient_workspace;    /* as large as the largest tensor that has a gradient */
     nn_tensor *ran;                 /* the target of the last successful forward */
+    size_t passes;                  /* backward passes so far */
+    int adds;                       /* to the gradients of parameters, in the present one */
     struct nn__optimizer *optimizer;
 };
 
@@ -3990,9 +3994,8 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 
 /* Bits of nn_tensor.state. */
 enum {
-    NN__NEEDED = 1,    /* the plan's target depends on it */
-    NN__HAS_GRAD = 2,  /* grad holds something in the present backward */
-    NN__LAID_GRAD = 4  /* the gradient block was laid out with a gradient for it */
+    NN__NEEDED = 1,   /* the plan's target depends on it */
+    NN__LAID_GRAD = 2 /* the gradient block was laid out with a gradient for it */
 };
 
 /* Flags of the library's own operations beside NN_OP_TRAINING. */
@@ -4019,6 +4022,12 @@ static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0};
 static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0};
 
 static int nn__is_leaf(const nn_tensor *t) { return !t->op->forward; }
+
+/* Whether grad holds something in the present backward pass. */
+static int nn__has_grad(const nn_tensor *t)
+{
+    return t->written == t->net->passes || (t->net->adds && t->op == &nn__parameter_op);
+}
 static int nn__is_scalar(const nn_tensor *t) { return t->size == 1 && !t->batched; }
 
 /* NULL for every tensor but an input. */
@@ -4641,6 +4650,7 @@ static nn_status nn__list_needed(nn_tensor *t)
     plan->target = NULL;
     plan->order.count = plan->inputs.count = 0;
     plan->grads_are_laid = 0;
+    plan->training_op = NULL;
     for (size_t i = 0; i < net->tensors.count; i++)
         net->tensors.items[i]->state &= ~(unsigned)NN__NEEDED;
     t->state |= NN__NEEDED;
@@ -4652,6 +4662,7 @@ static nn_status nn__list_needed(nn_tensor *t)
     for (size_t i = 0; i <= t->id; i++) {
         nn_tensor *s = net->tensors.items[i];
         if (!(s->state & NN__NEEDED)) continue;
+        if (s->op->flags & NN_OP_TRAINING) plan->training_op = s->op;
         if (!nn__append(net, &plan->order, s)) return NN_ERROR_OUT_OF_MEMORY;
         if (nn__as_input(s) && !nn__append(net, &plan->inputs, s)) return NN_ERROR_OUT_OF_MEMORY;
     }
@@ -4706,8 +4717,8 @@ static void nn__zero_source_grads(nn_tensor *t)
 {
     for (size_t i = 0; i < t->src_count; i++) {
         nn_tensor *x = t->src[i];
-        if (x->grad && !(x->state & NN__HAS_GRAD)) memset(x->grad, 0, x->size * sizeof *x->grad);
-        if (x->grad) x->state |= NN__HAS_GRAD;
+        if (x->grad && !nn__has_grad(x)) memset(x->grad, 0, x->size * sizeof *x->grad);
+        x->written = x->net->passes;
     }
 }
 
@@ -4715,19 +4726,18 @@ static nn_status nn__check_backward(const nn_tensor *loss)
 {
     nn_status status = nn__check_tensor("nn_backward", loss);
     if (status != NN_OK) return status;
+    const nn_net *net = loss->net;
     if (!nn__is_scalar(loss))
         return nn__fail(NN_ERROR_BAD_SHAPE, "nn_backward: tensor %llu, '%s', is no scalar",
                         (nn__ull)loss->id, loss->op->name);
-    if (loss->net->ran != loss)
+    if (net->ran != loss)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_backward: call nn_forward on tensor %llu first",
                         (nn__ull)loss->id);
-    const nn__list *order = &loss->net->plan.order;
-    for (size_t i = 0; loss->net->mode == NN__MODE_OPEN && i < order->count; i++)
-        if (order->items[i]->op->flags & NN_OP_TRAINING)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "nn_backward: %s was left out of the run: call nn_net_set_training(net, "
-                            "1) before a training loop, or (net, 0) if that is meant",
-                            order->items[i]->op->name);
+    if (net->mode == NN__MODE_OPEN && net->plan.training_op)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_backward: %s was left out of the run: call nn_net_set_training(net, 1) "
+                        "before a training loop, or (net, 0) if that is meant",
+                        net->plan.training_op->name);
     return NN_OK;
 }
 
@@ -4736,20 +4746,15 @@ static nn_status nn__backward(nn_tensor *loss, int add)
     nn_status status = nn__check_backward(loss);
     if (status == NN_OK) status = nn__plan_grads(loss->net, add);
     if (status != NN_OK) return status;
-    const nn__list *order = &loss->net->plan.order;
-    for (size_t i = 0; i < order->count; i++) {
-        nn_tensor *t = order->items[i];
-        t->state &= ~(unsigned)NN__HAS_GRAD;
-        if (add && t->op == &nn__parameter_op) t->state |= NN__HAS_GRAD;
-    }
-    if (loss->grad) {
-        loss->grad[0] = (loss->state & NN__HAS_GRAD ? loss->grad[0] : 0) + 1;
-        loss->state |= NN__HAS_GRAD;
-    }
-    for (size_t i = order->count; status == NN_OK && i-- > 0;) {
-        nn_tensor *t = order->items[i];
+    nn_net *net = loss->net;
+    net->passes++;
+    net->adds = add;
+    if (loss->grad) loss->grad[0] = (nn__has_grad(loss) ? loss->grad[0] : 0) + 1;
+    loss->written = net->passes;
+    for (size_t i = net->plan.order.count; status == NN_OK && i-- > 0;) {
+        nn_tensor *t = net->plan.order.items[i];
         if (!t->grad) continue;
-        if (!(t->state & NN__HAS_GRAD)) memset(t->grad, 0, t->size * sizeof *t->grad);
+        if (!nn__has_grad(t)) memset(t->grad, 0, t->size * sizeof *t->grad);
         else if (!nn__is_leaf(t)) {
             if (!(t->op->flags & NN__OP_CLAIMS)) nn__zero_source_grads(t);
             status = t->op->backward(t);
@@ -4768,8 +4773,8 @@ NN_DEF void *nn_scratch(const nn_tensor *t) { return t->net->workspace; }
 static nn_real *nn__claim_gradient(nn_tensor *x, int *accumulate)
 {
     if (!x->requires_grad) return NULL;
-    *accumulate = (x->state & NN__HAS_GRAD) != 0;
-    x->state |= NN__HAS_GRAD;
+    *accumulate = nn__has_grad(x);
+    x->written = x->net->passes;
     return x->grad;
 }
 
@@ -4777,15 +4782,14 @@ static nn_real *nn__claim_gradient(nn_tensor *x, int *accumulate)
 static nn_real *nn__gradient_buffer(nn_tensor *x)
 {
     if (!x->requires_grad) return NULL;
-    return x->state & NN__HAS_GRAD ? x->net->gradient_workspace : x->grad;
+    return nn__has_grad(x) ? x->net->gradient_workspace : x->grad;
 }
 
 /* After writing nn__gradient_buffer(x). */
 static void nn__gradient_done(nn_tensor *x)
 {
-    if (x->state & NN__HAS_GRAD)
-        nn__k()->add(x->size, x->grad, x->net->gradient_workspace, x->grad);
-    x->state |= NN__HAS_GRAD;
+    if (nn__has_grad(x)) nn__k()->add(x->size, x->grad, x->net->gradient_workspace, x->grad);
+    x->written = x->net->passes;
 }
 
 /* dX += s dY, or dX = s dY */
@@ -6910,6 +6914,7 @@ typedef struct nn__optimizer {
     nn_optimizer_desc desc;
     size_t steps;
     double rate; /* of the last step, with the parameters' scale where they share one */
+    size_t parameters; /* so many have gradients and state */
 } nn__optimizer;
 
 NN_DEF nn_optimizer_desc nn_sgd(double learning_rate, double momentum)
@@ -7060,7 +7065,7 @@ static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optim
     if (status != NN_OK) return status; /* with the state of the optimiser before untouched */
     nn__store_state(net, nn__state_count(&d), 1);
     o->desc = d;
-    o->steps = 0;
+    o->steps = o->parameters = 0;
     net->optimizer = o;
     return NN_OK;
 }
@@ -7094,8 +7099,7 @@ static double nn__clip(nn_net *net, const nn_optimizer_desc *d)
 typedef struct nn__stretch {
     const nn__store *store;
     size_t begin, end;
-    double rate_scale;
-    int no_decay;
+    double rate_scale, decay;
 } nn__stretch;
 
 typedef struct nn__update_part {
@@ -7118,12 +7122,11 @@ static void nn__update_range(void *context, size_t begin, size_t end)
 static void nn__update_stretch(nn_net *net, nn__update *u, double rate, const nn__stretch *run)
 {
     const nn_optimizer_desc *d = &net->optimizer->desc;
-    const double decay = run->no_decay ? 0 : d->weight_decay;
     const int decoupled = d->kind == NN_OPTIMIZER_ADAMW;
     if (!run->store) return;
     u->rate = (nn_real)(rate * run->rate_scale);
-    u->decay = decoupled ? 0 : (nn_real)decay;
-    u->decoupled_decay = decoupled ? (nn_real)(rate * run->rate_scale * decay) : 0;
+    u->decay = decoupled ? 0 : (nn_real)run->decay;
+    u->decoupled_decay = decoupled ? (nn_real)(rate * run->rate_scale * run->decay) : 0;
     nn__update_part part = {u, run->store, run->begin, nn__state_count(d)};
     nn__parallel(net->threads, run->end - run->begin, NN__GRAIN, nn__update_range, &part);
 }
@@ -7146,53 +7149,44 @@ static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, doubl
     return u;
 }
 
-/* The learning_rate_scale of all parameters that are trained; 1 where they differ. */
-static double nn__common_scale(const nn_net *net)
-{
-    const nn_tensor *first = NULL;
-    for (size_t i = 0; i < net->parameters.count; i++) {
-        const nn_tensor *p = net->parameters.items[i];
-        if (p->frozen) continue;
-        if (!first) first = p;
-        if (p->learning_rate_scale != first->learning_rate_scale) return 1;
-    }
-    return first ? first->learning_rate_scale : 1;
-}
-
+/* An optimiser, and gradients and state also for parameters that were made since. */
 static nn_status nn__check_step(nn_net *net)
 {
     if (!net) return nn__fail_null("nn_step", "network");
     if (net->status != NN_OK) return nn_net_status(net);
-    if (!net->optimizer)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_step: call nn_set_optimizer first");
+    nn__optimizer *o = net->optimizer;
+    if (!o) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_step: call nn_set_optimizer first");
+    if (o->parameters == net->parameters.count) return NN_OK;
     nn_status status = nn__store_grads(net);
-    return status == NN_OK ? nn__store_state(net, nn__state_count(&net->optimizer->desc), 0)
-                           : status;
+    if (status == NN_OK) status = nn__store_state(net, nn__state_count(&o->desc), 0);
+    if (status == NN_OK) o->parameters = net->parameters.count;
+    return status;
 }
 
 NN_DEF nn_status nn_step(nn_net *net)
 {
-    nn__stretch run = {NULL, 0, 0, 0, 0};
+    nn__stretch run = {NULL, 0, 0, 1, 0};
     nn_status status = nn__check_step(net);
     if (status != NN_OK) return status;
     nn__optimizer *o = net->optimizer;
     const double rate = nn__rate(&o->desc, o->steps);
+    double common_scale = 0;
     nn__update u = nn__update_for(&o->desc, o->steps, nn__clip(net, &o->desc));
-    o->rate = rate * nn__common_scale(net);
     for (size_t i = 0; i < net->parameters.count; i++) {
         const nn_tensor *p = net->parameters.items[i];
         const nn__leaf *leaf = (const nn__leaf *)p->settings;
-        const size_t end = leaf->at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
+        const double decay = p->no_decay ? 0 : o->desc.weight_decay, scale = p->learning_rate_scale;
         if (p->frozen) continue;
-        if (leaf->store != run.store || leaf->at != run.end ||
-            p->learning_rate_scale != run.rate_scale || p->no_decay != run.no_decay) {
+        if (leaf->store != run.store || leaf->at != run.end || scale != run.rate_scale ||
+            decay != run.decay) {
             nn__update_stretch(net, &u, rate, &run);
-            run.store = leaf->store, run.begin = leaf->at;
-            run.rate_scale = p->learning_rate_scale, run.no_decay = p->no_decay;
+            common_scale = !run.store || common_scale == scale ? scale : 1;
+            run.store = leaf->store, run.begin = leaf->at, run.rate_scale = scale, run.decay = decay;
         }
-        run.end = end;
+        run.end = leaf->at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
     }
     nn__update_stretch(net, &u, rate, &run);
+    o->rate = rate * (run.store ? common_scale : 1);
     o->steps++;
     return NN_OK;
 }
