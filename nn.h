@@ -36,8 +36,7 @@
             nn_train_desc train = {0};
             train.epochs = 500;
             train.batch_size = 4;
-            train.optimizer.kind = NN_OPTIMIZER_ADAM;
-            train.optimizer.learning_rate = 0.05;
+            train.optimizer = nn_adam(0.05);
             nn_status status = nn_train(loss, &data, &train, NULL);
             if (status != NN_OK) fprintf(stderr, "%s\n", nn_last_error());
 
@@ -52,7 +51,9 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
-        write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step
+        steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy
+        write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
+                                      nn_net_set_training where there is dropout
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
@@ -61,16 +62,16 @@
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
-                         >>plain  >>tensor  >>graph  >>ops  >>layers  >>loss  >>optim  >>gradcheck
-                         >>files  >>dataset  >>formats  >>csv  >>train  >>licence
+                         >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>reductions  >>shape
+                         >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset
+                         >>formats  >>csv  >>evaluate  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
         NN_STATIC             all   every function static: a private copy for one source file
-        NN_DOUBLE             all   nn_real is double instead of float
+        NN_DOUBLE             all   nn_real is double, not float; files that differ do not link
         NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets and histories; all three or none.
                                     Networks take an allocator in nn_net_desc, these by default
-        NN_ASSERT(x)          impl  checks of the library's own invariants (default: assert)
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
@@ -86,18 +87,23 @@
         NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's)
 
     CONVENTIONS
-        Matrices are row-major. What depends on an input has the batch as its first dimension.
+        Matrices are row-major. What depends on an input has the batch as its first dimension, which
+        arguments never count: shapes and axes are those of one sample.
         Descs are zero-initialised structs (= {0} in C, = {} in C++): a member left at 0 takes its
-        documented default.
+        documented default, and NN_ZERO is a 0 where that is something else. A member that has no
+        meaning where it is set is an error, not ignored.
         Functions that can fail return nn_status; nn_last_error() then tells the whole story.
         Building a network cannot crash on a bad argument: the operation returns NULL, NULL in gives
-        NULL out, and the network keeps the first error, which every later call on it returns.
+        NULL out, and the network keeps the first error, which every later call on it returns; a
+        call that is handed the NULL says what it came from. One check at the end is enough.
 
     LIMITS
         float or double, one at a time; at most 8 dimensions; CPU only. One network is used by one
         thread at a time; different networks may run in different threads at once. The readers check
         every count against the file's real size before they allocate. With -ffast-math results stay
         correct, but a program LINKED with it (gcc) flushes subnormal numbers: other last bits.
+        After fork() a child of a process that has used OpenMP threads must not use them (GNU's
+        runtime hangs): set NN_THREADS=1 or nn_net_desc.threads there.
         A matrix product takes up to 260 KB of stack (16 KB on the portable path).
 
     LICENCE
@@ -128,8 +134,17 @@ extern "C" {
 
 #ifdef NN_DOUBLE
 typedef double nn_real;
+#define NN__REAL_MARK nn_real_is_double
 #else
 typedef float nn_real;
+#define NN__REAL_MARK nn_real_is_float
+#endif
+
+/* Every file asks the one with the implementation for the real type that it was compiled with:
+   files that disagree do not link. */
+#if !defined(NN_STATIC) && (defined(__GNUC__) || defined(__clang__))
+extern const char NN__REAL_MARK;
+__attribute__((used)) static const char *const nn__real_mark = &NN__REAL_MARK;
 #endif
 
 #define NN_MAX_RANK 8
@@ -227,10 +242,10 @@ NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y); /* y
 NN_DEF nn_real nn_vec_sum(size_t n, const nn_real *x);
 NN_DEF nn_real nn_vec_dot(size_t n, const nn_real *a, const nn_real *b);
 
-/* Activations f. `alpha` belongs to leaky ReLU (its slope, usually 0.01) and ELU (usually 1), and is
-   not looked at for the others; below 0 it is not for backward. GELU is the exact x Phi(x) (Hendrycks and Gimpel
-   2016), SiLU is x sigmoid(x), the scaled tanh is 1.7159 tanh(2x/3) (LeCun et al., "Efficient
-   BackProp", 1998). ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
+/* Activations f. `alpha` belongs to leaky ReLU (its slope, usually 0.01) and ELU (usually 1), and
+   is not looked at for the others; below 0 it is not for backward. GELU is the exact x Phi(x)
+   (Hendrycks and Gimpel 2016), SiLU is x sigmoid(x), the scaled tanh is 1.7159 tanh(2x/3) (LeCun et
+   al., "Efficient BackProp", 1998). ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
 #define NN_ACTIVATION_LIST(X)                                                                      \
     X(NN_ACTIVATION_IDENTITY, "identity")                                                          \
     X(NN_ACTIVATION_SIGMOID, "sigmoid")                                                            \
@@ -275,8 +290,8 @@ typedef struct nn_op {
     const char *name;
     /* Fills t->data from t->src[i]->data. NN_OK, or the error that the run then stops with. */
     nn_status (*forward)(nn_tensor *t);
-    /* ADDS d loss / d source to t->src[i]->grad, which is zeroed before its first use and NULL where
-       no gradient is wanted, from t->grad. NULL: no gradient passes. */
+    /* ADDS d loss / d source to t->src[i]->grad, which is zeroed before its first use and NULL
+       where no gradient is wanted, from t->grad. NULL: no gradient passes. */
     nn_status (*backward)(nn_tensor *t);
     /* Bytes that forward leaves at t->saved for backward, for a batch of `rows`. NULL: none. */
     size_t (*saved)(const nn_tensor *t, size_t rows);
@@ -288,8 +303,8 @@ typedef struct nn_op {
 enum { NN_OP_TRAINING = 1 }; /* computes something else in training, as dropout does */
 
 struct nn_tensor {
-    nn_real *data;    /* `size` values, row-major; moves when the batch or the network grows, but not
-                         in a parameter. NULL in an input of labels, before the first run, ... */
+    nn_real *data;    /* `size` values, row-major; moves when the batch or the network grows, but
+                         not in a parameter. NULL before the first run and in an input of labels */
     nn_real *grad;    /* d loss / d data after nn_backward; NULL where no gradient is kept */
     int *labels;      /* the values of an input of integers; NULL elsewhere */
     const nn_op *op;
@@ -343,9 +358,9 @@ NN_DEF nn_tensor *nn_net_buffer(const nn_net *net, size_t i);
 NN_DEF size_t nn_net_parameter_count(const nn_net *net); /* scalars in all parameters */
 NN_DEF nn_rng *nn_net_rng(nn_net *net);
 /* 1: nn_forward computes as in training, with dropout; 0: it gives the network's own answer. A new
-   network is in neither state: nn_forward gives its own answer, and nn_backward after it is an error
-   where dropout was left out, so that a training loop cannot lose it unnoticed. nn_train, nn_evaluate
-   and nn_predict choose for themselves; nn_train ends in the state of a new network. */
+   network is in neither state: nn_forward gives its own answer, and nn_backward after it is an
+   error where dropout was left out, so that a training loop cannot lose it unnoticed. nn_train,
+   nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 /* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
@@ -409,9 +424,9 @@ typedef struct nn_dense_desc {
     const char *name;         /* names "NAME.weight" and "NAME.bias"; default "denseI" */
 } nn_dense_desc;
 
-/* y[...,units] = f(x[...,in] W[in,units] + b[units]), over the last dimension of x: nn_flatten first
-   to join several. W is drawn when the layer is made: two layers made as arguments of one call come
-   in no fixed order. */
+/* y[...,units] = f(x[...,in] W[in,units] + b[units]), over the last dimension of x: nn_flatten
+   first to join several. W is drawn when the layer is made: two layers made as arguments of one
+   call come in no fixed order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
 /* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
@@ -422,7 +437,8 @@ NN_DEF nn_tensor *nn_bias(const nn_tensor *dense);
    batch broadcast. An a of one dimension is a row, and the result has no rows then. */
 NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b);
-/* By element, with broadcasting. At a tie maximum and minimum give each operand half the gradient. */
+/* By element, with broadcasting. At a tie maximum and minimum give each operand half the
+   gradient. */
 NN_DEF nn_tensor *nn_add(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_sub(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_mul(nn_tensor *a, nn_tensor *b);
@@ -528,8 +544,8 @@ typedef struct nn_loss_desc {
     double margin;          /* hinge (default 1; NN_ZERO for 0) */
     const nn_real *class_weights; /* softmax cross-entropy and hinge: one per class, >= 0, copied;
                                      a mean over labels divides by the sum of their weights */
-    const nn_real *positive_weights; /* sigmoid cross-entropy: one per column, >= 0, copied: what the
-                                        term of t counts (PyTorch's pos_weight) */
+    const nn_real *positive_weights; /* sigmoid cross-entropy: one per column, >= 0, copied: what
+                                        the term of t counts (PyTorch's pos_weight) */
     int ignore_label;       /* labels equal to ignored_label count for nothing */
     int ignored_label;
     int sample_weights;     /* takes a weight >= 0 per sample with nn_feed_weights */
@@ -542,7 +558,7 @@ NN_DEF nn_tensor *nn_softmax_cross_entropy(nn_tensor *logits);
 /* Binary: -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)).
    Targets in [0, 1], or labels 0 and 1 where the last dimension is 1. */
 NN_DEF nn_tensor *nn_sigmoid_cross_entropy(nn_tensor *logits);
-NN_DEF nn_tensor *nn_mse(nn_tensor *y);     /* (y - t)^2, averaged; labels where there is 1 column */
+NN_DEF nn_tensor *nn_mse(nn_tensor *y);     /* (y - t)^2, averaged */
 NN_DEF nn_tensor *nn_l1_loss(nn_tensor *y); /* |y - t|, averaged */
 /* (y-t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta/2) (Huber 1964). delta > 0. */
 NN_DEF nn_tensor *nn_huber(nn_tensor *y, double delta);
@@ -625,8 +641,8 @@ NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
    optimiser. */
 NN_DEF nn_status nn_step(nn_net *net);
 NN_DEF size_t nn_step_count(const nn_net *net);
-/* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot; NaN
-   with a message for a desc that nn_set_optimizer would refuse. */
+/* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot;
+   NaN with a message for a desc that nn_set_optimizer would refuse. */
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 
 /* ------------------------------------------------------------------------------------- >>api-data
@@ -781,7 +797,8 @@ typedef struct nn_train_desc {
     size_t batch_size; /* > 0, at most the number of samples */
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
-    nn_optimizer_desc optimizer; /* left at 0: go on with the optimiser set before, with its state */
+    nn_optimizer_desc
+        optimizer; /* left at 0: go on with the optimiser set before, state included */
     const nn_dataset *validation;
     /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
        step; checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at
@@ -843,9 +860,9 @@ typedef struct nn_gradcheck_report {
 
 /* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
    parameters made before it. Dropout draws the same mask in every evaluation. The network's values
-   are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element, NN_ERROR_GRADIENT_ZERO with
-   the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near a value. desc and report may be
-   NULL. */
+   are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element,
+   NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near
+   a value. desc and report may be NULL. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report);
 /* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by hand.
@@ -919,11 +936,6 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #error "define all three of NN_MALLOC, NN_REALLOC and NN_FREE, or none"
 #endif
 
-#ifndef NN_ASSERT
-#include <assert.h>
-#define NN_ASSERT(x) assert(x)
-#endif
-
 #ifndef NN_SELF
 #define NN_SELF "nn.h"
 #endif
@@ -991,6 +1003,10 @@ static nn_status nn__fail(nn_status status, const char *format, ...)
     va_end(args);
     return status;
 }
+
+#if !defined(NN_STATIC) && (defined(__GNUC__) || defined(__clang__))
+const char NN__REAL_MARK = 0;
+#endif
 
 /* Messages print sizes as unsigned long long: C89-era printf libraries do not know %zu. */
 typedef unsigned long long nn__ull;
@@ -1114,8 +1130,8 @@ static double nn__pow_scalar(double x, double p)
 
 /* -- arguments -- */
 
-/* What an operation was refused for last while networks were being built in this thread. A chain of
-   builders that began with an error passes NULL on, and whoever meets the NULL says why it is one. */
+/* What an operation was refused for last while networks were being built in this thread. A chain
+   of builders that began with an error passes NULL on, and whoever meets the NULL says why. */
 NN__THREAD_LOCAL char nn__message_cause[sizeof nn__message];
 NN__THREAD_LOCAL nn_status nn__message_status;
 
@@ -1158,8 +1174,8 @@ static double nn__range_value(const void *desc, const nn__range *range)
     return value;
 }
 
-/* All numbers of a desc lie in their ranges, also once they are nn_real; those that the kind (a bit)
-   does not use are 0. */
+/* All numbers of a desc lie in their ranges, also once they are nn_real; those that the kind (a
+   bit) does not use are 0. */
 static nn_status nn__check_ranges(const char *call, const char *prefix, const void *desc,
                                   const nn__range *ranges, size_t count, unsigned kind)
 {
@@ -3179,7 +3195,8 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
                            nn_real *s0, nn_real *s1)
 {
     NN__V scale = NN__C(u->scale), decay = NN__C(u->decay);
-    NN__V minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon), keep = NN__C(1 - u->decoupled_decay);
+    NN__V minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon),
+          keep = NN__C(1 - u->decoupled_decay);
     NN__V momentum = NN__C(u->momentum), b1 = NN__C(u->beta1), b2 = NN__C(u->beta2);
     NN__V c1 = NN__C(u->correction1), c2 = NN__C(u->correction2);
     NN__V rest1 = NN__C(1 - u->beta1), rest2 = NN__C(1 - u->beta2), m, s;
@@ -3628,7 +3645,7 @@ typedef struct nn__plan {
     nn__list order;     /* all that the target depends on, and itself, as made */
     nn__list inputs;    /* the inputs among them */
     const nn_op *training_op; /* one among them that computes something else in training */
-    int grads_are_laid; /* for these inputs' requires_grad, with zeros where the plan does not lead */
+    int grads_are_laid; /* for these inputs' requires_grad, zeros where the plan does not lead */
 } nn__plan;
 
 enum { NN__MODE_OPEN, NN__MODE_EVALUATION, NN__MODE_TRAINING }; /* open: nobody has chosen */
@@ -4009,12 +4026,12 @@ enum {
 /* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
    was fed last. */
 typedef struct nn__input {
-    const nn_tensor *loss;         /* whose answer or weights it is; NULL for the user's own inputs */
-    size_t rows;                   /* fed; 0: nothing yet */
+    const nn_tensor *loss; /* whose answer or weights it is; NULL for the user's own inputs */
+    size_t rows;           /* fed; 0: nothing yet */
     size_t capacity, label_capacity; /* rows that data and labels have room for */
-    size_t labels_per_row;         /* 0: takes no labels */
-    int classes;                   /* labels lie in [0, classes) */
-    int has_labels;                /* fed last: labels, not reals */
+    size_t labels_per_row; /* 0: takes no labels */
+    int classes;           /* labels lie in [0, classes) */
+    int has_labels;        /* fed last: labels, not reals */
 } nn__input;
 
 static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0};
@@ -4158,10 +4175,11 @@ static int nn__axis(const char *call, nn_tensor *x, int axis)
     const int count = x->rank - x->batched, from_start = axis < 0 ? axis + count : axis;
     if (from_start >= 0 && from_start < count) return from_start + x->batched;
     char text[NN__SHAPE_TEXT];
-    nn__net_fail(x->net,
-                 nn__fail(NN_ERROR_BAD_ARGUMENT,
-                          "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)",
-                          call, axis, -count, count - 1, nn__tensor_shape(x, text)));
+    nn__net_fail(
+        x->net,
+        nn__fail(NN_ERROR_BAD_ARGUMENT,
+                 "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)", call,
+                 axis, -count, count - 1, nn__tensor_shape(x, text)));
     return -1;
 }
 
@@ -4505,7 +4523,8 @@ static void nn__lay_grads(nn_net *net, nn__layout *layout)
     for (size_t i = 0; i < net->tensors.count; i++) {
         nn_tensor *t = net->tensors.items[i];
         const size_t bytes = nn__tensor_bytes(t, layout->rows);
-        t->state = t->requires_grad ? t->state | NN__LAID_GRAD : t->state & ~(unsigned)NN__LAID_GRAD;
+        t->state &= ~(unsigned)NN__LAID_GRAD;
+        if (t->requires_grad) t->state |= NN__LAID_GRAD;
         if (t->requires_grad) largest = nn__max_size(largest, bytes);
         if (t->op == &nn__parameter_op) continue;
         t->grad = t->requires_grad ? (nn_real *)nn__lay(layout, bytes) : NULL;
@@ -4613,8 +4632,8 @@ static nn_status nn__fail_unfed(const nn_tensor *t)
                                              : "targets");
 }
 
-/* All inputs of the plan were fed, and the same number of rows: the user's own are asked first, then
-   what losses compare with. */
+/* All inputs of the plan were fed, and the same number of rows: the user's own are asked first,
+   then what losses compare with. */
 static nn_status nn__check_fed(const nn__plan *plan, size_t *batch)
 {
     const nn_tensor *first = NULL;
@@ -4769,7 +4788,7 @@ NN_DEF nn_status nn_backward_add(nn_tensor *loss) { return nn__backward(loss, 1)
 NN_DEF void *nn_scratch(const nn_tensor *t) { return t->net->workspace; }
 
 /* A backward pass overwrites a gradient that nobody has written yet and adds to one that somebody
-   has. x's gradient, NULL when none is wanted; *accumulate says whether to add. Marks it written. */
+   has. x's gradient, NULL when none is wanted; *accumulate says whether to add. */
 static nn_real *nn__claim_gradient(nn_tensor *x, int *accumulate)
 {
     if (!x->requires_grad) return NULL;
@@ -4850,7 +4869,7 @@ static void nn__broadcast_push(nn__broadcast *s, size_t dim, size_t a, size_t b)
     s->rank++;
 }
 
-/* Fills s and the result's dimensions, of one sample; the rank, or -1 when the shapes do not fit. */
+/* Fills s and the result's dimensions, of one sample; the rank, -1 when the shapes do not fit. */
 static int nn__broadcast_make(nn__broadcast *s, nn__operand a, nn__operand b, size_t *out)
 {
     const int rank = a.rank > b.rank ? a.rank : b.rank;
@@ -5073,7 +5092,7 @@ static void nn__div_slope(NN__SLOPE)
 NN__BINARY(div)
 
 /* Y = max(A, B), NaN when one of them is:  dX = dY where X is the larger, half of it at a tie */
-static double nn__maximum_number(double a, double b) { return a >= b ? a : b != b ? b : b > a ? b : a; }
+static double nn__maximum_number(double a, double b) { return a >= b || a != a ? a : b; }
 static void nn__maximum_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
 {
     for (size_t i = 0; i < n; i++) y[i] = (nn_real)nn__maximum_number((double)a[i], (double)b[i]);
@@ -5562,8 +5581,9 @@ NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
     unsigned seen = 0;
     if (!net) return NULL;
     if (rank != x->rank - x->batched || rank == 0 || !axes)
-        return nn__bad_argument(net, "nn_permute", "rank", rank,
-                                "the number of a sample's dimensions, at least 1, and as many axes");
+        return nn__bad_argument(
+            net, "nn_permute", "rank", rank,
+            "the number of a sample's dimensions, at least 1, and as many axes");
     for (int i = 0; i < rank; i++) {
         const int at = nn__axis("nn_permute", x, axes[i]);
         if (at < 0) return NULL;
@@ -5656,7 +5676,8 @@ NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, int axis)
 {
     size_t shape[NN_MAX_RANK] = {0};
     if (count == 0) {
-        nn__keep_cause(nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_concat: 0 sources, expected at least 1"));
+        nn__keep_cause(
+            nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_concat: 0 sources, expected at least 1"));
         return NULL;
     }
     nn_net *net = nn__common_net("nn_concat", count, x);
@@ -5887,8 +5908,8 @@ static nn_status nn__dense_backward(nn_tensor *t)
     int accumulate;
     if (f->kind != NN_ACTIVATION_IDENTITY) {
         nn_real *scratch = (nn_real *)nn_scratch(t);
-        nn__activate(t->net->threads, f->kind, f->alpha, t->size, (const nn_real *)t->saved, t->data,
-                     t->grad, scratch);
+        nn__activate(t->net->threads, f->kind, f->alpha, t->size, (const nn_real *)t->saved,
+                     t->data, t->grad, scratch);
         dz = scratch;
     }
     nn_real *dw = nn__claim_gradient(w, &accumulate);
@@ -5983,7 +6004,8 @@ static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t 
     if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
     src[1] = d->shared_weight;
     if (src[1] && !nn__check_shared(net, src[0], src[1], 2, weight, "shared_weight")) return 0;
-    if (!src[1]) src[1] = nn__layer_parameter(net, d->name, number, "weight", 2, weight, &d->weight);
+    if (!src[1])
+        src[1] = nn__layer_parameter(net, d->name, number, "weight", 2, weight, &d->weight);
     if (!src[1] || d->no_bias) return src[1] != NULL;
     src[2] = d->shared_bias;
     if (src[2]) return nn__check_shared(net, src[0], src[2], 1, &units, "shared_bias");
@@ -6122,7 +6144,7 @@ static nn_activation nn__activation_of(const nn_tensor *t)
 
 /* -- dropout -- */
 
-/* y = x mask:  dx = dy mask. The saved mask is 0, or 1 / (1 - p); one draw per element, in order. */
+/* y = x mask:  dx = dy mask. The saved mask is 0 or 1 / (1 - p): a draw per element, in order. */
 static nn_status nn__dropout_forward(nn_tensor *t)
 {
     const double p = ((const nn__numbers *)t->settings)->a;
@@ -6164,7 +6186,8 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     size_t full[NN_MAX_RANK] = {0};
     int batched = 0;
     if (count == 0) {
-        nn__keep_cause(nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_custom: 0 sources, expected at least 1"));
+        nn__keep_cause(
+            nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_custom: 0 sources, expected at least 1"));
         return NULL;
     }
     nn_net *net = nn__common_net("nn_custom", count, src);
@@ -6326,7 +6349,8 @@ static void nn__elements_slope(const nn_tensor *t, size_t line, double weight, n
     const nn_real common = s->reduction == NN_REDUCE_NONE ? 0 : nn__value_slope(t, 0, weight);
     for (size_t i = 0; i < s->classes; i++) {
         const size_t at = line * s->classes + i;
-        const nn_real slope = s->reduction == NN_REDUCE_NONE ? nn__value_slope(t, at, weight) : common;
+        const nn_real slope =
+            s->reduction == NN_REDUCE_NONE ? nn__value_slope(t, at, weight) : common;
         dy[i] = (nn_real)((double)slope *
                           nn__kind_of(t)->element_slope(t, at, (double)t->src[0]->data[at],
                                                         nn__target(t, at)));
@@ -6348,8 +6372,9 @@ static nn_status nn__loss_backward(nn_tensor *t)
     return NN_OK;
 }
 
-/* -- softmax cross-entropy: -sum_j t_j log p_j, where -log p_j = (max - z_j) + log sum exp(z - max),
-   so that no term overflows; dz = p sum_j t_j - t. Saved: p, then of each line max and log sum. -- */
+/* -- softmax cross-entropy: -sum_j t_j log p_j, where -log p_j = (max - z_j) + log sum exp(z -
+   max), so that no term overflows; dz = p sum_j t_j - t. Saved: p, then each line's max and log
+   sum. -- */
 
 /* Class j's target in a line, smoothed: (1 - s) t + s / classes, times the weight of the class. */
 static double nn__class_target(const nn_tensor *t, size_t line, size_t j)
@@ -6501,8 +6526,8 @@ static double nn__huber_slope(const nn_tensor *t, size_t at, double y, double d)
     return y - d > delta ? delta : y - d < -delta ? -delta : y - d;
 }
 
-/* -- hinge: sum_{j != l} max(0, z_j - z_l + margin);  dz_j = 1 where that is positive, dz_l = -their
-   number -- */
+/* -- hinge: sum_{j != l} max(0, z_j - z_l + margin);  dz_j = 1 where that is positive, dz_l =
+   -their number -- */
 
 static double nn__hinge_line(const nn_tensor *t, size_t line)
 {
@@ -6559,12 +6584,14 @@ static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slo
     {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS}, uses, 0, high,         \
      1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
 #define NN__ELEMENTS(name, forward, backward, saved, uses, low, high)                              \
-    {{#name, forward, backward, saved, NULL, NN__LOSS_FLAGS}, uses, low, high, 0,                   \
-     NULL, NULL, nn__##name##_element, nn__##name##_slope}
+    {                                                                                              \
+        {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS}, uses, low, high, 0, NULL, NULL,   \
+            nn__##name##_element, nn__##name##_slope                                               \
+    }
 static const nn__loss_kind nn__loss_kinds[] = {
-    NN__LINES(softmax_cross_entropy, nn__softmax_cross_entropy_forward,
-              nn__softmax_cross_entropy_saved,
-              NN__TAKES_LABELS | NN__TAKES_TARGETS | NN__USES_SMOOTHING | NN__USES_CLASS_WEIGHTS, 1),
+    NN__LINES(
+        softmax_cross_entropy, nn__softmax_cross_entropy_forward, nn__softmax_cross_entropy_saved,
+        NN__TAKES_LABELS | NN__TAKES_TARGETS | NN__USES_SMOOTHING | NN__USES_CLASS_WEIGHTS, 1),
     NN__ELEMENTS(sigmoid_cross_entropy, nn__sigmoid_cross_entropy_forward,
                  nn__sigmoid_cross_entropy_backward, nn__sigmoid_cross_entropy_saved,
                  NN__TAKES_TARGETS | NN__USES_POSITIVE_WEIGHTS, 0, 1),
@@ -6631,8 +6658,9 @@ static nn_real *nn__copy_weights(nn_net *net, const char *call, const char *memb
 {
     for (size_t i = 0; weights && *status == NN_OK && i < count; i++)
         if (!(weights[i] >= 0) || !nn__is_finite((double)weights[i]))
-            *status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s[%llu] is %g, expected 0 or a positive "
-                                                      "number",
+            *status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                               "%s: %s[%llu] is %g, expected 0 or a positive "
+                               "number",
                                call, member, (nn__ull)i, (double)weights[i]);
     if (!weights || *status != NN_OK) return NULL;
     nn_real *copy = (nn_real *)nn__arena(net, count, sizeof *copy);
@@ -6645,7 +6673,8 @@ static nn_real *nn__copy_weights(nn_net *net, const char *call, const char *memb
 static nn_status nn__check_logits(const char *call, const nn_tensor *y, nn_loss_kind kind)
 {
     const int is_sigmoid = nn__activation_of(y) == NN_ACTIVATION_SIGMOID;
-    if (kind != NN_LOSS_SOFTMAX_CROSS_ENTROPY && kind != NN_LOSS_SIGMOID_CROSS_ENTROPY) return NN_OK;
+    if (kind != NN_LOSS_SOFTMAX_CROSS_ENTROPY && kind != NN_LOSS_SIGMOID_CROSS_ENTROPY)
+        return NN_OK;
     if (!is_sigmoid && y->op != &nn__softmax) return NN_OK;
     return nn__fail(NN_ERROR_BAD_ARGUMENT,
                     "%s: the source is the output of %s, and this loss takes logits: give it what "
@@ -7181,7 +7210,8 @@ NN_DEF nn_status nn_step(nn_net *net)
             decay != run.decay) {
             nn__update_stretch(net, &u, rate, &run);
             common_scale = !run.store || common_scale == scale ? scale : 1;
-            run.store = leaf->store, run.begin = leaf->at, run.rate_scale = scale, run.decay = decay;
+            run.store = leaf->store, run.begin = leaf->at, run.rate_scale = scale,
+            run.decay = decay;
         }
         run.end = leaf->at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
     }
@@ -7313,16 +7343,18 @@ static nn_status nn__check_verdict(const nn__checker *c)
 {
     const nn_gradcheck_report *r = &c->report;
     if (c->not_finite)
-        return nn__fail(NN_ERROR_NOT_FINITE,
-                        "nn_gradcheck: the function is not finite near '%s' element %llu, where the "
-                        "analytic gradient is %.9g and the numeric one %.9g",
-                        r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
+        return nn__fail(
+            NN_ERROR_NOT_FINITE,
+            "nn_gradcheck: the function is not finite near '%s' element %llu, where the "
+            "analytic gradient is %.9g and the numeric one %.9g",
+            r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
     if (r->wrong)
-        return nn__fail(NN_ERROR_GRADIENT_WRONG,
-                        "nn_gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
-                        "elements wrong)",
-                        r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
-                        (nn__ull)r->checked);
+        return nn__fail(
+            NN_ERROR_GRADIENT_WRONG,
+            "nn_gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
+            "elements wrong)",
+            r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
+            (nn__ull)r->checked);
     return NN_OK;
 }
 
@@ -8871,8 +8903,10 @@ static nn_status nn__open_session(nn__session *s, const char *call, nn_tensor *t
         if (nn__is_loss(t) && !nn__append(net, &s->losses, t)) status = NN_ERROR_OUT_OF_MEMORY;
         if (!input || input->loss) continue;
         if (s->input)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network has several inputs; feed them in "
-                                                   "a loop of your own", call);
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: the network has several inputs; feed them in "
+                            "a loop of your own",
+                            call);
         s->input = t;
     }
     if (status == NN_OK && !s->input)
@@ -8925,12 +8959,12 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
                         nn__takes_labels(loss) ? "labels" : "targets", name);
     if (data->target_size != loss->src[0]->row_size)
         return nn__fail(NN_ERROR_BAD_SHAPE,
-                        "%s: the data set has %llu targets a sample, the network %llu outputs", call,
-                        (nn__ull)data->target_size, (nn__ull)loss->src[0]->row_size);
+                        "%s: the data set has %llu targets a sample, the network %llu outputs",
+                        call, (nn__ull)data->target_size, (nn__ull)loss->src[0]->row_size);
     for (size_t i = 0; i < data->count; i++) {
         const size_t row = data->index ? data->index[i] : i;
-        nn_status status = nn__check_target_range(call, loss, data->targets + row * data->target_size,
-                                                  data->target_size);
+        nn_status status = nn__check_target_range(
+            call, loss, data->targets + row * data->target_size, data->target_size);
         if (status != NN_OK) return status;
     }
     return NN_OK;
@@ -9040,8 +9074,9 @@ static double nn__measure(const nn__session *s, nn__metric_fn *metric, void *use
                   labels ? NULL : answer->data);
 }
 
-/* A scalar over the batch: its mean over chunks is weighted, or its sum taken. What is made of such
-   scalars and of parameters alone (a sum of losses, a penalty) is computed again from the result. */
+/* A scalar over the batch: the mean of its values for chunks is weighted, or their sum taken. What
+   is made of such scalars and of parameters alone (a sum of losses, a penalty) is computed again
+   from the results. */
 static int nn__is_term(const nn_tensor *t)
 {
     int is_made_of_scalars = 1;
@@ -9246,8 +9281,10 @@ static nn_status nn__count_confusion(void *user, const nn_tensor *output, size_t
     for (size_t r = 0; r < nn__rows(output); r++) {
         const size_t found = nn__predicted_class(output->data + r * n, n, threshold);
         if (found >= classes)
-            return nn__fail(NN_ERROR_NOT_FINITE, "nn_confusion_matrix: the output for sample %llu is "
-                                                 "not a number", (nn__ull)(first + r));
+            return nn__fail(NN_ERROR_NOT_FINITE,
+                            "nn_confusion_matrix: the output for sample %llu is "
+                            "not a number",
+                            (nn__ull)(first + r));
         c->matrix[(size_t)c->data->labels[first + r] * classes + found]++;
     }
     return NN_OK;
@@ -9457,8 +9494,9 @@ static nn_status nn__check_kept(const char *call, const nn_net *net, const nn_op
     memset(&none, 0, sizeof none);
     for (size_t i = 0; i < sizeof nn__optimizer_ranges / sizeof *nn__optimizer_ranges; i++)
         if (nn__range_value(d, &nn__optimizer_ranges[i]) != 0)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: optimizer.%s is set, but optimizer.kind is 0, "
-                                                   "NN_OPTIMIZER_KEEP",
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: optimizer.%s is set, but optimizer.kind is 0, "
+                            "NN_OPTIMIZER_KEEP",
                             call, nn__optimizer_ranges[i].name);
     if (memcmp(&d->schedule, &none.schedule, sizeof none.schedule) != 0 || d->nesterov)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
