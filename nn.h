@@ -3730,8 +3730,9 @@ static void *nn__arena(nn_net *net, size_t count, size_t size)
     return p;
 }
 
-/* The first error of a network stays, with its message. NULL, so that a builder can return it. */
-static nn_tensor *nn__net_fail(nn_net *net, nn_status status)
+/* Makes the error that was just reported the network's, if it is the first. NULL, for a builder to
+   return. */
+static nn_tensor *nn__net_failed(nn_net *net, nn_status status)
 {
     nn__keep_cause(status);
     if (!net || net->status != NN_OK) return NULL;
@@ -3743,9 +3744,21 @@ static nn_tensor *nn__net_fail(nn_net *net, nn_status status)
     return NULL;
 }
 
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static nn_tensor *nn__net_fail(nn_net *net, nn_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(nn__message, sizeof nn__message, format, args);
+    va_end(args);
+    return nn__net_failed(net, status);
+}
+
 static nn_tensor *nn__out_of_memory(nn_net *net)
 {
-    return nn__net_fail(net, NN_ERROR_OUT_OF_MEMORY);
+    return nn__net_failed(net, NN_ERROR_OUT_OF_MEMORY);
 }
 
 /* -- parameter store -- */
@@ -3951,9 +3964,8 @@ NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
     }
     const nn_tensor *other = nn_net_find(t->net, name);
     if (other && other != t)
-        return nn__net_fail(t->net, nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                             "nn_name: the name '%s' is tensor %llu's", name,
-                                             (nn__ull)other->id));
+        return nn__net_fail(t->net, NN_ERROR_BAD_ARGUMENT,
+                            "nn_name: the name '%s' is tensor %llu's", name, (nn__ull)other->id);
     size_t length = name ? strlen(name) : 0;
     char *copy = (char *)nn__arena(t->net, length + 1, 1);
     if (!copy) return nn__out_of_memory(t->net);
@@ -4072,13 +4084,12 @@ static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *
             snprintf(what, sizeof what, count == 1 ? "source" : "source %llu", (nn__ull)i);
             nn_status status = nn__fail_null(call, what);
             for (size_t j = 0; src && j < count; j++)
-                if (src[j]) nn__net_fail(src[j]->net, status);
+                if (src[j]) nn__net_failed(src[j]->net, status);
             return NULL;
         }
         if (net && src[i]->net != net) {
-            nn__net_fail(net, nn__fail(NN_ERROR_MISMATCH,
-                                       "%s: sources 0 and %llu belong to different networks", call,
-                                       (nn__ull)i));
+            nn__net_fail(net, NN_ERROR_MISMATCH,
+                         "%s: sources 0 and %llu belong to different networks", call, (nn__ull)i);
             return NULL;
         }
         net = src[i]->net;
@@ -4090,23 +4101,22 @@ static nn_tensor *nn__bad_shapes(const char *call, const nn_tensor *a, const nn_
                                  const char *rule)
 {
     char left[NN__SHAPE_TEXT], right[NN__SHAPE_TEXT];
-    return nn__net_fail(a->net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: shapes %s and %s; expected %s",
-                                         call, nn__tensor_shape(a, left),
-                                         nn__tensor_shape(b, right), rule));
+    return nn__net_fail(a->net, NN_ERROR_BAD_SHAPE, "%s: shapes %s and %s; expected %s", call,
+                        nn__tensor_shape(a, left), nn__tensor_shape(b, right), rule);
 }
 
 static nn_tensor *nn__bad_shape(const char *call, const nn_tensor *x, const char *rule)
 {
     char text[NN__SHAPE_TEXT];
-    return nn__net_fail(x->net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: shape %s; expected %s", call,
-                                         nn__tensor_shape(x, text), rule));
+    return nn__net_fail(x->net, NN_ERROR_BAD_SHAPE, "%s: shape %s; expected %s", call,
+                        nn__tensor_shape(x, text), rule);
 }
 
 static nn_tensor *nn__bad_argument(nn_net *net, const char *call, const char *member, double found,
                                    const char *expected)
 {
-    return nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s is %g, expected %s", call,
-                                      member, found, expected));
+    return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: %s is %g, expected %s", call, member,
+                        found, expected);
 }
 
 /* The sizes of a new tensor's shape, where a batch counts as 1 for the time being. */
@@ -4141,8 +4151,8 @@ static nn_tensor *nn__node_new(nn_net *net, const nn_op *op, size_t settings, si
     char call[64];
     if (!net || nn_net_status(net) != NN_OK) return NULL;
     if (rank > NN_MAX_RANK)
-        return nn__net_fail(net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
-                                          nn__call(op, call), rank, NN_MAX_RANK));
+        return nn__net_fail(net, NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
+                            nn__call(op, call), rank, NN_MAX_RANK);
     nn_tensor *t = (nn_tensor *)nn__arena(net, 1, sizeof *t);
     if (t && settings) t->settings = nn__arena(net, 1, settings);
     if (t && src_count) t->src = (nn_tensor **)nn__arena(net, src_count, sizeof *t->src);
@@ -4156,7 +4166,7 @@ static nn_tensor *nn__node_new(nn_net *net, const nn_op *op, size_t settings, si
     t->src_count = src_count;
     if (!op->backward) t->requires_grad = 0;
     nn_status status = nn__set_shape(t, nn__call(op, call), rank, shape);
-    if (status != NN_OK) return nn__net_fail(net, status);
+    if (status != NN_OK) return nn__net_failed(net, status);
     t->id = net->tensors.count;
     return nn__append(net, &net->tensors, t) ? t : nn__out_of_memory(net);
 }
@@ -4175,11 +4185,9 @@ static int nn__axis(const char *call, nn_tensor *x, int axis)
     const int count = x->rank - x->batched, from_start = axis < 0 ? axis + count : axis;
     if (from_start >= 0 && from_start < count) return from_start + x->batched;
     char text[NN__SHAPE_TEXT];
-    nn__net_fail(
-        x->net,
-        nn__fail(NN_ERROR_BAD_ARGUMENT,
+    nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
                  "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)", call,
-                 axis, -count, count - 1, nn__tensor_shape(x, text)));
+                 axis, -count, count - 1, nn__tensor_shape(x, text));
     return -1;
 }
 
@@ -4421,7 +4429,7 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
     if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
         return nn__bad_argument(net, call, "rank", rank, "0 to 8 and a shape");
     nn_status status = nn__check_init(call, "init", init);
-    if (status != NN_OK) return nn__net_fail(net, status);
+    if (status != NN_OK) return nn__net_failed(net, status);
     nn_tensor *t = nn__node_new(net, op, 0, 0, NULL, 0, rank, shape);
     if (!t) return NULL;
     t->requires_grad = is_parameter;
@@ -5024,8 +5032,25 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
     return t;
 }
 
-/* An operation's record and builder. */
-#define NN__BINARY(name)                                                                           \
+/* An operation, its slopes by A and by B, and its builder, from the formulas for one element. */
+#define NN__BINARY(name, formula, slope_a, slope_b)                                                \
+    static double nn__##name##_number(double a, double b) { return formula; }                      \
+    static void nn__##name##_value(size_t n, const nn_real *va, const nn_real *vb, nn_real *vy)    \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const nn_real a = va[i], b = vb[i];                                                    \
+            vy[i] = formula;                                                                       \
+        }                                                                                          \
+    }                                                                                              \
+    static void nn__##name##_slope(int side, size_t n, const nn_real *va, const nn_real *vb,       \
+                                   const nn_real *vy, const nn_real *vdy, nn_real *g)              \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const nn_real a = va[i], b = vb[i], y = vy[i], dy = vdy[i];                            \
+            (void)a, (void)b, (void)y;                                                             \
+            g[i] = side ? (slope_b) : (slope_a);                                                   \
+        }                                                                                          \
+    }                                                                                              \
     static const nn__binary nn__##name = {                                                         \
         {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN__OP_VALUE | NN__OP_CLAIMS},\
         nn__##name##_value, nn__##name##_number, nn__##name##_slope};                              \
@@ -5034,87 +5059,18 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
         return nn__binary_new(&nn__##name.op, a, b);                                               \
     }
 
-/* The arguments that every slope has. */
-#define NN__SLOPE                                                                                  \
-    int side, size_t n, const nn_real *a, const nn_real *b, const nn_real *y, const nn_real *dy,   \
-        nn_real *g
+/* At a tie each gets half; NaN when one of them is. */
+#define NN__LARGER(a, b) ((a) >= (b) || (a) != (a) ? (a) : (b))
+#define NN__SMALLER(a, b) ((a) <= (b) || (a) != (a) ? (a) : (b))
+#define NN__SHARE(x) ((x) != y ? 0 : a == b ? dy / 2 : dy)
 
-/* Y = A + B:  dA = dY,  dB = dY */
-static double nn__add_number(double a, double b) { return a + b; }
-static void nn__add_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
-{
-    nn__k()->add(n, a, b, y);
-}
-static void nn__add_slope(NN__SLOPE)
-{
-    (void)side, (void)a, (void)b, (void)y;
-    memcpy(g, dy, n * sizeof *g);
-}
-NN__BINARY(add)
-
-/* Y = A - B:  dA = dY,  dB = -dY */
-static double nn__sub_number(double a, double b) { return a - b; }
-static void nn__sub_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
-{
-    nn__k()->sub(n, a, b, y);
-}
-static void nn__sub_slope(NN__SLOPE)
-{
-    (void)a, (void)b, (void)y;
-    nn__k()->scale(n, side ? (nn_real)-1 : (nn_real)1, dy, g);
-}
-NN__BINARY(sub)
-
-/* Y = A B:  dA = dY B,  dB = dY A */
-static double nn__mul_number(double a, double b) { return a * b; }
-static void nn__mul_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
-{
-    nn__k()->mul(n, a, b, y);
-}
-static void nn__mul_slope(NN__SLOPE)
-{
-    (void)y;
-    nn__k()->mul(n, dy, side ? a : b, g);
-}
-NN__BINARY(mul)
-
-/* Y = A / B:  dA = dY / B,  dB = -dY Y / B */
-static double nn__div_number(double a, double b) { return a / b; }
-static void nn__div_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
-{
-    for (size_t i = 0; i < n; i++) y[i] = a[i] / b[i];
-}
-static void nn__div_slope(NN__SLOPE)
-{
-    (void)a;
-    for (size_t i = 0; i < n; i++) g[i] = side ? -dy[i] * y[i] / b[i] : dy[i] / b[i];
-}
-NN__BINARY(div)
-
-/* Y = max(A, B), NaN when one of them is:  dX = dY where X is the larger, half of it at a tie */
-static double nn__maximum_number(double a, double b) { return a >= b || a != a ? a : b; }
-static void nn__maximum_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
-{
-    for (size_t i = 0; i < n; i++) y[i] = (nn_real)nn__maximum_number((double)a[i], (double)b[i]);
-}
-static void nn__extreme_slope(NN__SLOPE)
-{
-    for (size_t i = 0; i < n; i++) {
-        const nn_real share = a[i] == b[i] ? (nn_real)0.5 : 1;
-        g[i] = (side ? b[i] : a[i]) == y[i] ? share * dy[i] : 0;
-    }
-}
-#define nn__maximum_slope nn__extreme_slope
-NN__BINARY(maximum)
-
-/* Y = min(A, B), in the same way */
-static double nn__minimum_number(double a, double b) { return -nn__maximum_number(-a, -b); }
-static void nn__minimum_value(size_t n, const nn_real *a, const nn_real *b, nn_real *y)
-{
-    for (size_t i = 0; i < n; i++) y[i] = (nn_real)nn__minimum_number((double)a[i], (double)b[i]);
-}
-#define nn__minimum_slope nn__extreme_slope
-NN__BINARY(minimum)
+/*         y =                      da =          db = */
+NN__BINARY(add, a + b,              dy,           dy)
+NN__BINARY(sub, a - b,              dy,           -dy)
+NN__BINARY(mul, a *b,               dy *b,        dy *a)
+NN__BINARY(div, a / b,              dy / b,       -dy * y / b)
+NN__BINARY(maximum, NN__LARGER(a, b),  NN__SHARE(a), NN__SHARE(b))
+NN__BINARY(minimum, NN__SMALLER(a, b), NN__SHARE(a), NN__SHARE(b))
 
 /* -- one operand -- */
 
@@ -5125,7 +5081,6 @@ typedef struct nn__numbers {
 typedef struct nn__unary {
     nn_op op;
     void (*value)(const nn__numbers *s, size_t n, const nn_real *x, nn_real *y);
-    /* dX from dY */
     void (*slope)(const nn__numbers *s, size_t n, const nn_real *x, const nn_real *y,
                   const nn_real *dy, nn_real *dx);
 } nn__unary;
@@ -5155,85 +5110,61 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
     return t;
 }
 
-#define NN__UNARY(name)                                                                            \
+/* An operation with up to two numbers, s->a and s->b, from the formulas for one element. */
+#define NN__UNARY(name, formula, slope_x)                                                          \
+    static void nn__##name##_value(const nn__numbers *s, size_t n, const nn_real *vx, nn_real *vy) \
+    {                                                                                              \
+        (void)s;                                                                                   \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const nn_real x = vx[i];                                                               \
+            vy[i] = (nn_real)(formula);                                                            \
+        }                                                                                          \
+    }                                                                                              \
+    NN__UNARY_SLOPE(name, slope_x)
+#define NN__UNARY_SLOPE(name, slope_x)                                                             \
+    static void nn__##name##_slope(const nn__numbers *s, size_t n, const nn_real *vx,              \
+                                   const nn_real *vy, const nn_real *vdy, nn_real *vdx)            \
+    {                                                                                              \
+        (void)s;                                                                                   \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const nn_real x = vx[i], y = vy[i], dy = vdy[i];                                       \
+            (void)x, (void)y;                                                                      \
+            vdx[i] = (nn_real)(slope_x);                                                           \
+        }                                                                                          \
+    }                                                                                              \
     static const nn__unary nn__##name = {                                                          \
         {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS},                 \
         nn__##name##_value, nn__##name##_slope};
-#define NN__VALUE1 const nn__numbers *s, size_t n, const nn_real *x, nn_real *y
-#define NN__SLOPE1                                                                                 \
-    const nn__numbers *s, size_t n, const nn_real *x, const nn_real *y, const nn_real *dy,         \
-        nn_real *dx
 
-/* y = exp(x):  dx = dy y */
-static void nn__exp_value(NN__VALUE1)
+static double nn__power_slope(nn_real x, double p)
+{
+    return p == 0 ? 0 : p * nn__pow_scalar((double)x, p - 1);
+}
+
+/* exp and log are the kernels' own */
+static void nn__exp_value(const nn__numbers *s, size_t n, const nn_real *x, nn_real *y)
 {
     (void)s;
     nn__k()->activate((nn_activation)NN__MAP_EXP, 0, n, x, y);
 }
-static void nn__exp_slope(NN__SLOPE1)
-{
-    (void)s, (void)x;
-    nn__k()->mul(n, dy, y, dx);
-}
-NN__UNARY(exp)
-NN_DEF nn_tensor *nn_exp(nn_tensor *x) { return nn__unary_new(&nn__exp, x, 0, 0); }
 
-/* y = ln x:  dx = dy / x */
-static void nn__log_value(NN__VALUE1)
+static void nn__log_value(const nn__numbers *s, size_t n, const nn_real *x, nn_real *y)
 {
     (void)s;
     nn__k()->activate((nn_activation)NN__MAP_LOG, 0, n, x, y);
 }
-static void nn__log_slope(NN__SLOPE1)
-{
-    (void)s, (void)y;
-    for (size_t i = 0; i < n; i++) dx[i] = dy[i] / x[i];
-}
-NN__UNARY(log)
+
+/*              y =                                         dx = */
+NN__UNARY_SLOPE(exp,                                        dy *y)
+NN__UNARY_SLOPE(log,                                        dy / x)
+NN__UNARY(sqrt, NN__SQRT_SCALAR(x),                         dy / (2 * y))
+NN__UNARY(abs,  x < 0 ? -x : x,                             x > 0 ? dy : x < 0 ? -dy : 0)
+NN__UNARY(pow,  nn__pow_scalar((double)x, s->a),            (double)dy *nn__power_slope(x, s->a))
+
+NN_DEF nn_tensor *nn_exp(nn_tensor *x) { return nn__unary_new(&nn__exp, x, 0, 0); }
 NN_DEF nn_tensor *nn_log(nn_tensor *x) { return nn__unary_new(&nn__log, x, 0, 0); }
-
-/* y = sqrt(x):  dx = dy / (2 y) */
-static void nn__sqrt_value(NN__VALUE1)
-{
-    (void)s;
-    for (size_t i = 0; i < n; i++) y[i] = NN__SQRT_SCALAR(x[i]);
-}
-static void nn__sqrt_slope(NN__SLOPE1)
-{
-    (void)s, (void)x;
-    for (size_t i = 0; i < n; i++) dx[i] = dy[i] / (2 * y[i]);
-}
-NN__UNARY(sqrt)
 NN_DEF nn_tensor *nn_sqrt(nn_tensor *x) { return nn__unary_new(&nn__sqrt, x, 0, 0); }
-
-/* y = |x|:  dx = sign(x) dy */
-static void nn__abs_value(NN__VALUE1)
-{
-    (void)s;
-    for (size_t i = 0; i < n; i++) y[i] = x[i] < 0 ? -x[i] : x[i];
-}
-static void nn__abs_slope(NN__SLOPE1)
-{
-    (void)s, (void)y;
-    for (size_t i = 0; i < n; i++) dx[i] = x[i] > 0 ? dy[i] : x[i] < 0 ? -dy[i] : 0;
-}
-NN__UNARY(abs)
 NN_DEF nn_tensor *nn_abs(nn_tensor *x) { return nn__unary_new(&nn__abs, x, 0, 0); }
-
-/* y = x^a:  dx = a x^(a-1) dy */
-static void nn__pow_value(NN__VALUE1)
-{
-    for (size_t i = 0; i < n; i++) y[i] = (nn_real)nn__pow_scalar((double)x[i], s->a);
-}
-static void nn__pow_slope(NN__SLOPE1)
-{
-    (void)y;
-    for (size_t i = 0; i < n; i++) {
-        const double slope = s->a == 0 ? 0 : s->a * nn__pow_scalar((double)x[i], s->a - 1);
-        dx[i] = (nn_real)(slope * (double)dy[i]);
-    }
-}
-NN__UNARY(pow)
 NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent)
 {
     if (x && !nn__is_finite(exponent))
@@ -5514,10 +5445,9 @@ NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
     for (int i = 0; i < rank; i++) full[x->batched + i] = shape[i];
     if (!nn__shape_size(rank, shape, &size) || size != x->row_size) {
         char from[NN__SHAPE_TEXT], to[NN__SHAPE_TEXT];
-        return nn__net_fail(
-            net, nn__fail(NN_ERROR_BAD_SHAPE, "nn_reshape: shapes %s and %s differ in size",
-                          nn__tensor_shape(x, from),
-                          nn__shape_text(rank + x->batched, full, x->batched, to)));
+        return nn__net_fail(net, NN_ERROR_BAD_SHAPE, "nn_reshape: shapes %s and %s differ in size",
+                            nn__tensor_shape(x, from),
+                            nn__shape_text(rank + x->batched, full, x->batched, to));
     }
     return nn__node_new(net, &nn__reshape, 0, 1, &x, x->batched, rank + x->batched, full);
 }
@@ -5688,8 +5618,8 @@ NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, int axis)
         if (!nn__can_concat(x[0], x[s], at))
             return nn__bad_shapes("nn_concat", x[0], x[s], "equal dimensions but for the axis");
         if (!nn__add_sizes(shape[at], x[s]->shape[at], &shape[at]))
-            return nn__net_fail(net, nn__fail(NN_ERROR_TOO_LARGE,
-                                              "nn_concat: the sum along the axis does not fit"));
+            return nn__net_fail(net, NN_ERROR_TOO_LARGE,
+                                "nn_concat: the sum along the axis does not fit");
     }
     nn_tensor *t = nn__node_new(net, &nn__concat, sizeof(nn__cut), count, x, x[0]->batched,
                                 x[0]->rank, shape);
@@ -5734,10 +5664,8 @@ NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
     char text[NN__SHAPE_TEXT];
     if (at < 0) return NULL;
     if (begin >= end || end > x->shape[at])
-        return nn__net_fail(net, nn__fail(NN_ERROR_BAD_SHAPE,
-                                          "nn_slice: %llu to %llu along axis %d of %s",
-                                          (nn__ull)begin, (nn__ull)end, axis,
-                                          nn__tensor_shape(x, text)));
+        return nn__net_fail(net, NN_ERROR_BAD_SHAPE, "nn_slice: %llu to %llu along axis %d of %s",
+                            (nn__ull)begin, (nn__ull)end, axis, nn__tensor_shape(x, text));
     for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
     shape[at] = end - begin;
     nn_tensor *t =
@@ -5974,8 +5902,7 @@ static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t num
     if (!name) return nn__out_of_memory(net);
     snprintf(name, size, "%s.%s", layer, kind);
     if (nn_net_find(net, name))
-        return nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                          "nn_dense: the name '%s' is in use", name));
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: the name '%s' is in use", name);
     nn_tensor *t = nn__state_new(net, &nn__parameter_op, rank, shape, init, NULL);
     if (t) t->name = name;
     return t;
@@ -5986,8 +5913,8 @@ static int nn__check_shared(nn_net *net, const nn_tensor *x, const nn_tensor *p,
                             const size_t *shape, const char *what)
 {
     if (p->op != &nn__parameter_op || p->net != net)
-        nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                   "nn_dense: %s is no parameter of this network", what));
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: %s is no parameter of this network",
+                     what);
     else if (p->rank != rank || p->shape[0] != shape[0] || (rank > 1 && p->shape[1] != shape[1]))
         nn__bad_shapes("nn_dense", x, p, "a shared parameter of [in, units] or [units]");
     return net->status == NN_OK;
@@ -6023,12 +5950,12 @@ static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
     if (d->no_bias && (d->shared_bias || d->bias.kind != NN_INIT_DEFAULT || d->decay_bias))
         found = d->shared_bias ? "shared_bias" : d->decay_bias ? "decay_bias" : "bias";
     if (found)
-        nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                   "nn_dense: %s is set beside %s, which makes it void", found,
-                                   d->no_bias ? "no_bias" : "a shared parameter"));
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "nn_dense: %s is set beside %s, which makes it void", found,
+                     d->no_bias ? "no_bias" : "a shared parameter");
     nn_status status = nn__check_init("nn_dense", "weight", &d->weight);
     if (status == NN_OK) status = nn__check_init("nn_dense", "bias", &d->bias);
-    if (status != NN_OK) nn__net_fail(net, status);
+    if (status != NN_OK) nn__net_failed(net, status);
     return net->status == NN_OK;
 }
 
@@ -6193,8 +6120,8 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     nn_net *net = nn__common_net("nn_custom", count, src);
     if (!net) return NULL;
     if (!op || !op->forward)
-        return nn__net_fail(net, nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_custom: %s is NULL",
-                                          op ? "op.forward" : "op"));
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_custom: %s is NULL",
+                            op ? "op.forward" : "op");
     if (op->flags & ~(unsigned)NN_OP_TRAINING)
         return nn__bad_argument(net, "nn_custom", "op.flags", op->flags, "0 or NN_OP_TRAINING");
     for (size_t i = 0; i < count; i++) batched |= src[i]->batched;
@@ -6486,45 +6413,25 @@ static size_t nn__sigmoid_cross_entropy_saved(const nn_tensor *t, size_t rows)
     return nn__tensor_bytes(t->src[0], rows);
 }
 
-/* -- the losses that are a sum of f(y - d) -- */
+/* -- the losses that are a sum of f(y - d); number: Huber's delta -- */
 
-/* (y - d)^2 */
-static double nn__mse_element(const nn_tensor *t, size_t at, double y, double d)
-{
-    (void)t, (void)at;
-    return (y - d) * (y - d);
-}
-static double nn__mse_slope(const nn_tensor *t, size_t at, double y, double d)
-{
-    (void)t, (void)at;
-    return 2 * (y - d);
-}
-
-/* |y - d| */
-static double nn__l1_loss_element(const nn_tensor *t, size_t at, double y, double d)
-{
-    (void)t, (void)at;
-    return fabs(y - d);
-}
-static double nn__l1_loss_slope(const nn_tensor *t, size_t at, double y, double d)
-{
-    (void)t, (void)at;
-    return y > d ? 1 : y < d ? -1 : y - d;
-}
-
-/* (y - d)^2 / 2 near 0, a line with the same slope further out */
-static double nn__huber_element(const nn_tensor *t, size_t at, double y, double d)
-{
-    const double delta = nn__loss_of(t)->number, a = fabs(y - d);
-    (void)at;
-    return a <= delta ? a * a / 2 : delta * (a - delta / 2);
-}
-static double nn__huber_slope(const nn_tensor *t, size_t at, double y, double d)
-{
-    const double delta = nn__loss_of(t)->number;
-    (void)at;
-    return y - d > delta ? delta : y - d < -delta ? -delta : y - d;
-}
+#define NN__RESIDUAL(name, formula, slope)                                                         \
+    static double nn__##name##_element(const nn_tensor *t, size_t at, double y, double d)          \
+    {                                                                                              \
+        const double r = y - d, delta = nn__loss_of(t)->number;                                    \
+        (void)at, (void)delta;                                                                     \
+        return formula;                                                                            \
+    }                                                                                              \
+    static double nn__##name##_slope(const nn_tensor *t, size_t at, double y, double d)            \
+    {                                                                                              \
+        const double r = y - d, delta = nn__loss_of(t)->number;                                    \
+        (void)at, (void)delta;                                                                     \
+        return slope;                                                                              \
+    }
+NN__RESIDUAL(mse, r *r, 2 * r)
+NN__RESIDUAL(l1_loss, fabs(r), r > 0 ? 1 : r < 0 ? -1 : r)
+NN__RESIDUAL(huber, fabs(r) <= delta ? r *r / 2 : delta *(fabs(r) - delta / 2),
+             r > delta ? delta : r < -delta ? -delta : r)
 
 /* -- hinge: sum_{j != l} max(0, z_j - z_l + margin);  dz_j = 1 where that is positive, dz_l =
    -their number -- */
@@ -6739,7 +6646,7 @@ NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *d
         nn__copy_weights(net, call, "class_weights", d.class_weights, s.classes, &status);
     s.positive_weights =
         nn__copy_weights(net, call, "positive_weights", d.positive_weights, s.classes, &status);
-    if (status != NN_OK) return nn__net_fail(net, status);
+    if (status != NN_OK) return nn__net_failed(net, status);
     return nn__loss_node(y, &nn__loss_kinds[kind], &d, &s);
 }
 
