@@ -6851,6 +6851,7 @@ typedef struct nn__optimizer {
     size_t steps;
     double rate; /* of the last step, with the parameters' scale where they share one */
     size_t parameters; /* so many have gradients and state */
+    nn__update update; /* what all parameters and steps have in common */
 } nn__optimizer;
 
 NN_DEF nn_optimizer_desc nn_sgd(double learning_rate, double momentum)
@@ -6987,6 +6988,19 @@ static int nn__state_count(const nn_optimizer_desc *d)
     return nn__optimizer_kinds[d->kind].state;
 }
 
+static nn__update nn__update_for(const nn_optimizer_desc *d)
+{
+    nn__update u;
+    memset(&u, 0, sizeof u);
+    u.kind = d->kind;
+    u.nesterov = d->nesterov;
+    u.momentum = (nn_real)d->momentum;
+    u.beta1 = (nn_real)d->beta1;
+    u.beta2 = (nn_real)(d->kind == NN_OPTIMIZER_RMSPROP ? d->rho : d->beta2);
+    u.epsilon = (nn_real)d->epsilon;
+    return u;
+}
+
 static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optimizer_desc *desc)
 {
     if (!net) return nn__fail_null(call, "network");
@@ -7001,6 +7015,7 @@ static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optim
     if (status != NN_OK) return status; /* with the state of the optimiser before untouched */
     nn__store_state(net, nn__state_count(&d), 1);
     o->desc = d;
+    o->update = nn__update_for(&d);
     o->steps = o->parameters = 0;
     net->optimizer = o;
     return NN_OK;
@@ -7055,8 +7070,9 @@ static void nn__update_range(void *context, size_t begin, size_t end)
                     part->state > 1 ? s->state[1] + at : NULL);
 }
 
-static void nn__update_stretch(nn_net *net, nn__update *u, double rate, const nn__stretch *run)
+static void nn__update_stretch(nn_net *net, double rate, const nn__stretch *run)
 {
+    nn__update *u = &net->optimizer->update;
     const nn_optimizer_desc *d = &net->optimizer->desc;
     const int decoupled = d->kind == NN_OPTIMIZER_ADAMW;
     if (!run->store) return;
@@ -7067,22 +7083,13 @@ static void nn__update_stretch(nn_net *net, nn__update *u, double rate, const nn
     nn__parallel(net->threads, run->end - run->begin, NN__GRAIN, nn__update_range, &part);
 }
 
-/* What all parameters have in common in this step. */
-static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, double scale)
+/* The clipping's factor, and what Adam divides by in this step. */
+static void nn__begin_update(nn__update *u, size_t steps, double scale)
 {
-    nn__update u;
-    memset(&u, 0, sizeof u);
-    u.kind = d->kind;
-    u.nesterov = d->nesterov;
-    u.momentum = (nn_real)d->momentum;
-    u.beta1 = (nn_real)d->beta1;
-    u.beta2 = (nn_real)(d->kind == NN_OPTIMIZER_RMSPROP ? d->rho : d->beta2);
-    u.epsilon = (nn_real)d->epsilon;
-    u.scale = (nn_real)scale;
-    if (d->kind != NN_OPTIMIZER_ADAM && d->kind != NN_OPTIMIZER_ADAMW) return u;
-    u.correction1 = (nn_real)(1 / (1 - nn__power((double)u.beta1, steps + 1)));
-    u.correction2 = (nn_real)(1 / sqrt(1 - nn__power((double)u.beta2, steps + 1)));
-    return u;
+    u->scale = (nn_real)scale;
+    if (u->kind != NN_OPTIMIZER_ADAM && u->kind != NN_OPTIMIZER_ADAMW) return;
+    u->correction1 = (nn_real)(1 / (1 - nn__power((double)u->beta1, steps + 1)));
+    u->correction2 = (nn_real)(1 / sqrt(1 - nn__power((double)u->beta2, steps + 1)));
 }
 
 /* An optimiser, and gradients and state also for parameters that were made since. */
@@ -7107,7 +7114,7 @@ NN_DEF nn_status nn_step(nn_net *net)
     nn__optimizer *o = net->optimizer;
     const double rate = nn__rate(&o->desc, o->steps);
     double common_scale = 0;
-    nn__update u = nn__update_for(&o->desc, o->steps, nn__clip(net, &o->desc));
+    nn__begin_update(&o->update, o->steps, nn__clip(net, &o->desc));
     for (size_t i = 0; i < net->parameters.count; i++) {
         const nn_tensor *p = net->parameters.items[i];
         const nn__leaf *leaf = (const nn__leaf *)p->settings;
@@ -7115,14 +7122,14 @@ NN_DEF nn_status nn_step(nn_net *net)
         if (p->frozen) continue;
         if (leaf->store != run.store || leaf->at != run.end || scale != run.rate_scale ||
             decay != run.decay) {
-            nn__update_stretch(net, &u, rate, &run);
+            nn__update_stretch(net, rate, &run);
             common_scale = !run.store || common_scale == scale ? scale : 1;
             run.store = leaf->store, run.begin = leaf->at, run.rate_scale = scale,
             run.decay = decay;
         }
         run.end = leaf->at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
     }
-    nn__update_stretch(net, &u, rate, &run);
+    nn__update_stretch(net, rate, &run);
     o->rate = rate * (run.store ? common_scale : 1);
     o->steps++;
     return NN_OK;
