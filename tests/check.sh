@@ -198,13 +198,14 @@ installs() {
 step 'make install' installs
 
 # -- real data --
-step 'digits over ten seeds' sh tests/real_data.sh digits
+real_data() { make -s "$build/real_data" && "$build/real_data" "$@"; }
+step 'digits over ten seeds' real_data digits
 if [ -f "$data/mnist/train-images-idx3-ubyte" ]; then
-  step 'MNIST: the courses'"'"' numbers' sh tests/real_data.sh mnist "$data"
+  step 'MNIST: the courses'"'"' numbers' real_data mnist "$data"
 else skip "MNIST: $data/mnist is not there (make data)"
 fi
 if [ -f "$data/cifar10/data_batch_1.bin" ]; then
-  step 'CIFAR-10 loads' sh tests/real_data.sh cifar10 "$data"
+  step 'CIFAR-10 loads' real_data cifar10 "$data"
 else skip "CIFAR-10: $data/cifar10 is not there (make data)"
 fi
 

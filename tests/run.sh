@@ -4,6 +4,7 @@
 # Programs share out the cores; each has a folder of its own for what it writes, named after it.
 set -u
 build=${BUILD:-build}
+export OMP_WAIT_POLICY=passive # the threads of several programs at once would wait for each other
 passed=0 failed=0 skipped=0
 
 add() { # passed failed skipped status

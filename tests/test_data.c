@@ -214,7 +214,7 @@ static uint64_t from_big_endian(const uint8_t *p, int width)
     return bits;
 }
 
-static uint64_t bits_of(double value)
+static uint64_t bits_of_double(double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -245,7 +245,7 @@ static void check_idx(const bytes *b, int type, int width, int rank, const nn__i
     for (i = 0; i < (size_t)rank; i++) CHECK_INT(idx->shape[i], small_shape[i]);
     for (i = 0; i < count; i++, raw += width) {
         double expected = value_of(type, width, from_big_endian(raw, width));
-        CHECK(bits_of(nn__idx_value(idx, i)) == bits_of(expected));
+        CHECK(bits_of_double(nn__idx_value(idx, i)) == bits_of_double(expected));
     }
 }
 
@@ -754,7 +754,7 @@ static void write_idx(const char *path, int type, int rank, const uint32_t *shap
         uint64_t bits = (uint64_t)(int64_t)values[i];
         uint32_t low;
         if (type == 13) memcpy(&low, &f, 4), bits = low;
-        if (type == 14) bits = bits_of(values[i]);
+        if (type == 14) bits = bits_of_double(values[i]);
         for (k = width - 1; k >= 0; k--) put(&b, (int)(bits >> 8 * k & 255));
     }
     write_file(path, b.at, b.size);

@@ -1,7 +1,5 @@
 /* The gradient checker: right gradients pass, and every way of breaking one is caught. */
-#ifndef TEST_LINKED /* else the body of nn.h is linked: compiled once for many tests */
 #define NN_IMPLEMENTATION
-#endif
 #include "../nn.h"
 #include "test.h"
 

@@ -1,8 +1,6 @@
 /* Operations and losses: small values by hand, closed forms, and every op, shape and flag against
    central differences. */
-#ifndef TEST_LINKED /* else the body of nn.h is linked: compiled once for many tests */
 #define NN_IMPLEMENTATION
-#endif
 #include "../nn.h"
 #include "test.h"
 

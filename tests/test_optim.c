@@ -1,8 +1,6 @@
 /* Section >>api-optim: every optimiser against its formula written out in double, the schedules at
    their boundaries, and every argument error. */
-#ifndef TEST_LINKED /* else the body of nn.h is linked: compiled once for many tests */
 #define NN_IMPLEMENTATION
-#endif
 #include "../nn.h"
 #include "test.h"
 

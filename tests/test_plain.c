@@ -1,8 +1,6 @@
 /* Functions on plain pointers: exact results where the header fixes the order of operations, ulps
    against long double where it does not, and a hash of each group of functions for comparing paths. */
-#ifndef TEST_LINKED /* else the body of nn.h is linked: compiled once for many tests */
 #define NN_IMPLEMENTATION
-#endif
 #include "../nn.h"
 
 #include "test.h"
