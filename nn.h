@@ -62,7 +62,7 @@
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
-                         >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>reductions  >>shape
+                         >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape  >>reductions
                          >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset
                          >>formats  >>csv  >>evaluate  >>train  >>licence
 
@@ -3869,27 +3869,6 @@ NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
     return net;
 }
 
-static void nn__release_input(nn_net *net, nn_tensor *t);
-
-NN_DEF void nn_net_destroy(nn_net *net)
-{
-    if (!net) return;
-    nn__keep_cause(NN_OK);
-    for (size_t i = 0; i < net->tensors.count; i++) nn__release_input(net, net->tensors.items[i]);
-    nn__release_stores(net, net->stores);
-    nn__release_stores(net, net->buffer_stores);
-    void *const blocks[] = {net->tensors.items,    net->parameters.items,  net->buffers.items,
-                            net->plan.order.items, net->plan.inputs.items, net->data_block.memory,
-                            net->grad_block.memory};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) nn__net_release(net, blocks[i]);
-    while (net->chunks) {
-        nn__chunk *next = net->chunks->next;
-        nn__net_release(net, net->chunks);
-        net->chunks = next;
-    }
-    net->allocator.release(net->allocator.user, net);
-}
-
 NN_DEF nn_status nn_net_status(const nn_net *net)
 {
     if (!net) return nn__fail_null("nn_net_status", "network");
@@ -4070,6 +4049,25 @@ static void nn__release_input(nn_net *net, nn_tensor *t)
     if (t->op != &nn__input_op) return;
     nn__net_release(net, t->data);
     nn__net_release(net, t->labels);
+}
+
+NN_DEF void nn_net_destroy(nn_net *net)
+{
+    if (!net) return;
+    nn__keep_cause(NN_OK);
+    for (size_t i = 0; i < net->tensors.count; i++) nn__release_input(net, net->tensors.items[i]);
+    nn__release_stores(net, net->stores);
+    nn__release_stores(net, net->buffer_stores);
+    void *const blocks[] = {net->tensors.items,    net->parameters.items,  net->buffers.items,
+                            net->plan.order.items, net->plan.inputs.items, net->data_block.memory,
+                            net->grad_block.memory};
+    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) nn__net_release(net, blocks[i]);
+    while (net->chunks) {
+        nn__chunk *next = net->chunks->next;
+        nn__net_release(net, net->chunks);
+        net->chunks = next;
+    }
+    net->allocator.release(net->allocator.user, net);
 }
 
 /* -- building -- */
@@ -5201,221 +5199,6 @@ NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
     return t;
 }
 
-/* -------------------------------------------------------------------------------- >>reductions
-   Sums, means and maxima of everything, or along the middle one of [outer, n, inner]; softmax. */
-
-typedef struct nn__reduction {
-    size_t n, inner; /* n = 0: everything */
-} nn__reduction;
-
-/* Line number `line` of x: where it begins, how many values it has and how far they lie apart. */
-typedef struct nn__line {
-    size_t begin, n, step;
-} nn__line;
-
-static nn__line nn__line_of(const nn_tensor *t, size_t line)
-{
-    const nn__reduction *r = (const nn__reduction *)t->settings;
-    nn__line l;
-    l.begin = r->n ? line / r->inner * r->inner * r->n + line % r->inner : 0;
-    l.n = r->n ? r->n : t->src[0]->size;
-    l.step = r->n ? r->inner : 1;
-    return l;
-}
-
-static nn_tensor *nn__reduce_all(nn_tensor *x, const nn_op *op)
-{
-    char call[64];
-    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
-    return net ? nn__node_new(net, op, sizeof(nn__reduction), 1, &x, 0, 0, NULL) : NULL;
-}
-
-static nn_tensor *nn__reduce_axis(nn_tensor *x, const nn_op *op, int axis, int keep)
-{
-    char call[64];
-    size_t shape[NN_MAX_RANK] = {0}, inner = 1;
-    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
-    const int at = net ? nn__axis(call, x, axis) : -1;
-    int rank = 0;
-    if (at < 0) return NULL;
-    for (int i = 0; i < x->rank; i++) {
-        if (i > at) inner *= x->shape[i];
-        if (i != at) shape[rank++] = x->shape[i];
-        else if (keep) shape[rank++] = 1;
-    }
-    nn_tensor *t = nn__node_new(net, op, sizeof(nn__reduction), 1, &x, x->batched, rank, shape);
-    nn__reduction *r = t ? (nn__reduction *)t->settings : NULL;
-    if (r) r->n = x->shape[at], r->inner = inner;
-    return t;
-}
-
-/* y = sum x, or mean x, in double:  dx = dy, or dy / n */
-static nn_status nn__reduce_forward(nn_tensor *t, int mean)
-{
-    for (size_t line = 0; line < t->size; line++) {
-        const nn__line l = nn__line_of(t, line);
-        const nn_real *x = t->src[0]->data + l.begin;
-        double sum = 0;
-        for (size_t i = 0; i < l.n; i++) sum += (double)x[i * l.step];
-        t->value = mean ? sum * (1 / (double)l.n) : sum;
-        t->data[line] = (nn_real)t->value;
-    }
-    return NN_OK;
-}
-
-static nn_status nn__reduce_backward(nn_tensor *t, int mean)
-{
-    nn_tensor *x = t->src[0];
-    nn_real *dx = nn__gradient_buffer(x);
-    for (size_t line = 0; line < t->size; line++) {
-        const nn__line l = nn__line_of(t, line);
-        const nn_real slope = (nn_real)((double)t->grad[line] * (mean ? 1 / (double)l.n : 1));
-        for (size_t i = 0; i < l.n; i++) dx[l.begin + i * l.step] = slope;
-    }
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-static nn_status nn__sum_forward(nn_tensor *t) { return nn__reduce_forward(t, 0); }
-static nn_status nn__sum_backward(nn_tensor *t) { return nn__reduce_backward(t, 0); }
-static nn_status nn__mean_forward(nn_tensor *t) { return nn__reduce_forward(t, 1); }
-static nn_status nn__mean_backward(nn_tensor *t) { return nn__reduce_backward(t, 1); }
-
-static const nn_op nn__sum = {"sum", nn__sum_forward, nn__sum_backward, NULL, NULL,
-                              NN__OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
-static const nn_op nn__mean = {"mean", nn__mean_forward, nn__mean_backward, NULL, NULL,
-                               NN__OP_VALUE | NN__OP_CLAIMS};
-
-NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__reduce_all(x, &nn__sum); }
-NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__reduce_all(x, &nn__mean); }
-NN_DEF nn_tensor *nn_sum_axis(nn_tensor *x, int axis, int keep)
-{
-    return nn__reduce_axis(x, &nn__sum, axis, keep);
-}
-NN_DEF nn_tensor *nn_mean_axis(nn_tensor *x, int axis, int keep)
-{
-    return nn__reduce_axis(x, &nn__mean, axis, keep);
-}
-
-/* y = max x:  dx = dy at the first element that is the largest, which forward saves */
-static nn_status nn__max_forward(nn_tensor *t)
-{
-    size_t *first = (size_t *)t->saved;
-    for (size_t line = 0; line < t->size; line++) {
-        const nn__line l = nn__line_of(t, line);
-        const nn_real *x = t->src[0]->data + l.begin;
-        size_t best = 0;
-        for (size_t i = l.step; i < l.n * l.step; i += l.step)
-            if (x[i] > x[best] || x[best] != x[best]) best = i;
-        first[line] = l.begin + best;
-        t->data[line] = x[best];
-    }
-    return NN_OK;
-}
-
-static nn_status nn__max_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    const size_t *first = (const size_t *)t->saved;
-    int accumulate;
-    nn_real *dx = nn__claim_gradient(x, &accumulate);
-    if (!dx) return NN_OK;
-    if (!accumulate) memset(dx, 0, x->size * sizeof *dx);
-    for (size_t line = 0; line < t->size; line++) dx[first[line]] += t->grad[line];
-    return NN_OK;
-}
-
-static size_t nn__max_saved(const nn_tensor *t, size_t rows)
-{
-    return nn__bytes(t->batched ? rows : 1, t->row_size, sizeof(size_t));
-}
-
-static const nn_op nn__max = {"max", nn__max_forward, nn__max_backward, nn__max_saved, NULL,
-                              NN__OP_CLAIMS};
-
-NN_DEF nn_tensor *nn_max(nn_tensor *x) { return nn__reduce_all(x, &nn__max); }
-NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
-{
-    return nn__reduce_axis(x, &nn__max, axis, keep);
-}
-
-/* -- softmax over the last dimension -- */
-
-static size_t nn__last_dimension(const nn_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
-
-/* y = softmax(x):  dx = y (dy - sum y dy) */
-static nn_status nn__softmax_forward(nn_tensor *t)
-{
-    const size_t cols = nn__last_dimension(t);
-    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 0, NULL);
-    return NN_OK;
-}
-
-static nn_status nn__softmax_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    const size_t cols = nn__last_dimension(t);
-    nn_real *dx = nn__gradient_buffer(x);
-    for (size_t i = 0; i < t->size; i += cols) {
-        const nn_real *y = t->data + i, *dy = t->grad + i;
-        const nn_real sum = nn__k()->dot(cols, y, dy);
-        for (size_t j = 0; j < cols; j++) dx[i + j] = y[j] * (dy[j] - sum);
-    }
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-static const nn_op nn__softmax = {"softmax", nn__softmax_forward, nn__softmax_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
-
-/* y = log softmax(x):  dx = dy - exp(y) sum dy */
-static nn_status nn__log_softmax_forward(nn_tensor *t)
-{
-    const size_t cols = nn__last_dimension(t);
-    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 1, NULL);
-    return NN_OK;
-}
-
-static nn_status nn__log_softmax_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    const size_t cols = nn__last_dimension(t);
-    nn_real *dx = nn__gradient_buffer(x);
-    nn__k()->softmax(t->size / cols, cols, x->data, dx, 0, NULL);
-    for (size_t i = 0; i < t->size; i += cols) {
-        const nn_real sum = nn__k()->sum(cols, t->grad + i);
-        for (size_t j = i; j < i + cols; j++) dx[j] = t->grad[j] - dx[j] * sum;
-    }
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-static const nn_op nn__log_softmax = {"log_softmax", nn__log_softmax_forward,
-                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS};
-
-/* Another axis is brought to the end first and back afterwards. */
-static nn_tensor *nn__softmax_new(nn_tensor *x, const nn_op *op, int axis)
-{
-    char call[64];
-    nn__call(op, call);
-    if (!nn__common_net(call, 1, &x)) return NULL;
-    const int at = nn__axis(call, x, axis) - x->batched, last = x->rank - x->batched - 1;
-    if (x->net->status != NN_OK) return NULL;
-    if (at == last) return nn__node_like(x, op, 0);
-    return nn_transpose(nn__node_like(nn_transpose(x, at, last), op, 0), at, last);
-}
-
-NN_DEF nn_tensor *nn_softmax(nn_tensor *x) { return nn__softmax_new(x, &nn__softmax, -1); }
-NN_DEF nn_tensor *nn_softmax_axis(nn_tensor *x, int axis)
-{
-    return nn__softmax_new(x, &nn__softmax, axis);
-}
-NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x) { return nn__softmax_new(x, &nn__log_softmax, -1); }
-NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis)
-{
-    return nn__softmax_new(x, &nn__log_softmax, axis);
-}
-
 /* ------------------------------------------------------------------------------------- >>shape
    The same values in another arrangement. */
 
@@ -5673,6 +5456,221 @@ NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
     nn__cut *cut = t ? (nn__cut *)t->settings : NULL;
     if (cut) cut->axis = at, cut->begin = begin;
     return t;
+}
+
+/* -------------------------------------------------------------------------------- >>reductions
+   Sums, means and maxima of everything, or along the middle one of [outer, n, inner]; softmax. */
+
+typedef struct nn__reduction {
+    size_t n, inner; /* n = 0: everything */
+} nn__reduction;
+
+/* Line number `line` of x: where it begins, how many values it has and how far they lie apart. */
+typedef struct nn__line {
+    size_t begin, n, step;
+} nn__line;
+
+static nn__line nn__line_of(const nn_tensor *t, size_t line)
+{
+    const nn__reduction *r = (const nn__reduction *)t->settings;
+    nn__line l;
+    l.begin = r->n ? line / r->inner * r->inner * r->n + line % r->inner : 0;
+    l.n = r->n ? r->n : t->src[0]->size;
+    l.step = r->n ? r->inner : 1;
+    return l;
+}
+
+static nn_tensor *nn__reduce_all(nn_tensor *x, const nn_op *op)
+{
+    char call[64];
+    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
+    return net ? nn__node_new(net, op, sizeof(nn__reduction), 1, &x, 0, 0, NULL) : NULL;
+}
+
+static nn_tensor *nn__reduce_axis(nn_tensor *x, const nn_op *op, int axis, int keep)
+{
+    char call[64];
+    size_t shape[NN_MAX_RANK] = {0}, inner = 1;
+    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
+    const int at = net ? nn__axis(call, x, axis) : -1;
+    int rank = 0;
+    if (at < 0) return NULL;
+    for (int i = 0; i < x->rank; i++) {
+        if (i > at) inner *= x->shape[i];
+        if (i != at) shape[rank++] = x->shape[i];
+        else if (keep) shape[rank++] = 1;
+    }
+    nn_tensor *t = nn__node_new(net, op, sizeof(nn__reduction), 1, &x, x->batched, rank, shape);
+    nn__reduction *r = t ? (nn__reduction *)t->settings : NULL;
+    if (r) r->n = x->shape[at], r->inner = inner;
+    return t;
+}
+
+/* y = sum x, or mean x, in double:  dx = dy, or dy / n */
+static nn_status nn__reduce_forward(nn_tensor *t, int mean)
+{
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real *x = t->src[0]->data + l.begin;
+        double sum = 0;
+        for (size_t i = 0; i < l.n; i++) sum += (double)x[i * l.step];
+        t->value = mean ? sum * (1 / (double)l.n) : sum;
+        t->data[line] = (nn_real)t->value;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__reduce_backward(nn_tensor *t, int mean)
+{
+    nn_tensor *x = t->src[0];
+    nn_real *dx = nn__gradient_buffer(x);
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real slope = (nn_real)((double)t->grad[line] * (mean ? 1 / (double)l.n : 1));
+        for (size_t i = 0; i < l.n; i++) dx[l.begin + i * l.step] = slope;
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static nn_status nn__sum_forward(nn_tensor *t) { return nn__reduce_forward(t, 0); }
+static nn_status nn__sum_backward(nn_tensor *t) { return nn__reduce_backward(t, 0); }
+static nn_status nn__mean_forward(nn_tensor *t) { return nn__reduce_forward(t, 1); }
+static nn_status nn__mean_backward(nn_tensor *t) { return nn__reduce_backward(t, 1); }
+
+static const nn_op nn__sum = {"sum", nn__sum_forward, nn__sum_backward, NULL, NULL,
+                              NN__OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
+static const nn_op nn__mean = {"mean", nn__mean_forward, nn__mean_backward, NULL, NULL,
+                               NN__OP_VALUE | NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__reduce_all(x, &nn__sum); }
+NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__reduce_all(x, &nn__mean); }
+NN_DEF nn_tensor *nn_sum_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis(x, &nn__sum, axis, keep);
+}
+NN_DEF nn_tensor *nn_mean_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis(x, &nn__mean, axis, keep);
+}
+
+/* y = max x:  dx = dy at the first element that is the largest, which forward saves */
+static nn_status nn__max_forward(nn_tensor *t)
+{
+    size_t *first = (size_t *)t->saved;
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real *x = t->src[0]->data + l.begin;
+        size_t best = 0;
+        for (size_t i = l.step; i < l.n * l.step; i += l.step)
+            if (x[i] > x[best] || x[best] != x[best]) best = i;
+        first[line] = l.begin + best;
+        t->data[line] = x[best];
+    }
+    return NN_OK;
+}
+
+static nn_status nn__max_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t *first = (const size_t *)t->saved;
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return NN_OK;
+    if (!accumulate) memset(dx, 0, x->size * sizeof *dx);
+    for (size_t line = 0; line < t->size; line++) dx[first[line]] += t->grad[line];
+    return NN_OK;
+}
+
+static size_t nn__max_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(t->batched ? rows : 1, t->row_size, sizeof(size_t));
+}
+
+static const nn_op nn__max = {"max", nn__max_forward, nn__max_backward, nn__max_saved, NULL,
+                              NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_max(nn_tensor *x) { return nn__reduce_all(x, &nn__max); }
+NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis(x, &nn__max, axis, keep);
+}
+
+/* -- softmax over the last dimension -- */
+
+static size_t nn__last_dimension(const nn_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
+
+/* y = softmax(x):  dx = y (dy - sum y dy) */
+static nn_status nn__softmax_forward(nn_tensor *t)
+{
+    const size_t cols = nn__last_dimension(t);
+    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__softmax_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t cols = nn__last_dimension(t);
+    nn_real *dx = nn__gradient_buffer(x);
+    for (size_t i = 0; i < t->size; i += cols) {
+        const nn_real *y = t->data + i, *dy = t->grad + i;
+        const nn_real sum = nn__k()->dot(cols, y, dy);
+        for (size_t j = 0; j < cols; j++) dx[i + j] = y[j] * (dy[j] - sum);
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static const nn_op nn__softmax = {"softmax", nn__softmax_forward, nn__softmax_backward, NULL, NULL,
+                                  NN__OP_CLAIMS};
+
+/* y = log softmax(x):  dx = dy - exp(y) sum dy */
+static nn_status nn__log_softmax_forward(nn_tensor *t)
+{
+    const size_t cols = nn__last_dimension(t);
+    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 1, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__log_softmax_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t cols = nn__last_dimension(t);
+    nn_real *dx = nn__gradient_buffer(x);
+    nn__k()->softmax(t->size / cols, cols, x->data, dx, 0, NULL);
+    for (size_t i = 0; i < t->size; i += cols) {
+        const nn_real sum = nn__k()->sum(cols, t->grad + i);
+        for (size_t j = i; j < i + cols; j++) dx[j] = t->grad[j] - dx[j] * sum;
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static const nn_op nn__log_softmax = {"log_softmax", nn__log_softmax_forward,
+                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS};
+
+/* Another axis is brought to the end first and back afterwards. */
+static nn_tensor *nn__softmax_new(nn_tensor *x, const nn_op *op, int axis)
+{
+    char call[64];
+    nn__call(op, call);
+    if (!nn__common_net(call, 1, &x)) return NULL;
+    const int at = nn__axis(call, x, axis) - x->batched, last = x->rank - x->batched - 1;
+    if (x->net->status != NN_OK) return NULL;
+    if (at == last) return nn__node_like(x, op, 0);
+    return nn_transpose(nn__node_like(nn_transpose(x, at, last), op, 0), at, last);
+}
+
+NN_DEF nn_tensor *nn_softmax(nn_tensor *x) { return nn__softmax_new(x, &nn__softmax, -1); }
+NN_DEF nn_tensor *nn_softmax_axis(nn_tensor *x, int axis)
+{
+    return nn__softmax_new(x, &nn__softmax, axis);
+}
+NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x) { return nn__softmax_new(x, &nn__log_softmax, -1); }
+NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis)
+{
+    return nn__softmax_new(x, &nn__log_softmax, axis);
 }
 
 /* ------------------------------------------------------------------------------------ >>layers
