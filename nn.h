@@ -1939,6 +1939,17 @@ NN__INLINE NN__V NN__FN(log)(NN__V x)
     return NN__SELECT(NN__LT(x, NN__C(HUGE_VAL)), y, x);
 }
 
+/* ln x for every x: subnormal ones are scaled by 2^mantissa first; -infinity at 0, NaN below. */
+NN__INLINE NN__V NN__FN(log_everywhere)(NN__V x)
+{
+    const double scale = (double)((nn__bits)1 << NN__MANTISSA);
+    NN__M small = NN__LT(x, NN__C(sizeof(nn_real) == 4 ? 1.17549435082228751e-38 : DBL_MIN));
+    NN__V y = NN__FN(log)(NN__SELECT(small, NN__MUL(x, NN__C(scale)), x));
+    y = NN__SELECT(small, NN__SUB(y, NN__C(NN__MANTISSA * 0.69314718055994530942)), y);
+    NN__V none = NN__SELECT(NN__LT(x, NN__C(0)), NN__C(NAN), NN__SUB(x, NN__C(HUGE_VAL)));
+    return NN__SELECT(NN__LT(NN__C(0), x), y, none);
+}
+
 /* ln(1 + u) for u in [0, 1]: ln of the rounded sum, and what the rounding lost. */
 NN__INLINE NN__V NN__FN(log1p)(NN__V u)
 {
@@ -3099,7 +3110,7 @@ static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const 
     case NN_ACTIVATION_SILU: NN__MAP(NN__MUL(v, NN__FN(sigmoid)(v))) break;
     case NN_ACTIVATION_SOFTPLUS: NN__MAP(NN__FN(softplus)(v)) break;
     case NN__MAP_EXP: NN__MAP(NN__FN(exp)(v)) break;
-    case NN__MAP_LOG: NN__MAP(NN__FN(log)(v)) break;
+    case NN__MAP_LOG: NN__MAP(NN__FN(log_everywhere)(v)) break;
     default: NN__MAP(v) break;
     }
 }
