@@ -1123,6 +1123,8 @@ static double nn__pow_scalar(double x, double p)
         const double result = nn__power(x, (size_t)size);
         return p < 0 ? 1 / result : result;
     }
+    if (x < 0 && p == floor(p))
+        return fmod(p, 2) != 0 ? -nn__pow_scalar(-x, p) : nn__pow_scalar(-x, p);
     if (!(x > 0)) return x == 0 ? (p > 0 ? 0 : HUGE_VAL) : NAN;
     if (!nn__is_finite(x)) return p > 0 ? x : 0;
     return nn__exp_scalar(p * nn__log_scalar(x));
