@@ -6241,10 +6241,11 @@ static double nn__sum_elements(const nn_tensor *t, size_t line, double weight, d
 {
     const size_t n = nn__loss_of(t)->classes;
     for (size_t at = line * n; at < (line + 1) * n; at++) {
-        const double v = nn__kind_of(t)->element(t, at, (double)t->src[0]->data[at],
-                                                 nn__target(t, at));
-        sum += weight * v;
-        if (each) each[at] = (nn_real)(weight * v);
+        const double y = (double)t->src[0]->data[at];
+        const double v =
+            weight == 0 ? 0 : weight * nn__kind_of(t)->element(t, at, y, nn__target(t, at));
+        sum += v;
+        if (each) each[at] = (nn_real)v;
     }
     return sum;
 }
