@@ -4198,9 +4198,13 @@ static int nn__axis(const char *call, nn_tensor *x, int axis)
     const int count = x->rank - x->batched, from_start = axis < 0 ? axis + count : axis;
     if (from_start >= 0 && from_start < count) return from_start + x->batched;
     char text[NN__SHAPE_TEXT];
-    nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
-                 "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)", call,
-                 axis, -count, count - 1, nn__tensor_shape(x, text));
+    if (count == 0)
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: axis is %d, but shape %s has none", call,
+                     axis, nn__tensor_shape(x, text));
+    else
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)",
+                     call, axis, -count, count - 1, nn__tensor_shape(x, text));
     return -1;
 }
 
