@@ -1123,6 +1123,8 @@ static double nn__pow_scalar(double x, double p)
         const double result = nn__power(x, (size_t)size);
         return p < 0 ? 1 / result : result;
     }
+    if (x < 0 && p == floor(p))
+        return fmod(p, 2) != 0 ? -nn__pow_scalar(-x, p) : nn__pow_scalar(-x, p);
     if (!(x > 0)) return x == 0 ? (p > 0 ? 0 : HUGE_VAL) : NAN;
     if (!nn__is_finite(x)) return p > 0 ? x : 0;
     return nn__exp_scalar(p * nn__log_scalar(x));
@@ -1937,6 +1939,17 @@ NN__INLINE NN__V NN__FN(log)(NN__V x)
     NN__V low = NN__FMA(s, NN__SUB(f, NN__MUL(z, q)), NN__MUL(e, NN__C(-NN__LN2_LOW)));
     NN__V y = NN__FMA(e, NN__C(0.69314718055994530942), NN__SUB(f, low));
     return NN__SELECT(NN__LT(x, NN__C(HUGE_VAL)), y, x);
+}
+
+/* ln x for every x: subnormal ones are scaled by 2^mantissa first; -infinity at 0, NaN below. */
+NN__INLINE NN__V NN__FN(log_everywhere)(NN__V x)
+{
+    const double scale = (double)((nn__bits)1 << NN__MANTISSA);
+    NN__M small = NN__LT(x, NN__C(sizeof(nn_real) == 4 ? 1.17549435082228751e-38 : DBL_MIN));
+    NN__V y = NN__FN(log)(NN__SELECT(small, NN__MUL(x, NN__C(scale)), x));
+    y = NN__SELECT(small, NN__SUB(y, NN__C(NN__MANTISSA * 0.69314718055994530942)), y);
+    NN__V none = NN__SELECT(NN__LT(x, NN__C(0)), NN__C(NAN), NN__SUB(x, NN__C(HUGE_VAL)));
+    return NN__SELECT(NN__LT(NN__C(0), x), y, none);
 }
 
 /* ln(1 + u) for u in [0, 1]: ln of the rounded sum, and what the rounding lost. */
@@ -3099,7 +3112,7 @@ static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const 
     case NN_ACTIVATION_SILU: NN__MAP(NN__MUL(v, NN__FN(sigmoid)(v))) break;
     case NN_ACTIVATION_SOFTPLUS: NN__MAP(NN__FN(softplus)(v)) break;
     case NN__MAP_EXP: NN__MAP(NN__FN(exp)(v)) break;
-    case NN__MAP_LOG: NN__MAP(NN__FN(log)(v)) break;
+    case NN__MAP_LOG: NN__MAP(NN__FN(log_everywhere)(v)) break;
     default: NN__MAP(v) break;
     }
 }
@@ -4183,9 +4196,13 @@ static int nn__axis(const char *call, nn_tensor *x, int axis)
     const int count = x->rank - x->batched, from_start = axis < 0 ? axis + count : axis;
     if (from_start >= 0 && from_start < count) return from_start + x->batched;
     char text[NN__SHAPE_TEXT];
-    nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
-                 "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)", call,
-                 axis, -count, count - 1, nn__tensor_shape(x, text));
+    if (count == 0)
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: axis is %d, but shape %s has none", call,
+                     axis, nn__tensor_shape(x, text));
+    else
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)",
+                     call, axis, -count, count - 1, nn__tensor_shape(x, text));
     return -1;
 }
 
@@ -6226,10 +6243,11 @@ static double nn__sum_elements(const nn_tensor *t, size_t line, double weight, d
 {
     const size_t n = nn__loss_of(t)->classes;
     for (size_t at = line * n; at < (line + 1) * n; at++) {
-        const double v = nn__kind_of(t)->element(t, at, (double)t->src[0]->data[at],
-                                                 nn__target(t, at));
-        sum += weight * v;
-        if (each) each[at] = (nn_real)(weight * v);
+        const double y = (double)t->src[0]->data[at];
+        const double v =
+            weight == 0 ? 0 : weight * nn__kind_of(t)->element(t, at, y, nn__target(t, at));
+        sum += v;
+        if (each) each[at] = (nn_real)v;
     }
     return sum;
 }
