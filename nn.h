@@ -4278,6 +4278,7 @@ static nn_status nn__begin_feed(nn_tensor *t, size_t rows, int labels)
     else t->data = (nn_real *)buffer;
     if (status != NN_OK) return status;
     t->net->ran = NULL;
+    if (rows > t->net->laid_rows) t->net->laid_count = 0; /* there is room for fewer */
     input->rows = rows;
     input->has_labels = labels;
     nn__set_batch(t, rows);
