@@ -3938,7 +3938,10 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net) { return net ? &net->rng : NULL; }
 
 NN_DEF void nn_net_set_training(nn_net *net, int training)
 {
-    if (net) net->mode = training ? NN__MODE_TRAINING : NN__MODE_EVALUATION;
+    if (!net) return;
+    /* A run that left dropout out stays one, whatever mode comes after it. */
+    if (net->mode == NN__MODE_OPEN && net->plan.training_op) net->ran = NULL;
+    net->mode = training ? NN__MODE_TRAINING : NN__MODE_EVALUATION;
 }
 
 /* One more tensor at the end of a list. */
