@@ -4026,8 +4026,9 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 
 /* Bits of nn_tensor.state. */
 enum {
-    NN__NEEDED = 1,   /* the plan's target depends on it */
-    NN__LAID_GRAD = 2 /* the gradient block was laid out with a gradient for it */
+    NN__NEEDED = 1,    /* the plan's target depends on it */
+    NN__LAID_GRAD = 2, /* the gradient block was laid out with a gradient for it */
+    NN__PLANNED = 4    /* it has been in a plan since the data block was laid out */
 };
 
 /* Flags of the library's own operations beside NN_OP_TRAINING. */
@@ -4475,10 +4476,18 @@ NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t co
     return status;
 }
 
+/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
+static int nn__has_values(const nn_tensor *t)
+{
+    const nn__input *input = nn__as_input(t);
+    if (input) return input->rows > 0 && !input->has_labels;
+    return nn__is_state(t) || (t->state & NN__PLANNED);
+}
+
 NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
 {
     nn_status status = nn__check_tensor("nn_get_values", t);
-    if (status == NN_OK && (!t->data || t->size == 0))
+    if (status == NN_OK && !nn__has_values(t))
         status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
                           (nn__ull)t->id, t->name);
     if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
@@ -4522,6 +4531,7 @@ static void nn__lay_data(nn_net *net, nn__layout *layout)
     for (size_t i = 0; i < net->tensors.count; i++) {
         nn_tensor *t = net->tensors.items[i];
         if (nn__is_leaf(t)) continue;
+        t->state &= ~(unsigned)NN__PLANNED;
         t->data = (nn_real *)nn__lay(layout, nn__tensor_bytes(t, layout->rows));
         t->saved = t->op->saved ? nn__lay(layout, t->op->saved(t, layout->rows)) : NULL;
         if (t->op->scratch) workspace = nn__max_size(workspace, t->op->scratch(t, layout->rows));
@@ -4718,7 +4728,10 @@ static nn_status nn__make_plan(nn_tensor *t)
     if (status == NN_OK) status = nn__check_fed(plan, &batch);
     if (status == NN_OK) status = nn__plan_data(net, batch);
     if (status != NN_OK) return status;
-    for (size_t i = 0; i < plan->order.count; i++) nn__set_batch(plan->order.items[i], batch);
+    for (size_t i = 0; i < plan->order.count; i++) {
+        plan->order.items[i]->state |= NN__PLANNED;
+        nn__set_batch(plan->order.items[i], batch);
+    }
     plan->target = t;
     plan->batch = batch;
     return NN_OK;
