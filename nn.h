@@ -4079,7 +4079,7 @@ static void nn__release_input(nn_net *net, nn_tensor *t)
 /* -- building -- */
 
 /* All sources are there and of one network, which has no error yet: that network; else NULL. */
-static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *src)
+static nn_net *nn__net_of(const char *call, size_t count, nn_tensor *const *src)
 {
     nn_net *net = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -4098,7 +4098,23 @@ static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *
         }
         net = src[i]->net;
     }
-    return net && nn_net_status(net) == NN_OK ? net : NULL;
+    if (net && net->status != NN_OK) nn__net_failed(net, net->status);
+    return net && net->status == NN_OK ? net : NULL;
+}
+
+/* The same for operations on values, which inputs of labels do not have. */
+static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *src)
+{
+    nn_net *net = nn__net_of(call, count, src);
+    for (size_t i = 0; net && i < count; i++) {
+        const nn__input *input = nn__as_input(src[i]);
+        if (!input || !input->labels_per_row) continue;
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: source %llu is an input of labels, which only a loss or nn_custom reads",
+                     call, (nn__ull)i);
+        return NULL;
+    }
+    return net;
 }
 
 static nn_tensor *nn__bad_shapes(const char *call, const nn_tensor *a, const nn_tensor *b,
@@ -6134,7 +6150,7 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
             nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_custom: 0 sources, expected at least 1"));
         return NULL;
     }
-    nn_net *net = nn__common_net("nn_custom", count, src);
+    nn_net *net = nn__net_of("nn_custom", count, src);
     if (!net) return NULL;
     if (!op || !op->forward)
         return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_custom: %s is NULL",
