@@ -5910,16 +5910,21 @@ static int nn__check_function(nn_net *net, const char *call, nn_activation kind,
     return net->status == NN_OK;
 }
 
-/* The number of the first layer name "denseI" that is free. */
-static size_t nn__free_number(const nn_net *net)
+static int nn__layer_has(const nn_net *net, size_t number, const char *kind)
 {
     char name[48];
+    snprintf(name, sizeof name, "dense%llu.%s", (nn__ull)number, kind);
+    return nn_net_find(net, name) != NULL;
+}
+
+/* The number of the first layer name "denseI" that is free for both parameters. */
+static size_t nn__free_number(const nn_net *net)
+{
     size_t number = 0;
     for (size_t i = 0; i < net->tensors.count; i++)
         number += net->tensors.items[i]->op == &nn__dense;
-    do snprintf(name, sizeof name, "dense%llu.weight", (nn__ull)number++);
-    while (nn_net_find(net, name));
-    return number - 1;
+    while (nn__layer_has(net, number, "weight") || nn__layer_has(net, number, "bias")) number++;
+    return number;
 }
 
 /* "NAME.weight" in the network's memory, or "denseI.weight" without a name. */
@@ -5980,6 +5985,7 @@ static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
     const char *found = NULL;
     if (d->shared_weight && d->weight.kind != NN_INIT_DEFAULT) found = "weight";
     if (d->shared_bias && d->bias.kind != NN_INIT_DEFAULT) found = "bias";
+    if (d->shared_bias && d->decay_bias) found = "decay_bias";
     if (d->no_bias && (d->shared_bias || d->bias.kind != NN_INIT_DEFAULT || d->decay_bias))
         found = d->shared_bias ? "shared_bias" : d->decay_bias ? "decay_bias" : "bias";
     if (found)
