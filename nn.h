@@ -3730,12 +3730,13 @@ static void *nn__arena(nn_net *net, size_t count, size_t size)
     return p;
 }
 
-/* Makes the error that was just reported the network's, if it is the first. NULL, for a builder to
-   return. */
+/* Makes the error that was just reported the network's. The first one stays, with its message, and
+   is what later ones report as well. NULL, for a builder to return. */
 static nn_tensor *nn__net_failed(nn_net *net, nn_status status)
 {
-    nn__keep_cause(status);
-    if (!net || net->status != NN_OK) return NULL;
+    const int is_later = net && net->status != NN_OK;
+    nn__keep_cause(is_later ? nn_net_status(net) : status);
+    if (!net || is_later) return NULL;
     char text[sizeof nn__message], *copy;
     memcpy(text, nn__message, sizeof text);
     copy = (char *)nn__arena(net, strlen(text) + 1, 1);
@@ -3959,22 +3960,27 @@ static int nn__append(nn_net *net, nn__list *list, nn_tensor *t)
     return 1;
 }
 
-NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
+/* Gives a tensor a copy of a name, as `call` was asked to. */
+static nn_tensor *nn__name(const char *call, nn_tensor *t, const char *name)
 {
-    if (!t) {
-        nn__fail_null("nn_name", "tensor");
-        return NULL;
-    }
+    if (t->net->status != NN_OK) return nn__net_failed(t->net, t->net->status);
     const nn_tensor *other = nn_net_find(t->net, name);
     if (other && other != t)
-        return nn__net_fail(t->net, NN_ERROR_BAD_ARGUMENT,
-                            "nn_name: the name '%s' is tensor %llu's", name, (nn__ull)other->id);
+        return nn__net_fail(t->net, NN_ERROR_BAD_ARGUMENT, "%s: the name '%s' is tensor %llu's",
+                            call, name, (nn__ull)other->id);
     size_t length = name ? strlen(name) : 0;
     char *copy = (char *)nn__arena(t->net, length + 1, 1);
     if (!copy) return nn__out_of_memory(t->net);
     if (length) memcpy(copy, name, length);
     t->name = copy;
     return t;
+}
+
+NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
+{
+    if (t) return nn__name("nn_name", t, name);
+    nn__fail_null("nn_name", "tensor");
+    return NULL;
 }
 
 enum { NN__SHAPE_TEXT = 24 * NN_MAX_RANK }; /* a size_t has at most 20 digits */
@@ -4005,6 +4011,7 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 {
     char shape[NN__SHAPE_TEXT];
     if (!net) return nn__fail_null("nn_net_summary", "network");
+    if (net->status != NN_OK) return nn_net_status(net);
     if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
     fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
             "parameters");
@@ -4157,10 +4164,12 @@ static nn_status nn__set_shape(nn_tensor *t, const char *call, int rank, const s
     return NN_OK;
 }
 
-/* The names a tensor goes by in messages of its builder: the public function. */
+/* The names a tensor goes by in messages of its builder: the public function. The user's own
+   operations, which do not claim gradients, have one in common. */
 static const char *nn__call(const nn_op *op, char text[64])
 {
-    snprintf(text, 64, "nn_%s", op->name);
+    const int is_custom = op->forward && !(op->flags & NN__OP_CLAIMS);
+    snprintf(text, 64, "nn_%s", is_custom ? "custom" : op->name);
     return text;
 }
 
@@ -4169,7 +4178,7 @@ static nn_tensor *nn__node_new(nn_net *net, const nn_op *op, size_t settings, si
                                nn_tensor *const *src, int batched, int rank, const size_t *shape)
 {
     char call[64];
-    if (!net || nn_net_status(net) != NN_OK) return NULL;
+    if (!net || net->status != NN_OK) return net ? nn__net_failed(net, net->status) : NULL;
     if (rank > NN_MAX_RANK)
         return nn__net_fail(net, NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
                             nn__call(op, call), rank, NN_MAX_RANK);
@@ -4457,7 +4466,7 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
     if (!nn__store_leaf(net, is_parameter ? &net->stores : &net->buffer_stores, t) ||
         !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
         return nn__out_of_memory(net);
-    if (name && !nn_name(t, name)) return NULL;
+    if (name && !nn__name(call, t, name)) return NULL;
     nn__draw_all(t, init);
     return t;
 }
@@ -6027,7 +6036,7 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
                                 x->batched, x->rank, shape);
     nn__function *f = t ? (nn__function *)t->settings : NULL;
     if (f) f->kind = desc->activation, f->alpha = alpha;
-    return t && desc->name ? nn_name(t, desc->name) : t;
+    return t && desc->name ? nn__name("nn_dense", t, desc->name) : t;
 }
 
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
