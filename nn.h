@@ -3743,12 +3743,13 @@ static void *nn__arena(nn_net *net, size_t count, size_t size)
     return p;
 }
 
-/* Makes the error that was just reported the network's, if it is the first. NULL, for a builder to
-   return. */
+/* Makes the error that was just reported the network's. The first one stays, with its message, and
+   is what later ones report as well. NULL, for a builder to return. */
 static nn_tensor *nn__net_failed(nn_net *net, nn_status status)
 {
-    nn__keep_cause(status);
-    if (!net || net->status != NN_OK) return NULL;
+    const int is_later = net && net->status != NN_OK;
+    nn__keep_cause(is_later ? nn_net_status(net) : status);
+    if (!net || is_later) return NULL;
     char text[sizeof nn__message], *copy;
     memcpy(text, nn__message, sizeof text);
     copy = (char *)nn__arena(net, strlen(text) + 1, 1);
@@ -3930,7 +3931,10 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net) { return net ? &net->rng : NULL; }
 
 NN_DEF void nn_net_set_training(nn_net *net, int training)
 {
-    if (net) net->mode = training ? NN__MODE_TRAINING : NN__MODE_EVALUATION;
+    if (!net) return;
+    /* A run that left dropout out stays one, whatever mode comes after it. */
+    if (net->mode == NN__MODE_OPEN && net->plan.training_op) net->ran = NULL;
+    net->mode = training ? NN__MODE_TRAINING : NN__MODE_EVALUATION;
 }
 
 /* One more tensor at the end of a list. */
@@ -3948,22 +3952,27 @@ static int nn__append(nn_net *net, nn__list *list, nn_tensor *t)
     return 1;
 }
 
-NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
+/* Gives a tensor a copy of a name, as `call` was asked to. */
+static nn_tensor *nn__name(const char *call, nn_tensor *t, const char *name)
 {
-    if (!t) {
-        nn__fail_null("nn_name", "tensor");
-        return NULL;
-    }
+    if (t->net->status != NN_OK) return nn__net_failed(t->net, t->net->status);
     const nn_tensor *other = nn_net_find(t->net, name);
     if (other && other != t)
-        return nn__net_fail(t->net, NN_ERROR_BAD_ARGUMENT,
-                            "nn_name: the name '%s' is tensor %llu's", name, (nn__ull)other->id);
+        return nn__net_fail(t->net, NN_ERROR_BAD_ARGUMENT, "%s: the name '%s' is tensor %llu's",
+                            call, name, (nn__ull)other->id);
     size_t length = name ? strlen(name) : 0;
     char *copy = (char *)nn__arena(t->net, length + 1, 1);
     if (!copy) return nn__out_of_memory(t->net);
     if (length) memcpy(copy, name, length);
     t->name = copy;
     return t;
+}
+
+NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
+{
+    if (t) return nn__name("nn_name", t, name);
+    nn__fail_null("nn_name", "tensor");
+    return NULL;
 }
 
 enum { NN__SHAPE_TEXT = 24 * NN_MAX_RANK }; /* a size_t has at most 20 digits */
@@ -3994,6 +4003,7 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 {
     char shape[NN__SHAPE_TEXT];
     if (!net) return nn__fail_null("nn_net_summary", "network");
+    if (net->status != NN_OK) return nn_net_status(net);
     if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
     fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
             "parameters");
@@ -4015,8 +4025,9 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 
 /* Bits of nn_tensor.state. */
 enum {
-    NN__NEEDED = 1,   /* the plan's target depends on it */
-    NN__LAID_GRAD = 2 /* the gradient block was laid out with a gradient for it */
+    NN__NEEDED = 1,    /* the plan's target depends on it */
+    NN__LAID_GRAD = 2, /* the gradient block was laid out with a gradient for it */
+    NN__PLANNED = 4    /* it has been in a plan since the data block was laid out */
 };
 
 /* Flags of the library's own operations beside NN_OP_TRAINING. */
@@ -4086,7 +4097,7 @@ NN_DEF void nn_net_destroy(nn_net *net)
 /* -- building -- */
 
 /* All sources are there and of one network, which has no error yet: that network; else NULL. */
-static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *src)
+static nn_net *nn__net_of(const char *call, size_t count, nn_tensor *const *src)
 {
     nn_net *net = NULL;
     for (size_t i = 0; i < count; i++) {
@@ -4105,7 +4116,23 @@ static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *
         }
         net = src[i]->net;
     }
-    return net && nn_net_status(net) == NN_OK ? net : NULL;
+    if (net && net->status != NN_OK) nn__net_failed(net, net->status);
+    return net && net->status == NN_OK ? net : NULL;
+}
+
+/* The same for operations on values, which inputs of labels do not have. */
+static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *src)
+{
+    nn_net *net = nn__net_of(call, count, src);
+    for (size_t i = 0; net && i < count; i++) {
+        const nn__input *input = nn__as_input(src[i]);
+        if (!input || !input->labels_per_row) continue;
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: source %llu is an input of labels, which only a loss or nn_custom reads",
+                     call, (nn__ull)i);
+        return NULL;
+    }
+    return net;
 }
 
 static nn_tensor *nn__bad_shapes(const char *call, const nn_tensor *a, const nn_tensor *b,
@@ -4148,10 +4175,12 @@ static nn_status nn__set_shape(nn_tensor *t, const char *call, int rank, const s
     return NN_OK;
 }
 
-/* The names a tensor goes by in messages of its builder: the public function. */
+/* The names a tensor goes by in messages of its builder: the public function. The user's own
+   operations, which do not claim gradients, have one in common. */
 static const char *nn__call(const nn_op *op, char text[64])
 {
-    snprintf(text, 64, "nn_%s", op->name);
+    const int is_custom = op->forward && !(op->flags & NN__OP_CLAIMS);
+    snprintf(text, 64, "nn_%s", is_custom ? "custom" : op->name);
     return text;
 }
 
@@ -4160,7 +4189,7 @@ static nn_tensor *nn__node_new(nn_net *net, const nn_op *op, size_t settings, si
                                nn_tensor *const *src, int batched, int rank, const size_t *shape)
 {
     char call[64];
-    if (!net || nn_net_status(net) != NN_OK) return NULL;
+    if (!net || net->status != NN_OK) return net ? nn__net_failed(net, net->status) : NULL;
     if (rank > NN_MAX_RANK)
         return nn__net_fail(net, NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
                             nn__call(op, call), rank, NN_MAX_RANK);
@@ -4293,6 +4322,7 @@ static nn_status nn__begin_feed(nn_tensor *t, size_t rows, int labels)
     else t->data = (nn_real *)buffer;
     if (status != NN_OK) return status;
     t->net->ran = NULL;
+    if (rows > t->net->laid_rows) t->net->laid_count = 0; /* there is room for fewer */
     input->rows = rows;
     input->has_labels = labels;
     nn__set_batch(t, rows);
@@ -4451,7 +4481,7 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
     if (!nn__store_leaf(net, is_parameter ? &net->stores : &net->buffer_stores, t) ||
         !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
         return nn__out_of_memory(net);
-    if (name && !nn_name(t, name)) return NULL;
+    if (name && !nn__name(call, t, name)) return NULL;
     nn__draw_all(t, init);
     return t;
 }
@@ -4486,10 +4516,18 @@ NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t co
     return status;
 }
 
+/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
+static int nn__has_values(const nn_tensor *t)
+{
+    const nn__input *input = nn__as_input(t);
+    if (input) return input->rows > 0 && !input->has_labels;
+    return nn__is_state(t) || (t->state & NN__PLANNED);
+}
+
 NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
 {
     nn_status status = nn__check_tensor("nn_get_values", t);
-    if (status == NN_OK && (!t->data || t->size == 0))
+    if (status == NN_OK && !nn__has_values(t))
         status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
                           (nn__ull)t->id, t->name);
     if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
@@ -4533,6 +4571,7 @@ static void nn__lay_data(nn_net *net, nn__layout *layout)
     for (size_t i = 0; i < net->tensors.count; i++) {
         nn_tensor *t = net->tensors.items[i];
         if (nn__is_leaf(t)) continue;
+        t->state &= ~(unsigned)NN__PLANNED;
         t->data = (nn_real *)nn__lay(layout, nn__tensor_bytes(t, layout->rows));
         t->saved = t->op->saved ? nn__lay(layout, t->op->saved(t, layout->rows)) : NULL;
         if (t->op->scratch) workspace = nn__max_size(workspace, t->op->scratch(t, layout->rows));
@@ -4729,7 +4768,10 @@ static nn_status nn__make_plan(nn_tensor *t)
     if (status == NN_OK) status = nn__check_fed(plan, &batch);
     if (status == NN_OK) status = nn__plan_data(net, batch);
     if (status != NN_OK) return status;
-    for (size_t i = 0; i < plan->order.count; i++) nn__set_batch(plan->order.items[i], batch);
+    for (size_t i = 0; i < plan->order.count; i++) {
+        plan->order.items[i]->state |= NN__PLANNED;
+        nn__set_batch(plan->order.items[i], batch);
+    }
     plan->target = t;
     plan->batch = batch;
     return NN_OK;
@@ -5892,16 +5934,21 @@ static int nn__check_function(nn_net *net, const char *call, nn_activation kind,
     return net->status == NN_OK;
 }
 
-/* The number of the first layer name "denseI" that is free. */
-static size_t nn__free_number(const nn_net *net)
+static int nn__layer_has(const nn_net *net, size_t number, const char *kind)
 {
     char name[48];
+    snprintf(name, sizeof name, "dense%llu.%s", (nn__ull)number, kind);
+    return nn_net_find(net, name) != NULL;
+}
+
+/* The number of the first layer name "denseI" that is free for both parameters. */
+static size_t nn__free_number(const nn_net *net)
+{
     size_t number = 0;
     for (size_t i = 0; i < net->tensors.count; i++)
         number += net->tensors.items[i]->op == &nn__dense;
-    do snprintf(name, sizeof name, "dense%llu.weight", (nn__ull)number++);
-    while (nn_net_find(net, name));
-    return number - 1;
+    while (nn__layer_has(net, number, "weight") || nn__layer_has(net, number, "bias")) number++;
+    return number;
 }
 
 /* "NAME.weight" in the network's memory, or "denseI.weight" without a name. */
@@ -5962,6 +6009,7 @@ static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
     const char *found = NULL;
     if (d->shared_weight && d->weight.kind != NN_INIT_DEFAULT) found = "weight";
     if (d->shared_bias && d->bias.kind != NN_INIT_DEFAULT) found = "bias";
+    if (d->shared_bias && d->decay_bias) found = "decay_bias";
     if (d->no_bias && (d->shared_bias || d->bias.kind != NN_INIT_DEFAULT || d->decay_bias))
         found = d->shared_bias ? "shared_bias" : d->decay_bias ? "decay_bias" : "bias";
     if (found)
@@ -6003,7 +6051,7 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
                                 x->batched, x->rank, shape);
     nn__function *f = t ? (nn__function *)t->settings : NULL;
     if (f) f->kind = desc->activation, f->alpha = alpha;
-    return t && desc->name ? nn_name(t, desc->name) : t;
+    return t && desc->name ? nn__name("nn_dense", t, desc->name) : t;
 }
 
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
@@ -6132,7 +6180,7 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
             nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_custom: 0 sources, expected at least 1"));
         return NULL;
     }
-    nn_net *net = nn__common_net("nn_custom", count, src);
+    nn_net *net = nn__net_of("nn_custom", count, src);
     if (!net) return NULL;
     if (!op || !op->forward)
         return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_custom: %s is NULL",
