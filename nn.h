@@ -599,6 +599,11 @@ typedef enum nn_schedule_kind {
     NN_SCHEDULE_COSINE,      /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov and
                                 Hutter 2017 */
     NN_SCHEDULE_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
+    NN_SCHEDULE_ONE_CYCLE,   /* r / 25 -> r in `period` steps, then down to final at `total`, both
+                                linearly: Smith and Topin 2018 */
+    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma, but not below final, after each `period`
+                                checks without a lower validation loss: nn_train does that */
+    NN_SCHEDULE_CUSTOM,      /* rate(user, t) */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
 
@@ -607,10 +612,14 @@ typedef enum nn_schedule_kind {
 typedef struct nn_schedule {
     nn_schedule_kind kind;
     size_t warm_up;    /* r rises linearly, (t + 1) / warm_up, over this many steps (default 0) */
-    size_t period;     /* step decay: steps per stage; triangular: steps of a rise */
-    size_t total;      /* cosine: its length; default in nn_train: the run without the warm-up */
-    double gamma;      /* step decay (default 0.1), exponential (default 1); NN_ZERO for 0 */
-    double final_rate; /* cosine: the end, triangular: the low end (default 0) */
+    size_t period;     /* step decay: steps per stage; triangular: steps of a rise; one cycle: the
+                          same (default 0.3 total); plateau: checks */
+    size_t total;      /* cosine, one cycle: its length; default in nn_train: the run without the
+                          warm-up */
+    double gamma;      /* step decay, plateau (default 0.1), exponential (default 1); NN_ZERO for 0 */
+    double final_rate; /* cosine, one cycle: the end; triangular, plateau: the low end (default 0) */
+    double (*rate)(void *user, size_t t); /* custom: the learning rate of a step, 0 or more */
+    void *user;
 } nn_schedule;
 
 /* A member that the kind does not use must be 0; NN_ZERO is a 0 where 0 takes the default. */
@@ -636,13 +645,20 @@ NN_DEF nn_optimizer_desc nn_adamw(double learning_rate, double weight_decay);
 /* Chooses the optimiser and clears its state and step count. NN_ERROR_BAD_ARGUMENT names the
    member. */
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
+/* Other numbers for the optimiser in force, from the next step on: its state and step count stay.
+   At any time, also from the callbacks of nn_train. NN_ERROR_MISMATCH for another kind. */
+NN_DEF nn_status nn_change_optimizer(nn_net *net, const nn_optimizer_desc *desc);
+/* The desc in force with its defaults filled in, good to copy, change and hand back; NULL without an
+   optimiser. */
+NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net);
 /* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not
    count in clip_norm; clip_value changes the gradients themselves. NN_ERROR_BAD_ARGUMENT without an
    optimiser. */
 NN_DEF nn_status nn_step(nn_net *net);
 NN_DEF size_t nn_step_count(const nn_net *net);
 /* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot;
-   NaN with a message for a desc that nn_set_optimizer would refuse. */
+   NaN with a message for a desc that nn_set_optimizer would refuse. Of NN_SCHEDULE_PLATEAU the rate
+   without reductions. */
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 
 /* ------------------------------------------------------------------------------------- >>api-data
@@ -6845,10 +6861,11 @@ static const nn__optimizer_kind nn__optimizer_kinds[NN_OPTIMIZER_COUNT] = {
     {2, 1e-8}   /* ADAMW */
 };
 
-/* A network's optimiser: its desc with the defaults filled in. */
+/* A network's optimiser. */
 typedef struct nn__optimizer {
-    nn_optimizer_desc desc;
+    nn_optimizer_desc filled, desc; /* as it was given with its defaults; as numbers */
     size_t steps;
+    double reduction; /* of the learning rate, on a plateau */
     double rate; /* of the last step, with the parameters' scale where they share one */
     size_t parameters; /* so many have gradients and state */
     nn__update update; /* what all parameters and steps have in common */
@@ -6895,32 +6912,58 @@ static const nn__range nn__optimizer_ranges[] = {
 #define NN__KIND(name) (1u << NN_SCHEDULE_##name)
 static const nn__range nn__schedule_ranges[] = {
     {"gamma", offsetof(nn_schedule, gamma), 0, NN__LARGEST, "0 or a positive number",
-     NN__KIND(STEP_DECAY) | NN__KIND(EXPONENTIAL)},
+     NN__KIND(STEP_DECAY) | NN__KIND(EXPONENTIAL) | NN__KIND(PLATEAU)},
     {"final_rate", offsetof(nn_schedule, final_rate), 0, NN__LARGEST, "0 or a positive number",
-     NN__KIND(COSINE) | NN__KIND(TRIANGULAR)}};
+     NN__KIND(COSINE) | NN__KIND(TRIANGULAR) | NN__KIND(ONE_CYCLE) | NN__KIND(PLATEAU)}};
+
+/* What a number of steps should have been; NULL when it is right. */
+static const char *nn__steps_expected(size_t steps, unsigned uses, unsigned may_default,
+                                      unsigned kind)
+{
+    if (!(uses & kind)) return steps ? "0, since this kind does not use it" : NULL;
+    return steps || (may_default & kind) ? NULL : "at least 1 step";
+}
+
+/* The function of a custom schedule: there, and for no other kind. */
+static nn_status nn__check_custom_rate(const char *call, const nn_schedule *s)
+{
+    const int is_custom = s->kind == NN_SCHEDULE_CUSTOM;
+    if (is_custom && !s->rate)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.rate is NULL, expected a function",
+                        call);
+    if (!is_custom && (s->rate || s->user))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.%s is set, which this kind does not use", call,
+                        s->rate ? "rate" : "user");
+    return NN_OK;
+}
 
 /* Numbers of steps: there where the kind needs them, and nowhere else. */
 static nn_status nn__check_schedule(const char *call, const nn_schedule *s)
 {
     const unsigned kind = (unsigned)s->kind < NN_SCHEDULE_COUNT ? 1u << s->kind : 0;
-    const int has_period = (kind & (NN__KIND(STEP_DECAY) | NN__KIND(TRIANGULAR))) != 0;
-    const int has_total = (kind & NN__KIND(COSINE)) != 0;
-    const char *wrong = NULL;
+    const unsigned one_cycle = NN__KIND(ONE_CYCLE);
     if (!kind)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: schedule.kind is %d, expected one of nn_schedule_kind", call,
                         (int)s->kind);
-    if ((s->period > 0) != has_period) wrong = "period";
-    if ((s->total > 0) != has_total) wrong = "total";
-    if (wrong)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.%s is %llu, expected %s", call, wrong,
-                        (nn__ull)(wrong[0] == 'p' ? s->period : s->total),
-                        s->period && s->total ? "one of period and total"
-                        : (wrong[0] == 'p' ? has_period : has_total)
-                            ? "at least 1 step"
-                            : "0, since this kind does not use it");
-    return nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
-                            sizeof nn__schedule_ranges / sizeof *nn__schedule_ranges, kind);
+    const char *period = nn__steps_expected(
+        s->period, NN__KIND(STEP_DECAY) | NN__KIND(TRIANGULAR) | NN__KIND(PLATEAU) | one_cycle,
+        one_cycle, kind);
+    const char *total = nn__steps_expected(s->total, NN__KIND(COSINE) | one_cycle, 0, kind);
+    if (period || total)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.%s is %llu, expected %s", call,
+                        period ? "period" : "total", (nn__ull)(period ? s->period : s->total),
+                        period ? period : total);
+    if (kind == one_cycle && s->period > s->total)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.period is %llu, expected at most %llu, "
+                                               "schedule.total",
+                        call, (nn__ull)s->period, (nn__ull)s->total);
+    nn_status status = nn__check_custom_rate(call, s);
+    return status == NN_OK
+               ? nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
+                                  sizeof nn__schedule_ranges / sizeof *nn__schedule_ranges, kind)
+               : status;
 }
 #undef NN__KIND
 
@@ -6939,20 +6982,49 @@ static nn_status nn__check_optimizer(const char *call, const nn_optimizer_desc *
     return status == NN_OK ? nn__check_schedule(call, &d->schedule) : status;
 }
 
-/* The desc with its defaults filled in. */
+static void nn__fill(double *member, double otherwise)
+{
+    if (*member == 0) *member = otherwise;
+}
+
+/* The desc with its defaults filled in: NN_ZERO stays, so that it can be given again. */
 static nn_optimizer_desc nn__optimizer_defaults(nn_optimizer_desc d)
 {
-    d.momentum = nn__or_default(d.momentum, 0);
-    d.beta1 = nn__or_default(d.beta1, 0.9);
-    d.beta2 = nn__or_default(d.beta2, 0.999);
-    d.rho = nn__or_default(d.rho, 0.99);
-    d.epsilon = nn__or_default(d.epsilon, nn__optimizer_kinds[d.kind].epsilon);
-    const int is_step = d.schedule.kind == NN_SCHEDULE_STEP_DECAY;
-    d.schedule.gamma = nn__or_default(d.schedule.gamma, is_step ? 0.1 : 1);
+    nn_schedule *s = &d.schedule;
+    const int is_adam = d.kind == NN_OPTIMIZER_ADAM || d.kind == NN_OPTIMIZER_ADAMW;
+    nn__fill(&d.epsilon, nn__optimizer_kinds[d.kind].epsilon);
+    if (is_adam) nn__fill(&d.beta1, 0.9);
+    if (is_adam) nn__fill(&d.beta2, 0.999);
+    if (d.kind == NN_OPTIMIZER_RMSPROP) nn__fill(&d.rho, 0.99);
+    if (s->kind == NN_SCHEDULE_EXPONENTIAL) nn__fill(&s->gamma, 1);
+    if (s->kind == NN_SCHEDULE_STEP_DECAY || s->kind == NN_SCHEDULE_PLATEAU) nn__fill(&s->gamma, 0.1);
+    if (s->kind == NN_SCHEDULE_ONE_CYCLE && !s->period)
+        s->period = nn__max_size((size_t)(0.3 * (double)s->total), 1);
     return d;
 }
 
-/* Of a desc with its defaults. */
+/* The numbers to compute with: a 0 for NN_ZERO. */
+static nn_optimizer_desc nn__optimizer_numbers(nn_optimizer_desc d)
+{
+    d.momentum = nn__or_default(d.momentum, 0);
+    d.beta1 = nn__or_default(d.beta1, 0);
+    d.beta2 = nn__or_default(d.beta2, 0);
+    d.rho = nn__or_default(d.rho, 0);
+    d.epsilon = nn__or_default(d.epsilon, 0);
+    d.schedule.gamma = nn__or_default(d.schedule.gamma, 0);
+    return d;
+}
+
+/* r / 25 -> r -> final, t steps into the cycle. */
+static double nn__one_cycle(const nn_schedule *s, double rate, size_t t)
+{
+    const double period = (double)s->period, total = (double)s->total, place = (double)t;
+    if (t >= s->total) return s->final_rate;
+    if (t < s->period) return rate * (1 + 24 * place / period) / 25;
+    return s->final_rate + (rate - s->final_rate) * (total - place) / (total - period);
+}
+
+/* Of a desc with its defaults as numbers. */
 static double nn__rate(const nn_optimizer_desc *d, size_t t)
 {
     const nn_schedule *s = &d->schedule;
@@ -6969,7 +7041,10 @@ static double nn__rate(const nn_optimizer_desc *d, size_t t)
         const double place = (double)(t % s->period) / (double)s->period;
         return low + (rate - low) * (t / s->period % 2 ? 1 - place : place);
     }
+    case NN_SCHEDULE_ONE_CYCLE: return nn__one_cycle(s, rate, t);
+    case NN_SCHEDULE_CUSTOM: return s->rate(s->user, t);
     case NN_SCHEDULE_CONSTANT:
+    case NN_SCHEDULE_PLATEAU:
     case NN_SCHEDULE_COUNT: break;
     }
     return rate;
@@ -6978,7 +7053,7 @@ static double nn__rate(const nn_optimizer_desc *d, size_t t)
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
 {
     if (nn__check_optimizer("nn_learning_rate", desc) != NN_OK) return NAN;
-    const nn_optimizer_desc d = nn__optimizer_defaults(*desc);
+    const nn_optimizer_desc d = nn__optimizer_numbers(nn__optimizer_defaults(*desc));
     return nn__rate(&d, t);
 }
 
@@ -7001,29 +7076,73 @@ static nn__update nn__update_for(const nn_optimizer_desc *d)
     return u;
 }
 
-static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optimizer_desc *desc)
+/* A desc for the network, good to be used. */
+static nn_status nn__check_new_optimizer(const char *call, const nn_net *net,
+                                         const nn_optimizer_desc *desc)
 {
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
-    if (status == NN_OK) status = nn__check_optimizer(call, desc);
+    return status == NN_OK ? nn__check_optimizer(call, desc) : status;
+}
+
+/* Room for state, cleared if it is to be; where there is none everything stays as it was. */
+static nn_status nn__use_optimizer(nn_net *net, nn__optimizer *o, const nn_optimizer_desc *desc,
+                                   int clear)
+{
+    const nn_optimizer_desc filled = nn__optimizer_defaults(*desc);
+    const nn_optimizer_desc numbers = nn__optimizer_numbers(filled);
+    nn_status status = nn__store_state(net, nn__state_count(&numbers), 0);
+    if (status != NN_OK) return status;
+    if (clear) nn__store_state(net, nn__state_count(&numbers), 1);
+    if (clear || o->filled.schedule.kind != filled.schedule.kind) o->reduction = 1;
+    o->filled = filled, o->desc = numbers;
+    o->update = nn__update_for(&numbers);
+    o->parameters = 0;
+    return NN_OK;
+}
+
+static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optimizer_desc *desc)
+{
+    nn_status status = nn__check_new_optimizer(call, net, desc);
     if (status != NN_OK) return status;
     nn__optimizer *o = net->optimizer;
     if (!o) o = (nn__optimizer *)nn__arena(net, 1, sizeof *o);
     if (!o) return NN_ERROR_OUT_OF_MEMORY;
-    const nn_optimizer_desc d = nn__optimizer_defaults(*desc);
-    status = nn__store_state(net, nn__state_count(&d), 0);
-    if (status != NN_OK) return status; /* with the state of the optimiser before untouched */
-    nn__store_state(net, nn__state_count(&d), 1);
-    o->desc = d;
-    o->update = nn__update_for(&d);
-    o->steps = o->parameters = 0;
+    status = nn__use_optimizer(net, o, desc, 1);
+    if (status != NN_OK) return status;
+    o->steps = 0;
     net->optimizer = o;
     return NN_OK;
 }
 
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc)
 {
+    if (desc && desc->schedule.kind == NN_SCHEDULE_PLATEAU)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_set_optimizer: schedule.kind is "
+                                               "NN_SCHEDULE_PLATEAU, which only nn_train can follow: "
+                                               "in a loop of your own use nn_change_optimizer");
     return nn__set_optimizer("nn_set_optimizer", net, desc);
+}
+
+NN_DEF nn_status nn_change_optimizer(nn_net *net, const nn_optimizer_desc *desc)
+{
+    const char *const call = "nn_change_optimizer";
+    nn_status status = nn__check_new_optimizer(call, net, desc);
+    if (status != NN_OK) return status;
+    nn__optimizer *o = net->optimizer;
+    if (!o) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: call nn_set_optimizer first", call);
+    if (desc->kind != o->desc.kind)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: kind is %d, the optimiser in force is of kind %d, "
+                                           "whose state another cannot use", call, (int)desc->kind,
+                        (int)o->desc.kind);
+    const nn_optimizer_desc numbers = nn__optimizer_numbers(*desc);
+    const int state_begins = nn__state_count(&numbers) != nn__state_count(&o->desc);
+    return nn__use_optimizer(net, o, desc, state_begins); /* SGD's momentum, there or not */
+}
+
+NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net)
+{
+    return net && net->optimizer ? &net->optimizer->filled : NULL;
 }
 
 NN_DEF size_t nn_step_count(const nn_net *net)
@@ -7112,8 +7231,12 @@ NN_DEF nn_status nn_step(nn_net *net)
     nn_status status = nn__check_step(net);
     if (status != NN_OK) return status;
     nn__optimizer *o = net->optimizer;
-    const double rate = nn__rate(&o->desc, o->steps);
+    const double rate = nn__rate(&o->desc, o->steps) * o->reduction;
     double common_scale = 0;
+    if (!(rate >= 0) || !nn__is_finite((double)(nn_real)rate))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_step: schedule.rate gave %g for step %llu, expected 0 or a positive "
+                        "number", rate, (nn__ull)o->steps);
     nn__begin_update(&o->update, o->steps, nn__clip(net, &o->desc));
     for (size_t i = 0; i < net->parameters.count; i++) {
         const nn_tensor *p = net->parameters.items[i];
@@ -9372,7 +9495,7 @@ struct nn_trainer {
     size_t best_parameters, best_buffers; /* of so many parameters and buffers */
     double best_loss;
     int has_best, stop, is_finished;
-    size_t steps_per_epoch, check_every, step, epoch, index, worse_checks;
+    size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
     nn__epoch_mean mean;
     double start;
 };
@@ -9425,8 +9548,17 @@ static nn_status nn__check_kept(const char *call, const nn_net *net, const nn_op
 static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
 {
     nn_optimizer_desc d = t->desc.optimizer;
-    if (d.kind == NN_OPTIMIZER_KEEP) return nn__check_kept(call, nn__trained_net(t), &d);
-    if (d.schedule.kind == NN_SCHEDULE_COSINE && d.schedule.total == 0) {
+    const int is_kept = d.kind == NN_OPTIMIZER_KEEP;
+    nn_status status = is_kept ? nn__check_kept(call, nn__trained_net(t), &d) : NN_OK;
+    if (status != NN_OK) return status;
+    const nn_schedule_kind schedule =
+        is_kept ? nn_net_optimizer(nn__trained_net(t))->schedule.kind : d.schedule.kind;
+    if (schedule == NN_SCHEDULE_PLATEAU && !t->desc.validation)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: NN_SCHEDULE_PLATEAU needs a validation set",
+                        call);
+    if (is_kept) return NN_OK;
+    if ((schedule == NN_SCHEDULE_COSINE || schedule == NN_SCHEDULE_ONE_CYCLE) &&
+        d.schedule.total == 0) {
         size_t all, warm_up = d.schedule.warm_up;
         if (!nn__multiply(t->desc.epochs, t->steps_per_epoch, &all)) all = SIZE_MAX;
         d.schedule.total = all > warm_up ? all - warm_up : 1;
@@ -9557,6 +9689,18 @@ NN_DEF int nn_trainer_is_done(const nn_trainer *t)
     return !t || t->stop || t->epoch == t->desc.epochs;
 }
 
+/* NN_SCHEDULE_PLATEAU: a lower learning rate after so many checks without a better one. */
+static void nn__reduce_on_plateau(nn_trainer *t, const nn_check *c)
+{
+    nn__optimizer *o = nn__trained_net(t)->optimizer;
+    const nn_schedule *s = &o->desc.schedule;
+    t->plateau = c->improved ? 0 : t->plateau + 1;
+    if (s->kind != NN_SCHEDULE_PLATEAU || t->plateau < s->period) return;
+    const double low = s->final_rate / o->desc.learning_rate, reduced = o->reduction * s->gamma;
+    o->reduction = reduced > low ? reduced : low < 1 ? low : 1;
+    t->plateau = 0;
+}
+
 /* Early stopping: whether the check is the best so far, and whether it is time to stop. */
 static void nn__early_stopping(nn_trainer *t, nn_check *c)
 {
@@ -9574,6 +9718,7 @@ static void nn__early_stopping(nn_trainer *t, nn_check *c)
         t->stop = 1;
         if (t->history) t->history->stopped_early = 1;
     }
+    nn__reduce_on_plateau(t, c);
 }
 
 /* The measurements of a check: of the training set when asked, of the validation set when given. */
