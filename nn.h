@@ -535,9 +535,17 @@ typedef enum nn_loss_kind {
     NN_LOSS_COUNT
 } nn_loss_kind;
 
+/* What a loss that could take labels or targets is compared with. */
+typedef enum nn_answers {
+    NN_ANSWERS_ANY,    /* what it is fed; a data set that has both is an error */
+    NN_ANSWERS_LABELS,
+    NN_ANSWERS_TARGETS
+} nn_answers;
+
 /* A member that the kind does not use must be 0: NN_ERROR_BAD_ARGUMENT names it. */
 typedef struct nn_loss_desc {
     nn_reduction reduction;
+    nn_answers answers;
     double label_smoothing; /* softmax cross-entropy, s in [0, 1): targets become
                                (1 - s) t + s / classes (Szegedy et al. 2016) */
     double delta;           /* Huber: where square turns linear (default 1) */
@@ -757,8 +765,15 @@ NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, s
    Accuracy: the share of samples whose label is the predicted class, the largest of a row of
    outputs (the first at a tie), or for one output whether it lies above its threshold: 0.5 for a
    sigmoid or for regression of 0 and 1, else 0. A row with a NaN is a wrong prediction. Without
-   labels there is no accuracy, which is NaN here, nothing in what is printed and an empty cell in a
-   CSV file. With several losses it is that of the first that takes labels. */
+   labels the class is that of targets which are distributions, one-hot rows, or 0 and 1 in one
+   column. Else there is no accuracy, which is NaN here, nothing in what is printed and an empty cell
+   in a CSV file. With several losses it is that of the first that takes labels.
+
+   A data set that a trained network is asked about, for validation, evaluation or prediction, must
+   mean the same by its numbers as the set that it was trained on last: the same shape where both
+   have more than one dimension, where both have the same dtype the same normalisation
+   (nn_dataset_normalize_like), and, where labels are looked at, as many classes of the same names.
+   NN_ERROR_MISMATCH says what differs. */
 
 typedef struct nn_result {
     double loss;
@@ -3685,6 +3700,7 @@ struct nn_net {
     size_t passes;                  /* backward passes so far */
     int adds;                       /* to the gradients of parameters, in the present one */
     struct nn__optimizer *optimizer;
+    nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
 
 static void *nn__default_alloc(void *user, size_t bytes)
@@ -3896,7 +3912,7 @@ NN_DEF void nn_net_destroy(nn_net *net)
     nn__release_stores(net, net->buffer_stores);
     void *const blocks[] = {net->tensors.items,    net->parameters.items,  net->buffers.items,
                             net->plan.order.items, net->plan.inputs.items, net->data_block.memory,
-                            net->grad_block.memory};
+                            net->grad_block.memory, net->trained_on};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) nn__net_release(net, blocks[i]);
     while (net->chunks) {
         nn__chunk *next = net->chunks->next;
@@ -6161,6 +6177,7 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
 
 typedef struct nn__loss {
     nn_reduction reduction;
+    nn_answers answers;
     double number;          /* smoothing, delta or margin */
     nn_real *class_weights, *positive_weights; /* or NULL */
     int ignores, ignored;
@@ -6538,7 +6555,8 @@ static int nn__takes_labels(const nn_tensor *t)
 
 static int nn__takes_targets(const nn_tensor *t)
 {
-    return (nn__kind_of(t)->uses & NN__TAKES_TARGETS) != 0;
+    return (nn__kind_of(t)->uses & NN__TAKES_TARGETS) &&
+           nn__loss_of(t)->answers != NN_ANSWERS_LABELS;
 }
 
 /* ----------------------------------------------------------------------------------- >>targets
@@ -6613,6 +6631,29 @@ static nn_tensor *nn__loss_input(const nn_tensor *y, int is_answer)
                         is_answer ? y->rank : 1, is_answer ? y->shape : shape);
 }
 
+/* Labels: of the classes, or 0 and 1 for the single column of a binary loss. */
+static int nn__kind_takes_labels(const nn__loss_kind *kind, size_t classes)
+{
+    return (kind->uses & NN__TAKES_LABELS) ||
+           (kind == &nn__loss_kinds[NN_LOSS_SIGMOID_CROSS_ENTROPY] && classes == 1);
+}
+
+static nn_status nn__check_answer_kind(const char *call, const nn__loss_kind *kind, size_t classes,
+                                       nn_answers answers)
+{
+    if ((unsigned)answers > NN_ANSWERS_TARGETS)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: answers is %d, expected one of nn_answers",
+                        call, (int)answers);
+    if (answers == NN_ANSWERS_LABELS && !nn__kind_takes_labels(kind, classes))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: answers is NN_ANSWERS_LABELS, which this kind "
+                                               "does not take%s",
+                        call, kind->high > 1 || kind->is_distribution ? "" : " in several columns");
+    if (answers == NN_ANSWERS_TARGETS && !(kind->uses & NN__TAKES_TARGETS))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: answers is NN_ANSWERS_TARGETS, which this kind does not take", call);
+    return NN_OK;
+}
+
 static nn_tensor *nn__loss_node(nn_tensor *y, const nn__loss_kind *kind, const nn_loss_desc *d,
                                 const nn__loss *settings)
 {
@@ -6630,7 +6671,7 @@ static nn_tensor *nn__loss_node(nn_tensor *y, const nn__loss_kind *kind, const n
     answer->loss = t;
     if (src[2]) nn__as_input(src[2])->loss = t;
     answer->classes = is_binary ? 2 : (int)nn__min_size(settings->classes, INT_MAX);
-    if ((kind->uses & NN__TAKES_LABELS) || (is_binary && settings->classes == 1))
+    if (nn__kind_takes_labels(kind, settings->classes) && d->answers != NN_ANSWERS_TARGETS)
         answer->labels_per_row = lines;
     return t;
 }
@@ -6652,8 +6693,10 @@ NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *d
         return nn__bad_shape(call, y, "a batch and at least one dimension beside it");
     nn_status status = nn__check_loss(call, &d, nn__loss_kinds[kind].uses);
     if (status == NN_OK) status = nn__check_logits(call, y, kind);
-    s.reduction = d.reduction;
+    s.reduction = d.reduction, s.answers = d.answers;
     s.classes = y->shape[y->rank - 1];
+    if (status == NN_OK)
+        status = nn__check_answer_kind(call, &nn__loss_kinds[kind], s.classes, d.answers);
     s.ignores = d.ignore_label, s.ignored = d.ignored_label;
     s.number = d.label_smoothing;
     if (kind == NN_LOSS_HUBER) s.number = nn__or_default(d.delta, 1);
@@ -7913,6 +7956,117 @@ NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *f
     return data == from ? NN_OK : nn__copy_norm(data, from);
 }
 
+/* -- sets that belong together -- */
+
+static nn_real nn__norm_at(const nn_real *values, size_t count, size_t j, nn_real otherwise)
+{
+    return count == 0 ? otherwise : values[count > 1 ? j : 0];
+}
+
+/* Raw values of different types may have different scales, and then nothing is said. */
+static nn_status nn__check_same_norm(const char *call, const nn_dataset *data,
+                                     const nn_dataset *trained)
+{
+    for (size_t j = 0; data->dtype == trained->dtype && j < data->features; j++) {
+        const nn_real scale = nn__norm_at(data->scale, data->norm_count, j, 1);
+        const nn_real shift = nn__norm_at(data->shift, data->norm_count, j, 0);
+        const nn_real its_scale = nn__norm_at(trained->scale, trained->norm_count, j, 1);
+        const nn_real its_shift = nn__norm_at(trained->shift, trained->norm_count, j, 0);
+        if (scale == its_scale && shift == its_shift) continue;
+        if (data->norm_count == 0 || trained->norm_count == 0)
+            return nn__fail(NN_ERROR_MISMATCH,
+                            "%s: the data set is %snormalised, the training set is %s: "
+                            "nn_dataset_normalize_like gives one what the other has",
+                            call, data->norm_count ? "" : "not ",
+                            data->norm_count ? "not" : "normalised");
+        return nn__fail(NN_ERROR_MISMATCH,
+                        "%s: feature %llu is normalised as %g x + %g, in the training set as %g x + "
+                        "%g: nn_dataset_normalize_like gives it that",
+                        call, (nn__ull)j, (double)scale, (double)shift, (double)its_scale,
+                        (double)its_shift);
+    }
+    return NN_OK;
+}
+
+static nn_status nn__check_same_classes(const char *call, const nn_dataset *data,
+                                        const nn_dataset *trained)
+{
+    if (data->classes == 0 || trained->classes == 0) return NN_OK;
+    if (data->classes != trained->classes)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: the data set has %d classes, the training set %d",
+                        call, data->classes, trained->classes);
+    if (!data->class_names || !trained->class_names) return NN_OK;
+    for (int i = 0; i < data->classes; i++)
+        if (strcmp(data->class_names[i], trained->class_names[i]) != 0)
+            return nn__fail(NN_ERROR_MISMATCH,
+                            "%s: class %d is '%s', in the training set it is '%s'", call, i,
+                            data->class_names[i], trained->class_names[i]);
+    return NN_OK;
+}
+
+/* What a network was trained on says what its numbers mean: another set that it is asked about must
+   mean the same by them. A shape of one dimension says nothing. */
+static nn_status nn__check_same_samples(const char *call, const nn_dataset *data,
+                                        const nn_dataset *trained)
+{
+    char shape[NN__SHAPE_TEXT], its_shape[NN__SHAPE_TEXT];
+    if (data->features != trained->features)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: the data set has %llu features, the training set %llu", call,
+                        (nn__ull)data->features, (nn__ull)trained->features);
+    if (data->rank > 1 && trained->rank > 1 &&
+        (data->rank != trained->rank ||
+         memcmp(data->shape, trained->shape, (size_t)data->rank * sizeof *data->shape) != 0))
+        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s, in the training set %s", call,
+                        nn__shape_text(data->rank, data->shape, 0, shape),
+                        nn__shape_text(trained->rank, trained->shape, 0, its_shape));
+    return nn__check_same_norm(call, data, trained);
+}
+
+static nn_status nn__check_kin(const char *call, const nn_dataset *data, const nn_dataset *trained)
+{
+    nn_status status = nn__check_same_classes(call, data, trained);
+    return status == NN_OK ? nn__check_same_samples(call, data, trained) : status;
+}
+
+/* Bytes of the names of classes, with their ends; SIZE_MAX when they do not fit. */
+static size_t nn__names_size(const nn_dataset *data)
+{
+    size_t bytes = 0;
+    for (int i = 0; data->class_names && i < data->classes; i++)
+        if (!nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes)) return SIZE_MAX;
+    return bytes;
+}
+
+/* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its own:
+   the set, the names' list, scales and shifts, the names. */
+static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+{
+    const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
+    const size_t list = nn__bytes(classes, 1, sizeof(char *));
+    const size_t norm = nn__bytes(n, 2, sizeof(nn_real));
+    size_t bytes = sizeof *data;
+    if (!nn__add_sizes(bytes, list, &bytes) || !nn__add_sizes(bytes, norm, &bytes) ||
+        !nn__add_sizes(bytes, nn__names_size(data), &bytes))
+        bytes = SIZE_MAX;
+    nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, bytes);
+    if (!kept) return NN_ERROR_OUT_OF_MEMORY;
+    char *at = (char *)(kept + 1) + list + norm;
+    *kept = *data;
+    kept->class_names = classes ? (char **)(void *)(kept + 1) : NULL;
+    kept->scale = (nn_real *)(void *)((char *)(kept + 1) + list), kept->shift = kept->scale + n;
+    if (n) memcpy(kept->scale, data->scale, n * sizeof *kept->scale);
+    if (n) memcpy(kept->shift, data->shift, n * sizeof *kept->shift);
+    for (size_t i = 0; i < classes; i++) {
+        const size_t size = strlen(data->class_names[i]) + 1;
+        kept->class_names[i] = (char *)memcpy(at, data->class_names[i], size);
+        at += size;
+    }
+    nn__net_release(net, net->trained_on);
+    net->trained_on = kept;
+    return NN_OK;
+}
+
 /* -- gathering a batch -- */
 
 /* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
@@ -8918,6 +9072,7 @@ typedef struct nn__session {
     nn__list losses;        /* that the target depends on */
     nn_tensor *judged;      /* the loss whose source is asked for the class, or NULL */
     const nn_dataset *data;
+    int targets_are_classes;
 } nn__session;
 
 static void nn__close_session(nn__session *s)
@@ -8976,6 +9131,10 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
 {
     const nn__input *answer = nn__as_input(loss->src[1]);
     const char *name = loss->op->name;
+    if (data->targets && nn__feeds_labels(loss, data) && nn__takes_targets(loss))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data set has labels and targets, and %s "
+                                               "takes either: set nn_loss_desc.answers",
+                        call, name);
     if (loss->src_count > 2)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s takes weights of samples, which a data set "
                                                "does not have: feed them in a loop of your own",
@@ -9007,14 +9166,36 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
     return NN_OK;
 }
 
+/* Whether the targets that a loss is fed name a class: as a distribution, in one-hot rows, or as 0
+   and 1 in a single column. */
+static int nn__targets_are_classes(const nn_tensor *loss, const nn_dataset *data)
+{
+    const size_t n = data->target_size;
+    if (!loss || !data->targets || loss->src[0]->row_size != n) return 0;
+    if (nn__kind_of(loss)->is_distribution && nn__takes_targets(loss))
+        return nn__loss_of(loss)->classes == n;
+    for (size_t i = 0; i < data->count; i++) {
+        const nn_real *row = data->targets + nn__row(data, i) * n;
+        size_t ones = 0;
+        for (size_t j = 0; j < n; j++) {
+            if (row[j] != 0 && row[j] != 1) return 0;
+            ones += row[j] == 1;
+        }
+        if (n > 1 && ones != 1) return 0;
+    }
+    return 1;
+}
+
 /* The session takes its batches from this data set from now on. */
 static nn_status nn__use_data(nn__session *s, const char *call, const nn_dataset *data)
 {
     nn_status status = nn__check_features(call, s->input, data);
     for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
         status = nn__check_answers(call, s->losses.items[i], data);
-    if (status == NN_OK) s->data = data;
-    return status;
+    if (status != NN_OK) return status;
+    s->data = data;
+    s->targets_are_classes = !data->labels && nn__targets_are_classes(s->judged, data);
+    return NN_OK;
 }
 
 /* Sample i of a batch: rows[i], or first + i when rows is NULL. */
@@ -9084,17 +9265,25 @@ static size_t nn__predicted_class(const nn_real *row, size_t n, double threshold
     return n == 1 ? (double)row[0] > threshold : nn__argmax(n, row);
 }
 
+/* The class of a sample, by its label or else by its targets. */
+static size_t nn__true_class(const nn_dataset *data, size_t sample)
+{
+    const size_t n = data->target_size;
+    if (data->labels) return (size_t)data->labels[sample];
+    return nn__predicted_class(data->targets + nn__row(data, sample) * n, n, 0.5);
+}
+
 /* How many samples of the present batch are predicted right; NaN when there is nothing to say. */
 static double nn__count_correct(const nn__session *s, const size_t *rows, size_t first)
 {
     const nn_tensor *z = s->judged ? s->judged->src[0] : NULL;
-    if (!z || !s->data->labels) return NAN;
+    if (!z || !(s->data->labels || s->targets_are_classes)) return NAN;
     const size_t n = z->row_size;
     const double threshold = n == 1 ? nn__threshold(z) : 0;
     size_t correct = 0;
     for (size_t i = 0; i < nn__rows(z); i++)
         correct += nn__predicted_class(z->data + i * n, n, threshold) ==
-                   (size_t)s->data->labels[nn__sample(rows, first, i)];
+                   nn__true_class(s->data, nn__sample(rows, first, i));
     return (double)correct;
 }
 
@@ -9230,6 +9419,8 @@ NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result 
     nn_status status = nn__open_session(&s, "nn_evaluate", loss);
     if (status == NN_OK) status = nn__check_loss_tensor("nn_evaluate", loss);
     if (status == NN_OK) status = nn__use_data(&s, "nn_evaluate", data);
+    if (status == NN_OK && loss->net->trained_on)
+        status = nn__check_kin("nn_evaluate", data, loss->net->trained_on);
     if (status == NN_OK) status = nn__evaluate_session(&s, NULL, NULL, out);
     if (status == NN_OK && !nn__is_finite(out->loss))
         status = nn__report_not_finite(loss->net, "nn_evaluate: the loss is not finite");
@@ -9265,6 +9456,8 @@ static nn_status nn__run_prediction(const nn__prediction *p)
     nn__session s;
     nn_status status = nn__open_session(&s, p->call, p->output);
     if (status == NN_OK && p->data) status = nn__check_features(p->call, s.input, p->data);
+    if (status == NN_OK && p->data && p->output->net->trained_on)
+        status = nn__check_same_samples(p->call, p->data, p->output->net->trained_on);
     if (status == NN_OK && !p->output->batched)
         status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: the tensor has no value per sample", p->call);
     nn__close_session(&s);
@@ -9341,6 +9534,9 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
     if ((outputs == 1 ? 2 : outputs) != classes)
         return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu outputs for %llu classes", p.call,
                         (nn__ull)outputs, (nn__ull)classes);
+    if (output->net->trained_on)
+        status = nn__check_same_classes(p.call, data, output->net->trained_on);
+    if (status != NN_OK) return status;
     memset(matrix, 0, classes * classes * sizeof *matrix);
     p.count = data->count;
     return nn__run_prediction(&p);
@@ -9606,6 +9802,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     if (status != NN_OK) return status;
     t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
     status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
     if (status != NN_OK) return status;
     nn__progress_start(&t->progress, d->progress, wanted);
     t->start = nn__now();
@@ -9627,7 +9824,8 @@ static nn_status nn__open_trainer(const char *call, nn_tensor *loss, const nn_da
     char text[64];
     snprintf(text, sizeof text, "%s: validation", call);
     status = nn__open_session(&t->validation, call, loss);
-    return status == NN_OK ? nn__use_data(&t->validation, text, t->desc.validation) : status;
+    if (status == NN_OK) status = nn__use_data(&t->validation, text, t->desc.validation);
+    return status == NN_OK ? nn__check_kin(text, t->desc.validation, data) : status;
 }
 
 static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_dataset *data,
