@@ -624,8 +624,8 @@ typedef struct nn_schedule {
                           same (default 0.3 total); plateau: checks */
     size_t total;      /* cosine, one cycle: its length; default in nn_train: the run without the
                           warm-up */
-    double gamma;      /* step decay, plateau (default 0.1), exponential (default 1); NN_ZERO for 0 */
-    double final_rate; /* cosine, one cycle: the end; triangular, plateau: the low end (default 0) */
+    double gamma;      /* step decay, plateau (default 0.1), exponential (default 1); NN_ZERO: 0 */
+    double final_rate; /* cosine, one cycle: the end; triangular, plateau: the low end; default 0 */
     double (*rate)(void *user, size_t t); /* custom: the learning rate of a step, 0 or more */
     void *user;
 } nn_schedule;
@@ -656,8 +656,8 @@ NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
 /* Other numbers for the optimiser in force, from the next step on: its state and step count stay.
    At any time, also from the callbacks of nn_train. NN_ERROR_MISMATCH for another kind. */
 NN_DEF nn_status nn_change_optimizer(nn_net *net, const nn_optimizer_desc *desc);
-/* The desc in force with its defaults filled in, good to copy, change and hand back; NULL without an
-   optimiser. */
+/* The desc in force with its defaults filled in, good to copy, change and hand back; NULL without
+   an optimiser. */
 NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net);
 /* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not
    count in clip_norm; clip_value changes the gradients themselves. NN_ERROR_BAD_ARGUMENT without an
@@ -766,8 +766,8 @@ NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, s
    outputs (the first at a tie), or for one output whether it lies above its threshold: 0.5 for a
    sigmoid or for regression of 0 and 1, else 0. A row with a NaN is a wrong prediction. Without
    labels the class is that of targets which are distributions, one-hot rows, or 0 and 1 in one
-   column. Else there is no accuracy, which is NaN here, nothing in what is printed and an empty cell
-   in a CSV file. With several losses it is that of the first that takes labels.
+   column. Else there is no accuracy, which is NaN here, nothing in what is printed and an empty
+   cell in a CSV file. With several losses it is that of the first that takes labels.
 
    A data set that a trained network is asked about, for validation, evaluation or prediction, must
    mean the same by its numbers as the set that it was trained on last: the same shape where both
@@ -783,7 +783,8 @@ typedef struct nn_result {
 } nn_result;
 
 /* Loss and accuracy over a data set, dropout off: a mean is the mean over all samples (or over the
-   weights of all), a sum is over all samples. */
+   weights of all), a sum is over all samples, a maximum of all. A scalar of nn_custom counts as a
+   mean over samples. */
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out);
 /* output's values for every sample: out[count, output's row_size]. Dropout off. */
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
@@ -6999,9 +7000,9 @@ static nn_status nn__check_schedule(const char *call, const nn_schedule *s)
                         period ? "period" : "total", (nn__ull)(period ? s->period : s->total),
                         period ? period : total);
     if (kind == one_cycle && s->period > s->total)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.period is %llu, expected at most %llu, "
-                                               "schedule.total",
-                        call, (nn__ull)s->period, (nn__ull)s->total);
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.period is %llu, expected at most %llu, schedule.total", call,
+                        (nn__ull)s->period, (nn__ull)s->total);
     nn_status status = nn__check_custom_rate(call, s);
     return status == NN_OK
                ? nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
@@ -7035,12 +7036,13 @@ static nn_optimizer_desc nn__optimizer_defaults(nn_optimizer_desc d)
 {
     nn_schedule *s = &d.schedule;
     const int is_adam = d.kind == NN_OPTIMIZER_ADAM || d.kind == NN_OPTIMIZER_ADAMW;
+    const int is_stepwise = s->kind == NN_SCHEDULE_STEP_DECAY || s->kind == NN_SCHEDULE_PLATEAU;
     nn__fill(&d.epsilon, nn__optimizer_kinds[d.kind].epsilon);
     if (is_adam) nn__fill(&d.beta1, 0.9);
     if (is_adam) nn__fill(&d.beta2, 0.999);
     if (d.kind == NN_OPTIMIZER_RMSPROP) nn__fill(&d.rho, 0.99);
     if (s->kind == NN_SCHEDULE_EXPONENTIAL) nn__fill(&s->gamma, 1);
-    if (s->kind == NN_SCHEDULE_STEP_DECAY || s->kind == NN_SCHEDULE_PLATEAU) nn__fill(&s->gamma, 0.1);
+    if (is_stepwise) nn__fill(&s->gamma, 0.1);
     if (s->kind == NN_SCHEDULE_ONE_CYCLE && !s->period)
         s->period = nn__max_size((size_t)(0.3 * (double)s->total), 1);
     return d;
@@ -7161,9 +7163,9 @@ static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optim
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc)
 {
     if (desc && desc->schedule.kind == NN_SCHEDULE_PLATEAU)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_set_optimizer: schedule.kind is "
-                                               "NN_SCHEDULE_PLATEAU, which only nn_train can follow: "
-                                               "in a loop of your own use nn_change_optimizer");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_set_optimizer: schedule.kind is NN_SCHEDULE_PLATEAU, which only "
+                        "nn_train can follow: in a loop of your own use nn_change_optimizer");
     return nn__set_optimizer("nn_set_optimizer", net, desc);
 }
 
@@ -7980,8 +7982,8 @@ static nn_status nn__check_same_norm(const char *call, const nn_dataset *data,
                             call, data->norm_count ? "" : "not ",
                             data->norm_count ? "not" : "normalised");
         return nn__fail(NN_ERROR_MISMATCH,
-                        "%s: feature %llu is normalised as %g x + %g, in the training set as %g x + "
-                        "%g: nn_dataset_normalize_like gives it that",
+                        "%s: feature %llu is normalised as %g x + %g, in the training set as %g x "
+                        "+ %g: nn_dataset_normalize_like gives it that",
                         call, (nn__ull)j, (double)scale, (double)shift, (double)its_scale,
                         (double)its_shift);
     }
@@ -8038,8 +8040,8 @@ static size_t nn__names_size(const nn_dataset *data)
     return bytes;
 }
 
-/* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its own:
-   the set, the names' list, scales and shifts, the names. */
+/* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its
+   own: the set, the names' list, scales and shifts, the names. */
 static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
 {
     const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
@@ -9300,26 +9302,36 @@ static double nn__measure(const nn__session *s, nn__metric_fn *metric, void *use
                   labels ? NULL : answer->data);
 }
 
-/* A scalar over the batch: the mean of its values for chunks is weighted, or their sum taken. What
-   is made of such scalars and of parameters alone (a sum of losses, a penalty) is computed again
-   from the results. */
-static int nn__is_term(const nn_tensor *t)
-{
-    int is_made_of_scalars = 1;
-    if (nn__is_leaf(t) || !nn__is_scalar(t)) return 0;
-    for (size_t i = 0; i < t->src_count; i++)
-        is_made_of_scalars &= nn__is_scalar(t->src[i]) || nn__is_state(t->src[i]);
-    return !is_made_of_scalars;
-}
-
+/* What evaluation knows of a tensor. A term is a scalar over the batch: its values for the chunks
+   are averaged by weight, or added up. What is made of terms and of parameters alone (a sum of
+   losses, a penalty) is computed again from the results. */
 typedef struct nn__term {
+    int varies, is_term; /* depends on the samples; is a term */
     double sum, weight;
 } nn__term;
+
+static void nn__find_terms(const nn__list *order, nn__term *terms)
+{
+    for (size_t i = 0; i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        nn__term *term = &terms[t->id];
+        term->varies = nn__as_input(t) != NULL;
+        for (size_t j = 0; j < t->src_count; j++) {
+            const int varies = terms[t->src[j]->id].varies;
+            term->varies |= varies;
+            term->is_term |= varies && nn__is_scalar(t) && !nn__is_scalar(t->src[j]);
+        }
+    }
+}
 
 static void nn__add_term(nn__term *term, const nn_tensor *t, size_t rows)
 {
     const nn__loss *loss = nn__is_loss(t) ? nn__loss_of(t) : NULL;
-    if ((loss && loss->reduction == NN_REDUCE_SUM) || (t->op->flags & NN__OP_SUMS)) {
+    if (t->op == &nn__max) {
+        if (term->weight == 0 || t->value > term->sum || term->sum != term->sum)
+            term->sum = t->value;
+        term->weight = 1;
+    } else if ((loss && loss->reduction == NN_REDUCE_SUM) || (t->op->flags & NN__OP_SUMS)) {
         term->sum += t->value;
         term->weight = 1;
     } else {
@@ -9335,13 +9347,14 @@ static nn_status nn__join_terms(const nn__list *order, const nn__term *terms)
     nn_status status = NN_OK;
     for (size_t i = 0; status == NN_OK && i < order->count; i++) {
         nn_tensor *t = order->items[i];
-        if (nn__is_leaf(t) || !nn__is_scalar(t)) continue;
-        if (!nn__is_term(t)) {
+        const nn__term *term = &terms[t->id];
+        if (nn__is_leaf(t) || !nn__is_scalar(t) || !term->varies) continue;
+        if (!term->is_term) {
             status = t->op->forward(t);
             if (!(t->op->flags & NN__OP_VALUE)) t->value = (double)t->data[0];
             continue;
         }
-        t->value = terms[i].weight > 0 ? terms[i].sum / terms[i].weight : 0;
+        t->value = term->weight > 0 ? term->sum / term->weight : 0;
         t->data[0] = (nn_real)t->value;
     }
     return status;
@@ -9353,8 +9366,11 @@ static nn_status nn__evaluate_chunk(const nn__session *s, size_t first, size_t n
     nn_status status = nn__feed_batch(s, NULL, first, n);
     if (status == NN_OK) status = nn_forward(s->target);
     const nn__list *order = &s->target->net->plan.order;
-    for (size_t i = 0; status == NN_OK && i < order->count; i++)
-        if (nn__is_term(order->items[i])) nn__add_term(&terms[i], order->items[i], n);
+    if (status == NN_OK && first == 0) nn__find_terms(order, terms);
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        nn__term *term = &terms[order->items[i]->id];
+        if (term->is_term) nn__add_term(term, order->items[i], n);
+    }
     return status;
 }
 
