@@ -535,9 +535,17 @@ typedef enum nn_loss_kind {
     NN_LOSS_COUNT
 } nn_loss_kind;
 
+/* What a loss that could take labels or targets is compared with. */
+typedef enum nn_answers {
+    NN_ANSWERS_ANY,    /* what it is fed; a data set that has both is an error */
+    NN_ANSWERS_LABELS,
+    NN_ANSWERS_TARGETS
+} nn_answers;
+
 /* A member that the kind does not use must be 0: NN_ERROR_BAD_ARGUMENT names it. */
 typedef struct nn_loss_desc {
     nn_reduction reduction;
+    nn_answers answers;
     double label_smoothing; /* softmax cross-entropy, s in [0, 1): targets become
                                (1 - s) t + s / classes (Szegedy et al. 2016) */
     double delta;           /* Huber: where square turns linear (default 1) */
@@ -599,6 +607,11 @@ typedef enum nn_schedule_kind {
     NN_SCHEDULE_COSINE,      /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov and
                                 Hutter 2017 */
     NN_SCHEDULE_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
+    NN_SCHEDULE_ONE_CYCLE,   /* r / 25 -> r in `period` steps, then down to final at `total`, both
+                                linearly: Smith and Topin 2018 */
+    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma, but not below final, after each `period`
+                                checks without a lower validation loss: nn_train does that */
+    NN_SCHEDULE_CUSTOM,      /* rate(user, t) */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
 
@@ -607,10 +620,14 @@ typedef enum nn_schedule_kind {
 typedef struct nn_schedule {
     nn_schedule_kind kind;
     size_t warm_up;    /* r rises linearly, (t + 1) / warm_up, over this many steps (default 0) */
-    size_t period;     /* step decay: steps per stage; triangular: steps of a rise */
-    size_t total;      /* cosine: its length; default in nn_train: the run without the warm-up */
-    double gamma;      /* step decay (default 0.1), exponential (default 1); NN_ZERO for 0 */
-    double final_rate; /* cosine: the end, triangular: the low end (default 0) */
+    size_t period;     /* step decay: steps per stage; triangular: steps of a rise; one cycle: the
+                          same (default 0.3 total); plateau: checks */
+    size_t total;      /* cosine, one cycle: its length; default in nn_train: the run without the
+                          warm-up */
+    double gamma;      /* step decay, plateau (default 0.1), exponential (default 1); NN_ZERO: 0 */
+    double final_rate; /* cosine, one cycle: the end; triangular, plateau: the low end; default 0 */
+    double (*rate)(void *user, size_t t); /* custom: the learning rate of a step, 0 or more */
+    void *user;
 } nn_schedule;
 
 /* A member that the kind does not use must be 0; NN_ZERO is a 0 where 0 takes the default. */
@@ -636,13 +653,20 @@ NN_DEF nn_optimizer_desc nn_adamw(double learning_rate, double weight_decay);
 /* Chooses the optimiser and clears its state and step count. NN_ERROR_BAD_ARGUMENT names the
    member. */
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
+/* Other numbers for the optimiser in force, from the next step on: its state and step count stay.
+   At any time, also from the callbacks of nn_train. NN_ERROR_MISMATCH for another kind. */
+NN_DEF nn_status nn_change_optimizer(nn_net *net, const nn_optimizer_desc *desc);
+/* The desc in force with its defaults filled in, good to copy, change and hand back; NULL without
+   an optimiser. */
+NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net);
 /* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not
    count in clip_norm; clip_value changes the gradients themselves. NN_ERROR_BAD_ARGUMENT without an
    optimiser. */
 NN_DEF nn_status nn_step(nn_net *net);
 NN_DEF size_t nn_step_count(const nn_net *net);
 /* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot;
-   NaN with a message for a desc that nn_set_optimizer would refuse. */
+   NaN with a message for a desc that nn_set_optimizer would refuse. Of NN_SCHEDULE_PLATEAU the rate
+   without reductions. */
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 
 /* ------------------------------------------------------------------------------------- >>api-data
@@ -741,8 +765,15 @@ NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, s
    Accuracy: the share of samples whose label is the predicted class, the largest of a row of
    outputs (the first at a tie), or for one output whether it lies above its threshold: 0.5 for a
    sigmoid or for regression of 0 and 1, else 0. A row with a NaN is a wrong prediction. Without
-   labels there is no accuracy, which is NaN here, nothing in what is printed and an empty cell in a
-   CSV file. With several losses it is that of the first that takes labels. */
+   labels the class is that of targets which are distributions, one-hot rows, or 0 and 1 in one
+   column. Else there is no accuracy, which is NaN here, nothing in what is printed and an empty
+   cell in a CSV file. With several losses it is that of the first that takes labels.
+
+   A data set that a trained network is asked about, for validation, evaluation or prediction, must
+   mean the same by its numbers as the set that it was trained on last: the same shape where both
+   have more than one dimension, where both have the same dtype the same normalisation
+   (nn_dataset_normalize_like), and, where labels are looked at, as many classes of the same names.
+   NN_ERROR_MISMATCH says what differs. */
 
 typedef struct nn_result {
     double loss;
@@ -752,7 +783,8 @@ typedef struct nn_result {
 } nn_result;
 
 /* Loss and accuracy over a data set, dropout off: a mean is the mean over all samples (or over the
-   weights of all), a sum is over all samples. */
+   weights of all), a sum is over all samples, a maximum of all. A scalar of nn_custom counts as a
+   mean over samples. */
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out);
 /* output's values for every sample: out[count, output's row_size]. Dropout off. */
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
@@ -3682,6 +3714,7 @@ struct nn_net {
     size_t passes;                  /* backward passes so far */
     int adds;                       /* to the gradients of parameters, in the present one */
     struct nn__optimizer *optimizer;
+    nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
 
 static void *nn__default_alloc(void *user, size_t bytes)
@@ -4084,7 +4117,7 @@ NN_DEF void nn_net_destroy(nn_net *net)
     nn__release_stores(net, net->buffer_stores);
     void *const blocks[] = {net->tensors.items,    net->parameters.items,  net->buffers.items,
                             net->plan.order.items, net->plan.inputs.items, net->data_block.memory,
-                            net->grad_block.memory};
+                            net->grad_block.memory, net->trained_on};
     for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) nn__net_release(net, blocks[i]);
     while (net->chunks) {
         nn__chunk *next = net->chunks->next;
@@ -6208,6 +6241,7 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
 
 typedef struct nn__loss {
     nn_reduction reduction;
+    nn_answers answers;
     double number;          /* smoothing, delta or margin */
     nn_real *class_weights, *positive_weights; /* or NULL */
     int ignores, ignored;
@@ -6586,7 +6620,8 @@ static int nn__takes_labels(const nn_tensor *t)
 
 static int nn__takes_targets(const nn_tensor *t)
 {
-    return (nn__kind_of(t)->uses & NN__TAKES_TARGETS) != 0;
+    return (nn__kind_of(t)->uses & NN__TAKES_TARGETS) &&
+           nn__loss_of(t)->answers != NN_ANSWERS_LABELS;
 }
 
 /* ----------------------------------------------------------------------------------- >>targets
@@ -6661,6 +6696,29 @@ static nn_tensor *nn__loss_input(const nn_tensor *y, int is_answer)
                         is_answer ? y->rank : 1, is_answer ? y->shape : shape);
 }
 
+/* Labels: of the classes, or 0 and 1 for the single column of a binary loss. */
+static int nn__kind_takes_labels(const nn__loss_kind *kind, size_t classes)
+{
+    return (kind->uses & NN__TAKES_LABELS) ||
+           (kind == &nn__loss_kinds[NN_LOSS_SIGMOID_CROSS_ENTROPY] && classes == 1);
+}
+
+static nn_status nn__check_answer_kind(const char *call, const nn__loss_kind *kind, size_t classes,
+                                       nn_answers answers)
+{
+    if ((unsigned)answers > NN_ANSWERS_TARGETS)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: answers is %d, expected one of nn_answers",
+                        call, (int)answers);
+    if (answers == NN_ANSWERS_LABELS && !nn__kind_takes_labels(kind, classes))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: answers is NN_ANSWERS_LABELS, which this kind "
+                                               "does not take%s",
+                        call, kind->high > 1 || kind->is_distribution ? "" : " in several columns");
+    if (answers == NN_ANSWERS_TARGETS && !(kind->uses & NN__TAKES_TARGETS))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: answers is NN_ANSWERS_TARGETS, which this kind does not take", call);
+    return NN_OK;
+}
+
 static nn_tensor *nn__loss_node(nn_tensor *y, const nn__loss_kind *kind, const nn_loss_desc *d,
                                 const nn__loss *settings)
 {
@@ -6678,7 +6736,7 @@ static nn_tensor *nn__loss_node(nn_tensor *y, const nn__loss_kind *kind, const n
     answer->loss = t;
     if (src[2]) nn__as_input(src[2])->loss = t;
     answer->classes = is_binary ? 2 : (int)nn__min_size(settings->classes, INT_MAX);
-    if ((kind->uses & NN__TAKES_LABELS) || (is_binary && settings->classes == 1))
+    if (nn__kind_takes_labels(kind, settings->classes) && d->answers != NN_ANSWERS_TARGETS)
         answer->labels_per_row = lines;
     return t;
 }
@@ -6700,8 +6758,10 @@ NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *d
         return nn__bad_shape(call, y, "a batch and at least one dimension beside it");
     nn_status status = nn__check_loss(call, &d, nn__loss_kinds[kind].uses);
     if (status == NN_OK) status = nn__check_logits(call, y, kind);
-    s.reduction = d.reduction;
+    s.reduction = d.reduction, s.answers = d.answers;
     s.classes = y->shape[y->rank - 1];
+    if (status == NN_OK)
+        status = nn__check_answer_kind(call, &nn__loss_kinds[kind], s.classes, d.answers);
     s.ignores = d.ignore_label, s.ignored = d.ignored_label;
     s.number = d.label_smoothing;
     if (kind == NN_LOSS_HUBER) s.number = nn__or_default(d.delta, 1);
@@ -6909,10 +6969,11 @@ static const nn__optimizer_kind nn__optimizer_kinds[NN_OPTIMIZER_COUNT] = {
     {2, 1e-8}   /* ADAMW */
 };
 
-/* A network's optimiser: its desc with the defaults filled in. */
+/* A network's optimiser. */
 typedef struct nn__optimizer {
-    nn_optimizer_desc desc;
+    nn_optimizer_desc filled, desc; /* as it was given with its defaults; as numbers */
     size_t steps;
+    double reduction; /* of the learning rate, on a plateau */
     double rate; /* of the last step, with the parameters' scale where they share one */
     size_t parameters; /* so many have gradients and state */
     nn__update update; /* what all parameters and steps have in common */
@@ -6959,32 +7020,58 @@ static const nn__range nn__optimizer_ranges[] = {
 #define NN__KIND(name) (1u << NN_SCHEDULE_##name)
 static const nn__range nn__schedule_ranges[] = {
     {"gamma", offsetof(nn_schedule, gamma), 0, NN__LARGEST, "0 or a positive number",
-     NN__KIND(STEP_DECAY) | NN__KIND(EXPONENTIAL)},
+     NN__KIND(STEP_DECAY) | NN__KIND(EXPONENTIAL) | NN__KIND(PLATEAU)},
     {"final_rate", offsetof(nn_schedule, final_rate), 0, NN__LARGEST, "0 or a positive number",
-     NN__KIND(COSINE) | NN__KIND(TRIANGULAR)}};
+     NN__KIND(COSINE) | NN__KIND(TRIANGULAR) | NN__KIND(ONE_CYCLE) | NN__KIND(PLATEAU)}};
+
+/* What a number of steps should have been; NULL when it is right. */
+static const char *nn__steps_expected(size_t steps, unsigned uses, unsigned may_default,
+                                      unsigned kind)
+{
+    if (!(uses & kind)) return steps ? "0, since this kind does not use it" : NULL;
+    return steps || (may_default & kind) ? NULL : "at least 1 step";
+}
+
+/* The function of a custom schedule: there, and for no other kind. */
+static nn_status nn__check_custom_rate(const char *call, const nn_schedule *s)
+{
+    const int is_custom = s->kind == NN_SCHEDULE_CUSTOM;
+    if (is_custom && !s->rate)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.rate is NULL, expected a function",
+                        call);
+    if (!is_custom && (s->rate || s->user))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.%s is set, which this kind does not use", call,
+                        s->rate ? "rate" : "user");
+    return NN_OK;
+}
 
 /* Numbers of steps: there where the kind needs them, and nowhere else. */
 static nn_status nn__check_schedule(const char *call, const nn_schedule *s)
 {
     const unsigned kind = (unsigned)s->kind < NN_SCHEDULE_COUNT ? 1u << s->kind : 0;
-    const int has_period = (kind & (NN__KIND(STEP_DECAY) | NN__KIND(TRIANGULAR))) != 0;
-    const int has_total = (kind & NN__KIND(COSINE)) != 0;
-    const char *wrong = NULL;
+    const unsigned one_cycle = NN__KIND(ONE_CYCLE);
     if (!kind)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: schedule.kind is %d, expected one of nn_schedule_kind", call,
                         (int)s->kind);
-    if ((s->period > 0) != has_period) wrong = "period";
-    if ((s->total > 0) != has_total) wrong = "total";
-    if (wrong)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.%s is %llu, expected %s", call, wrong,
-                        (nn__ull)(wrong[0] == 'p' ? s->period : s->total),
-                        s->period && s->total ? "one of period and total"
-                        : (wrong[0] == 'p' ? has_period : has_total)
-                            ? "at least 1 step"
-                            : "0, since this kind does not use it");
-    return nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
-                            sizeof nn__schedule_ranges / sizeof *nn__schedule_ranges, kind);
+    const char *period = nn__steps_expected(
+        s->period, NN__KIND(STEP_DECAY) | NN__KIND(TRIANGULAR) | NN__KIND(PLATEAU) | one_cycle,
+        one_cycle, kind);
+    const char *total = nn__steps_expected(s->total, NN__KIND(COSINE) | one_cycle, 0, kind);
+    if (period || total)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.%s is %llu, expected %s", call,
+                        period ? "period" : "total", (nn__ull)(period ? s->period : s->total),
+                        period ? period : total);
+    if (kind == one_cycle && s->period > s->total)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.period is %llu, expected at most %llu, schedule.total", call,
+                        (nn__ull)s->period, (nn__ull)s->total);
+    nn_status status = nn__check_custom_rate(call, s);
+    return status == NN_OK
+               ? nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
+                                  sizeof nn__schedule_ranges / sizeof *nn__schedule_ranges, kind)
+               : status;
 }
 #undef NN__KIND
 
@@ -7003,20 +7090,50 @@ static nn_status nn__check_optimizer(const char *call, const nn_optimizer_desc *
     return status == NN_OK ? nn__check_schedule(call, &d->schedule) : status;
 }
 
-/* The desc with its defaults filled in. */
+static void nn__fill(double *member, double otherwise)
+{
+    if (*member == 0) *member = otherwise;
+}
+
+/* The desc with its defaults filled in: NN_ZERO stays, so that it can be given again. */
 static nn_optimizer_desc nn__optimizer_defaults(nn_optimizer_desc d)
 {
-    d.momentum = nn__or_default(d.momentum, 0);
-    d.beta1 = nn__or_default(d.beta1, 0.9);
-    d.beta2 = nn__or_default(d.beta2, 0.999);
-    d.rho = nn__or_default(d.rho, 0.99);
-    d.epsilon = nn__or_default(d.epsilon, nn__optimizer_kinds[d.kind].epsilon);
-    const int is_step = d.schedule.kind == NN_SCHEDULE_STEP_DECAY;
-    d.schedule.gamma = nn__or_default(d.schedule.gamma, is_step ? 0.1 : 1);
+    nn_schedule *s = &d.schedule;
+    const int is_adam = d.kind == NN_OPTIMIZER_ADAM || d.kind == NN_OPTIMIZER_ADAMW;
+    const int is_stepwise = s->kind == NN_SCHEDULE_STEP_DECAY || s->kind == NN_SCHEDULE_PLATEAU;
+    nn__fill(&d.epsilon, nn__optimizer_kinds[d.kind].epsilon);
+    if (is_adam) nn__fill(&d.beta1, 0.9);
+    if (is_adam) nn__fill(&d.beta2, 0.999);
+    if (d.kind == NN_OPTIMIZER_RMSPROP) nn__fill(&d.rho, 0.99);
+    if (s->kind == NN_SCHEDULE_EXPONENTIAL) nn__fill(&s->gamma, 1);
+    if (is_stepwise) nn__fill(&s->gamma, 0.1);
+    if (s->kind == NN_SCHEDULE_ONE_CYCLE && !s->period)
+        s->period = nn__max_size((size_t)(0.3 * (double)s->total), 1);
     return d;
 }
 
-/* Of a desc with its defaults. */
+/* The numbers to compute with: a 0 for NN_ZERO. */
+static nn_optimizer_desc nn__optimizer_numbers(nn_optimizer_desc d)
+{
+    d.momentum = nn__or_default(d.momentum, 0);
+    d.beta1 = nn__or_default(d.beta1, 0);
+    d.beta2 = nn__or_default(d.beta2, 0);
+    d.rho = nn__or_default(d.rho, 0);
+    d.epsilon = nn__or_default(d.epsilon, 0);
+    d.schedule.gamma = nn__or_default(d.schedule.gamma, 0);
+    return d;
+}
+
+/* r / 25 -> r -> final, t steps into the cycle. */
+static double nn__one_cycle(const nn_schedule *s, double rate, size_t t)
+{
+    const double period = (double)s->period, total = (double)s->total, place = (double)t;
+    if (t >= s->total) return s->final_rate;
+    if (t < s->period) return rate * (1 + 24 * place / period) / 25;
+    return s->final_rate + (rate - s->final_rate) * (total - place) / (total - period);
+}
+
+/* Of a desc with its defaults as numbers. */
 static double nn__rate(const nn_optimizer_desc *d, size_t t)
 {
     const nn_schedule *s = &d->schedule;
@@ -7033,7 +7150,10 @@ static double nn__rate(const nn_optimizer_desc *d, size_t t)
         const double place = (double)(t % s->period) / (double)s->period;
         return low + (rate - low) * (t / s->period % 2 ? 1 - place : place);
     }
+    case NN_SCHEDULE_ONE_CYCLE: return nn__one_cycle(s, rate, t);
+    case NN_SCHEDULE_CUSTOM: return s->rate(s->user, t);
     case NN_SCHEDULE_CONSTANT:
+    case NN_SCHEDULE_PLATEAU:
     case NN_SCHEDULE_COUNT: break;
     }
     return rate;
@@ -7042,7 +7162,7 @@ static double nn__rate(const nn_optimizer_desc *d, size_t t)
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
 {
     if (nn__check_optimizer("nn_learning_rate", desc) != NN_OK) return NAN;
-    const nn_optimizer_desc d = nn__optimizer_defaults(*desc);
+    const nn_optimizer_desc d = nn__optimizer_numbers(nn__optimizer_defaults(*desc));
     return nn__rate(&d, t);
 }
 
@@ -7065,29 +7185,73 @@ static nn__update nn__update_for(const nn_optimizer_desc *d)
     return u;
 }
 
-static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optimizer_desc *desc)
+/* A desc for the network, good to be used. */
+static nn_status nn__check_new_optimizer(const char *call, const nn_net *net,
+                                         const nn_optimizer_desc *desc)
 {
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
-    if (status == NN_OK) status = nn__check_optimizer(call, desc);
+    return status == NN_OK ? nn__check_optimizer(call, desc) : status;
+}
+
+/* Room for state, cleared if it is to be; where there is none everything stays as it was. */
+static nn_status nn__use_optimizer(nn_net *net, nn__optimizer *o, const nn_optimizer_desc *desc,
+                                   int clear)
+{
+    const nn_optimizer_desc filled = nn__optimizer_defaults(*desc);
+    const nn_optimizer_desc numbers = nn__optimizer_numbers(filled);
+    nn_status status = nn__store_state(net, nn__state_count(&numbers), 0);
+    if (status != NN_OK) return status;
+    if (clear) nn__store_state(net, nn__state_count(&numbers), 1);
+    if (clear || o->filled.schedule.kind != filled.schedule.kind) o->reduction = 1;
+    o->filled = filled, o->desc = numbers;
+    o->update = nn__update_for(&numbers);
+    o->parameters = 0;
+    return NN_OK;
+}
+
+static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optimizer_desc *desc)
+{
+    nn_status status = nn__check_new_optimizer(call, net, desc);
     if (status != NN_OK) return status;
     nn__optimizer *o = net->optimizer;
     if (!o) o = (nn__optimizer *)nn__arena(net, 1, sizeof *o);
     if (!o) return NN_ERROR_OUT_OF_MEMORY;
-    const nn_optimizer_desc d = nn__optimizer_defaults(*desc);
-    status = nn__store_state(net, nn__state_count(&d), 0);
-    if (status != NN_OK) return status; /* with the state of the optimiser before untouched */
-    nn__store_state(net, nn__state_count(&d), 1);
-    o->desc = d;
-    o->update = nn__update_for(&d);
-    o->steps = o->parameters = 0;
+    status = nn__use_optimizer(net, o, desc, 1);
+    if (status != NN_OK) return status;
+    o->steps = 0;
     net->optimizer = o;
     return NN_OK;
 }
 
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc)
 {
+    if (desc && desc->schedule.kind == NN_SCHEDULE_PLATEAU)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_set_optimizer: schedule.kind is NN_SCHEDULE_PLATEAU, which only "
+                        "nn_train can follow: in a loop of your own use nn_change_optimizer");
     return nn__set_optimizer("nn_set_optimizer", net, desc);
+}
+
+NN_DEF nn_status nn_change_optimizer(nn_net *net, const nn_optimizer_desc *desc)
+{
+    const char *const call = "nn_change_optimizer";
+    nn_status status = nn__check_new_optimizer(call, net, desc);
+    if (status != NN_OK) return status;
+    nn__optimizer *o = net->optimizer;
+    if (!o) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: call nn_set_optimizer first", call);
+    if (desc->kind != o->desc.kind)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: kind is %d, the optimiser in force is of kind %d, "
+                                           "whose state another cannot use", call, (int)desc->kind,
+                        (int)o->desc.kind);
+    const nn_optimizer_desc numbers = nn__optimizer_numbers(*desc);
+    const int state_begins = nn__state_count(&numbers) != nn__state_count(&o->desc);
+    return nn__use_optimizer(net, o, desc, state_begins); /* SGD's momentum, there or not */
+}
+
+NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net)
+{
+    return net && net->optimizer ? &net->optimizer->filled : NULL;
 }
 
 NN_DEF size_t nn_step_count(const nn_net *net)
@@ -7176,8 +7340,12 @@ NN_DEF nn_status nn_step(nn_net *net)
     nn_status status = nn__check_step(net);
     if (status != NN_OK) return status;
     nn__optimizer *o = net->optimizer;
-    const double rate = nn__rate(&o->desc, o->steps);
+    const double rate = nn__rate(&o->desc, o->steps) * o->reduction;
     double common_scale = 0;
+    if (!(rate >= 0) || !nn__is_finite((double)(nn_real)rate))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_step: schedule.rate gave %g for step %llu, expected 0 or a positive "
+                        "number", rate, (nn__ull)o->steps);
     nn__begin_update(&o->update, o->steps, nn__clip(net, &o->desc));
     for (size_t i = 0; i < net->parameters.count; i++) {
         const nn_tensor *p = net->parameters.items[i];
@@ -7852,6 +8020,117 @@ NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *f
                         "nn_dataset_normalize_like: %llu features, the other set has %llu",
                         (nn__ull)data->features, (nn__ull)from->features);
     return data == from ? NN_OK : nn__copy_norm(data, from);
+}
+
+/* -- sets that belong together -- */
+
+static nn_real nn__norm_at(const nn_real *values, size_t count, size_t j, nn_real otherwise)
+{
+    return count == 0 ? otherwise : values[count > 1 ? j : 0];
+}
+
+/* Raw values of different types may have different scales, and then nothing is said. */
+static nn_status nn__check_same_norm(const char *call, const nn_dataset *data,
+                                     const nn_dataset *trained)
+{
+    for (size_t j = 0; data->dtype == trained->dtype && j < data->features; j++) {
+        const nn_real scale = nn__norm_at(data->scale, data->norm_count, j, 1);
+        const nn_real shift = nn__norm_at(data->shift, data->norm_count, j, 0);
+        const nn_real its_scale = nn__norm_at(trained->scale, trained->norm_count, j, 1);
+        const nn_real its_shift = nn__norm_at(trained->shift, trained->norm_count, j, 0);
+        if (scale == its_scale && shift == its_shift) continue;
+        if (data->norm_count == 0 || trained->norm_count == 0)
+            return nn__fail(NN_ERROR_MISMATCH,
+                            "%s: the data set is %snormalised, the training set is %s: "
+                            "nn_dataset_normalize_like gives one what the other has",
+                            call, data->norm_count ? "" : "not ",
+                            data->norm_count ? "not" : "normalised");
+        return nn__fail(NN_ERROR_MISMATCH,
+                        "%s: feature %llu is normalised as %g x + %g, in the training set as %g x "
+                        "+ %g: nn_dataset_normalize_like gives it that",
+                        call, (nn__ull)j, (double)scale, (double)shift, (double)its_scale,
+                        (double)its_shift);
+    }
+    return NN_OK;
+}
+
+static nn_status nn__check_same_classes(const char *call, const nn_dataset *data,
+                                        const nn_dataset *trained)
+{
+    if (data->classes == 0 || trained->classes == 0) return NN_OK;
+    if (data->classes != trained->classes)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: the data set has %d classes, the training set %d",
+                        call, data->classes, trained->classes);
+    if (!data->class_names || !trained->class_names) return NN_OK;
+    for (int i = 0; i < data->classes; i++)
+        if (strcmp(data->class_names[i], trained->class_names[i]) != 0)
+            return nn__fail(NN_ERROR_MISMATCH,
+                            "%s: class %d is '%s', in the training set it is '%s'", call, i,
+                            data->class_names[i], trained->class_names[i]);
+    return NN_OK;
+}
+
+/* What a network was trained on says what its numbers mean: another set that it is asked about must
+   mean the same by them. A shape of one dimension says nothing. */
+static nn_status nn__check_same_samples(const char *call, const nn_dataset *data,
+                                        const nn_dataset *trained)
+{
+    char shape[NN__SHAPE_TEXT], its_shape[NN__SHAPE_TEXT];
+    if (data->features != trained->features)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: the data set has %llu features, the training set %llu", call,
+                        (nn__ull)data->features, (nn__ull)trained->features);
+    if (data->rank > 1 && trained->rank > 1 &&
+        (data->rank != trained->rank ||
+         memcmp(data->shape, trained->shape, (size_t)data->rank * sizeof *data->shape) != 0))
+        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s, in the training set %s", call,
+                        nn__shape_text(data->rank, data->shape, 0, shape),
+                        nn__shape_text(trained->rank, trained->shape, 0, its_shape));
+    return nn__check_same_norm(call, data, trained);
+}
+
+static nn_status nn__check_kin(const char *call, const nn_dataset *data, const nn_dataset *trained)
+{
+    nn_status status = nn__check_same_classes(call, data, trained);
+    return status == NN_OK ? nn__check_same_samples(call, data, trained) : status;
+}
+
+/* Bytes of the names of classes, with their ends; SIZE_MAX when they do not fit. */
+static size_t nn__names_size(const nn_dataset *data)
+{
+    size_t bytes = 0;
+    for (int i = 0; data->class_names && i < data->classes; i++)
+        if (!nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes)) return SIZE_MAX;
+    return bytes;
+}
+
+/* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its
+   own: the set, the names' list, scales and shifts, the names. */
+static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+{
+    const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
+    const size_t list = nn__bytes(classes, 1, sizeof(char *));
+    const size_t norm = nn__bytes(n, 2, sizeof(nn_real));
+    size_t bytes = sizeof *data;
+    if (!nn__add_sizes(bytes, list, &bytes) || !nn__add_sizes(bytes, norm, &bytes) ||
+        !nn__add_sizes(bytes, nn__names_size(data), &bytes))
+        bytes = SIZE_MAX;
+    nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, bytes);
+    if (!kept) return NN_ERROR_OUT_OF_MEMORY;
+    char *at = (char *)(kept + 1) + list + norm;
+    *kept = *data;
+    kept->class_names = classes ? (char **)(void *)(kept + 1) : NULL;
+    kept->scale = (nn_real *)(void *)((char *)(kept + 1) + list), kept->shift = kept->scale + n;
+    if (n) memcpy(kept->scale, data->scale, n * sizeof *kept->scale);
+    if (n) memcpy(kept->shift, data->shift, n * sizeof *kept->shift);
+    for (size_t i = 0; i < classes; i++) {
+        const size_t size = strlen(data->class_names[i]) + 1;
+        kept->class_names[i] = (char *)memcpy(at, data->class_names[i], size);
+        at += size;
+    }
+    nn__net_release(net, net->trained_on);
+    net->trained_on = kept;
+    return NN_OK;
 }
 
 /* -- gathering a batch -- */
@@ -8859,6 +9138,7 @@ typedef struct nn__session {
     nn__list losses;        /* that the target depends on */
     nn_tensor *judged;      /* the loss whose source is asked for the class, or NULL */
     const nn_dataset *data;
+    int targets_are_classes;
 } nn__session;
 
 static void nn__close_session(nn__session *s)
@@ -8917,6 +9197,10 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
 {
     const nn__input *answer = nn__as_input(loss->src[1]);
     const char *name = loss->op->name;
+    if (data->targets && nn__feeds_labels(loss, data) && nn__takes_targets(loss))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data set has labels and targets, and %s "
+                                               "takes either: set nn_loss_desc.answers",
+                        call, name);
     if (loss->src_count > 2)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s takes weights of samples, which a data set "
                                                "does not have: feed them in a loop of your own",
@@ -8948,14 +9232,36 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
     return NN_OK;
 }
 
+/* Whether the targets that a loss is fed name a class: as a distribution, in one-hot rows, or as 0
+   and 1 in a single column. */
+static int nn__targets_are_classes(const nn_tensor *loss, const nn_dataset *data)
+{
+    const size_t n = data->target_size;
+    if (!loss || !data->targets || loss->src[0]->row_size != n) return 0;
+    if (nn__kind_of(loss)->is_distribution && nn__takes_targets(loss))
+        return nn__loss_of(loss)->classes == n;
+    for (size_t i = 0; i < data->count; i++) {
+        const nn_real *row = data->targets + nn__row(data, i) * n;
+        size_t ones = 0;
+        for (size_t j = 0; j < n; j++) {
+            if (row[j] != 0 && row[j] != 1) return 0;
+            ones += row[j] == 1;
+        }
+        if (n > 1 && ones != 1) return 0;
+    }
+    return 1;
+}
+
 /* The session takes its batches from this data set from now on. */
 static nn_status nn__use_data(nn__session *s, const char *call, const nn_dataset *data)
 {
     nn_status status = nn__check_features(call, s->input, data);
     for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
         status = nn__check_answers(call, s->losses.items[i], data);
-    if (status == NN_OK) s->data = data;
-    return status;
+    if (status != NN_OK) return status;
+    s->data = data;
+    s->targets_are_classes = !data->labels && nn__targets_are_classes(s->judged, data);
+    return NN_OK;
 }
 
 /* Sample i of a batch: rows[i], or first + i when rows is NULL. */
@@ -9025,17 +9331,25 @@ static size_t nn__predicted_class(const nn_real *row, size_t n, double threshold
     return n == 1 ? (double)row[0] > threshold : nn__argmax(n, row);
 }
 
+/* The class of a sample, by its label or else by its targets. */
+static size_t nn__true_class(const nn_dataset *data, size_t sample)
+{
+    const size_t n = data->target_size;
+    if (data->labels) return (size_t)data->labels[sample];
+    return nn__predicted_class(data->targets + nn__row(data, sample) * n, n, 0.5);
+}
+
 /* How many samples of the present batch are predicted right; NaN when there is nothing to say. */
 static double nn__count_correct(const nn__session *s, const size_t *rows, size_t first)
 {
     const nn_tensor *z = s->judged ? s->judged->src[0] : NULL;
-    if (!z || !s->data->labels) return NAN;
+    if (!z || !(s->data->labels || s->targets_are_classes)) return NAN;
     const size_t n = z->row_size;
     const double threshold = n == 1 ? nn__threshold(z) : 0;
     size_t correct = 0;
     for (size_t i = 0; i < nn__rows(z); i++)
         correct += nn__predicted_class(z->data + i * n, n, threshold) ==
-                   (size_t)s->data->labels[nn__sample(rows, first, i)];
+                   nn__true_class(s->data, nn__sample(rows, first, i));
     return (double)correct;
 }
 
@@ -9052,26 +9366,36 @@ static double nn__measure(const nn__session *s, nn__metric_fn *metric, void *use
                   labels ? NULL : answer->data);
 }
 
-/* A scalar over the batch: the mean of its values for chunks is weighted, or their sum taken. What
-   is made of such scalars and of parameters alone (a sum of losses, a penalty) is computed again
-   from the results. */
-static int nn__is_term(const nn_tensor *t)
-{
-    int is_made_of_scalars = 1;
-    if (nn__is_leaf(t) || !nn__is_scalar(t)) return 0;
-    for (size_t i = 0; i < t->src_count; i++)
-        is_made_of_scalars &= nn__is_scalar(t->src[i]) || nn__is_state(t->src[i]);
-    return !is_made_of_scalars;
-}
-
+/* What evaluation knows of a tensor. A term is a scalar over the batch: its values for the chunks
+   are averaged by weight, or added up. What is made of terms and of parameters alone (a sum of
+   losses, a penalty) is computed again from the results. */
 typedef struct nn__term {
+    int varies, is_term; /* depends on the samples; is a term */
     double sum, weight;
 } nn__term;
+
+static void nn__find_terms(const nn__list *order, nn__term *terms)
+{
+    for (size_t i = 0; i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        nn__term *term = &terms[t->id];
+        term->varies = nn__as_input(t) != NULL;
+        for (size_t j = 0; j < t->src_count; j++) {
+            const int varies = terms[t->src[j]->id].varies;
+            term->varies |= varies;
+            term->is_term |= varies && nn__is_scalar(t) && !nn__is_scalar(t->src[j]);
+        }
+    }
+}
 
 static void nn__add_term(nn__term *term, const nn_tensor *t, size_t rows)
 {
     const nn__loss *loss = nn__is_loss(t) ? nn__loss_of(t) : NULL;
-    if ((loss && loss->reduction == NN_REDUCE_SUM) || (t->op->flags & NN__OP_SUMS)) {
+    if (t->op == &nn__max) {
+        if (term->weight == 0 || t->value > term->sum || term->sum != term->sum)
+            term->sum = t->value;
+        term->weight = 1;
+    } else if ((loss && loss->reduction == NN_REDUCE_SUM) || (t->op->flags & NN__OP_SUMS)) {
         term->sum += t->value;
         term->weight = 1;
     } else {
@@ -9087,13 +9411,14 @@ static nn_status nn__join_terms(const nn__list *order, const nn__term *terms)
     nn_status status = NN_OK;
     for (size_t i = 0; status == NN_OK && i < order->count; i++) {
         nn_tensor *t = order->items[i];
-        if (nn__is_leaf(t) || !nn__is_scalar(t)) continue;
-        if (!nn__is_term(t)) {
+        const nn__term *term = &terms[t->id];
+        if (nn__is_leaf(t) || !nn__is_scalar(t) || !term->varies) continue;
+        if (!term->is_term) {
             status = t->op->forward(t);
             if (!(t->op->flags & NN__OP_VALUE)) t->value = (double)t->data[0];
             continue;
         }
-        t->value = terms[i].weight > 0 ? terms[i].sum / terms[i].weight : 0;
+        t->value = term->weight > 0 ? term->sum / term->weight : 0;
         t->data[0] = (nn_real)t->value;
     }
     return status;
@@ -9105,8 +9430,11 @@ static nn_status nn__evaluate_chunk(const nn__session *s, size_t first, size_t n
     nn_status status = nn__feed_batch(s, NULL, first, n);
     if (status == NN_OK) status = nn_forward(s->target);
     const nn__list *order = &s->target->net->plan.order;
-    for (size_t i = 0; status == NN_OK && i < order->count; i++)
-        if (nn__is_term(order->items[i])) nn__add_term(&terms[i], order->items[i], n);
+    if (status == NN_OK && first == 0) nn__find_terms(order, terms);
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        nn__term *term = &terms[order->items[i]->id];
+        if (term->is_term) nn__add_term(term, order->items[i], n);
+    }
     return status;
 }
 
@@ -9171,6 +9499,8 @@ NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result 
     nn_status status = nn__open_session(&s, "nn_evaluate", loss);
     if (status == NN_OK) status = nn__check_loss_tensor("nn_evaluate", loss);
     if (status == NN_OK) status = nn__use_data(&s, "nn_evaluate", data);
+    if (status == NN_OK && loss->net->trained_on)
+        status = nn__check_kin("nn_evaluate", data, loss->net->trained_on);
     if (status == NN_OK) status = nn__evaluate_session(&s, NULL, NULL, out);
     if (status == NN_OK && !nn__is_finite(out->loss))
         status = nn__report_not_finite(loss->net, "nn_evaluate: the loss is not finite");
@@ -9206,6 +9536,8 @@ static nn_status nn__run_prediction(const nn__prediction *p)
     nn__session s;
     nn_status status = nn__open_session(&s, p->call, p->output);
     if (status == NN_OK && p->data) status = nn__check_features(p->call, s.input, p->data);
+    if (status == NN_OK && p->data && p->output->net->trained_on)
+        status = nn__check_same_samples(p->call, p->data, p->output->net->trained_on);
     if (status == NN_OK && !p->output->batched)
         status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: the tensor has no value per sample", p->call);
     nn__close_session(&s);
@@ -9282,6 +9614,9 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
     if ((outputs == 1 ? 2 : outputs) != classes)
         return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu outputs for %llu classes", p.call,
                         (nn__ull)outputs, (nn__ull)classes);
+    if (output->net->trained_on)
+        status = nn__check_same_classes(p.call, data, output->net->trained_on);
+    if (status != NN_OK) return status;
     memset(matrix, 0, classes * classes * sizeof *matrix);
     p.count = data->count;
     return nn__run_prediction(&p);
@@ -9436,7 +9771,7 @@ struct nn_trainer {
     size_t best_parameters, best_buffers; /* of so many parameters and buffers */
     double best_loss;
     int has_best, stop, is_finished;
-    size_t steps_per_epoch, check_every, step, epoch, index, worse_checks;
+    size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
     nn__epoch_mean mean;
     double start;
 };
@@ -9489,8 +9824,17 @@ static nn_status nn__check_kept(const char *call, const nn_net *net, const nn_op
 static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
 {
     nn_optimizer_desc d = t->desc.optimizer;
-    if (d.kind == NN_OPTIMIZER_KEEP) return nn__check_kept(call, nn__trained_net(t), &d);
-    if (d.schedule.kind == NN_SCHEDULE_COSINE && d.schedule.total == 0) {
+    const int is_kept = d.kind == NN_OPTIMIZER_KEEP;
+    nn_status status = is_kept ? nn__check_kept(call, nn__trained_net(t), &d) : NN_OK;
+    if (status != NN_OK) return status;
+    const nn_schedule_kind schedule =
+        is_kept ? nn_net_optimizer(nn__trained_net(t))->schedule.kind : d.schedule.kind;
+    if (schedule == NN_SCHEDULE_PLATEAU && !t->desc.validation)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: NN_SCHEDULE_PLATEAU needs a validation set",
+                        call);
+    if (is_kept) return NN_OK;
+    if ((schedule == NN_SCHEDULE_COSINE || schedule == NN_SCHEDULE_ONE_CYCLE) &&
+        d.schedule.total == 0) {
         size_t all, warm_up = d.schedule.warm_up;
         if (!nn__multiply(t->desc.epochs, t->steps_per_epoch, &all)) all = SIZE_MAX;
         d.schedule.total = all > warm_up ? all - warm_up : 1;
@@ -9538,6 +9882,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     if (status != NN_OK) return status;
     t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
     status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
     if (status != NN_OK) return status;
     nn__progress_start(&t->progress, d->progress, wanted);
     t->start = nn__now();
@@ -9559,7 +9904,8 @@ static nn_status nn__open_trainer(const char *call, nn_tensor *loss, const nn_da
     char text[64];
     snprintf(text, sizeof text, "%s: validation", call);
     status = nn__open_session(&t->validation, call, loss);
-    return status == NN_OK ? nn__use_data(&t->validation, text, t->desc.validation) : status;
+    if (status == NN_OK) status = nn__use_data(&t->validation, text, t->desc.validation);
+    return status == NN_OK ? nn__check_kin(text, t->desc.validation, data) : status;
 }
 
 static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_dataset *data,
@@ -9621,6 +9967,18 @@ NN_DEF int nn_trainer_is_done(const nn_trainer *t)
     return !t || t->stop || t->epoch == t->desc.epochs;
 }
 
+/* NN_SCHEDULE_PLATEAU: a lower learning rate after so many checks without a better one. */
+static void nn__reduce_on_plateau(nn_trainer *t, const nn_check *c)
+{
+    nn__optimizer *o = nn__trained_net(t)->optimizer;
+    const nn_schedule *s = &o->desc.schedule;
+    t->plateau = c->improved ? 0 : t->plateau + 1;
+    if (s->kind != NN_SCHEDULE_PLATEAU || t->plateau < s->period) return;
+    const double low = s->final_rate / o->desc.learning_rate, reduced = o->reduction * s->gamma;
+    o->reduction = reduced > low ? reduced : low < 1 ? low : 1;
+    t->plateau = 0;
+}
+
 /* Early stopping: whether the check is the best so far, and whether it is time to stop. */
 static void nn__early_stopping(nn_trainer *t, nn_check *c)
 {
@@ -9638,6 +9996,7 @@ static void nn__early_stopping(nn_trainer *t, nn_check *c)
         t->stop = 1;
         if (t->history) t->history->stopped_early = 1;
     }
+    nn__reduce_on_plateau(t, c);
 }
 
 /* The measurements of a check: of the training set when asked, of the validation set when given. */
