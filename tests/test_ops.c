@@ -2243,14 +2243,15 @@ static const struct {
     int uses;
     nn_loss_desc desc;
 } loss_members[] = {
-    {"label_smoothing", SMOOTHING, {M, 0.1, 0, 0, NULL, NULL, 0, 0, 0}},
-    {"delta", DELTA, {M, 0, 0.5, 0, NULL, NULL, 0, 0, 0}},
-    {"margin", MARGIN, {M, 0, 0, 0.5, NULL, NULL, 0, 0, 0}},
-    {"margin", MARGIN, {M, 0, 0, NN_ZERO, NULL, NULL, 0, 0, 0}},
-    {"class_weights", CLASS_WEIGHTS, {M, 0, 0, 0, two_weights, NULL, 0, 0, 0}},
-    {"positive_weights", POSITIVE_WEIGHTS, {M, 0, 0, 0, NULL, two_weights, 0, 0, 0}},
-    {"ignore_label", IGNORE, {M, 0, 0, 0, NULL, NULL, 1, 0, 0}},
-    {"", 0, {NN_REDUCE_NONE, 0, 0, 0, NULL, NULL, 0, 0, 1}}};
+    {"label_smoothing", SMOOTHING, {M, NN_ANSWERS_ANY, 0.1, 0, 0, NULL, NULL, 0, 0, 0}},
+    {"delta", DELTA, {M, NN_ANSWERS_ANY, 0, 0.5, 0, NULL, NULL, 0, 0, 0}},
+    {"margin", MARGIN, {M, NN_ANSWERS_ANY, 0, 0, 0.5, NULL, NULL, 0, 0, 0}},
+    {"margin", MARGIN, {M, NN_ANSWERS_ANY, 0, 0, NN_ZERO, NULL, NULL, 0, 0, 0}},
+    {"class_weights", CLASS_WEIGHTS, {M, NN_ANSWERS_ANY, 0, 0, 0, two_weights, NULL, 0, 0, 0}},
+    {"positive_weights", POSITIVE_WEIGHTS,
+     {M, NN_ANSWERS_ANY, 0, 0, 0, NULL, two_weights, 0, 0, 0}},
+    {"ignore_label", IGNORE, {M, NN_ANSWERS_ANY, 0, 0, 0, NULL, NULL, 1, 0, 0}},
+    {"", 0, {NN_REDUCE_NONE, NN_ANSWERS_ANY, 0, 0, 0, NULL, NULL, 0, 0, 1}}};
 
 /* A member is taken by the kinds that use it, and refused by name by the others. */
 static void test_loss_members(void)
@@ -2280,20 +2281,29 @@ static void test_loss_numbers_out_of_range(void)
         const char *part;
         nn_loss_desc desc;
     } rows[] = {
-        {NN_LOSS_SOFTMAX_CROSS_ENTROPY, "label_smoothing is 1,", {M, 1, 0, 0, NULL, NULL, 0, 0, 0}},
-        {NN_LOSS_SOFTMAX_CROSS_ENTROPY, "label_smoothing is -0.1,",
-         {M, -0.1, 0, 0, NULL, NULL, 0, 0, 0}},
-        {NN_LOSS_SOFTMAX_CROSS_ENTROPY, "label_smoothing is", {M, NAN, 0, 0, NULL, NULL, 0, 0, 0}},
-        {NN_LOSS_HUBER, "delta is -1,", {M, 0, -1, 0, NULL, NULL, 0, 0, 0}},
-        {NN_LOSS_HUBER, "delta is inf", {M, 0, INFINITY, 0, NULL, NULL, 0, 0, 0}},
-        {NN_LOSS_HINGE, "margin is -1,", {M, 0, 0, -1, NULL, NULL, 0, 0, 0}},
-        {NN_LOSS_SOFTMAX_CROSS_ENTROPY, "class_weights[1] is -1",
-         {M, 0, 0, 0, minus, NULL, 0, 0, 0}},
-        {NN_LOSS_HINGE, "class_weights[0] is", {M, 0, 0, 0, nan, NULL, 0, 0, 0}},
-        {NN_LOSS_SIGMOID_CROSS_ENTROPY, "positive_weights[1] is inf",
-         {M, 0, 0, 0, NULL, infinite, 0, 0, 0}},
-        {NN_LOSS_MSE, "reduction is 3", {(nn_reduction)3, 0, 0, 0, NULL, NULL, 0, 0, 0}},
-        {NN_LOSS_HINGE, "ignored_label", {M, 0, 0, 0, NULL, NULL, 0, 1, 0}}};
+        {NN_LOSS_SOFTMAX_CROSS_ENTROPY,
+         "label_smoothing is 1,",
+         {M, NN_ANSWERS_ANY, 1, 0, 0, NULL, NULL, 0, 0, 0}},
+        {NN_LOSS_SOFTMAX_CROSS_ENTROPY,
+         "label_smoothing is -0.1,",
+         {M, NN_ANSWERS_ANY, -0.1, 0, 0, NULL, NULL, 0, 0, 0}},
+        {NN_LOSS_SOFTMAX_CROSS_ENTROPY,
+         "label_smoothing is",
+         {M, NN_ANSWERS_ANY, NAN, 0, 0, NULL, NULL, 0, 0, 0}},
+        {NN_LOSS_HUBER, "delta is -1,", {M, NN_ANSWERS_ANY, 0, -1, 0, NULL, NULL, 0, 0, 0}},
+        {NN_LOSS_HUBER, "delta is inf", {M, NN_ANSWERS_ANY, 0, INFINITY, 0, NULL, NULL, 0, 0, 0}},
+        {NN_LOSS_HINGE, "margin is -1,", {M, NN_ANSWERS_ANY, 0, 0, -1, NULL, NULL, 0, 0, 0}},
+        {NN_LOSS_SOFTMAX_CROSS_ENTROPY,
+         "class_weights[1] is -1",
+         {M, NN_ANSWERS_ANY, 0, 0, 0, minus, NULL, 0, 0, 0}},
+        {NN_LOSS_HINGE, "class_weights[0] is", {M, NN_ANSWERS_ANY, 0, 0, 0, nan, NULL, 0, 0, 0}},
+        {NN_LOSS_SIGMOID_CROSS_ENTROPY,
+         "positive_weights[1] is inf",
+         {M, NN_ANSWERS_ANY, 0, 0, 0, NULL, infinite, 0, 0, 0}},
+        {NN_LOSS_MSE,
+         "reduction is 3",
+         {(nn_reduction)3, NN_ANSWERS_ANY, 0, 0, 0, NULL, NULL, 0, 0, 0}},
+        {NN_LOSS_HINGE, "ignored_label", {M, NN_ANSWERS_ANY, 0, 0, 0, NULL, NULL, 0, 1, 0}}};
     for (size_t k = 0; k < COUNT(rows); k++) {
         nn_net *net = nn_net_create(NULL);
         test_current = rows[k].part;
