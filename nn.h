@@ -6854,25 +6854,26 @@ static nn_status nn__check_label_range(const char *call, const nn_tensor *t, con
     return NN_OK;
 }
 
-/* Targets where the loss says they lie. `count` is a multiple of its classes. */
+/* Targets where the loss says they lie, of samples from number `first` on. `count` is a multiple of
+   its classes. */
 static nn_status nn__check_target_range(const char *call, const nn_tensor *loss,
-                                        const nn_real *targets, size_t count)
+                                        const nn_real *targets, size_t count, size_t first)
 {
     const nn__loss_kind *kind = nn__kind_of(loss);
-    const size_t n = nn__loss_of(loss)->classes;
+    const size_t n = nn__loss_of(loss)->classes, size = loss->src[0]->row_size;
     double sum = 0;
     for (size_t i = 0; i < count; i++) {
         const double d = (double)targets[i];
         if (!nn__is_finite(d) || d < kind->low || d > kind->high)
             return nn__fail(nn__is_finite(d) ? NN_ERROR_BAD_ARGUMENT : NN_ERROR_BAD_NUMBER,
                             "%s: target %g of sample %llu, column %llu, expected %s", call, d,
-                            (nn__ull)(i / loss->src[0]->row_size), (nn__ull)(i % n),
+                            (nn__ull)(first + i / size), (nn__ull)(i % n),
                             kind->high > 1 ? "a finite number" : "0 to 1");
         sum = (i % n ? sum : 0) + d;
         if (kind->is_distribution && i % n == n - 1 && !(fabs(sum - 1) <= 1e-3))
             return nn__fail(NN_ERROR_BAD_ARGUMENT,
                             "%s: the targets of sample %llu sum to %g, expected 1", call,
-                            (nn__ull)(i / loss->src[0]->row_size), sum);
+                            (nn__ull)(first + i / size), sum);
     }
     return NN_OK;
 }
@@ -6914,7 +6915,7 @@ NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t
     size_t count;
     if (!nn__multiply(rows, loss->src[0]->row_size, &count))
         return nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu rows do not fit", call, (nn__ull)rows);
-    status = nn__check_target_range(call, loss, targets, count);
+    status = nn__check_target_range(call, loss, targets, count, 0);
     if (status == NN_OK) status = nn__begin_feed(loss->src[1], rows, 0);
     if (status == NN_OK) memcpy(loss->src[1]->data, targets, count * sizeof *targets);
     return status;
@@ -10556,9 +10557,8 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
                         "%s: the data set has %llu targets a sample, the network %llu outputs",
                         call, (nn__ull)data->target_size, (nn__ull)loss->src[0]->row_size);
     for (size_t i = 0; i < data->count; i++) {
-        const size_t row = data->index ? data->index[i] : i;
-        nn_status status = nn__check_target_range(
-            call, loss, data->targets + row * data->target_size, data->target_size);
+        const nn_real *targets = data->targets + nn__row(data, i) * data->target_size;
+        nn_status status = nn__check_target_range(call, loss, targets, data->target_size, i);
         if (status != NN_OK) return status;
     }
     return NN_OK;
@@ -11094,6 +11094,7 @@ typedef struct nn__epoch_mean {
 } nn__epoch_mean;
 
 struct nn_trainer {
+    const char *call; /* that takes the steps, for messages */
     nn__session training, validation;
     nn_train_desc desc;
     nn_history *history;
@@ -11254,6 +11255,7 @@ static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_
     if (!t) return NN_ERROR_OUT_OF_MEMORY;
     memset(t, 0, sizeof *t);
     t->desc = *desc, t->history = history;
+    t->call = strcmp(call, "nn_train") == 0 ? call : "nn_trainer_step";
     status = nn__open_trainer(call, loss, data, t);
     if (status == NN_OK) status = nn__start_training(t, call);
     if (status == NN_OK) *out = t;
@@ -11385,7 +11387,7 @@ static void nn__begin_epoch(nn_trainer *t)
 /* Loss and gradients of the batch at t->index, then the update. */
 static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, double *correct)
 {
-    char when[64];
+    char when[96];
     const nn_train_desc *d = &t->desc;
     nn_net *net = nn__trained_net(t);
     const size_t first = t->index * d->batch_size;
@@ -11395,7 +11397,8 @@ static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, doub
     if (status == NN_OK) status = nn_forward(t->training.target);
     *loss = t->training.target->value;
     if (status == NN_OK && !nn__is_finite(*loss)) {
-        snprintf(when, sizeof when, "loss is not finite at step %llu", (nn__ull)t->step);
+        snprintf(when, sizeof when, "%s: the loss is not finite at step %llu", t->call,
+                 (nn__ull)t->step);
         status = nn__report_not_finite(net, when);
     }
     if (status == NN_OK) *correct = nn__count_correct(&t->training, t->order + first, 0);
@@ -11408,9 +11411,9 @@ static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, doub
 /* Nobody computes a loss after the last step that would show that the weights have gone. */
 static nn_status nn__check_weights(const nn_trainer *t)
 {
-    char when[64];
+    char when[96];
     const nn_tensor *p;
-    snprintf(when, sizeof when, "the weights are not finite after step %llu",
+    snprintf(when, sizeof when, "%s: the weights are not finite after step %llu", t->call,
              (nn__ull)t->step - 1);
     for (size_t i = 0; (p = nn_net_parameter(nn__trained_net(t), i)) != NULL; i++)
         if (!nn__is_finite(nn__sum_of_magnitudes(p->size, p->data)))
