@@ -3714,14 +3714,7 @@ typedef struct nn__store {
     struct nn__store *next;
     size_t used, size; /* reals */
     nn_real *values, *grads, *state[2];
-    void *memory[4];   /* behind them, to be released */
 } nn__store;
-
-/* Settings of parameters and buffers: where they lie in the store, and how they start. */
-typedef struct nn__leaf {
-    nn__store *store;
-    size_t at;
-} nn__leaf;
 
 typedef struct nn__list {
     nn_tensor **items;
@@ -3790,32 +3783,49 @@ static void nn__net_release(nn_net *net, void *block)
 
 static size_t nn__round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-static void *nn__align(void *p, size_t to)
+/* `bytes` that begin at a multiple of NN__ALIGN. What the allocator gave, which is aligned for
+   pointers, is noted in front of them. */
+static void *nn__aligned_alloc(nn_net *net, size_t bytes)
 {
-    return (void *)(((uintptr_t)p + to - 1) / to * to);
+    char *block = (char *)nn__net_alloc(net, bytes + NN__ALIGN);
+    if (!block) return NULL;
+    const size_t past = (size_t)((uintptr_t)(block + sizeof block) % NN__ALIGN);
+    char *aligned = block + sizeof block + (past ? NN__ALIGN - past : 0);
+    memcpy(aligned - sizeof block, &block, sizeof block);
+    return aligned;
 }
 
-/* `count` zeroed items of `size` bytes for the life of the network. */
+static void nn__aligned_release(nn_net *net, void *aligned)
+{
+    char *block = NULL;
+    if (aligned) memcpy(&block, (char *)aligned - sizeof block, sizeof block);
+    nn__net_release(net, block);
+}
+
+/* `count` zeroed items of `size` bytes for the life of the network: where the last chunks have room
+   for them, or in a new one, which has room for two tensors and what belongs to them. */
 static void *nn__arena(nn_net *net, size_t count, size_t size)
 {
-    enum { ALIGN = 16, ROOM = 1024 };
-    const size_t head = sizeof(nn__chunk) + ALIGN;
+    enum { ALIGN = 8, TRIED = 4, ROOM = 528 };
+    const size_t head = nn__round_up(sizeof(nn__chunk), ALIGN);
     size_t bytes;
-    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - 2 * ALIGN) {
+    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - ALIGN) {
         nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu items of %llu bytes", (nn__ull)count,
                  (nn__ull)size);
         return NULL;
     }
     bytes = nn__round_up(bytes ? bytes : 1, ALIGN);
     nn__chunk *chunk = net->chunks;
-    if (!chunk || chunk->size - chunk->used < bytes) {
+    for (int i = 1; chunk && chunk->size - chunk->used < bytes; i++)
+        chunk = i < TRIED ? chunk->next : NULL;
+    if (!chunk) {
         size_t room = nn__max_size(bytes, ROOM);
         chunk = (nn__chunk *)nn__net_alloc(net, head + room);
         if (!chunk) return NULL;
         chunk->next = net->chunks, chunk->used = 0, chunk->size = room;
         net->chunks = chunk;
     }
-    void *p = (char *)nn__align(chunk + 1, ALIGN) + chunk->used;
+    void *p = (char *)chunk + head + chunk->used;
     chunk->used += bytes;
     memset(p, 0, bytes);
     return p;
@@ -3856,42 +3866,53 @@ static nn_tensor *nn__out_of_memory(nn_net *net)
 /* -- parameter store -- */
 
 /* Zeroed reals beside a store's values. */
-static nn_real *nn__store_array(nn_net *net, size_t count, void **memory)
+static nn_real *nn__store_array(nn_net *net, size_t count)
 {
-    *memory = nn__net_alloc(net, count * sizeof(nn_real) + NN__ALIGN);
-    if (!*memory) return NULL;
-    return (nn_real *)memset(nn__align(*memory, NN__ALIGN), 0, count * sizeof(nn_real));
+    nn_real *array = (nn_real *)nn__aligned_alloc(net, count * sizeof *array);
+    if (array) memset(array, 0, count * sizeof *array);
+    return array;
 }
 
-/* Small leaves share a store, large ones have their own behind it in the list. */
-static nn__store *nn__new_store(nn_net *net, nn__store **list, size_t reals)
+/* A store for a leaf of so many reals and `behind` it for another. The next leaves go there, unless
+   the store before it has more room to spare. */
+static nn__store *nn__new_store(nn_net *net, nn__store **list, size_t reals, size_t behind)
 {
     enum { SHARED = 512 / sizeof(nn_real) };
     nn__store *store = (nn__store *)nn__arena(net, 1, sizeof *store);
     if (!store) return NULL;
-    store->size = nn__max_size(reals, SHARED);
-    store->values = nn__store_array(net, store->size, &store->memory[0]);
+    store->size = nn__max_size(reals + behind, SHARED);
+    store->values = nn__store_array(net, store->size);
     if (!store->values) return NULL;
-    if (*list && reals >= SHARED) list = &(*list)->next;
+    if (*list && (*list)->size - (*list)->used > store->size - reals) list = &(*list)->next;
     store->next = *list;
     *list = store;
     return store;
 }
 
-/* Room for a leaf's values, which are 0. */
+/* Room for a leaf's values, which are 0. Small leaves share a store; behind a large one there is
+   room for the bias that mostly follows, as wide as the last dimension. */
 static int nn__store_leaf(nn_net *net, nn__store **list, nn_tensor *t)
 {
-    nn__leaf *leaf = (nn__leaf *)nn__arena(net, 1, sizeof *leaf);
-    if (!leaf || t->size > (SIZE_MAX - 2 * NN__ALIGN) / sizeof(nn_real)) return 0;
-    const size_t reals = nn__round_up(t->size, NN__ALIGN / sizeof(nn_real));
+    const size_t step = NN__ALIGN / sizeof(nn_real);
+    if (t->size > (SIZE_MAX / 2 - 3 * NN__ALIGN) / sizeof(nn_real)) return 0;
+    const size_t reals = nn__round_up(t->size, step);
+    const size_t bias = t->rank > 1 ? nn__round_up(t->shape[t->rank - 1], step) : 0;
     nn__store *store = *list;
-    if (!store || store->size - store->used < reals) store = nn__new_store(net, list, reals);
+    if (!store || store->size - store->used < reals)
+        store = nn__new_store(net, list, reals, bias <= reals / 8 ? bias : 0);
     if (!store) return 0;
-    leaf->store = store, leaf->at = store->used;
+    t->settings = store;
+    t->data = store->values + store->used;
     store->used += reals;
-    t->settings = leaf;
-    t->data = store->values + leaf->at;
     return 1;
+}
+
+static nn__store *nn__store_of(const nn_tensor *leaf) { return (nn__store *)leaf->settings; }
+
+/* Where in its store a leaf begins. */
+static size_t nn__place(const nn_tensor *leaf)
+{
+    return (size_t)(leaf->data - nn__store_of(leaf)->values);
 }
 
 /* Gradients for the parameters that have none yet. */
@@ -3899,13 +3920,12 @@ static nn_status nn__store_grads(nn_net *net)
 {
     for (nn__store *s = net->stores; s; s = s->next) {
         if (s->grads) continue;
-        s->grads = nn__store_array(net, s->size, &s->memory[1]);
+        s->grads = nn__store_array(net, s->size);
         if (!s->grads) return NN_ERROR_OUT_OF_MEMORY;
     }
     for (size_t i = 0; i < net->parameters.count; i++) {
         nn_tensor *p = net->parameters.items[i];
-        const nn__leaf *leaf = (const nn__leaf *)p->settings;
-        p->grad = leaf->store->grads + leaf->at;
+        p->grad = nn__store_of(p)->grads + nn__place(p);
     }
     return NN_OK;
 }
@@ -3917,7 +3937,7 @@ static nn_status nn__store_state(nn_net *net, int count, int clear)
         for (int i = 0; i < count; i++) {
             if (s->state[i] && clear) memset(s->state[i], 0, s->size * sizeof *s->state[i]);
             if (!s->state[i])
-                s->state[i] = nn__store_array(net, s->size, &s->memory[2 + i]);
+                s->state[i] = nn__store_array(net, s->size);
             if (!s->state[i]) return NN_ERROR_OUT_OF_MEMORY;
         }
     return NN_OK;
@@ -3925,8 +3945,11 @@ static nn_status nn__store_state(nn_net *net, int count, int clear)
 
 static void nn__release_stores(nn_net *net, const nn__store *s)
 {
-    for (; s; s = s->next)
-        for (int i = 0; i < 4; i++) nn__net_release(net, s->memory[i]);
+    for (; s; s = s->next) {
+        nn_real *const arrays[] = {s->values, s->grads, s->state[0], s->state[1]};
+        for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+            nn__aligned_release(net, arrays[i]);
+    }
 }
 
 /* -- the network -- */
@@ -4019,7 +4042,7 @@ NN_DEF void nn_net_set_training(nn_net *net, int training)
 static int nn__append(nn_net *net, nn__list *list, nn_tensor *t)
 {
     if (list->count == list->capacity) {
-        size_t capacity = list->capacity ? 2 * list->capacity : 8;
+        size_t capacity = list->capacity ? 2 * list->capacity : 4;
         nn_tensor **grown = (nn_tensor **)nn__net_alloc(net, capacity * sizeof *grown);
         if (!grown) return 0;
         if (list->count) memcpy(grown, list->items, list->count * sizeof *grown);
@@ -4160,10 +4183,12 @@ NN_DEF void nn_net_destroy(nn_net *net)
     for (size_t i = 0; i < net->tensors.count; i++) nn__release_input(net, net->tensors.items[i]);
     nn__release_stores(net, net->stores);
     nn__release_stores(net, net->buffer_stores);
-    void *const blocks[] = {net->tensors.items,    net->parameters.items,  net->buffers.items,
-                            net->plan.order.items, net->plan.inputs.items, net->data_block.memory,
-                            net->grad_block.memory, net->trained_on};
-    for (size_t i = 0; i < sizeof blocks / sizeof *blocks; i++) nn__net_release(net, blocks[i]);
+    nn_tensor **const lists[] = {net->tensors.items, net->parameters.items, net->buffers.items,
+                                 net->plan.order.items, net->plan.inputs.items};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) nn__net_release(net, lists[i]);
+    nn__net_release(net, net->trained_on);
+    nn__aligned_release(net, net->data_block.memory);
+    nn__aligned_release(net, net->grad_block.memory);
     while (net->chunks) {
         nn__chunk *next = net->chunks->next;
         nn__net_release(net, net->chunks);
@@ -4682,15 +4707,14 @@ static nn_status nn__lay_block(nn_net *net, nn__block *block, size_t rows,
     if (layout.overflow)
         return nn__fail(NN_ERROR_OUT_OF_MEMORY,
                         "out of memory: a batch of %llu exceeds the address space", (nn__ull)rows);
-    size_t bytes = layout.bytes + NN__ALIGN;
-    if (bytes > block->bytes) {
-        void *memory = nn__net_alloc(net, bytes);
+    if (layout.bytes > block->bytes) {
+        void *memory = nn__aligned_alloc(net, layout.bytes);
         if (!memory) return NN_ERROR_OUT_OF_MEMORY;
-        nn__net_release(net, block->memory);
+        nn__aligned_release(net, block->memory);
         block->memory = memory;
-        block->bytes = bytes;
+        block->bytes = layout.bytes;
     }
-    layout.base = (char *)nn__align(block->memory, NN__ALIGN);
+    layout.base = (char *)block->memory;
     layout.bytes = 0;
     lay(net, &layout);
     return NN_OK;
@@ -5970,7 +5994,7 @@ static nn_status nn__dense_backward(nn_tensor *t)
     const nn_real *dz = t->grad;
     int accumulate;
     if (f->kind != NN_ACTIVATION_IDENTITY) {
-        nn_real *scratch = (nn_real *)nn_scratch(t);
+        nn_real *scratch = t->net->gradient_workspace; /* no source needs it: they are claimed */
         nn__activate(t->net->threads, f->kind, f->alpha, t->size, (const nn_real *)t->saved,
                      t->data, t->grad, scratch);
         dz = scratch;
@@ -5990,14 +6014,8 @@ static size_t nn__dense_saved(const nn_tensor *t, size_t rows)
     return nn__slope_needs_input(f->kind) ? nn__tensor_bytes(t, rows) : 0;
 }
 
-static size_t nn__dense_scratch(const nn_tensor *t, size_t rows)
-{
-    const nn__function *f = (const nn__function *)t->settings;
-    return f->kind != NN_ACTIVATION_IDENTITY && t->requires_grad ? nn__tensor_bytes(t, rows) : 0;
-}
-
 static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
-                                nn__dense_scratch, NN__OP_CLAIMS};
+                                NULL, NN__OP_CLAIMS};
 
 /* An activation that exists, with an alpha only where it has one. */
 static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
@@ -7395,17 +7413,17 @@ NN_DEF nn_status nn_step(nn_net *net)
     nn__begin_update(&o->update, o->steps, nn__clip(net, &o->desc));
     for (size_t i = 0; i < net->parameters.count; i++) {
         const nn_tensor *p = net->parameters.items[i];
-        const nn__leaf *leaf = (const nn__leaf *)p->settings;
+        const nn__store *store = nn__store_of(p);
+        const size_t at = nn__place(p);
         const double decay = p->no_decay ? 0 : o->desc.weight_decay, scale = p->learning_rate_scale;
         if (p->frozen) continue;
-        if (leaf->store != run.store || leaf->at != run.end || scale != run.rate_scale ||
+        if (store != run.store || at != run.end || scale != run.rate_scale ||
             decay != run.decay) {
             nn__update_stretch(net, rate, &run);
             common_scale = !run.store || common_scale == scale ? scale : 1;
-            run.store = leaf->store, run.begin = leaf->at, run.rate_scale = scale,
-            run.decay = decay;
+            run.store = store, run.begin = at, run.rate_scale = scale, run.decay = decay;
         }
-        run.end = leaf->at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
+        run.end = at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
     }
     nn__update_stretch(net, rate, &run);
     o->rate = rate * (run.store ? common_scale : 1);
