@@ -64,7 +64,8 @@
         implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
                          >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape  >>reductions
                          >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset
-                         >>formats  >>csv  >>evaluate  >>train  >>licence
+                         >>sampling  >>formats  >>text  >>records  >>columns  >>csv  >>evaluate
+                         >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -665,7 +666,8 @@ typedef struct nn_dataset {
     nn_real *scale, *shift;    /* norm_count values each: 0 none, 1 for all, `features` one each */
     size_t norm_count;
     char **class_names;        /* `classes` names, or NULL */
-    void *owned[4];            /* what nn_dataset_free releases */
+    const struct nn__columns *columns; /* how a CSV file was read; NULL for other sets */
+    void *owned[6];            /* what nn_dataset_free releases */
     nn_status status;          /* of the call that made the set. When it failed the set is empty, */
     char failure[256];         /* owns nothing, and every call on it returns this status and text */
 } nn_dataset;
@@ -686,16 +688,38 @@ NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *tr
    `classes` (0: largest label + 1). */
 NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out);
 
+/* What a gap becomes: an error, a row that is left out, or for every feature a value of those that
+   are there (of categories always the most frequent one). */
+typedef enum nn_missing {
+    NN_MISSING_ERROR, NN_MISSING_SKIP, NN_MISSING_MEAN, NN_MISSING_MEDIAN,
+    NN_MISSING_MOST_FREQUENT
+} nn_missing;
+
+/* Lists name columns: "age, fare", "1, -1", "2..5", "sepal..petal": names of the header, or numbers
+   from 1, or from the end when negative. In quotes a name may hold a comma. */
 typedef struct nn_csv_desc {
-    char delimiter;    /* default ',' */
-    int header;        /* the first line holds names */
-    int label_column;  /* counted from 1; negative from the end (-1 the last); 0: no labels */
-    int targets;       /* the label column holds a real target instead of a class */
+    char delimiter;       /* default ','; ' ' stands for runs of blanks and tabs */
+    char comment;         /* lines that begin with it are left out (default: none) */
+    size_t skip_lines;    /* so many lines at the start are left out */
+    int header;           /* the first line holds names: 1 yes, -1 no; 0: yes, if a list below uses
+                             one, or it is all text and the next line has a number */
+    const char *labels;   /* the column of classes, or several: one-hot */
+    int relabel;          /* integers >= 0, too, become classes in numeric order: 1, 2, 3 become 0.. */
+    const char *targets;  /* columns of real targets */
+    const char *ignore;   /* columns that are left out */
+    const char *features; /* default: all other columns */
+    const char *one_hot;  /* features that are categories: each becomes a feature of 0 and 1 */
+    const char *codes;    /* features that are categories, numbered from 0 */
+    const char *missing;  /* marks of gaps beside the empty cell: "?, NA" */
+    nn_missing fill;
+    const nn_dataset *like; /* read with that set's classes, categories and fills: a name that it
+                               does not have is an error */
 } nn_csv_desc;
 
-/* Numbers in decimal notation with a point, whatever the locale. A label column of integers >= 0 is
-   taken as it is; any other text names classes in order of appearance (class_names). Blank lines
-   are skipped. NN_ERROR_BAD_NUMBER names line and column of what is not a finite number. */
+/* Text as RFC 4180 has it, lines ending in LF, CR LF or CR, numbers with a decimal point whatever
+   the locale. Blank lines are skipped. Labels that are integers >= 0, however they are written, are
+   taken as they are; other numbers are classes in numeric order, and texts are classes in order of
+   appearance: class_names. Errors name line and column. Read all files of a task like the first. */
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
 
 /* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
@@ -708,6 +732,9 @@ NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets
                                         size_t target_size);
 /* Sets the shape of one sample; its product must be `features`. */
 NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *shape);
+/* Swaps the last two dimensions of every sample (EMNIST's images lie on their side). Not for a
+   view; normalise per feature afterwards. */
+NN_DEF nn_status nn_dataset_transpose(nn_dataset *data);
 
 /* Views. first + count <= data->count. */
 NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
@@ -715,10 +742,28 @@ NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t 
 /* The samples of the named classes, in order; class classes[i] becomes label i. */
 NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
                                            const int *classes, nn_dataset *out);
+/* The given samples, in that order; one may come several times. */
+NN_DEF nn_status nn_dataset_select(const nn_dataset *data, const size_t *samples, size_t count,
+                                   nn_dataset *out);
 /* A random split: round(fraction * count) samples into a, the rest into b. 0 < fraction < 1, and
-   neither part may be empty. */
+   neither part may be empty. Fit the normalisation on a part and give it to the other. */
 NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint64_t seed,
                                   nn_dataset *a, nn_dataset *b);
+/* The same with every class in its share, to within one sample. */
+NN_DEF nn_status nn_dataset_split_stratified(const nn_dataset *data, double fraction, uint64_t seed,
+                                             nn_dataset *a, nn_dataset *b);
+/* Cross-validation: fold 0, 1, ... of `folds` into held_out, the rest into train. With one seed
+   every sample is held out once. Stratified: every class is spread evenly. */
+NN_DEF nn_status nn_dataset_fold(const nn_dataset *data, size_t folds, size_t fold, int stratified,
+                                 uint64_t seed, nn_dataset *train, nn_dataset *held_out);
+/* data->count draws with replacement into drawn, what was never drawn into rest. */
+NN_DEF nn_status nn_dataset_bootstrap(const nn_dataset *data, uint64_t seed, nn_dataset *drawn,
+                                      nn_dataset *rest);
+/* All samples, those of smaller classes repeated: every class as often as the largest. */
+NN_DEF nn_status nn_dataset_balance(const nn_dataset *data, uint64_t seed, nn_dataset *out);
+/* weights[classes]: samples / (classes that occur * samples of the class); 0 for one that does not
+   occur. Their mean over the samples is 1. */
+NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weights);
 NN_DEF void nn_dataset_free(nn_dataset *data); /* leaves it zeroed; NULL is fine */
 
 /* Normalisation replaces the one in force and refuses samples that are not finite. Rescaling maps
@@ -7643,11 +7688,50 @@ static char *nn__path(const char *folder, const char *name)
    A data set borrows or owns its samples; a view is a list of another set's rows. Whatever makes a
    data set leaves it whole, or empty with the failure in it, so that a later call can say it. */
 
-enum { NN__OWNS_SAMPLES, NN__OWNS_INDEX, NN__OWNS_LABELS, NN__OWNS_NORM };
+enum {
+    NN__OWNS_SAMPLES, NN__OWNS_INDEX, NN__OWNS_LABELS, NN__OWNS_NORM, NN__OWNS_TARGETS,
+    NN__OWNS_COLUMNS
+};
+
+/* What a column of a CSV file is for. */
+typedef enum nn__role {
+    NN__ROLE_NONE, NN__ROLE_FEATURE, NN__ROLE_ONE_HOT, NN__ROLE_CODE, NN__ROLE_TARGET,
+    NN__ROLE_LABEL, NN__ROLE_IGNORED
+} nn__role;
+
+typedef struct nn__column {
+    nn__role role;
+    double fill;       /* for a gap; not finite when none was asked for */
+    char **categories; /* category_count names */
+    size_t category_count;
+} nn__column;
+
+/* How a CSV file was read, for the next one that is to be read like it. */
+struct nn__columns {
+    size_t count;
+    char **names; /* of the header; NULL without one */
+    nn__column *columns;
+};
+
+static int nn__is_feature(const nn__column *c)
+{
+    return c->role >= NN__ROLE_FEATURE && c->role <= NN__ROLE_CODE;
+}
+
+static void nn__columns_free(struct nn__columns *c)
+{
+    if (!c) return;
+    for (size_t i = 0; i < c->count; i++) NN_FREE(c->columns[i].categories);
+    NN_FREE(c->columns);
+    NN_FREE(c->names);
+    NN_FREE(c);
+}
 
 NN_DEF void nn_dataset_free(nn_dataset *data)
 {
     if (!data) return;
+    nn__columns_free((struct nn__columns *)data->owned[NN__OWNS_COLUMNS]);
+    data->owned[NN__OWNS_COLUMNS] = NULL;
     for (size_t i = 0; i < sizeof data->owned / sizeof *data->owned; i++) NN_FREE(data->owned[i]);
     NN_FREE(data->class_names);
     memset(data, 0, sizeof *data);
@@ -8017,6 +8101,44 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
     return NN_OK;
 }
 
+/* The last two dimensions of a sample at `at`, through a copy. */
+static void nn__transpose_sample(const nn_dataset *data, size_t at, nn_real *copy)
+{
+    size_t rows = data->shape[data->rank - 2], cols = data->shape[data->rank - 1];
+    uint8_t *bytes = (uint8_t *)data->owned[NN__OWNS_SAMPLES];
+    nn_real *reals = (nn_real *)data->owned[NN__OWNS_SAMPLES];
+    int is_bytes = data->dtype == NN_DTYPE_U8;
+    size_t first = is_bytes ? (size_t)((const uint8_t *)data->samples - bytes) + at : at;
+    for (size_t i = 0; i < rows * cols; i++)
+        copy[i] = is_bytes ? (nn_real)bytes[first + i] : reals[first + i];
+    for (size_t i = 0; i < rows * cols; i++) {
+        nn_real value = copy[i % rows * cols + i / rows];
+        if (is_bytes) bytes[first + i] = (uint8_t)value;
+        else reals[first + i] = value;
+    }
+}
+
+NN_DEF nn_status nn_dataset_transpose(nn_dataset *data)
+{
+    nn_status status = nn__check_dataset("nn_dataset_transpose", data);
+    if (status != NN_OK) return status;
+    if (data->index || !data->owned[NN__OWNS_SAMPLES] || data->norm_count > 1)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_transpose: the data set %s",
+                        data->norm_count > 1 ? "is normalised per feature" : "borrows its samples");
+    if (data->rank < 2)
+        return nn__fail(NN_ERROR_BAD_SHAPE, "nn_dataset_transpose: samples of rank %d, expected 2 "
+                                            "or more",
+                        data->rank);
+    size_t *shape = data->shape + data->rank - 2, rows = shape[0], size = rows * shape[1];
+    nn_real *copy = (nn_real *)nn__allocate(size, sizeof *copy);
+    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t at = 0; at < data->count * data->features; at += size)
+        nn__transpose_sample(data, at, copy);
+    NN_FREE(copy);
+    shape[0] = shape[1], shape[1] = rows;
+    return NN_OK;
+}
+
 /* -- views -- */
 
 static nn_status nn__check_view(const char *call, const nn_dataset *data, nn_dataset *out)
@@ -8150,16 +8272,6 @@ NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_cou
     return status == NN_OK ? NN_OK : (nn_dataset_free(out), nn__dataset_failed(out, status));
 }
 
-/* Two views at once: both are made, or both hold the failure. */
-static nn_status nn__take_two(const nn_dataset *data, const size_t *rows, size_t first,
-                              size_t second, nn_dataset *a, nn_dataset *b)
-{
-    nn_status status = nn__take(data, rows, 0, first, a);
-    if (status != NN_OK) return nn__dataset_failed(b, status);
-    status = nn__take(data, rows + first, 0, second, b);
-    return status == NN_OK ? NN_OK : (nn_dataset_free(a), nn__dataset_failed(a, status));
-}
-
 /* Two parts that cannot be made, where there is something to make. */
 static nn_status nn__both_failed(const nn_dataset *data, nn_status status, nn_dataset *a,
                                  nn_dataset *b)
@@ -8168,6 +8280,11 @@ static nn_status nn__both_failed(const nn_dataset *data, nn_status status, nn_da
     if (b && b != data) nn__dataset_failed(b, status);
     return status;
 }
+
+/* ---------------------------------------------------------------------------------- >>sampling
+   Splits, folds and draws are lists of samples that become views. The order comes from the seed
+   alone. What is drawn by class takes the samples grouped by class, in random order within each,
+   at even distances. */
 
 static nn_status nn__check_two(const char *call, const nn_dataset *data, const nn_dataset *a,
                                const nn_dataset *b)
@@ -8180,30 +8297,232 @@ static nn_status nn__check_two(const char *call, const nn_dataset *data, const n
     return nn__check_data(call, data);
 }
 
+/* Two views at once: both are made, or both hold the failure. */
+static nn_status nn__take_two(const nn_dataset *data, const size_t *rows, size_t first,
+                              size_t second, nn_dataset *a, nn_dataset *b)
+{
+    nn_status status = nn__take(data, rows, 0, first, a);
+    if (status != NN_OK) return nn__dataset_failed(b, status);
+    status = nn__take(data, rows + first, 0, second, b);
+    return status == NN_OK ? NN_OK : (nn_dataset_free(a), nn__dataset_failed(a, status));
+}
+
+/* All samples in random order, in the first of `lists` arrays of data->count numbers. */
+static size_t *nn__shuffled(const nn_dataset *data, size_t lists, nn_rng *rng)
+{
+    size_t *order = (size_t *)nn__allocate(data->count, lists * sizeof *order);
+    for (size_t i = 0; order && i < data->count; i++) order[i] = i;
+    if (order) nn_rng_shuffle(rng, order, data->count);
+    return order;
+}
+
+static nn_status nn__check_class_labels(const char *call, const nn_dataset *data)
+{
+    return data->labels ? NN_OK : nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: there are no labels", call);
+}
+
+/* ends[c]: where class c ends when samples are grouped by class; ends[classes] is scratch. */
+static size_t *nn__class_ends(const nn_dataset *data)
+{
+    size_t classes = (size_t)data->classes, *ends = NULL;
+    ends = (size_t *)nn__allocate(classes + 1, sizeof *ends);
+    if (!ends) return NULL;
+    memset(ends, 0, (classes + 1) * sizeof *ends);
+    for (size_t i = 0; i < data->count; i++) ends[data->labels[i]]++;
+    for (size_t c = 1; c < classes; c++) ends[c] += ends[c - 1];
+    return ends;
+}
+
+/* grouped[]: the samples order[] by class, in their order within each. */
+static nn_status nn__group(const nn_dataset *data, const size_t *order, size_t *grouped)
+{
+    size_t *ends = nn__class_ends(data);
+    if (!ends) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = data->count; i--;) grouped[--ends[data->labels[order[i]]]] = order[i];
+    NN_FREE(ends);
+    return NN_OK;
+}
+
+/* Into a goes every folds-th sample from `fold` on, or without folds a fraction of them at even
+   distances; the rest into b. */
+static nn_status nn__partition(const nn_dataset *data, int stratified, size_t folds, size_t fold,
+                               double fraction, uint64_t seed, nn_dataset *a, nn_dataset *b)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    size_t n = data->count, in_a = 0, in_b = 0, *order = nn__shuffled(data, 3, &rng);
+    if (!order) return nn__both_failed(data, NN_ERROR_OUT_OF_MEMORY, a, b);
+    size_t *grouped = stratified ? order + n : order, *parts = order + 2 * n;
+    nn_status status = stratified ? nn__group(data, order, grouped) : NN_OK;
+    for (size_t i = 0; status == NN_OK && i < n; i++) {
+        double before = floor((double)i * fraction + 0.5);
+        int taken = folds ? i % folds == fold : floor((double)(i + 1) * fraction + 0.5) > before;
+        if (taken) parts[in_a++] = grouped[i];
+        else parts[n - ++in_b] = grouped[i];
+    }
+    if (status == NN_OK) {
+        nn_rng_shuffle(&rng, parts, in_a);
+        nn_rng_shuffle(&rng, parts + in_a, in_b);
+        status = nn__take_two(data, parts, in_a, in_b, a, b);
+    } else nn__both_failed(data, status, a, b);
+    NN_FREE(order);
+    return status;
+}
+
+/* How many samples a fraction is, if neither part is empty. */
+static nn_status nn__split_size(const char *call, const nn_dataset *data, double fraction,
+                                size_t *first)
+{
+    if (!(fraction > 0 && fraction < 1))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: fraction is %g, expected 0 < fraction < 1",
+                        call, fraction);
+    *first = (size_t)(fraction * (double)data->count + 0.5);
+    if (*first == 0 || *first >= data->count)
+        return nn__fail(NN_ERROR_EMPTY, "%s: %llu samples at %g leave one part empty", call,
+                        (nn__ull)data->count, fraction);
+    return NN_OK;
+}
+
 NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint64_t seed,
                                   nn_dataset *a, nn_dataset *b)
 {
     size_t *order = NULL, first = 0;
+    nn_rng rng = nn_rng_seed(seed);
     nn_status status = nn__check_two("nn_dataset_split", data, a, b);
-    if (status == NN_OK && !(fraction > 0 && fraction < 1))
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
-                          "nn_dataset_split: fraction is %g, expected 0 < fraction < 1", fraction);
-    if (status == NN_OK) first = (size_t)(fraction * (double)data->count + 0.5);
-    if (status == NN_OK && (first == 0 || first >= data->count))
-        status = nn__fail(NN_ERROR_EMPTY,
-                          "nn_dataset_split: %llu samples at %g leave one part empty",
-                          (nn__ull)data->count, fraction);
+    if (status == NN_OK) status = nn__split_size("nn_dataset_split", data, fraction, &first);
     if (status == NN_OK) {
-        order = (size_t *)nn__allocate(data->count, sizeof *order);
+        order = nn__shuffled(data, 1, &rng);
         if (!order) status = NN_ERROR_OUT_OF_MEMORY;
     }
     if (status != NN_OK) return nn__both_failed(data, status, a, b);
-    nn_rng rng = nn_rng_seed(seed);
-    for (size_t i = 0; i < data->count; i++) order[i] = i;
-    nn_rng_shuffle(&rng, order, data->count);
     status = nn__take_two(data, order, first, data->count - first, a, b);
     NN_FREE(order);
     return status;
+}
+
+NN_DEF nn_status nn_dataset_split_stratified(const nn_dataset *data, double fraction, uint64_t seed,
+                                             nn_dataset *a, nn_dataset *b)
+{
+    static const char call[] = "nn_dataset_split_stratified";
+    size_t first;
+    nn_status status = nn__check_two(call, data, a, b);
+    if (status == NN_OK) status = nn__check_class_labels(call, data);
+    if (status == NN_OK) status = nn__split_size(call, data, fraction, &first);
+    if (status != NN_OK) return nn__both_failed(data, status, a, b);
+    return nn__partition(data, 1, 0, 0, fraction, seed, a, b);
+}
+
+NN_DEF nn_status nn_dataset_fold(const nn_dataset *data, size_t folds, size_t fold, int stratified,
+                                 uint64_t seed, nn_dataset *train, nn_dataset *held_out)
+{
+    static const char call[] = "nn_dataset_fold";
+    nn_status status = nn__check_two(call, data, train, held_out);
+    if (status == NN_OK && stratified) status = nn__check_class_labels(call, data);
+    if (status == NN_OK && (folds < 2 || folds > data->count || fold >= folds))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "%s: fold %llu of %llu for %llu samples, expected 2 folds or more, one "
+                          "sample in each, and fold from 0",
+                          call, (nn__ull)fold, (nn__ull)folds, (nn__ull)data->count);
+    if (status != NN_OK) return nn__both_failed(data, status, train, held_out);
+    return nn__partition(data, stratified, folds, fold, 0, seed, held_out, train);
+}
+
+NN_DEF nn_status nn_dataset_select(const nn_dataset *data, const size_t *samples, size_t count,
+                                   nn_dataset *out)
+{
+    nn_status status = nn__check_view("nn_dataset_select", data, out);
+    if (status != NN_OK) return status;
+    if (!samples || count == 0)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_select: %s",
+                          samples ? "count is 0" : "samples is NULL");
+    for (size_t i = 0; status == NN_OK && i < count; i++)
+        if (samples[i] >= data->count)
+            status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                              "nn_dataset_select: index %llu, the data set has %llu samples",
+                              (nn__ull)samples[i], (nn__ull)data->count);
+    return status == NN_OK ? nn__take(data, samples, 0, count, out)
+                           : nn__dataset_failed(out, status);
+}
+
+NN_DEF nn_status nn_dataset_bootstrap(const nn_dataset *data, uint64_t seed, nn_dataset *drawn,
+                                      nn_dataset *rest)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    size_t *list = NULL, n = 0, left = 0;
+    nn_status status = nn__check_two("nn_dataset_bootstrap", data, drawn, rest);
+    if (status == NN_OK) {
+        n = data->count;
+        list = (size_t *)nn__allocate(n, 2 * sizeof *list);
+        if (!list) status = NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t i = 0; list && i < n; i++) list[n + i] = 1;
+    for (size_t i = 0; list && i < n; i++) {
+        list[i] = (size_t)nn_rng_below(&rng, n);
+        list[n + list[i]] = 0;
+    }
+    for (size_t i = 0; list && i < n; i++)
+        if (list[n + i]) list[n + left++] = i;
+    if (status == NN_OK && left == 0)
+        status = nn__fail(NN_ERROR_EMPTY, "nn_dataset_bootstrap: every sample was drawn");
+    if (status == NN_OK) status = nn__take_two(data, list, n, left, drawn, rest);
+    else nn__both_failed(data, status, drawn, rest);
+    NN_FREE(list);
+    return status;
+}
+
+/* What the balanced list is made of: the classes that occur, and how often the largest does. */
+static size_t nn__balanced_size(const size_t *ends, size_t classes, size_t *max)
+{
+    size_t present = 0, begin = 0;
+    *max = 0;
+    for (size_t c = 0; c < classes; begin = ends[c++]) {
+        present += ends[c] > begin;
+        *max = nn__max_size(*max, ends[c] - begin);
+    }
+    return present;
+}
+
+NN_DEF nn_status nn_dataset_balance(const nn_dataset *data, uint64_t seed, nn_dataset *out)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    size_t *order = NULL, *ends = NULL, *list = NULL, count = 0, max = 0, at = 0;
+    nn_status status = nn__check_view("nn_dataset_balance", data, out);
+    if (status != NN_OK) return status;
+    status = nn__check_class_labels("nn_dataset_balance", data);
+    if (status == NN_OK) {
+        order = nn__shuffled(data, 2, &rng);
+        ends = order ? nn__class_ends(data) : NULL;
+        count = ends ? nn__balanced_size(ends, (size_t)data->classes, &max) : 0;
+        if (ends && nn__multiply(count, max, &count))
+            list = (size_t *)nn__allocate(count, sizeof *list);
+        status = list ? nn__group(data, order, order + data->count) : NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t c = 0, begin = 0; status == NN_OK && c < (size_t)data->classes; begin = ends[c++])
+        for (size_t i = 0; ends[c] > begin && i < max; i++)
+            list[at++] = order[data->count + begin + i % (ends[c] - begin)];
+    if (status == NN_OK) {
+        nn_rng_shuffle(&rng, list, count);
+        status = nn__take(data, list, 0, count, out);
+    } else nn__dataset_failed(out, status);
+    NN_FREE(order);
+    NN_FREE(ends);
+    NN_FREE(list);
+    return status;
+}
+
+NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weights)
+{
+    nn_status status = nn__check_dataset("nn_dataset_class_weights", data);
+    if (status == NN_OK) status = nn__check_class_labels("nn_dataset_class_weights", data);
+    if (status == NN_OK && !weights)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_class_weights: weights is NULL");
+    if (status != NN_OK) return status;
+    size_t classes = (size_t)data->classes, max, *ends = nn__class_ends(data);
+    if (!ends) return NN_ERROR_OUT_OF_MEMORY;
+    double share = (double)data->count / (double)nn__balanced_size(ends, classes, &max);
+    for (size_t c = 0, begin = 0; c < classes; begin = ends[c++])
+        weights[c] = ends[c] > begin ? (nn_real)(share / (double)(ends[c] - begin)) : 0;
+    NN_FREE(ends);
+    return NN_OK;
 }
 
 /* ----------------------------------------------------------------------------------- >>formats
@@ -8567,283 +8886,1296 @@ NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *tr
     return nn__loaded(status, train, test);
 }
 
-/* ------------------------------------------------------------------------------------- >>csv
-   A first pass counts rows and columns, a second one reads the cells. */
+/* -------------------------------------------------------------------------------------- >>text
+   What a file says in letters: numbers, independent of the locale, and distinct texts, which are
+   numbered and then put in order. */
 
 typedef struct nn__span {
     const char *begin, *end;
 } nn__span;
 
-typedef struct nn__csv {
-    const char *path;
-    nn_csv_desc desc;
-    nn__span rest; /* what has not been read */
-    size_t line, columns, rows;
-    size_t label; /* the label's column from 0; `columns` when there is none */
-    int integer_labels;
-    nn__span *names; /* classes in order of appearance, as they stand in the file */
-    int name_count;
-    size_t name_capacity;
-} nn__csv;
-
 static size_t nn__span_size(nn__span s) { return (size_t)(s.end - s.begin); }
 
-static nn__span nn__trim(nn__span s)
+static nn__span nn__span_of(const char *text)
 {
-    while (s.begin < s.end && (*s.begin == ' ' || *s.begin == '\r')) s.begin++;
-    while (s.end > s.begin && (s.end[-1] == ' ' || s.end[-1] == '\r')) s.end--;
+    nn__span s;
+    s.begin = text, s.end = text + strlen(text);
     return s;
 }
 
-/* The next line that is not blank; 0 after the last. */
-static int nn__csv_line(nn__csv *csv, nn__span *line)
+static int nn__same_text(nn__span a, nn__span b)
 {
-    while (csv->rest.begin < csv->rest.end) {
-        const char *newline =
-            (const char *)memchr(csv->rest.begin, '\n', nn__span_size(csv->rest));
-        line->begin = csv->rest.begin;
-        line->end = newline ? newline : csv->rest.end;
-        csv->rest.begin = newline ? newline + 1 : csv->rest.end;
-        csv->line++;
-        *line = nn__trim(*line);
-        if (nn__span_size(*line)) return 1;
-    }
-    return 0;
+    size_t size = nn__span_size(a);
+    return size == nn__span_size(b) && (size == 0 || !memcmp(a.begin, b.begin, size));
 }
 
-/* Takes the first cell off the line, without its quotes; *more says whether another follows. */
-static nn__span nn__csv_cell(const nn__csv *csv, nn__span *line, int *more)
+/* strtod wants the locale's decimal point, so it gets a copy with that in place of '.'. */
+static int nn__parse_slowly(nn__span text, double *value)
 {
-    nn__span cell = *line;
-    const char *from = line->begin;
-    if (from < line->end && *from == '"') {
-        const char *close = (const char *)memchr(from + 1, '"', (size_t)(line->end - from - 1));
-        if (close) from = close;
-    }
-    const char *next =
-        (const char *)memchr(from, csv->desc.delimiter, (size_t)(line->end - from));
-    cell.end = next ? next : line->end;
-    *more = next != NULL;
-    line->begin = next ? next + 1 : line->end;
-    cell = nn__trim(cell);
-    if (nn__span_size(cell) >= 2 && *cell.begin == '"' && cell.end[-1] == '"')
-        cell.begin++, cell.end--;
-    return cell;
-}
-
-/* A decimal number that fills the cell. strtod wants the locale's decimal point, so it gets a copy
-   with that in place of '.'. */
-static int nn__parse_number(nn__span cell, double *value)
-{
-    char text[1024], *end;
+    char copy[1200], *end;
     const char *point = localeconv()->decimal_point;
-    size_t n = 0;
-    if (nn__span_size(cell) == 0 || nn__span_size(cell) > 400 || strlen(point) > 8) return 0;
-    for (const char *c = cell.begin; c < cell.end; c++) {
-        if (*c == 0 || !strchr("+-.eE0123456789", *c)) return 0;
-        if (*c != '.') text[n++] = *c;
-        else for (const char *d = point; *d && n + 400 < sizeof text; d++) text[n++] = *d;
+    size_t n = 0, width = strlen(point);
+    if (nn__span_size(text) + width >= sizeof copy) return 0;
+    for (const char *c = text.begin; c < text.end; c++) {
+        if (*c != '.') copy[n++] = *c;
+        else memcpy(copy + n, point, width), n += width;
     }
-    text[n] = 0;
-    *value = strtod(text, &end);
-    return end == text + n && nn__is_real(*value);
+    copy[n] = 0;
+    *value = strtod(copy, &end);
+    return end == copy + n && nn__is_real(*value);
 }
 
-/* A class index in digits, INT_MAX when it is too large for one; -1 for anything else. */
-static int nn__parse_index(nn__span cell)
+/* Takes digits off the text: *number = 10^count *number + they, which wraps beyond 19 of them. */
+static size_t nn__parse_digits(const char **at, const char *end, uint64_t *number)
 {
-    long long value = 0;
-    if (nn__span_size(cell) == 0) return -1;
-    for (const char *c = cell.begin; c < cell.end; c++) {
-        if (*c < '0' || *c > '9') return -1;
-        value = 10 * value + (*c - '0');
-        if (value > INT_MAX) value = INT_MAX;
+    const char *start = *at, *c = start;
+    uint64_t n = *number;
+    for (; c < end && *c >= '0' && *c <= '9'; c++) n = 10 * n + (uint64_t)(*c - '0');
+    *at = c, *number = n;
+    return (size_t)(c - start);
+}
+
+/* m 10^power for |power| <= 22, rounded once: in two doubles, whose sum is right to 100 bits. 0
+   when that lies so near the middle between two doubles that it cannot tell. */
+static int nn__scale_by_ten(uint64_t m, int power, double *value)
+{
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    double ten = powers[power < 0 ? -power : power];
+    *value = power < 0 ? (double)m / ten : (double)m * ten;
+    if (m >> 53 == 0) return 1; /* both factors are exact (Clinger, PLDI 1990) */
+    double high = (double)(m & ~UINT64_C(2047)), low = (double)(m & 2047);
+    double first = power < 0 ? high / ten : high * ten;
+    double second = power < 0 ? (fma(-first, ten, high) + low) / ten
+                              : fma(high, ten, -first) + low * ten;
+    *value = first + second;
+    double rest = second - (*value - first);
+    return *value + rest * (1 + 1.0 / 1099511627776.0) == *value;
+}
+
+/* A decimal number that fills the text. */
+static int nn__parse_number(nn__span text, double *value)
+{
+    const char *c = text.begin, *end = text.end;
+    uint64_t digits = 0, exponent = 0;
+    int power = 0, minus = c < end && *c == '-';
+    if (c < end && (*c == '-' || *c == '+')) c++;
+    const char *first = c;
+    size_t count = nn__parse_digits(&c, end, &digits);
+    if (c < end && *c == '.') {
+        c++;
+        size_t decimals = nn__parse_digits(&c, end, &digits);
+        power = -(int)nn__min_size(decimals, 1000);
+        count += decimals;
     }
-    return (int)value;
-}
-
-static size_t nn__csv_cells(const nn__csv *csv, nn__span line)
-{
-    size_t cells = 0;
-    for (int more = 1; more; cells++) nn__csv_cell(csv, &line, &more);
-    return cells;
-}
-
-/* Before the first data row: back to the start, past the header. */
-static void nn__csv_rewind(nn__csv *csv, const nn__file *file)
-{
-    nn__span header;
-    csv->rest.begin = (const char *)file->bytes;
-    csv->rest.end = csv->rest.begin + file->size;
-    csv->line = 0;
-    if (file->size >= 3 && memcmp(file->bytes, "\xEF\xBB\xBF", 3) == 0) csv->rest.begin += 3;
-    if (csv->desc.header && nn__csv_line(csv, &header)) csv->columns = nn__csv_cells(csv, header);
-}
-
-static nn_status nn__csv_count(nn__csv *csv, const nn__file *file)
-{
-    nn__span line;
-    nn__csv_rewind(csv, file);
-    for (; nn__csv_line(csv, &line); csv->rows++) {
-        size_t cells = nn__csv_cells(csv, line);
-        if (csv->columns == 0) csv->columns = cells;
-        if (cells != csv->columns)
-            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: line %llu: %llu columns, expected %llu",
-                            csv->path, (nn__ull)csv->line, (nn__ull)cells, (nn__ull)csv->columns);
+    if (count == 0) return 0;
+    if (c < end && (*c == 'e' || *c == 'E')) {
+        int down = ++c < end && *c == '-';
+        if (c < end && (*c == '-' || *c == '+')) c++;
+        size_t length = nn__parse_digits(&c, end, &exponent);
+        if (length == 0) return 0;
+        if (length > 4) exponent = 9999;
+        power += down ? -(int)exponent : (int)exponent;
     }
-    if (csv->rows == 0) return nn__fail(NN_ERROR_EMPTY, "%s: no rows of data", csv->path);
-    long long column = csv->desc.label_column, count = (long long)csv->columns;
-    if (column > count || column < -count)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "%s: label_column is %lld, the file has %lld columns", csv->path, column,
-                        count);
-    csv->label = (size_t)(column > 0 ? column - 1 : column < 0 ? count + column : count);
-    if (count == 1 && column != 0)
-        return nn__fail(NN_ERROR_EMPTY, "%s: there is no column beside the label's", csv->path);
+    if (c != end) return 0;
+    for (c = first; count > 19 && (*c == '0' || *c == '.'); c++) count -= *c == '0';
+    if (count > 19 || power < -22 || power > 22 || !nn__scale_by_ten(digits, power, value))
+        return nn__parse_slowly(text, value);
+    if (minus) *value = -*value;
+    return nn__is_real(*value);
+}
+
+/* The same text for 1, 1.0, +1 and 01, with a decimal point whatever the locale. */
+static nn__span nn__number_name(double x, char text[64])
+{
+    const char *point = localeconv()->decimal_point;
+    snprintf(text, 64, "%.15g", x == 0 ? 0 : x);
+    if (strtod(text, NULL) != x) snprintf(text, 64, "%.17g", x);
+    char *at = strstr(text, point);
+    if (at && strcmp(point, ".") != 0) {
+        *at = '.';
+        memmove(at + 1, at + strlen(point), strlen(at + strlen(point)) + 1);
+    }
+    return nn__span_of(text);
+}
+
+/* -- distinct texts, numbered in order of appearance: a hash table over their concatenation -- */
+
+typedef struct nn__words {
+    char *text;             /* each ends with a zero byte */
+    size_t size, capacity;  /* of text */
+    size_t *starts, count, start_capacity;
+    size_t *slots, slot_count; /* a power of two; number + 1, or 0 */
+} nn__words;
+
+static void nn__words_free(nn__words *w)
+{
+    NN_FREE(w->text);
+    NN_FREE(w->starts);
+    NN_FREE(w->slots);
+    memset(w, 0, sizeof *w);
+}
+
+static nn__span nn__word(const nn__words *w, size_t i)
+{
+    nn__span s;
+    s.begin = w->text + w->starts[i];
+    s.end = w->text + (i + 1 < w->count ? w->starts[i + 1] : w->size) - 1;
+    return s;
+}
+
+/* The slot that holds the text, or the empty one where it belongs (FNV-1a, linear probing). */
+static size_t nn__words_slot(const nn__words *w, nn__span s)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (const char *c = s.begin; c < s.end; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
+    size_t slot = (size_t)(hash ^ hash >> 32) & (w->slot_count - 1);
+    while (w->slots[slot]) {
+        if (nn__same_text(nn__word(w, w->slots[slot] - 1), s)) break;
+        slot = (slot + 1) & (w->slot_count - 1);
+    }
+    return slot;
+}
+
+static nn_status nn__words_room(nn__words *w, size_t more)
+{
+    nn_status status = NN_OK;
+    while (status == NN_OK && w->capacity - w->size < more) {
+        void *text = w->text;
+        status = nn__grow(&text, w->capacity, &w->capacity, 1);
+        w->text = (char *)text;
+    }
+    if (status != NN_OK || w->slot_count > 2 * w->count) return status;
+    size_t wider = w->slot_count ? 2 * w->slot_count : 64;
+    size_t *slots = (size_t *)nn__allocate(wider, sizeof *slots);
+    if (!slots) return NN_ERROR_OUT_OF_MEMORY;
+    memset(slots, 0, wider * sizeof *slots);
+    NN_FREE(w->slots);
+    w->slots = slots, w->slot_count = wider;
+    for (size_t i = 0; i < w->count; i++) w->slots[nn__words_slot(w, nn__word(w, i))] = i + 1;
     return NN_OK;
 }
 
-/* The index of a class name, which is added when it is new; -1 when out of memory. */
-static int nn__csv_class(nn__csv *csv, nn__span name)
+/* *number is the text's number; a text that is new is added. */
+static nn_status nn__words_add(nn__words *w, nn__span s, size_t *number)
 {
-    size_t size = nn__span_size(name);
-    for (int i = 0; i < csv->name_count; i++)
-        if (nn__span_size(csv->names[i]) == size && !memcmp(csv->names[i].begin, name.begin, size))
-            return i;
-    void *names = csv->names;
-    nn_status status =
-        nn__grow(&names, (size_t)csv->name_count, &csv->name_capacity, sizeof *csv->names);
-    csv->names = (nn__span *)names;
-    if (status != NN_OK) return -1;
-    csv->names[csv->name_count] = name;
-    return csv->name_count++;
+    nn_status status = nn__words_room(w, nn__span_size(s) + 1);
+    if (status != NN_OK) return status;
+    size_t slot = nn__words_slot(w, s);
+    if (w->slots[slot]) return *number = w->slots[slot] - 1, NN_OK;
+    void *starts = w->starts;
+    status = nn__grow(&starts, w->count, &w->start_capacity, sizeof *w->starts);
+    w->starts = (size_t *)starts;
+    if (status != NN_OK) return status;
+    w->starts[w->count] = w->size;
+    if (nn__span_size(s)) memcpy(w->text + w->size, s.begin, nn__span_size(s));
+    w->size += nn__span_size(s) + 1;
+    w->text[w->size - 1] = 0;
+    *number = w->count++;
+    w->slots[slot] = w->count;
+    return NN_OK;
 }
 
-static nn_status nn__csv_bad_cell(const nn__csv *csv, size_t column, nn__span cell)
+/* The texts as a list of strings, list and strings in one block. */
+static char **nn__words_list(const nn__words *w)
 {
-    return nn__fail(NN_ERROR_BAD_NUMBER,
-                    "%s: line %llu, column %llu: '%.*s' is not a finite number", csv->path,
-                    (nn__ull)csv->line, (nn__ull)column + 1,
-                    (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
+    size_t bytes;
+    char **list = NULL;
+    if (nn__multiply(w->count, sizeof *list, &bytes) && nn__add_sizes(bytes, w->size, &bytes))
+        list = (char **)nn__allocate(bytes, 1);
+    if (!list) return NULL;
+    char *text = (char *)(list + w->count);
+    if (w->size) memcpy(text, w->text, w->size);
+    for (size_t i = 0; i < w->count; i++) list[i] = text + w->starts[i];
+    return list;
 }
 
-/* One label: a target, an index, or a name. *all_indices is cleared by the first that is no
-   index. */
-static nn_status nn__csv_label(nn__csv *csv, nn__span cell, nn_real *target, int *label)
-{
+typedef struct nn__ranked {
     double value;
-    if (csv->desc.targets) {
-        if (!nn__parse_number(cell, &value)) return nn__csv_bad_cell(csv, csv->label, cell);
-        *target = (nn_real)value;
-        return NN_OK;
-    }
-    if (nn__span_size(cell) == 0)
-        return nn__fail(NN_ERROR_BAD_LABEL, "%s: line %llu: the label is empty", csv->path,
-                        (nn__ull)csv->line);
-    *label = csv->integer_labels ? nn__parse_index(cell) : nn__csv_class(csv, cell);
-    if (*label == INT_MAX)
-        return nn__fail(NN_ERROR_BAD_LABEL, "%s: line %llu: label %.*s is too large", csv->path,
-                        (nn__ull)csv->line, (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
-    return *label < 0 ? nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", csv->path) : NN_OK;
+    size_t number;
+} nn__ranked;
+
+static int nn__compare_ranked(const void *a, const void *b)
+{
+    const nn__ranked *x = (const nn__ranked *)a, *y = (const nn__ranked *)b;
+    if (x->value != y->value) return x->value < y->value ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
 }
 
-static nn_status nn__csv_read(nn__csv *csv, const nn__file *file, nn_real *x, nn_real *targets,
-                              int *labels)
+/* Whether all texts are numbers; ranked[count] holds them then, in order. */
+static int nn__words_rank(const nn__words *w, nn__ranked *ranked)
 {
-    nn__span line;
+    for (size_t i = 0; i < w->count; i++) {
+        ranked[i].number = i;
+        if (!nn__parse_number(nn__word(w, i), &ranked[i].value)) return 0;
+    }
+    qsort(ranked, w->count, sizeof *ranked, nn__compare_ranked);
+    return 1;
+}
+
+/* Whether ranked numbers can be indices as they stand: integers, none below 0. */
+static int nn__are_indices(const nn__ranked *ranked, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (ranked[i].value != floor(ranked[i].value)) return 0;
+    return count > 0 && ranked[0].value >= 0;
+}
+
+/* What texts mean: text i is category map[i], and names gets the categories' names. Numbers are
+   categories in numeric order, however they are written; texts keep their order. With `indices`,
+   integers >= 0 mean themselves and have no names. */
+static nn_status nn__words_sort(const nn__words *w, int indices, size_t *map, nn__words *names)
+{
     nn_status status = NN_OK;
-    nn__csv_rewind(csv, file);
-    for (size_t row = 0; nn__csv_line(csv, &line); row++) {
-        int more;
-        for (size_t column = 0; status == NN_OK && column < csv->columns; column++) {
-            nn__span cell = nn__csv_cell(csv, &line, &more);
-            double value;
-            if (column == csv->label)
-                status = nn__csv_label(csv, cell, targets ? targets + row : NULL,
-                                       labels ? labels + row : NULL);
-            else if (nn__parse_number(cell, &value)) *x++ = (nn_real)value;
-            else status = nn__csv_bad_cell(csv, column, cell);
+    char text[64];
+    nn__ranked *ranked = (nn__ranked *)nn__allocate(w->count, sizeof *ranked);
+    if (!ranked) return NN_ERROR_OUT_OF_MEMORY;
+    int numbers = nn__words_rank(w, ranked);
+    indices = indices && numbers && nn__are_indices(ranked, w->count);
+    for (size_t i = 0; status == NN_OK && i < w->count; i++) {
+        size_t number = numbers ? ranked[i].number : i;
+        nn__span name = numbers ? nn__number_name(ranked[i].value, text) : nn__word(w, i);
+        if (indices) map[number] = (size_t)(ranked[i].value < INT_MAX ? ranked[i].value : INT_MAX);
+        else status = nn__words_add(names, name, &map[number]);
+    }
+    NN_FREE(ranked);
+    return status;
+}
+
+/* The same where another file has said what texts mean, by names or as indices below count.
+   NN_ERROR_MISMATCH when text *unknown is not among them. */
+static nn_status nn__words_match(const nn__words *w, char **list, size_t count, size_t *map,
+                                 nn__words *names, size_t *unknown)
+{
+    nn_status status = NN_OK;
+    int numbers = 1;
+    double value;
+    char text[64];
+    for (size_t i = 0, number; list && status == NN_OK && i < count; i++) {
+        nn__span name = nn__span_of(list[i]);
+        numbers = numbers && nn__parse_number(name, &value);
+        status = nn__words_add(names, name, &number);
+    }
+    for (size_t i = 0; status == NN_OK && i < w->count; i++) {
+        nn__span name = nn__word(w, i);
+        int number = numbers && nn__parse_number(name, &value), known;
+        if (list) {
+            if (number) name = nn__number_name(value, text);
+            size_t slot = nn__words_slot(names, name);
+            known = names->slots[slot] != 0;
+            map[i] = names->slots[slot] - 1;
+        } else {
+            known = number && value >= 0 && value < (double)count && value == floor(value);
+            map[i] = known ? (size_t)value : 0;
         }
-        if (status != NN_OK) return status;
+        if (!known) *unknown = i, status = NN_ERROR_MISMATCH;
     }
     return status;
 }
 
-/* Whether every label is a class index; otherwise all of them are names. */
-static int nn__csv_has_indices(nn__csv *csv, const nn__file *file)
+/* ------------------------------------------------------------------------------------ >>records
+   RFC 4180, read as a stream through a small buffer, so that what grows is the data set alone. A
+   record is cut into cells; one that does not end in the buffer is looked at again when more of
+   the file is there. */
+
+typedef struct nn__cell {
+    nn__span text;
+    int quotes; /* 1 in quotes, 2 with doubled quotes inside */
+} nn__cell;
+
+/* What a byte is to the reader; NN__BYTE_TEXT is all the rest. */
+enum { NN__BYTE_TEXT, NN__BYTE_DELIMITER, NN__BYTE_LINE_END, NN__BYTE_ZERO };
+
+typedef enum nn__scan { /* what came of looking for a cell or a record in the buffer */
+    NN__SCAN_CELL, NN__SCAN_RECORD, NN__SCAN_SHORT, NN__SCAN_END, NN__SCAN_FAILED
+} nn__scan;
+
+typedef struct nn__csv {
+    nn_csv_desc desc;
+    nn__stream stream;
+    size_t hint;                   /* the file's size, or 0 */
+    char *buffer;                  /* a line end stands behind its last byte */
+    size_t begin, limit, capacity; /* not yet read: buffer[begin..limit) */
+    int at_end;                    /* nothing comes after the limit */
+    unsigned char kinds[256];
+    size_t line, next_line;        /* of the record, of the one behind it; from 1 */
+    nn__span record;
+    nn__cell *cells;
+    size_t cell_count, cell_capacity;
+    nn_status status;              /* of a scan that failed */
+    /* what the columns are for */
+    size_t column_count, width, target_size, label_size, label_column;
+    struct nn__columns *columns;
+    nn__words *words;              /* the texts of every column */
+    /* what has been read */
+    nn_real *x, *targets;
+    int *labels;
+    size_t rows, row_capacity, skipped;
+} nn__csv;
+
+static int nn__csv_is_blank(const nn__csv *csv, char c)
 {
-    nn__span line;
-    nn__csv_rewind(csv, file);
-    while (nn__csv_line(csv, &line)) {
-        int more;
-        for (size_t column = 0; column < csv->label; column++) nn__csv_cell(csv, &line, &more);
-        if (nn__parse_index(nn__csv_cell(csv, &line, &more)) < 0) return 0;
-    }
-    return 1;
+    return (c == ' ' || c == '\t') && csv->kinds[(unsigned char)c] == NN__BYTE_TEXT;
 }
 
-/* The list of names and the names themselves in one block. */
-static char **nn__csv_names(const nn__csv *csv)
+static nn__scan nn__csv_stop(nn__csv *csv, nn_status status)
 {
-    size_t count = (size_t)csv->name_count, bytes = count * sizeof(char *);
-    for (size_t i = 0; i < count; i++) bytes += nn__span_size(csv->names[i]) + 1;
-    char **list = (char **)nn__allocate(bytes, 1);
+    csv->status = status;
+    return NN__SCAN_FAILED;
+}
+
+/* Moves the rest of the buffer to its front and fills it up. */
+static nn_status nn__csv_refill(nn__csv *csv)
+{
+    size_t kept = csv->limit - csv->begin, got;
+    nn_status status = NN_OK;
+    if (kept) memmove(csv->buffer, csv->buffer + csv->begin, kept);
+    csv->begin = 0, csv->limit = kept;
+    if (kept + 1 >= csv->capacity) {
+        void *buffer = csv->buffer;
+        status = nn__grow(&buffer, csv->capacity, &csv->capacity, 1);
+        csv->buffer = (char *)buffer;
+    }
+    if (status != NN_OK) return status;
+    size_t room = csv->capacity - 1 - kept;
+    status = nn__stream_read(&csv->stream, csv->buffer + kept, room, &got);
+    csv->limit += got;
+    csv->buffer[csv->limit] = '\n';
+    csv->at_end = got < room;
+    return status;
+}
+
+/* Behind a cell: on to the next one, or past the end of the record. */
+static nn__scan nn__csv_after_cell(nn__csv *csv, const char **at)
+{
+    const char *p = *at, *limit = csv->buffer + csv->limit;
+    if (csv->desc.delimiter == ' ')
+        while (csv->kinds[(unsigned char)*p] == NN__BYTE_DELIMITER) p++;
+    if (p == limit && !csv->at_end) return NN__SCAN_SHORT;
+    *at = p;
+    if (p == limit) return NN__SCAN_RECORD;
+    if (*p == 0)
+        return nn__csv_stop(csv, nn__fail(NN_ERROR_BAD_FORMAT,
+                                          "%s: line %llu holds a zero byte, so it is not text (or "
+                                          "UTF-16, which is not read: save it as UTF-8)",
+                                          csv->stream.path, (nn__ull)csv->next_line));
+    if (csv->kinds[(unsigned char)*p] == NN__BYTE_LINE_END) {
+        if (*p == '\r' && p + 1 == limit && !csv->at_end) return NN__SCAN_SHORT;
+        *at = p + (*p == '\r' && p + 1 < limit && p[1] == '\n' ? 2 : 1);
+        return NN__SCAN_RECORD;
+    }
+    if (csv->desc.delimiter != ' ') *at = p + 1;
+    return NN__SCAN_CELL;
+}
+
+static nn__scan nn__csv_add_cell(nn__csv *csv, const char *begin, const char *end, int quotes,
+                                 const char **at)
+{
+    void *cells = csv->cells;
+    nn_status status =
+        nn__grow(&cells, csv->cell_count, &csv->cell_capacity, sizeof *csv->cells);
+    csv->cells = (nn__cell *)cells;
+    if (status != NN_OK) return nn__csv_stop(csv, status);
+    nn__cell *cell = &csv->cells[csv->cell_count++];
+    cell->text.begin = begin, cell->text.end = end, cell->quotes = quotes;
+    return nn__csv_after_cell(csv, at);
+}
+
+/* Quotes may hold delimiters and line ends; a quote in them is doubled. */
+static nn__scan nn__csv_quoted(nn__csv *csv, const char **at)
+{
+    const char *begin = *at + 1, *limit = csv->buffer + csv->limit, *q = begin;
+    int quotes = 1;
+    for (;; quotes = 2, q += 2) {
+        q = (const char *)memchr(q, '"', (size_t)(limit - q));
+        if ((!q || q + 1 == limit) && !csv->at_end) return NN__SCAN_SHORT;
+        if (!q)
+            return nn__csv_stop(csv, nn__fail(NN_ERROR_BAD_FORMAT,
+                                              "%s: line %llu, column %llu: the quote is not closed",
+                                              csv->stream.path, (nn__ull)csv->next_line,
+                                              (nn__ull)csv->cell_count + 1));
+        if (q + 1 == limit || q[1] != '"') break;
+    }
+    for (*at = q + 1; nn__csv_is_blank(csv, **at);) ++*at;
+    if (csv->kinds[(unsigned char)**at] == NN__BYTE_TEXT)
+        return nn__csv_stop(csv, nn__fail(NN_ERROR_BAD_FORMAT,
+                                          "%s: line %llu, column %llu: '%c' stands behind the "
+                                          "closing quote; a quote in quotes is doubled",
+                                          csv->stream.path, (nn__ull)csv->next_line,
+                                          (nn__ull)csv->cell_count + 1, **at));
+    return nn__csv_add_cell(csv, begin, q, quotes, at);
+}
+
+static nn__scan nn__csv_scan_cell(nn__csv *csv, const char **at)
+{
+    const char *p = *at, *end;
+    while (nn__csv_is_blank(csv, *p)) p++;
+    *at = p;
+    if (*p == '"') return nn__csv_quoted(csv, at);
+    while (csv->kinds[(unsigned char)*p] == NN__BYTE_TEXT) p++;
+    for (end = p; end > *at && nn__csv_is_blank(csv, end[-1]);) end--;
+    const char *begin = *at;
+    *at = p;
+    return nn__csv_add_cell(csv, begin, end, 0, at);
+}
+
+/* A line that is not looked into: before the data, or a comment. */
+static nn__scan nn__csv_skip_line(nn__csv *csv, const char **at)
+{
+    const char *p = *at, *limit = csv->buffer + csv->limit;
+    while (p < limit && *p != '\n' && *p != '\r') p++;
+    if (p == limit && !csv->at_end) return NN__SCAN_SHORT;
+    if (p < limit && *p == '\r' && p + 1 == limit && !csv->at_end) return NN__SCAN_SHORT;
+    *at = p == limit ? p : p + (*p == '\r' && p + 1 < limit && p[1] == '\n' ? 2 : 1);
+    return NN__SCAN_RECORD;
+}
+
+static size_t nn__csv_lines_inside(const nn__csv *csv)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < csv->cell_count; i++) {
+        nn__span s = csv->cells[i].text;
+        while (csv->cells[i].quotes && s.begin < s.end) lines += *s.begin++ == '\n';
+    }
+    return lines;
+}
+
+/* The next record, which has no cells when the line is blank or skipped. */
+static nn__scan nn__csv_scan(nn__csv *csv)
+{
+    const char *at = csv->buffer + csv->begin, *limit = csv->buffer + csv->limit;
+    nn__scan scan = NN__SCAN_CELL;
+    csv->cell_count = 0;
+    if (at == limit) return csv->at_end ? NN__SCAN_END : NN__SCAN_SHORT;
+    csv->record.begin = at;
+    int skip = csv->next_line <= csv->desc.skip_lines;
+    while (!skip && (*at == ' ' || (*at == '\t' && csv->desc.delimiter != '\t'))) at++;
+    if (at == limit && !csv->at_end) return NN__SCAN_SHORT;
+    if (skip || (csv->desc.comment && at < limit && *at == csv->desc.comment))
+        scan = nn__csv_skip_line(csv, &at);
+    while (scan == NN__SCAN_CELL) scan = nn__csv_scan_cell(csv, &at);
+    if (scan != NN__SCAN_RECORD) return scan;
+    csv->record.end = at;
+    csv->begin = (size_t)(at - csv->buffer);
+    csv->line = csv->next_line;
+    csv->next_line += 1 + nn__csv_lines_inside(csv);
+    if (csv->cell_count == 1 && csv->cells[0].text.begin == csv->cells[0].text.end &&
+        !csv->cells[0].quotes)
+        csv->cell_count = 0;
+    return scan;
+}
+
+/* Doubled quotes become single ones, where they stand. */
+static void nn__csv_unescape(const nn__csv *csv, nn__cell *cell)
+{
+    char *to = csv->buffer + (cell->text.begin - csv->buffer);
+    for (const char *from = cell->text.begin; from < cell->text.end; from++) {
+        *to++ = *from;
+        if (*from == '"') from++;
+    }
+    cell->text.end = to;
+}
+
+/* The cells of the next record that is not blank; none after the last. */
+static nn_status nn__csv_record(nn__csv *csv)
+{
+    for (;;) {
+        nn__scan scan = nn__csv_scan(csv);
+        nn_status status = scan == NN__SCAN_FAILED ? csv->status : NN_OK;
+        if (scan == NN__SCAN_SHORT) status = nn__csv_refill(csv);
+        if (status != NN_OK || scan == NN__SCAN_END) return status;
+        if (scan == NN__SCAN_SHORT || csv->cell_count == 0) continue;
+        for (size_t i = 0; i < csv->cell_count; i++)
+            if (csv->cells[i].quotes == 2) nn__csv_unescape(csv, &csv->cells[i]);
+        return NN_OK;
+    }
+}
+
+static nn_status nn__csv_open(nn__csv *csv, const char *path)
+{
+    unsigned char delimiter = (unsigned char)csv->desc.delimiter;
+    csv->kinds[(unsigned char)'\n'] = csv->kinds[(unsigned char)'\r'] = NN__BYTE_LINE_END;
+    csv->kinds[0] = NN__BYTE_ZERO;
+    csv->kinds[delimiter] = NN__BYTE_DELIMITER;
+    if (delimiter == ' ') csv->kinds[(unsigned char)'\t'] = NN__BYTE_DELIMITER;
+    csv->next_line = 1;
+    csv->capacity = 1 << 17;
+    csv->buffer = (char *)nn__allocate(csv->capacity, 1);
+    if (!csv->buffer) return NN_ERROR_OUT_OF_MEMORY;
+    csv->hint = nn__stream_hint(&csv->stream);
+    nn_status status = nn__csv_refill(csv);
+    const unsigned char *bytes = (const unsigned char *)csv->buffer;
+    if (status == NN_OK) status = nn__check_content(path, bytes, csv->limit);
+    if (status != NN_OK) return status;
+    if (csv->limit >= 2 && (bytes[0] ^ bytes[1]) == 1 && bytes[0] >= 0xFE)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: UTF-16, which is not read: save it as UTF-8",
+                        path);
+    if (csv->limit >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) csv->begin = 3;
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------------------------------ >>columns
+   Lists of names and numbers give every column a role, and each cell is stored by the role of its
+   column: a number as it is, a text as its number among the distinct texts of the column, a gap as
+   NaN. */
+
+/* "path: line 3, column 6 (age)" for messages. */
+static const char *nn__csv_place(const nn__csv *csv, size_t column, char text[256])
+{
+    const char *name = csv->columns->names ? csv->columns->names[column] : NULL;
+    snprintf(text, 256, "%.120s: line %llu, column %llu%s%.60s%s", csv->stream.path,
+             (nn__ull)csv->line, (nn__ull)column + 1, name ? " (" : "", name ? name : "",
+             name ? ")" : "");
+    return text;
+}
+
+/* Another delimiter that the line seems to have: a surer one, or any where it is one cell. */
+static const char *nn__csv_separator(const nn__csv *csv)
+{
+    static const char *const names[] = {";';'", "\ttabs", "|'|'", ",','", " blanks"};
+    size_t length = nn__span_size(csv->record);
+    while (length && strchr(" \t\r\n", csv->record.begin[length - 1])) length--;
+    for (size_t i = 0; i < (csv->cell_count == 1 ? 5 : 3); i++)
+        if (*names[i] != csv->desc.delimiter && memchr(csv->record.begin, *names[i], length) &&
+            (*names[i] != '\t' || csv->desc.delimiter != ' '))
+            return names[i] + 1;
+    return NULL;
+}
+
+/* What was expected where a text is no number, or what the line may be. */
+static const char *nn__csv_hint(const nn__csv *csv, nn__span cell, char text[80])
+{
+    size_t n = nn__span_size(cell);
+    const char *separator = nn__csv_separator(csv);
+    snprintf(text, 80, "; the line looks separated by %s", separator ? separator : "");
+    if (separator) return text;
+    if (n == 0) return "; what gaps become: nn_csv_desc.fill";
+    if (memchr(cell.begin, ',', n)) return "; decimal commas and separated thousands are not read";
+    if (*cell.begin == '\'') return "; only \" is a quote";
+    if (*cell.begin == '$' || (*cell.begin & 0x80)) return "; currencies and signs are not read";
+    if (cell.end[-1] == '%') return "; a percent sign is not read";
+    return "; a line of names: header, a mark of gaps: missing, categories: one_hot, codes";
+}
+
+static nn_status nn__csv_bad_cell(const nn__csv *csv, size_t column, const char *expected)
+{
+    char place[256], hint[80];
+    nn__span cell = csv->cells[column].text;
+    return nn__fail(NN_ERROR_BAD_NUMBER, "%s: '%.*s' is not %s%s",
+                    nn__csv_place(csv, column, place), (int)nn__min_size(nn__span_size(cell), 40),
+                    cell.begin, expected, nn__csv_hint(csv, cell, hint));
+}
+
+/* Takes the next item off a list: up to a comma, or in quotes. */
+static nn__span nn__csv_item(const char **list)
+{
+    nn__span item;
+    const char *p = *list;
+    while (*p == ' ') p++;
+    char stop = ',';
+    if (*p == '"') stop = *p++;
+    for (item.begin = p; *p && *p != stop;) p++;
+    for (item.end = p; stop == ',' && item.end > item.begin && item.end[-1] == ' ';) item.end--;
+    while (*p && *p != ',') p++;
+    *list = *p ? p + 1 : p;
+    return item;
+}
+
+/* The column of this name, or of this number from 1, or from the end; SIZE_MAX: none. */
+static size_t nn__csv_find(const nn__csv *csv, nn__span item)
+{
+    double number, count = (double)csv->column_count;
+    for (size_t i = 0; csv->columns->names && i < csv->column_count; i++)
+        if (nn__same_text(nn__span_of(csv->columns->names[i]), item)) return i;
+    if (!nn__parse_number(item, &number) || number != floor(number)) return SIZE_MAX;
+    if (number >= 1 && number <= count) return (size_t)number - 1;
+    return number <= -1 && number >= -count ? (size_t)(count + number) : SIZE_MAX;
+}
+
+/* One item of a list, a column or first..last. */
+static int nn__csv_range(const nn__csv *csv, nn__span item, size_t *first, size_t *last)
+{
+    *first = *last = nn__csv_find(csv, item);
+    for (const char *p = item.begin; *first == SIZE_MAX && p + 1 < item.end; p++) {
+        nn__span from = item, to = item;
+        if (p[0] != '.' || p[1] != '.') continue;
+        from.end = p, to.begin = p + 2;
+        *first = nn__csv_find(csv, from), *last = nn__csv_find(csv, to);
+    }
+    return *first <= *last && *last != SIZE_MAX;
+}
+
+/* For errors of a file that came out as one column. */
+static const char *nn__csv_one_column(const nn__csv *csv, char text[80])
+{
+    nn__span none = {"", ""};
+    return csv->cell_count == 1 && nn__csv_separator(csv) ? nn__csv_hint(csv, none, text) : "";
+}
+
+static nn_status nn__csv_assign(nn__csv *csv, const char *member, const char *list, nn__role role)
+{
+    size_t c, last;
+    char hint[80];
+    while (list && *list) {
+        nn__span item = nn__csv_item(&list);
+        if (!nn__csv_range(csv, item, &c, &last))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: %s is '%.*s', but there is no such column among %llu%s%s",
+                            csv->stream.path, member, (int)nn__min_size(nn__span_size(item), 60),
+                            item.begin, (nn__ull)csv->column_count,
+                            csv->columns->names ? "" : " and no line of names was found",
+                            nn__csv_one_column(csv, hint));
+        for (; c <= last; c++) {
+            nn__role *now = &csv->columns->columns[c].role;
+            if (role == NN__ROLE_FEATURE && (*now == NN__ROLE_ONE_HOT || *now == NN__ROLE_CODE))
+                continue;
+            if (*now != NN__ROLE_NONE)
+                return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                                "%s: %s has column %llu, which is named twice", csv->stream.path,
+                                member, (nn__ull)c + 1);
+            *now = role;
+        }
+    }
+    return NN_OK;
+}
+
+/* Every column gets its role; the counts follow. */
+static nn_status nn__csv_roles(nn__csv *csv)
+{
+    const nn_csv_desc *d = &csv->desc;
+    nn_status status = nn__csv_assign(csv, "labels", d->labels, NN__ROLE_LABEL);
+    if (status == NN_OK) status = nn__csv_assign(csv, "targets", d->targets, NN__ROLE_TARGET);
+    if (status == NN_OK) status = nn__csv_assign(csv, "ignore", d->ignore, NN__ROLE_IGNORED);
+    if (status == NN_OK) status = nn__csv_assign(csv, "one_hot", d->one_hot, NN__ROLE_ONE_HOT);
+    if (status == NN_OK) status = nn__csv_assign(csv, "codes", d->codes, NN__ROLE_CODE);
+    if (status == NN_OK) status = nn__csv_assign(csv, "features", d->features, NN__ROLE_FEATURE);
+    for (size_t c = 0; status == NN_OK && c < csv->column_count; c++) {
+        nn__column *column = &csv->columns->columns[c];
+        if (column->role == NN__ROLE_NONE)
+            column->role = d->features ? NN__ROLE_IGNORED : NN__ROLE_FEATURE;
+        if (column->role == NN__ROLE_LABEL && csv->label_size++ == 0) csv->label_column = c;
+        csv->target_size += column->role == NN__ROLE_TARGET;
+        csv->width += (size_t)nn__is_feature(column);
+    }
+    char hint[80];
+    if (status == NN_OK && csv->width == 0)
+        return nn__fail(NN_ERROR_EMPTY, "%s: there is no column of features among %llu%s",
+                        csv->stream.path, (nn__ull)csv->column_count,
+                        nn__csv_one_column(csv, hint));
+    return status;
+}
+
+/* -- rows -- */
+
+/* An array of count rows of `each` items, which keeps what it holds. */
+static nn_status nn__csv_resize(void **block, size_t count, size_t each, size_t size)
+{
+    size_t bytes;
+    void *resized = NULL;
+    if (each == 0) return NN_OK;
+    if (nn__multiply(count, each, &bytes) && nn__multiply(bytes, size, &bytes))
+        resized = NN_REALLOC(*block, bytes);
+    if (!resized)
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu values",
+                        (nn__ull)count, (nn__ull)each);
+    *block = resized;
+    return NN_OK;
+}
+
+static nn_status nn__csv_set_rows(nn__csv *csv, size_t rows)
+{
+    void *x = csv->x, *targets = csv->targets, *labels = csv->labels;
+    nn_status status = nn__csv_resize(&x, rows, csv->width, sizeof *csv->x);
+    if (status == NN_OK)
+        status = nn__csv_resize(&targets, rows, csv->target_size, sizeof *csv->targets);
+    if (status == NN_OK)
+        status = nn__csv_resize(&labels, rows, csv->label_size ? 1 : 0, sizeof *csv->labels);
+    csv->x = (nn_real *)x, csv->targets = (nn_real *)targets, csv->labels = (int *)labels;
+    if (status == NN_OK) csv->row_capacity = rows;
+    return status;
+}
+
+/* Room for one more row. How many will come is judged by what part of the file they took, so that
+   hardly more memory is asked for than the data needs; without its size the arrays grow by an
+   eighth. */
+static nn_status nn__csv_room(nn__csv *csv)
+{
+    size_t rows = csv->rows, more = rows / 8 + 64;
+    double read = (double)(csv->stream.total - (csv->limit - csv->begin));
+    if (rows < csv->row_capacity) return NN_OK;
+    if (csv->hint && rows > 0 && (double)csv->hint > read)
+        more = (size_t)((double)rows * ((double)csv->hint / read - 1) * 1.01) + 16;
+    return nn__csv_set_rows(csv, rows + more);
+}
+
+static int nn__csv_is_gap(const nn__csv *csv, nn__span cell)
+{
+    const char *marks = csv->desc.missing;
+    if (cell.begin == cell.end) return 1;
+    while (marks && *marks)
+        if (nn__same_text(nn__csv_item(&marks), cell)) return 1;
+    return 0;
+}
+
+static nn_status nn__csv_number(const nn__csv *csv, size_t column, nn_real *to)
+{
+    double value;
+    if (!nn__parse_number(csv->cells[column].text, &value))
+        return nn__csv_bad_cell(csv, column, "a finite number");
+    *to = (nn_real)value;
+    return NN_OK;
+}
+
+/* A feature: a number, the number of a text, or NaN for a gap that is to be filled. */
+static nn_status nn__csv_feature(const nn__csv *csv, size_t column, nn_real *to)
+{
+    nn__span cell = csv->cells[column].text;
+    int categories = csv->columns->columns[column].role != NN__ROLE_FEATURE;
+    size_t number;
+    if (cell.begin == cell.end || csv->desc.missing)
+        if (nn__csv_is_gap(csv, cell)) {
+            if (csv->desc.fill < NN_MISSING_MEAN)
+                return nn__csv_bad_cell(csv, column, categories ? "a category" : "a finite number");
+            *to = (nn_real)NAN;
+            return NN_OK;
+        }
+    if (!categories) return nn__csv_number(csv, column, to);
+    nn_status status = nn__words_add(&csv->words[column], cell, &number);
+    if (status == NN_OK && number >> 24)
+        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: column %llu has more than 2^24 categories",
+                          csv->stream.path, (nn__ull)column + 1);
+    *to = (nn_real)number;
+    return status;
+}
+
+/* The number of the label's text, or which of several columns has the 1. */
+static nn_status nn__csv_label(const nn__csv *csv, size_t column, size_t place, int *label)
+{
+    char where[256];
+    nn__span cell = csv->cells[column].text;
+    double value = 0;
+    size_t number = place;
+    if (nn__csv_is_gap(csv, cell))
+        return nn__fail(NN_ERROR_BAD_LABEL, "%s: the label is missing",
+                        nn__csv_place(csv, column, where));
+    if (csv->label_size == 1) {
+        nn_status status = nn__words_add(&csv->words[column], cell, &number);
+        if (status == NN_OK && number >= INT_MAX)
+            status = nn__fail(NN_ERROR_TOO_LARGE, "%s: too many labels", csv->stream.path);
+        *label = (int)nn__min_size(number, INT_MAX);
+        return status;
+    }
+    if (!nn__parse_number(cell, &value) || (value != 0 && value != 1) ||
+        (value == 1 && *label >= 0))
+        return nn__fail(NN_ERROR_BAD_LABEL, "%s: '%.*s' in a one-hot label, expected one 1 and "
+                                            "zeros",
+                        nn__csv_place(csv, column, where),
+                        (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
+    if (value == 1) *label = (int)place;
+    return NN_OK;
+}
+
+static int nn__csv_has_gap(const nn__csv *csv)
+{
+    for (size_t c = 0; c < csv->column_count; c++)
+        if (csv->columns->columns[c].role != NN__ROLE_IGNORED &&
+            nn__csv_is_gap(csv, csv->cells[c].text))
+            return 1;
+    return 0;
+}
+
+static nn_status nn__csv_row(nn__csv *csv)
+{
+    char hint[80];
+    if (csv->cell_count != csv->column_count)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: line %llu: %llu columns, expected %llu%s",
+                        csv->stream.path, (nn__ull)csv->line, (nn__ull)csv->cell_count,
+                        (nn__ull)csv->column_count, nn__csv_one_column(csv, hint));
+    if (csv->desc.fill == NN_MISSING_SKIP && nn__csv_has_gap(csv)) return csv->skipped++, NN_OK;
+    nn_status status = nn__csv_room(csv);
+    if (status != NN_OK) return status;
+    nn_real *x = csv->x + csv->rows * csv->width, *t = csv->targets + csv->rows * csv->target_size;
+    size_t place = 0;
+    int label = -1;
+    for (size_t c = 0; status == NN_OK && c < csv->column_count; c++) {
+        nn__role role = csv->columns->columns[c].role;
+        if (role == NN__ROLE_TARGET) status = nn__csv_number(csv, c, t++);
+        else if (role == NN__ROLE_LABEL) status = nn__csv_label(csv, c, place++, &label);
+        else if (role != NN__ROLE_IGNORED) status = nn__csv_feature(csv, c, x++);
+    }
+    if (status == NN_OK && csv->label_size && label < 0)
+        status = nn__fail(NN_ERROR_BAD_LABEL, "%s: line %llu: no 1 in a one-hot label",
+                          csv->stream.path, (nn__ull)csv->line);
+    if (status == NN_OK && csv->label_size) csv->labels[csv->rows] = label;
+    csv->rows += status == NN_OK;
+    return status;
+}
+
+/* -- the first line: names or data -- */
+
+/* A record that outlives the buffer. */
+typedef struct nn__saved {
+    char *bytes;
+    nn__cell *cells;
+    size_t count, line;
+    nn__span record;
+} nn__saved;
+
+static nn_status nn__csv_save(const nn__csv *csv, nn__saved *s)
+{
+    size_t size = nn__span_size(csv->record);
+    s->count = csv->cell_count, s->line = csv->line;
+    s->bytes = (char *)nn__allocate(size, 1);
+    s->cells = (nn__cell *)nn__allocate(s->count, sizeof *s->cells);
+    if (!s->bytes || !s->cells) return NN_ERROR_OUT_OF_MEMORY;
+    memcpy(s->bytes, csv->record.begin, size);
+    s->record.begin = s->bytes, s->record.end = s->bytes + size;
+    for (size_t i = 0; i < s->count; i++) {
+        s->cells[i] = csv->cells[i];
+        s->cells[i].text.begin = s->bytes + (csv->cells[i].text.begin - csv->record.begin);
+        s->cells[i].text.end = s->bytes + (csv->cells[i].text.end - csv->record.begin);
+    }
+    return NN_OK;
+}
+
+/* Whether a list of the desc names a cell of the line by what stands there. */
+static int nn__csv_is_named(const nn_csv_desc *d, const nn__saved *line)
+{
+    const char *lists[] = {d->labels, d->targets, d->ignore, d->features, d->one_hot, d->codes};
+    double value;
+    for (size_t i = 0; i < 6; i++)
+        for (const char *list = lists[i]; list && *list;) {
+            nn__span item = nn__csv_item(&list);
+            for (size_t c = 0; c < line->count && !nn__parse_number(item, &value); c++)
+                if (nn__same_text(item, line->cells[c].text)) return 1;
+        }
+    return 0;
+}
+
+/* Whether the first line holds names: it was said so and nothing speaks against it, or it was not
+   said, and the line has a name that the desc uses or is all text where the next has a number. */
+static nn_status nn__csv_header(const nn__csv *csv, const nn__saved *first, int *header)
+{
+    size_t numbers = 0, over_numbers = 0;
+    double value;
+    if (csv->cell_count && csv->cell_count != first->count)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: line %llu: %llu columns, expected %llu as in line %llu; lines before "
+                        "the data are left out by nn_csv_desc.skip_lines",
+                        csv->stream.path, (nn__ull)csv->line, (nn__ull)csv->cell_count,
+                        (nn__ull)first->count, (nn__ull)first->line);
+    for (size_t i = 0; i < first->count; i++) {
+        nn__span cell = first->cells[i].text;
+        int number = nn__parse_number(cell, &value);
+        numbers += number || (cell.begin < cell.end && nn__csv_is_gap(csv, cell));
+        over_numbers += !number && csv->cell_count && nn__parse_number(csv->cells[i].text, &value);
+    }
+    *header = csv->desc.header > 0;
+    if (csv->desc.header == 0)
+        *header = nn__csv_is_named(&csv->desc, first) || (numbers == 0 && over_numbers > 0);
+    if (csv->desc.header > 0 && csv->cell_count && numbers > 0 && over_numbers == 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: header is 1, but line %llu holds numbers where the next one does: set "
+                        "it to -1, or to 0 with skip_lines to leave the line out",
+                        csv->stream.path, (nn__ull)first->line);
+    return NN_OK;
+}
+
+/* The cells as strings, list and strings in one block. */
+static char **nn__csv_names(const nn__saved *s)
+{
+    size_t bytes;
+    char **list = NULL;
+    if (nn__multiply(s->count, sizeof *list + 1, &bytes) &&
+        nn__add_sizes(bytes, nn__span_size(s->record), &bytes))
+        list = (char **)nn__allocate(bytes, 1);
     if (!list) return NULL;
-    char *text = (char *)(list + count);
-    for (size_t i = 0; i < count; i++) {
-        size_t size = nn__span_size(csv->names[i]);
+    char *text = (char *)(list + s->count);
+    for (size_t i = 0; i < s->count; i++) {
+        size_t size = nn__span_size(s->cells[i].text);
         list[i] = text;
-        memcpy(text, csv->names[i].begin, size);
+        if (size) memcpy(text, s->cells[i].text.begin, size);
         text[size] = 0;
         text += size + 1;
     }
     return list;
 }
 
-/* Samples and targets share a block. */
-static nn_status nn__csv_load(nn__csv *csv, const nn__file *file, nn_dataset *d)
+/* The next column of features of another file. */
+static const nn__column *nn__csv_next(const struct nn__columns *of, size_t *c)
 {
-    nn_status status = nn__csv_count(csv, file);
-    if (status != NN_OK) return status;
-    int has_label = csv->label < csv->columns, has_target = has_label && csv->desc.targets;
-    d->count = csv->rows, d->features = csv->columns - (size_t)has_label;
-    d->rank = 1, d->shape[0] = d->features, d->dtype = NN_DTYPE_REAL;
-    size_t values = d->count * d->features; /* fewer than the file has bytes */
-    nn_real *x = (nn_real *)nn__allocate(values + (has_target ? d->count : 0), sizeof *x);
-    if (!x) return NN_ERROR_OUT_OF_MEMORY;
-    d->owned[NN__OWNS_SAMPLES] = x;
-    d->samples = x;
-    if (has_target) d->targets = x + values, d->target_size = 1;
-    if (has_label && !has_target) {
-        d->labels = (int *)nn__allocate(d->count, sizeof *d->labels);
-        d->owned[NN__OWNS_LABELS] = d->labels;
-        if (!d->labels) return NN_ERROR_OUT_OF_MEMORY;
-        csv->integer_labels = nn__csv_has_indices(csv, file);
+    while (*c < of->count && !nn__is_feature(&of->columns[*c])) ++*c;
+    return *c < of->count ? &of->columns[(*c)++] : NULL;
+}
+
+/* The file has the columns of features that `like` has, in its order and with its names. */
+static nn_status nn__csv_check_like(const nn__csv *csv)
+{
+    const struct nn__columns *like = csv->desc.like ? csv->desc.like->columns : NULL;
+    size_t at = 0;
+    if (!like) return NN_OK;
+    for (size_t c = 0; c < csv->column_count; c++) {
+        const char *name = csv->columns->names ? csv->columns->names[c] : "";
+        if (!nn__is_feature(&csv->columns->columns[c])) continue;
+        const nn__column *other = nn__csv_next(like, &at);
+        const char *other_name = other && like->names ? like->names[at - 1] : "";
+        if (!other || other->role != csv->columns->columns[c].role ||
+            (*name && *other_name && strcmp(name, other_name) != 0))
+            return nn__fail(NN_ERROR_MISMATCH,
+                            "%s: column %llu (%.60s) is not what column %llu (%.60s) of the data "
+                            "set `like` is",
+                            csv->stream.path, (nn__ull)c + 1, name, (nn__ull)at, other_name);
     }
-    status = nn__csv_read(csv, file, x, has_target ? x + values : NULL, d->labels);
-    if (status != NN_OK || !d->labels) return status;
-    d->classes = csv->integer_labels ? nn__class_count(d->count, d->labels) : csv->name_count;
-    if (!csv->integer_labels) d->class_names = nn__csv_names(csv);
-    return csv->integer_labels || d->class_names ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    return nn__csv_next(like, &at)
+               ? nn__fail(NN_ERROR_MISMATCH, "%s: %llu columns of features, `like` has more",
+                          csv->stream.path, (nn__ull)csv->width)
+               : NN_OK;
+}
+
+static struct nn__columns *nn__columns_make(size_t count)
+{
+    struct nn__columns *c = (struct nn__columns *)nn__allocate(1, sizeof *c);
+    nn__column *columns = c ? (nn__column *)nn__allocate(count, sizeof *columns) : NULL;
+    if (!columns) return NN_FREE(c), (struct nn__columns *)NULL;
+    memset(columns, 0, count * sizeof *columns);
+    for (size_t i = 0; i < count; i++) columns[i].fill = (double)NAN;
+    c->count = count, c->names = NULL, c->columns = columns;
+    return c;
+}
+
+static nn_status nn__csv_make_columns(nn__csv *csv, const nn__saved *first, int header)
+{
+    csv->column_count = first->count;
+    csv->columns = nn__columns_make(first->count);
+    csv->words = (nn__words *)nn__allocate(first->count, sizeof *csv->words);
+    if (csv->words) memset(csv->words, 0, first->count * sizeof *csv->words);
+    if (!csv->columns || !csv->words) return NN_ERROR_OUT_OF_MEMORY;
+    if (header) csv->columns->names = nn__csv_names(first);
+    if (header && !csv->columns->names) return NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = nn__csv_roles(csv);
+    return status == NN_OK ? nn__csv_check_like(csv) : status;
+}
+
+static void nn__csv_swap(nn__csv *csv, nn__saved *s)
+{
+    nn__saved other;
+    other.bytes = s->bytes, other.cells = csv->cells, other.count = csv->cell_count;
+    other.line = csv->line, other.record = csv->record;
+    csv->cells = s->cells, csv->cell_count = s->count, csv->line = s->line;
+    csv->record = s->record;
+    *s = other;
+}
+
+/* Reads two records, so that the second can tell what the first one is. */
+static nn_status nn__csv_begin(nn__csv *csv, nn__saved *first)
+{
+    int header = 0;
+    nn_status status = nn__csv_record(csv);
+    if (status == NN_OK && csv->cell_count == 0)
+        return nn__fail(NN_ERROR_EMPTY, "%s: no rows of data", csv->stream.path);
+    if (status == NN_OK) status = nn__csv_save(csv, first);
+    if (status == NN_OK) status = nn__csv_record(csv);
+    if (status == NN_OK) status = nn__csv_header(csv, first, &header);
+    if (status == NN_OK) status = nn__csv_make_columns(csv, first, header);
+    if (status != NN_OK || header) return status;
+    size_t capacity = csv->cell_capacity;
+    nn__csv_swap(csv, first);
+    status = nn__csv_row(csv);
+    nn__csv_swap(csv, first);
+    csv->cell_capacity = capacity;
+    return status;
+}
+
+static nn_status nn__csv_rows(nn__csv *csv)
+{
+    nn__saved first;
+    memset(&first, 0, sizeof first);
+    nn_status status = nn__csv_begin(csv, &first);
+    while (status == NN_OK && csv->cell_count) {
+        status = nn__csv_row(csv);
+        if (status == NN_OK) status = nn__csv_record(csv);
+    }
+    NN_FREE(first.bytes);
+    NN_FREE(first.cells);
+    if (status == NN_OK && csv->rows == 0)
+        status = nn__fail(NN_ERROR_EMPTY, "%s: no rows of data%s", csv->stream.path,
+                          csv->skipped ? " without a gap" : "");
+    return status == NN_OK ? nn__csv_set_rows(csv, csv->rows) : status;
+}
+
+/* ---------------------------------------------------------------------------------------- >>csv
+   What texts and gaps become is decided when the whole file has been read, and kept for the next
+   one. */
+
+/* Where the texts of a column stand among the names of `like`, or in an order of their own; sorted
+   gets the names. */
+static nn_status nn__csv_map(const nn__csv *csv, size_t c, char **names, size_t count, int label,
+                             size_t *map, nn__words *sorted)
+{
+    size_t unknown = 0;
+    if (!csv->desc.like || (label && !csv->desc.like->labels))
+        return nn__words_sort(&csv->words[c], label && !csv->desc.relabel, map, sorted);
+    nn_status status = nn__words_match(&csv->words[c], names, count, map, sorted, &unknown);
+    if (status != NN_ERROR_MISMATCH) return status;
+    nn__span word = nn__word(&csv->words[c], unknown);
+    return nn__fail(NN_ERROR_MISMATCH,
+                    "%s: column %llu: '%.*s' is not among the %llu %s of the data set `like`",
+                    csv->stream.path, (nn__ull)c + 1, (int)nn__min_size(nn__span_size(word), 40),
+                    word.begin, (nn__ull)count, label ? "classes" : "categories");
+}
+
+/* Labels of one column: texts that have been numbered become classes. */
+static nn_status nn__csv_label_texts(nn__csv *csv, nn_dataset *d, size_t *map)
+{
+    const nn_dataset *like = csv->desc.like && csv->desc.like->labels ? csv->desc.like : NULL;
+    nn__words sorted;
+    memset(&sorted, 0, sizeof sorted);
+    nn_status status = nn__csv_map(csv, csv->label_column, like ? like->class_names : NULL,
+                                   like ? (size_t)like->classes : 0, 1, map, &sorted);
+    if (status == NN_OK && sorted.count) {
+        d->class_names = nn__words_list(&sorted);
+        if (!d->class_names) status = NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t i = 0; status == NN_OK && i < d->count; i++) {
+        nn__span word = nn__word(&csv->words[csv->label_column], (size_t)d->labels[i]);
+        d->labels[i] = (int)map[(size_t)d->labels[i]];
+        if (d->labels[i] == INT_MAX)
+            status = nn__fail(NN_ERROR_BAD_LABEL,
+                              "%s: label %.40s is too large for a class; nn_csv_desc.relabel takes "
+                              "it as a name",
+                              csv->stream.path, word.begin);
+    }
+    d->classes = like ? like->classes : sorted.count ? (int)sorted.count
+                                                     : nn__class_count(d->count, d->labels);
+    nn__words_free(&sorted);
+    return status;
+}
+
+/* Labels of several columns: the header names the classes. */
+static nn_status nn__csv_label_columns(const nn__csv *csv, nn_dataset *d)
+{
+    nn__saved names;
+    size_t at = 0;
+    d->classes = (int)csv->label_size;
+    if (csv->desc.like && csv->desc.like->labels && csv->desc.like->classes != d->classes)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: %d classes, the data set `like` has %d",
+                        csv->stream.path, d->classes, csv->desc.like->classes);
+    if (!csv->columns->names) return NN_OK;
+    names.count = csv->label_size;
+    names.cells = (nn__cell *)nn__allocate(names.count, sizeof *names.cells);
+    if (!names.cells) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t c = 0; c < csv->column_count; c++) {
+        char *name = csv->columns->names[c];
+        if (csv->columns->columns[c].role != NN__ROLE_LABEL) continue;
+        if (at == 0) names.record.begin = name;
+        names.cells[at].text.begin = name;
+        names.cells[at++].text.end = names.record.end = name + strlen(name);
+    }
+    d->class_names = nn__csv_names(&names);
+    NN_FREE(names.cells);
+    return d->class_names ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+}
+
+static nn_status nn__csv_labels(nn__csv *csv, nn_dataset *d)
+{
+    if (csv->label_size == 0) return NN_OK;
+    if (csv->label_size > 1) return nn__csv_label_columns(csv, d);
+    size_t *map = (size_t *)nn__allocate(csv->words[csv->label_column].count, sizeof *map);
+    if (!map) return NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = nn__csv_label_texts(csv, d, map);
+    NN_FREE(map);
+    return status;
+}
+
+/* A column of categories, feature `place`: its texts have been numbered. */
+static nn_status nn__csv_categories(nn__csv *csv, size_t c, size_t place, const nn__column *like)
+{
+    nn__column *column = &csv->columns->columns[c];
+    nn__words sorted;
+    memset(&sorted, 0, sizeof sorted);
+    size_t *map = (size_t *)nn__allocate(csv->words[c].count, sizeof *map);
+    if (!map) return NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = nn__csv_map(csv, c, like ? like->categories : NULL,
+                                   like ? like->category_count : 0, 0, map, &sorted);
+    if (status == NN_OK) {
+        column->category_count = sorted.count;
+        column->categories = nn__words_list(&sorted);
+        if (!column->categories) status = NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t r = 0; status == NN_OK && r < csv->rows; r++) {
+        nn_real *x = csv->x + r * csv->width + place;
+        if (nn__is_finite((double)*x)) *x = (nn_real)map[(size_t)*x];
+    }
+    nn__words_free(&sorted);
+    NN_FREE(map);
+    return status;
+}
+
+static int nn__compare_reals(const void *a, const void *b)
+{
+    const nn_real *x = (const nn_real *)a, *y = (const nn_real *)b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* What a gap becomes, of the n values that are there: sorted[n]. */
+static double nn__csv_fit(nn_missing fill, size_t n, nn_real *sorted)
+{
+    double sum = 0, best = 0;
+    size_t longest = 0;
+    qsort(sorted, n, sizeof *sorted, nn__compare_reals);
+    for (size_t i = 0; i < n; i++) sum += (double)sorted[i];
+    if (fill == NN_MISSING_MEAN) return sum / (double)n;
+    if (fill == NN_MISSING_MEDIAN)
+        return ((double)sorted[(n - 1) / 2] + (double)sorted[n / 2]) / 2;
+    for (size_t i = 0, run = 0; i < n; i++) {
+        run = i && sorted[i] == sorted[i - 1] ? run + 1 : 1;
+        if (run > longest) longest = run, best = (double)sorted[i];
+    }
+    return best;
+}
+
+/* Gaps of feature `place` get the value that the present ones or the data set `like` give. */
+static nn_status nn__csv_fill(nn__csv *csv, size_t c, size_t place, const nn__column *like,
+                              nn_real *present)
+{
+    nn__column *column = &csv->columns->columns[c];
+    size_t n = 0;
+    for (size_t r = 0; r < csv->rows; r++) {
+        nn_real x = csv->x[r * csv->width + place];
+        if (nn__is_finite((double)x)) present[n++] = x;
+    }
+    if (like ? !nn__is_finite(like->fill) : n == 0)
+        return nn__fail(NN_ERROR_EMPTY, "%s: column %llu: %s", csv->stream.path, (nn__ull)c + 1,
+                        like ? "the data set `like` was read without nn_csv_desc.fill"
+                             : "there is no value to fill its gaps from");
+    column->fill = like ? like->fill
+                        : nn__csv_fit(column->role == NN__ROLE_FEATURE ? csv->desc.fill
+                                                                      : NN_MISSING_MOST_FREQUENT,
+                                      n, present);
+    for (size_t r = 0; r < csv->rows; r++) {
+        nn_real *x = csv->x + r * csv->width + place;
+        if (!nn__is_finite((double)*x)) *x = (nn_real)column->fill;
+    }
+    return NN_OK;
+}
+
+/* Every category of a one-hot column becomes a feature; from the end, so that nothing is written
+   over what has not been read. */
+static nn_status nn__csv_expand(nn__csv *csv)
+{
+    size_t wide = csv->width, rows = csv->rows;
+    const nn__column *columns = csv->columns->columns;
+    for (size_t c = 0; c < csv->column_count; c++)
+        if (columns[c].role == NN__ROLE_ONE_HOT &&
+            !nn__add_sizes(wide, columns[c].category_count - 1, &wide))
+            return nn__fail(NN_ERROR_TOO_LARGE, "%s: too many categories", csv->stream.path);
+    if (wide == csv->width) return NN_OK;
+    void *x = csv->x;
+    nn_status status = nn__csv_resize(&x, rows, wide, sizeof *csv->x);
+    csv->x = (nn_real *)x;
+    if (status != NN_OK) return status;
+    const nn_real *from = csv->x + rows * csv->width;
+    nn_real *to = csv->x + rows * wide;
+    while (rows--)
+        for (size_t c = csv->column_count; c--;) {
+            if (!nn__is_feature(&columns[c])) continue;
+            size_t n = columns[c].role == NN__ROLE_ONE_HOT ? columns[c].category_count : 0;
+            nn_real value = *--from;
+            to -= n ? n : 1;
+            if (n == 0) *to = value;
+            for (size_t k = 0; k < n; k++) to[k] = (nn_real)((size_t)value == k);
+        }
+    csv->width = wide;
+    return NN_OK;
+}
+
+static nn_status nn__csv_features(nn__csv *csv)
+{
+    const struct nn__columns *like = csv->desc.like ? csv->desc.like->columns : NULL;
+    size_t at = 0, place = 0;
+    nn_status status = NN_OK;
+    nn_real *present = NULL;
+    if (csv->desc.fill >= NN_MISSING_MEAN) {
+        present = (nn_real *)nn__allocate(csv->rows, sizeof *present);
+        if (!present) return NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t c = 0; status == NN_OK && c < csv->column_count; c++) {
+        if (!nn__is_feature(&csv->columns->columns[c])) continue;
+        const nn__column *other = like ? nn__csv_next(like, &at) : NULL;
+        if (csv->columns->columns[c].role != NN__ROLE_FEATURE)
+            status = nn__csv_categories(csv, c, place, other);
+        if (status == NN_OK && present) status = nn__csv_fill(csv, c, place, other, present);
+        place++;
+    }
+    NN_FREE(present);
+    return status == NN_OK ? nn__csv_expand(csv) : status;
+}
+
+/* -- the call -- */
+
+/* What was read belongs to the data set from here on, finished or not. */
+static void nn__csv_give(nn__csv *csv, nn_dataset *d)
+{
+    d->count = csv->rows, d->dtype = NN_DTYPE_REAL;
+    d->owned[NN__OWNS_LABELS] = d->labels = csv->labels;
+    d->owned[NN__OWNS_TARGETS] = csv->targets;
+    d->targets = csv->targets, d->target_size = csv->target_size;
+    d->owned[NN__OWNS_COLUMNS] = csv->columns;
+    d->columns = csv->columns;
+}
+
+static nn_status nn__csv_load(nn__csv *csv, const char *path, nn_dataset *d)
+{
+    nn_status status = nn__csv_open(csv, path);
+    if (status == NN_OK) status = nn__csv_rows(csv);
+    status = nn__stream_close(&csv->stream, status);
+    nn__csv_give(csv, d);
+    if (status == NN_OK) status = nn__csv_labels(csv, d);
+    if (status == NN_OK) status = nn__csv_features(csv);
+    d->samples = d->owned[NN__OWNS_SAMPLES] = csv->x;
+    d->rank = 1, d->features = d->shape[0] = csv->width;
+    for (size_t c = 0; csv->words && c < csv->column_count; c++) nn__words_free(&csv->words[c]);
+    NN_FREE(csv->words);
+    NN_FREE(csv->cells);
+    NN_FREE(csv->buffer);
+    return status;
+}
+
+static nn_status nn__csv_check(const nn_csv_desc *d, const nn_dataset *out)
+{
+    if (strchr("\"\n\r.+-eE0123456789", d->delimiter) || d->delimiter == d->comment)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: delimiter is '%c', which cannot "
+                                               "separate numbers",
+                        d->delimiter);
+    if ((unsigned)d->fill > NN_MISSING_MOST_FREQUENT)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: fill is %d, expected 0 to 4",
+                        (int)d->fill);
+    if (!d->like) return NN_OK;
+    if (d->like == out)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: like is the data set to be made");
+    nn_status status = nn__check_dataset("nn_load_csv: like", d->like);
+    if (status == NN_OK && !d->like->columns)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: like was not read by nn_load_csv");
+    return status;
 }
 
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out)
 {
     nn__csv csv;
-    nn__file file;
     nn_dataset d;
     memset(&csv, 0, sizeof csv);
     memset(&d, 0, sizeof d);
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: out is NULL");
     if (desc) csv.desc = *desc;
     if (!csv.desc.delimiter) csv.desc.delimiter = ',';
-    csv.path = path;
-    nn_status status = nn__file_read(path, &file);
-    if (status == NN_OK && memchr(file.bytes, 0, file.size))
-        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: holds a zero byte, so it is not text", path);
-    if (status == NN_OK) status = nn__csv_load(&csv, &file, &d);
-    NN_FREE(csv.names);
-    nn__file_free(&file);
+    nn_status status = nn__csv_check(&csv.desc, out);
+    if (status != NN_OK && csv.desc.like == out) return status;
+    if (status == NN_OK && !path)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: the path is NULL");
+    if (status == NN_OK) status = nn__stream_open(path, &csv.stream);
+    if (status == NN_OK) status = nn__csv_load(&csv, path, &d);
     return nn__hand_over(&d, status, out);
 }
 
