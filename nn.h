@@ -728,7 +728,7 @@ typedef struct nn_csv_desc {
     int header;           /* the first line holds names: 1 yes, -1 no; 0: yes, if a list below uses
                              one, or it is all text and the next line has a number */
     const char *labels;   /* the column of classes, or several: one-hot */
-    int relabel;          /* integers >= 0 too are classes in numeric order: 1, 2, 3: 0, 1, 2 */
+    int relabel;          /* integers >= 0 become classes in numeric order, too: 1, 3, 7: 0, 1, 2 */
     const char *targets;  /* columns of real targets */
     const char *ignore;   /* columns that are left out */
     const char *features; /* default: all other columns */
