@@ -298,10 +298,13 @@ typedef struct nn_op {
     size_t (*saved)(const nn_tensor *t, size_t rows);
     /* Bytes at nn_scratch(t), valid within one call of forward or backward. NULL: none. */
     size_t (*scratch)(const nn_tensor *t, size_t rows);
-    unsigned flags; /* 0 or NN_OP_TRAINING */
+    unsigned flags;
 } nn_op;
 
-enum { NN_OP_TRAINING = 1 }; /* computes something else in training, as dropout does */
+enum {
+    NN_OP_TRAINING = 1, /* computes something else in training, as dropout does */
+    NN_OP_VALUE = 2     /* forward leaves t->value, in double, where the output is a scalar */
+};
 
 struct nn_tensor {
     nn_real *data;    /* `size` values, row-major; moves when the batch or the network grows, but
@@ -4131,9 +4134,8 @@ enum {
     NN__PLANNED = 4    /* it has been in a plan since the data block was laid out */
 };
 
-/* Flags of the library's own operations beside NN_OP_TRAINING. */
+/* Flags of the library's own operations beside the public ones. */
 enum {
-    NN__OP_VALUE = 2,  /* forward leaves `value`, in double */
     NN__OP_CLAIMS = 4, /* backward asks nn__claim_gradient instead of finding zeros to add to */
     NN__OP_SUMS = 8,   /* a scalar that adds up samples, where others take their mean */
     NN__OP_LOSS = 16
@@ -4892,7 +4894,7 @@ NN_DEF nn_status nn_forward(nn_tensor *t)
     for (size_t i = 0; status == NN_OK && i < order->count; i++) {
         nn_tensor *s = order->items[i];
         if (!nn__is_leaf(s)) status = s->op->forward(s);
-        if (nn__is_scalar(s) && !(s->op->flags & NN__OP_VALUE)) s->value = (double)s->data[0];
+        if (nn__is_scalar(s) && !(s->op->flags & NN_OP_VALUE)) s->value = (double)s->data[0];
     }
     if (status == NN_OK) net->ran = t;
     return status;
@@ -5211,7 +5213,7 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
         }                                                                                          \
     }                                                                                              \
     static const nn__binary nn__##name = {                                                         \
-        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN__OP_VALUE | NN__OP_CLAIMS},\
+        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN_OP_VALUE | NN__OP_CLAIMS},\
         nn__##name##_value, nn__##name##_number, nn__##name##_slope};                              \
     NN_DEF nn_tensor *nn_##name(nn_tensor *a, nn_tensor *b)                                        \
     {                                                                                              \
@@ -5349,7 +5351,7 @@ static nn_status nn__scale_backward(nn_tensor *t)
 }
 
 static const nn_op nn__scale = {"scale", nn__scale_forward, nn__scale_backward, NULL, NULL,
-                                NN__OP_VALUE | NN__OP_CLAIMS};
+                                NN_OP_VALUE | NN__OP_CLAIMS};
 
 NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
 {
@@ -5398,8 +5400,8 @@ NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
 
 NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
 {
-    size_t size = x ? x->row_size : 0;
-    return nn_reshape(x, 1, &size);
+    if (!nn__common_net("nn_flatten", 1, &x)) return NULL;
+    return nn_reshape(x, 1, &x->row_size);
 }
 
 /* y[i, j, ...] = x[.., i, .., j, ..]: dimension d of a sample of y moves by step[d] in x's;
@@ -5648,11 +5650,11 @@ static nn_tensor *nn__reduce_all(nn_tensor *x, const nn_op *op)
     return net ? nn__node_new(net, op, sizeof(nn__reduction), 1, &x, 0, 0, NULL) : NULL;
 }
 
-static nn_tensor *nn__reduce_axis(nn_tensor *x, const nn_op *op, int axis, int keep)
+static nn_tensor *nn__reduce_axis(const char *call, nn_tensor *x, const nn_op *op, int axis,
+                                  int keep)
 {
-    char call[64];
     size_t shape[NN_MAX_RANK] = {0}, inner = 1;
-    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
+    nn_net *net = nn__common_net(call, 1, &x);
     const int at = net ? nn__axis(call, x, axis) : -1;
     int rank = 0;
     if (at < 0) return NULL;
@@ -5700,19 +5702,19 @@ static nn_status nn__mean_forward(nn_tensor *t) { return nn__reduce_forward(t, 1
 static nn_status nn__mean_backward(nn_tensor *t) { return nn__reduce_backward(t, 1); }
 
 static const nn_op nn__sum = {"sum", nn__sum_forward, nn__sum_backward, NULL, NULL,
-                              NN__OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
+                              NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
 static const nn_op nn__mean = {"mean", nn__mean_forward, nn__mean_backward, NULL, NULL,
-                               NN__OP_VALUE | NN__OP_CLAIMS};
+                               NN_OP_VALUE | NN__OP_CLAIMS};
 
 NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__reduce_all(x, &nn__sum); }
 NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__reduce_all(x, &nn__mean); }
 NN_DEF nn_tensor *nn_sum_axis(nn_tensor *x, int axis, int keep)
 {
-    return nn__reduce_axis(x, &nn__sum, axis, keep);
+    return nn__reduce_axis("nn_sum_axis", x, &nn__sum, axis, keep);
 }
 NN_DEF nn_tensor *nn_mean_axis(nn_tensor *x, int axis, int keep)
 {
-    return nn__reduce_axis(x, &nn__mean, axis, keep);
+    return nn__reduce_axis("nn_mean_axis", x, &nn__mean, axis, keep);
 }
 
 /* y = max x:  dx = dy at the first element that is the largest, which forward saves */
@@ -5754,7 +5756,7 @@ static const nn_op nn__max = {"max", nn__max_forward, nn__max_backward, nn__max_
 NN_DEF nn_tensor *nn_max(nn_tensor *x) { return nn__reduce_all(x, &nn__max); }
 NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
 {
-    return nn__reduce_axis(x, &nn__max, axis, keep);
+    return nn__reduce_axis("nn_max_axis", x, &nn__max, axis, keep);
 }
 
 /* -- softmax over the last dimension -- */
@@ -5812,10 +5814,8 @@ static const nn_op nn__log_softmax = {"log_softmax", nn__log_softmax_forward,
                                       nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS};
 
 /* Another axis is brought to the end first and back afterwards. */
-static nn_tensor *nn__softmax_new(nn_tensor *x, const nn_op *op, int axis)
+static nn_tensor *nn__softmax_new(const char *call, nn_tensor *x, const nn_op *op, int axis)
 {
-    char call[64];
-    nn__call(op, call);
     if (!nn__common_net(call, 1, &x)) return NULL;
     const int at = nn__axis(call, x, axis) - x->batched, last = x->rank - x->batched - 1;
     if (x->net->status != NN_OK) return NULL;
@@ -5823,15 +5823,21 @@ static nn_tensor *nn__softmax_new(nn_tensor *x, const nn_op *op, int axis)
     return nn_transpose(nn__node_like(nn_transpose(x, at, last), op, 0), at, last);
 }
 
-NN_DEF nn_tensor *nn_softmax(nn_tensor *x) { return nn__softmax_new(x, &nn__softmax, -1); }
+NN_DEF nn_tensor *nn_softmax(nn_tensor *x)
+{
+    return nn__softmax_new("nn_softmax", x, &nn__softmax, -1);
+}
 NN_DEF nn_tensor *nn_softmax_axis(nn_tensor *x, int axis)
 {
-    return nn__softmax_new(x, &nn__softmax, axis);
+    return nn__softmax_new("nn_softmax_axis", x, &nn__softmax, axis);
 }
-NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x) { return nn__softmax_new(x, &nn__log_softmax, -1); }
+NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x)
+{
+    return nn__softmax_new("nn_log_softmax", x, &nn__log_softmax, -1);
+}
 NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis)
 {
-    return nn__softmax_new(x, &nn__log_softmax, axis);
+    return nn__softmax_new("nn_log_softmax_axis", x, &nn__log_softmax, axis);
 }
 
 /* ------------------------------------------------------------------------------------ >>layers
@@ -6191,18 +6197,24 @@ static nn_status nn__activation_backward(nn_tensor *t)
 static const nn_op nn__activation = {"activation", nn__activation_forward, nn__activation_backward,
                                      NULL, NULL, NN__OP_CLAIMS};
 
-NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha)
+static nn_tensor *nn__activation_new(const char *call, nn_tensor *x, nn_activation kind,
+                                     double alpha)
 {
-    nn_net *net = nn__common_net("nn_activate", 1, &x);
-    if (!net || !nn__check_function(net, "nn_activate", kind, alpha)) return NULL;
+    nn_net *net = nn__common_net(call, 1, &x);
+    if (!net || !nn__check_function(net, call, kind, alpha)) return NULL;
     nn_tensor *t = nn__node_like(x, &nn__activation, sizeof(nn__function));
     nn__function *f = t ? (nn__function *)t->settings : NULL;
     if (f) f->kind = kind, f->alpha = alpha;
     return t;
 }
 
+NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha)
+{
+    return nn__activation_new("nn_activate", x, kind, alpha);
+}
+
 #define NN__ACTIVATION(name, kind)                                                                 \
-    NN_DEF nn_tensor *name(nn_tensor *x) { return nn_activate(x, kind, 0); }
+    NN_DEF nn_tensor *name(nn_tensor *x) { return nn__activation_new(#name, x, kind, 0); }
 NN__ACTIVATION(nn_sigmoid, NN_ACTIVATION_SIGMOID)
 NN__ACTIVATION(nn_tanh, NN_ACTIVATION_TANH)
 NN__ACTIVATION(nn_scaled_tanh, NN_ACTIVATION_SCALED_TANH)
@@ -6213,12 +6225,12 @@ NN__ACTIVATION(nn_softplus, NN_ACTIVATION_SOFTPLUS)
 
 NN_DEF nn_tensor *nn_leaky_relu(nn_tensor *x, double slope)
 {
-    return nn_activate(x, NN_ACTIVATION_LEAKY_RELU, slope);
+    return nn__activation_new("nn_leaky_relu", x, NN_ACTIVATION_LEAKY_RELU, slope);
 }
 
 NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha)
 {
-    return nn_activate(x, NN_ACTIVATION_ELU, alpha);
+    return nn__activation_new("nn_elu", x, NN_ACTIVATION_ELU, alpha);
 }
 
 /* What a tensor's values went through last: an activation, of its own or of a dense layer. */
@@ -6281,8 +6293,8 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     if (!op || !op->forward)
         return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_custom: %s is NULL",
                             op ? "op.forward" : "op");
-    if (op->flags & ~(unsigned)NN_OP_TRAINING)
-        return nn__bad_argument(net, "nn_custom", "op.flags", op->flags, "0 or NN_OP_TRAINING");
+    if (op->flags & ~(unsigned)(NN_OP_TRAINING | NN_OP_VALUE))
+        return nn__bad_argument(net, "nn_custom", "op.flags", op->flags, "flags of nn_op");
     for (size_t i = 0; i < count; i++) batched |= src[i]->batched;
     batched = batched && per_sample;
     if (rank < 0 || rank + batched > NN_MAX_RANK || (rank && !shape))
@@ -6647,7 +6659,7 @@ static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slo
 
 /* -- the kinds -- */
 
-#define NN__LOSS_FLAGS (NN__OP_VALUE | NN__OP_CLAIMS | NN__OP_LOSS)
+#define NN__LOSS_FLAGS (NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_LOSS)
 #define NN__LINES(name, forward, saved, uses, high)                                                \
     {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS}, uses, 0, high,         \
      1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
@@ -6992,7 +7004,7 @@ static nn_status nn__weight_penalty_backward(nn_tensor *t)
 
 static const nn_op nn__weight_penalty = {"weight_penalty", nn__weight_penalty_forward,
                                          nn__weight_penalty_backward, NULL, NULL,
-                                         NN__OP_VALUE | NN__OP_CLAIMS};
+                                         NN_OP_VALUE | NN__OP_CLAIMS};
 
 NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
 {
@@ -10765,7 +10777,7 @@ static nn_status nn__join_terms(const nn__list *order, const nn__term *terms)
         if (nn__is_leaf(t) || !nn__is_scalar(t) || !term->varies) continue;
         if (!term->is_term) {
             status = t->op->forward(t);
-            if (!(t->op->flags & NN__OP_VALUE)) t->value = (double)t->data[0];
+            if (!(t->op->flags & NN_OP_VALUE)) t->value = (double)t->data[0];
             continue;
         }
         t->value = term->weight > 0 ? term->sum / term->weight : 0;
