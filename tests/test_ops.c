@@ -901,7 +901,7 @@ static nn_status third_forward(nn_tensor *t)
 /* A custom scalar that says so keeps its value in double; without the flag it is what data holds. */
 static void test_custom_value(void)
 {
-    static const nn_real one[] = {1};
+    static const double one[] = {1};
     for (int flag = 0; flag < 2; flag++) {
         nn_op op = {"third", third_forward, NULL, NULL, NULL, 0};
         op.flags = flag ? NN_OP_VALUE : 0;
