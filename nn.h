@@ -64,7 +64,7 @@
         implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
                          >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape  >>reductions
                          >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset
-                         >>sampling  >>formats  >>text  >>records  >>columns  >>csv  >>evaluate
+                         >>views  >>formats  >>text  >>records  >>columns  >>csv  >>evaluate
                          >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
@@ -8449,7 +8449,8 @@ NN_DEF nn_status nn_dataset_transpose(nn_dataset *data)
     return NN_OK;
 }
 
-/* -- views -- */
+/* ------------------------------------------------------------------------------------- >>views
+   A view is a list of another set's rows with labels, names and normalisation of its own. */
 
 static nn_status nn__check_view(const char *call, const nn_dataset *data, nn_dataset *out)
 {
@@ -8591,10 +8592,9 @@ static nn_status nn__both_failed(const nn_dataset *data, nn_status status, nn_da
     return status;
 }
 
-/* ---------------------------------------------------------------------------------- >>sampling
-   Splits, folds and draws are lists of samples that become views. The order comes from the seed
-   alone. What is drawn by class takes the samples grouped by class, in random order within each,
-   at even distances. */
+/* -- splits, folds and draws: lists of samples in an order that the seed alone decides. What is
+   drawn by class takes the samples grouped by class, in random order within each, at even
+   distances. -- */
 
 static nn_status nn__check_two(const char *call, const nn_dataset *data, const nn_dataset *a,
                                const nn_dataset *b)
