@@ -2213,7 +2213,7 @@ static int has_terminals(void)
 
 /* ------------------------------------------------------------------------ what a mean is over */
 
-enum { SCALARS = 16 };
+enum { SCALARS = 17 };
 
 static nn_status mean_forward(nn_tensor *t)
 {
@@ -2260,6 +2260,7 @@ static void make_scalars(nn_tensor *z, nn_tensor *y, nn_tensor **out)
     out[n++] = nn_max(y);
     out[n++] = nn_custom(1, &y, 0, 0, NULL, &mean_op, NULL);
     out[n++] = nn_add(nn_max(w), nn_mean(nn_mul(y, y)));
+    out[n++] = nn_weight_penalty(out[1], 0.01, 0.02);
     CHECK_INT(n, SCALARS);
 }
 
@@ -2594,10 +2595,11 @@ static void normalisations_meet(void)
 static void classes_meet(void)
 {
     static char pear[] = "pear", plum[] = "plum", fig[] = "fig";
-    static char *names[] = {pear, plum, fig}, *others[] = {pear, fig, plum};
+    char plums[] = "plum"; /* a name in memory that goes */
+    char *names[] = {pear, plum, fig}, *others[] = {pear, fig, plum}, *trained[] = {pear, plums, fig};
     meeting m;
     meet(&m);
-    m.train.class_names = names, m.other.class_names = others;
+    m.train.class_names = trained, m.other.class_names = others;
     CHECK_ERROR(nn_train(m.c.loss, &m.train, &m.d, NULL), NN_ERROR_MISMATCH, "validation: class 1 is",
                 "'fig', in the training set it is 'plum'");
     m.other.class_names = NULL; /* labels that no one has named */
@@ -2606,6 +2608,7 @@ static void classes_meet(void)
     CHECK_OK(nn_train(m.c.loss, &m.train, &m.d, NULL));
     m.train.class_names = NULL;
     nn_dataset_free(&m.train);
+    plums[0] = '?', trained[0] = NULL;
     nn_result result;
     size_t matrix[CLASSES * CLASSES];
     CHECK_OK(nn_evaluate(m.c.loss, &m.other, &result));
