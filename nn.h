@@ -7282,7 +7282,6 @@ static nn_status nn__use_optimizer(nn_net *net, nn__optimizer *o, const nn_optim
     if (clear || o->filled.schedule.kind != filled.schedule.kind) o->reduction = 1;
     o->filled = filled, o->desc = numbers;
     o->update = nn__update_for(&numbers);
-    o->parameters = 0;
     return NN_OK;
 }
 
@@ -7295,7 +7294,7 @@ static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optim
     if (!o) return NN_ERROR_OUT_OF_MEMORY;
     status = nn__use_optimizer(net, o, desc, 1);
     if (status != NN_OK) return status;
-    o->steps = 0;
+    o->steps = o->parameters = 0;
     net->optimizer = o;
     return NN_OK;
 }
