@@ -1916,7 +1916,8 @@ static void test_backward_after_anything_new(void)
 }
 
 /* A new network: its own answer, and no backward where that lacks dropout, however late the
-   training mode is chosen. In training: dropout, and backward. In evaluation: the answer, and backward. */
+   training mode is chosen. In training: dropout, and backward. In evaluation: the answer, and
+   backward. */
 static void test_modes(void)
 {
     static const nn_real data[64] = {1};
