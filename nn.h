@@ -51,7 +51,8 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
-        steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy
+        steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
+                                      nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
                                       nn_net_set_training where there is dropout
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
@@ -877,8 +878,7 @@ typedef struct nn_train_desc {
     size_t batch_size; /* > 0, at most the number of samples */
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
-    nn_optimizer_desc
-        optimizer; /* left at 0: go on with the optimiser set before, state included */
+    nn_optimizer_desc optimizer; /* kind 0: go on with the one set before, state included */
     const nn_dataset *validation;
     /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
        step; checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at
@@ -8179,8 +8179,9 @@ static nn_status nn__check_same_classes(const char *call, const nn_dataset *data
     for (int i = 0; i < data->classes; i++)
         if (strcmp(data->class_names[i], trained->class_names[i]) != 0)
             return nn__fail(NN_ERROR_MISMATCH,
-                            "%s: class %d is '%s', in the training set it is '%s'", call, i,
-                            data->class_names[i], trained->class_names[i]);
+                            "%s: class %d is '%s', in the training set it is '%s': "
+                            "nn_csv_desc.like reads a file with another set's classes",
+                            call, i, data->class_names[i], trained->class_names[i]);
     return NN_OK;
 }
 
