@@ -1197,8 +1197,8 @@ static void optimizer_to_keep(void)
     build_classifier(&c, 1, 0);
     blobs(&data, 0, 10);
     memset(&d.optimizer, 0, sizeof d.optimizer);
-    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "nn_train: optimizer.kind",
-                "none has been set");
+    CHECK_ERROR(nn_train(c.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT,
+                "nn_train: optimizer.kind", "none has been set");
     d.optimizer = nn_sgd(0.1, 0);
     CHECK_OK(nn_train(c.loss, &data, &d, NULL));
     REJECT_BESIDE_KEEP(learning_rate, "learning_rate");
@@ -1687,8 +1687,8 @@ static void dropout_is_off(void)
     nn_net_destroy(net);
 }
 
-/* Training uses dropout whatever the state was; what is fed and run after it gives the network's own
-   answer, the one that nn_predict gives. */
+/* Training uses dropout whatever the state was; what is fed and run after it gives the network's
+   own answer, the one that nn_predict gives. */
 static void own_answer_after_training(void)
 {
     classifier a, b;
@@ -1839,7 +1839,8 @@ static nn_net *net_in(memory *m, uint64_t seed)
     return nn_net_create(&desc);
 }
 
-/* A training with everything: dropout, validation, checks at every step, the best weights. 18 steps. */
+/* A training of 18 steps with everything: dropout, validation, checks at every step, the best
+   weights. */
 typedef struct course {
     memory m;
     classifier c;
@@ -2002,7 +2003,7 @@ static int intrude(void *user, nn_net *net, const nn_check *check)
     return 0;
 }
 
-/* The best weights come back where they were, whatever has been made since, and buffers with them. */
+/* The best weights come back where they were, whatever has been made since, and buffers too. */
 static void restores_beside_new_parameters(void)
 {
     course s;
@@ -2130,7 +2131,7 @@ static void no_labels_no_accuracy(void)
     nn_net_destroy(l.net);
 }
 
-/* 33 samples in batches of 32, the last of them labelled wrong: the epoch's means are over samples. */
+/* 33 samples in batches of 32, the last of them labelled wrong: means are over samples. */
 static void epoch_means(void)
 {
     nn_real x[33 * 2];
@@ -2379,8 +2380,7 @@ static void class_of_targets(void)
     CHECK(is_none(accuracy_of(as_it_is, NN_LOSS_MSE, 1, 6, x, NULL, 0, real)));
 }
 
-/* A row with a NaN is never right, neither for label 0 nor for a column of its own, and no cell of a
-   confusion matrix is its place. */
+/* A row with a NaN is never right, and no cell of a confusion matrix is its place. */
 static void nan_is_wrong(void)
 {
     classifier c;
@@ -2519,7 +2519,7 @@ static void target_ranges(void)
     nn_net_destroy(net);
 }
 
-/* ----------------------------------------------------------------------- sets that belong together */
+/* -------------------------------------------------------------------- sets that belong together */
 
 /* A network, the set that it was trained on, and another set. */
 typedef struct meeting {
@@ -2562,7 +2562,8 @@ static void check_meeting(meeting *m, const char *part1, const char *part2, int 
     CHECK(strncmp(nn_last_error(), "nn_evaluate: ", 13) == 0);
     if (of_classes) CHECK_OK(nn_predict(m->c.second, &m->other, y));
     else
-        CHECK_ERROR(nn_predict(m->c.second, &m->other, y), NN_ERROR_MISMATCH, "nn_predict: ", part1);
+        CHECK_ERROR(nn_predict(m->c.second, &m->other, y), NN_ERROR_MISMATCH, "nn_predict: ",
+                    part1);
     if (m->other.classes == CLASSES)
         CHECK_ERROR(nn_confusion_matrix(m->c.second, &m->other, matrix), NN_ERROR_MISMATCH,
                     "nn_confusion_matrix: ", part1);
@@ -2592,7 +2593,8 @@ static void normalisations_meet(void)
         m.other.scale[j] = m.train.scale[0];
         m.other.shift[j] = m.train.shift[0] + (nn_real)j;
     }
-    check_meeting(&m, "feature 1 is normalised as 0.5 x + 1, in the training set as 0.5 x + 0", "", 0);
+    check_meeting(&m, "feature 1 is normalised as 0.5 x + 1, in the training set as 0.5 x + 0", "",
+                  0);
     part(&m);
 }
 
@@ -2600,12 +2602,14 @@ static void classes_meet(void)
 {
     static char pear[] = "pear", plum[] = "plum", fig[] = "fig";
     char plums[] = "plum"; /* a name in memory that goes */
-    char *names[] = {pear, plum, fig}, *others[] = {pear, fig, plum}, *trained[] = {pear, plums, fig};
+    char *names[] = {pear, plum, fig}, *others[] = {pear, fig, plum};
+    char *trained[] = {pear, plums, fig};
     meeting m;
     meet(&m);
     m.train.class_names = trained, m.other.class_names = others;
-    CHECK_ERROR(nn_train(m.c.loss, &m.train, &m.d, NULL), NN_ERROR_MISMATCH, "validation: class 1 is",
-                "'fig', in the training set it is 'plum'");
+    CHECK_ERROR(nn_train(m.c.loss, &m.train, &m.d, NULL), NN_ERROR_MISMATCH,
+                "validation: class 1 is 'fig', in the training set it is 'plum'",
+                "nn_csv_desc.like");
     m.other.class_names = NULL; /* labels that no one has named */
     CHECK_OK(nn_train(m.c.loss, &m.train, &m.d, NULL));
     m.other.class_names = names;
@@ -2670,7 +2674,7 @@ static void sets_that_may_differ(void)
     part(&m);
 }
 
-/* Labels and targets in one set: a loss that takes either has to be told, others are not in doubt. */
+/* Labels and targets in one set: a loss that takes either has to be told. */
 static void labels_or_targets(void)
 {
     static nn_real soft[40 * CLASSES], real[40];
@@ -2696,7 +2700,8 @@ static void labels_or_targets(void)
     CHECK_OK(nn_evaluate(labels, &data, &by_labels));
     CHECK_OK(nn_evaluate(targets, &data, &by_targets));
     CHECK(by_labels.accuracy == by_targets.accuracy); /* labels are the truth for both */
-    CHECK_ERROR(nn_feed_labels(targets, blob_labels, 40), NN_ERROR_BAD_ARGUMENT, "nn_feed_labels", "");
+    CHECK_ERROR(nn_feed_labels(targets, blob_labels, 40), NN_ERROR_BAD_ARGUMENT, "nn_feed_labels",
+                "");
     CHECK_ERROR(nn_feed_targets(labels, soft, 40), NN_ERROR_BAD_ARGUMENT, "nn_feed_targets", "");
     data.targets = NULL;
     CHECK_OK(nn_evaluate(any, &data, &result));
@@ -2819,8 +2824,10 @@ static void change_errors(void)
     nn_optimizer_desc adam = nn_adam(0.1), sgd = nn_sgd(0.1, 0), bad = nn_adam(-1);
     CHECK(nn_parameter(net, 1, &one, nn_init_constant(1), "w") != NULL);
     CHECK(nn_net_optimizer(NULL) == NULL && nn_net_optimizer(net) == NULL);
-    CHECK_ERROR(nn_change_optimizer(NULL, &adam), NN_ERROR_BAD_ARGUMENT, "nn_change_optimizer", "NULL");
-    CHECK_ERROR(nn_change_optimizer(net, NULL), NN_ERROR_BAD_ARGUMENT, "nn_change_optimizer", "NULL");
+    CHECK_ERROR(nn_change_optimizer(NULL, &adam), NN_ERROR_BAD_ARGUMENT,
+                "nn_change_optimizer: the network is NULL", "");
+    CHECK_ERROR(nn_change_optimizer(net, NULL), NN_ERROR_BAD_ARGUMENT,
+                "nn_change_optimizer: the desc is NULL", "");
     CHECK_ERROR(nn_change_optimizer(net, &adam), NN_ERROR_BAD_ARGUMENT,
                 "nn_change_optimizer: call nn_set_optimizer first", "");
     CHECK_OK(nn_set_optimizer(net, &adam));
@@ -2929,14 +2936,16 @@ static void custom_schedule(void)
                 "nn_step: schedule.rate gave -1 for step 6", "");
     CHECK_INT(nn_step_count(l.net), 6);
     d.optimizer.schedule.kind = NN_SCHEDULE_CONSTANT;
-    CHECK_ERROR(nn_train(l.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "schedule.rate is set", "");
+    CHECK_ERROR(nn_train(l.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT,
+                "nn_train: schedule.rate is set", "");
     d.optimizer.schedule.rate = NULL;
-    CHECK_ERROR(nn_train(l.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "schedule.user is set", "");
+    CHECK_ERROR(nn_train(l.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT,
+                "nn_train: schedule.user is set", "");
     nn_dataset_free(&data);
     nn_net_destroy(l.net);
 }
 
-/* y = w x with x = 0 is never better than at the first check, so every second one reduces the rate. */
+/* y = w x with x = 0 is never better than at the first check: every second one reduces the rate. */
 static void plateau(void)
 {
     static const nn_real zero[4] = {0};
@@ -2972,7 +2981,8 @@ static void plateau(void)
     CHECK_NEAR(history.checks[0].learning_rate, 0.05, 1e-16);
     nn_history_free(&history);
     d.validation = NULL;
-    CHECK_ERROR(nn_train(l.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "NN_SCHEDULE_PLATEAU", "");
+    CHECK_ERROR(nn_train(l.loss, &data, &d, NULL), NN_ERROR_BAD_ARGUMENT,
+                "nn_train: NN_SCHEDULE_PLATEAU needs a validation set", "");
     nn_optimizer_desc o = nn_sgd(0.25, 0); /* another schedule: the reduction is over */
     CHECK_OK(nn_change_optimizer(l.net, &o));
     CHECK_OK(nn_train(l.loss, &data, &d, &history));
