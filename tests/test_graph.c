@@ -2177,6 +2177,12 @@ static void test_backward_add_in_parts(void)
             CHECK_NEAR(t.common->grad[i], whole.common->grad[i], 0);
         }
     }
+    /* What was kept while it was added to is zero again once it is overwritten. */
+    CHECK_OK(nn_forward(t.a));
+    CHECK_OK(nn_backward_add(t.a));
+    CHECK(t.v->grad[0] == whole.v->grad[0]);
+    CHECK_OK(nn_backward(t.a));
+    CHECK(t.v->grad[0] == 0 && t.v->grad[1] == 0);
     nn_net_destroy(t.net);
     nn_net_destroy(whole.net);
 }
