@@ -20,7 +20,7 @@ DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test check examples tasks data reproduce bench bench-reproduce install help clean
+.PHONY: all run test suite check examples tasks data reproduce bench bench-reproduce install help clean
 
 all: examples
 
@@ -105,7 +105,13 @@ TEST_PROGRAMS = $(foreach t,$(TESTS),$(BUILD)/test_$(t)_float $(BUILD)/test_$(t)
 test: $(BUILD)/isa $(TEST_PROGRAMS)
 	@sh tests/run.sh $(TEST_PROGRAMS)
 
-check: $(BUILD)/isa
+# For a row of tests/check.sh's table: TESTS in REALS, with its compiler and flags.
+REALS = float double
+SUITE = $(foreach t,$(TESTS),$(REALS:%=$(BUILD)/test_$(t)_%))
+suite: $(SUITE)
+	@sh tests/run.sh $(SUITE)
+
+check:
 	@CC="$(CC)" sh tests/check.sh
 
 # -- data, figures, measurements --
