@@ -367,6 +367,7 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net);
    error where dropout was left out, so that a training loop cannot lose it unnoticed. nn_train,
    nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
+NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
 /* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
 /* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
@@ -4041,6 +4042,11 @@ NN_DEF void nn_net_set_training(nn_net *net, int training)
     net->mode = training ? NN__MODE_TRAINING : NN__MODE_EVALUATION;
 }
 
+NN_DEF int nn_net_is_training(const nn_net *net)
+{
+    return net && net->mode == NN__MODE_TRAINING;
+}
+
 /* One more tensor at the end of a list. */
 static int nn__append(nn_net *net, nn__list *list, nn_tensor *t)
 {
@@ -6249,7 +6255,7 @@ static nn_status nn__dropout_forward(nn_tensor *t)
     const nn_real keep = (nn_real)(1 / (1 - p));
     const uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
     nn_real *mask = (nn_real *)t->saved;
-    const int is_on = t->net->mode == NN__MODE_TRAINING && p > 0;
+    const int is_on = nn_net_is_training(t->net) && p > 0;
     for (size_t i = 0; i < t->size; i++)
         mask[i] = is_on ? (nn_real)(nn_rng_next(&t->net->rng) >> 11 >= limit) * keep : 1;
     nn__k()->mul(t->size, t->src[0]->data, mask, t->data);

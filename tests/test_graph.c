@@ -1927,6 +1927,7 @@ static void test_modes(void)
         nn_init one = nn_init_constant(1);
         nn_tensor *y = dropout ? nn_dropout(h, 0.5) : nn_tanh(h), *loss = nn_sum(y);
         CHECK_OK(nn_initialize(nn_net_find(net, "w"), one));
+        CHECK(!nn_net_is_training(net) && !nn_net_is_training(NULL));
         CHECK_OK(nn_feed(x, data, 1));
         CHECK_OK(nn_forward(loss));
         if (dropout) {
@@ -1938,10 +1939,12 @@ static void test_modes(void)
             CHECK_ERROR(nn_backward(loss), NN_ERROR_BAD_ARGUMENT, "nn_backward: ", "nn_forward");
         } else CHECK_OK(nn_backward(loss));
         nn_net_set_training(net, 1);
+        CHECK(nn_net_is_training(net));
         CHECK_OK(nn_forward(loss));
         CHECK(!dropout || fabs(loss->value - 65) >= 1);
         CHECK_OK(nn_backward(loss));
         nn_net_set_training(net, 0);
+        CHECK(!nn_net_is_training(net));
         CHECK_OK(nn_forward(loss));
         CHECK(!dropout || loss->value == 65);
         CHECK_OK(nn_backward(loss));
