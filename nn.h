@@ -458,6 +458,8 @@ NN_DEF nn_tensor *nn_sqrt(nn_tensor *x); /* NaN below 0; its slope at 0 is infin
 NN_DEF nn_tensor *nn_abs(nn_tensor *x);  /* slope 0 at 0 */
 /* x^exponent: NaN where x < 0 and the exponent is no integer. */
 NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent);
+/* The nearest number in [low, high]: slope 1 inside and at the ends, 0 outside. */
+NN_DEF nn_tensor *nn_clamp(nn_tensor *x, double low, double high);
 
 /* Activations; alpha as in nn_vec_activate, 0 where the function has none. */
 NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha);
@@ -5337,6 +5339,15 @@ NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent)
     if (x && !nn__is_finite(exponent))
         return nn__bad_argument(x->net, "nn_pow", "exponent", exponent, "a finite number");
     return nn__unary_new(&nn__pow, x, exponent, 0);
+}
+
+NN__UNARY(clamp, x < s->a ? s->a : x > s->b ? s->b : x, x < s->a || x > s->b ? 0 : dy)
+NN_DEF nn_tensor *nn_clamp(nn_tensor *x, double low, double high)
+{
+    if (x && !(low <= high))
+        return nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
+                            "nn_clamp: %g to %g, expected low <= high", low, high);
+    return nn__unary_new(&nn__clamp, x, low, high);
 }
 
 /* y = a x:  dx = a dy */

@@ -532,6 +532,8 @@ static double softmax_of(const double *line, size_t n, size_t i)
     X(pow_minus_2, UNARY, POSITIVE, nn_pow(a, -2), 1 / (x * x),                                    \
       0.4444444444444444, 4, 16, 1, 0.1111111111111111, -0.6303367152771073, -47.8666369672395,    \
       -1110.4592871105474, -1.083161324866582, 0.041207580399049135)                               \
+    X(clamp, UNARY, KINKS, nn_clamp(a, -1, 2), fmax(fmin(x, 2), -1),                               \
+      -1, -0.5, 0.25, 1, 2, 0, 0.7416648104524686, 0.800463180551151, 0.541580662433291, 0)        \
     X(pow_1_5, UNARY, POSITIVE, nn_pow(a, 1.5), x * sqrt(x),                                       \
       1.8371173070873836, 0.3535533905932738, 0.125, 1, 5.196152422706632, 3.233380909602451,      \
       1.2393193682025194, 0.5534723854133632, 0.8123709936499364, 5.160346568812911)               \
@@ -898,7 +900,7 @@ static nn_status third_forward(nn_tensor *t)
     return NN_OK;
 }
 
-/* A custom scalar that says so keeps its value in double; without the flag it is what data holds. */
+/* A custom scalar that says so keeps its value in double; else it is what data holds. */
 static void test_custom_value(void)
 {
     static const double one[] = {1};
