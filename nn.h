@@ -1383,7 +1383,8 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 enum {
     NN__WORKSPACE = 60 * 1024 / (int)sizeof(nn_real),
     NN__LITTLE = 6 * 1024 / (int)sizeof(nn_real),
-    NN__MC = 48,
+    NN__MC = 240,
+    NN__COPIED_ROWS = 48,
     NN__MAX_PANELS = 8,
     NN__FEW = 12 /* columns that `narrow` takes; rows of A that are too few for a panel of B */
 };
@@ -1403,17 +1404,19 @@ static size_t nn__block_size(size_t n, size_t max)
 }
 
 /* The tiles at the top of up to NN__MAX_PANELS panels: rows from i0 on, columns from j0 on, the k
-   steps from k0 on. `panels` is NULL where B is read in place. Returns how many columns they have. */
+   steps from k0 on. `panels` is NULL where B is read in place. Returns how many
+   tiles that are. */
 static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__tile *t, size_t cols,
-                            size_t j0, size_t k0, size_t k, nn_real *panels)
+                            size_t i0, size_t j0, size_t k0, size_t k, nn_real *panels)
 {
     const size_t real = sizeof(nn_real), nr = f->width * f->vectors;
+    const nn__tile *first = t;
     for (size_t j = j0; j < j0 + cols; j += nr, t++) {
         const size_t n = nn__min_size(nr, j0 + cols - j);
         t->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
         t->ldb = g->ldb * real, t->k = k;
         t->ak = g->trans_a ? g->lda * real : real;
-        t->c = g->c + j, t->ldc = g->ldc * real;
+        t->c = g->c + i0 * g->ldc + j, t->ldc = g->ldc * real;
         t->init = nn__zeros, t->init_ld = 0;
         if (k0 || g->accumulate) t->init = t->c, t->init_ld = t->ldc;
         else if (g->bias) t->init = g->bias + j;
@@ -1429,23 +1432,23 @@ static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__ti
         }
         panels += k * nr;
     }
-    return cols;
+    return (size_t)(t - first);
 }
 
 /* m rows of C, in tiles of about the same height, in each of the strips. */
 static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t strips, size_t m,
                               const nn_real *a, size_t ai)
 {
+    const unsigned tiles = (unsigned)(m + NN__MR - 1) / NN__MR;
+    const size_t low = m <= NN__MR ? m : (unsigned)m / tiles;
     const nn_real *row[NN__MR];
-    for (size_t rows; m; m -= rows, a += rows * ai) {
-        const size_t tiles = (m + NN__MR - 1) / NN__MR;
-        rows = (m + tiles - 1) / tiles;
+    for (size_t rows, higher = m - low * tiles; m; m -= rows, a += rows * ai) {
+        rows = low + (higher > 0), higher -= higher > 0;
         for (size_t r = 0; r < rows; r++) row[r] = a + r * ai;
         for (nn__tile *t = strip; t < strip + strips; t++) {
             t->a = row, t->next_c = rows * t->ldc;
             f->tile[rows - 1][t->vectors - 1](t);
-            if (t->panel) t->b = t->panel, t->ldb = 0;
-            t->panel = NULL;
+            if (t->panel) t->b = t->panel, t->ldb = 0, t->panel = NULL;
             t->c = (nn_real *)((char *)t->c + t->next_c);
             t->init = (const nn_real *)((const char *)t->init + rows * t->init_ld);
         }
@@ -1465,27 +1468,29 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
 {
     const size_t nr = f->width * f->vectors;
     const int copies_a = nn__copies_a(f, g);
-    const int packs_b = g->trans_b || (g->m > NN__FEW && g->ldb > nr);
+    const int shares_sets = g->ldb * sizeof(nn_real) % 4096 == 0 && f->vectors == 2;
+    const int packs_b =
+        g->trans_b || (space && g->ldb > nr && g->m > (size_t)(shares_sets ? (int)NN__MR : (int)NN__FEW));
     const size_t max_k = copies_a ? size / 128 : packs_b ? size / 64 : g->k;
     const size_t kc = nn__block_size(g->k, max_k), lda = kc + 16;
-    const size_t mc = copies_a ? NN__MC : g->m;
+    const size_t max_m = copies_a ? (size_t)NN__COPIED_ROWS : (size_t)NN__MC << (g->trans_b != 0);
+    const size_t mc = nn__block_size(g->m, max_m);
     const size_t left = copies_a ? size - mc * lda : size;
-    const size_t strips = packs_b ? nn__min_size(NN__MAX_PANELS, left / (kc * nr)) : NN__MAX_PANELS;
+    const size_t strips =
+        !packs_b || g->n <= nr ? NN__MAX_PANELS : nn__min_size(NN__MAX_PANELS, left / (kc * nr));
     nn_real *const copy = space + left;
-    for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc)
-        for (size_t j0 = 0, n; j0 < g->n; j0 += n) {
-            const size_t k = nn__min_size(kc, g->k - k0);
-            nn__tile strip[NN__MAX_PANELS];
-            n = nn__min_size(strips * nr, g->n - j0);
-            nn__set_tiles(f, g, strip, n, j0, k0, k, packs_b ? space : NULL);
-            for (size_t i0 = 0, m; i0 < g->m; i0 += m) {
-                const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
-                m = nn__min_size(mc, g->m - i0);
-                if (copies_a) {
-                    f->transpose(k, m, a, g->lda, copy, lda);
-                    for (size_t s = 0; s < strips; s++) strip[s].ak = sizeof *a;
-                }
-                nn__multiply_rows(f, strip, (n + nr - 1) / nr, m, copies_a ? copy : a,
+    for (size_t i0 = 0; i0 < g->m; i0 += mc)
+        for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc) {
+            const size_t m = nn__min_size(mc, g->m - i0), k = nn__min_size(kc, g->k - k0);
+            const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
+            if (copies_a) f->transpose(k, m, a, g->lda, copy, lda);
+            for (size_t j0 = 0, n; j0 < g->n; j0 += n) {
+                nn__tile strip[NN__MAX_PANELS];
+                n = nn__min_size(strips * nr, g->n - j0);
+                const size_t count =
+                    nn__set_tiles(f, g, strip, n, i0, j0, k0, k, packs_b ? space : NULL);
+                for (size_t s = 0; copies_a && s < count; s++) strip[s].ak = sizeof *a;
+                nn__multiply_rows(f, strip, count, m, copies_a ? copy : a,
                                   copies_a ? lda : g->trans_a ? 1 : g->lda);
             }
         }
@@ -1496,7 +1501,7 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
 static void nn__gemm_swapped(const nn__kernels *f, const nn__gemm_args *g, nn_real *tile,
                              size_t size)
 {
-    const size_t most = size / g->n / 16 * 16;
+    const size_t most = NN__LITTLE / g->n / 16 * 16;
     nn__gemm_args s = *g;
     s.trans_a = !g->trans_b, s.trans_b = 0, s.m = g->n;
     s.a = g->b, s.lda = g->ldb, s.b = g->a, s.ldb = g->lda;
@@ -1508,7 +1513,7 @@ static void nn__gemm_swapped(const nn__kernels *f, const nn__gemm_args *g, nn_re
         else if (g->bias)
             for (size_t j = 0; j < g->n; j++)
                 for (size_t r = 0; r < s.n; r++) tile[j * s.n + r] = g->bias[j];
-        nn__gemm_direct(f, &s, NULL, 0);
+        nn__gemm_direct(f, &s, tile + NN__LITTLE, size - NN__LITTLE);
         f->transpose(g->n, s.n, tile, s.n, c, g->ldc);
     }
 }
@@ -1524,23 +1529,6 @@ static void nn__gemm_column(const nn__kernels *f, const nn__gemm_args *g)
     f->row(&s);
 }
 
-/* The whole vectors of rows of a product with few columns, or of columns of one with few rows; the
-   rest is left in *g. */
-static void nn__gemm_narrow(const nn__kernels *f, nn__gemm_args *g, int swapped)
-{
-    nn__gemm_args vectors = *g;
-    const size_t left = (swapped ? g->n : g->m) % f->width;
-    if (swapped) {
-        vectors.n -= left, g->n = left;
-        g->b += vectors.n * g->ldb, g->c += vectors.n;
-        if (g->bias) g->bias += vectors.n;
-    } else {
-        vectors.m -= left, g->m = left;
-        g->a += vectors.m * g->lda, g->c += vectors.m * g->ldc;
-    }
-    f->narrow(&vectors, swapped);
-}
-
 static NN__NOINLINE void nn__gemm_on_stack(const nn__kernels *f, const nn__gemm_args *g)
 {
     NN__ALIGNED nn_real space[NN__WORKSPACE];
@@ -1549,48 +1537,38 @@ static NN__NOINLINE void nn__gemm_on_stack(const nn__kernels *f, const nn__gemm_
 
 static NN__NOINLINE void nn__gemm_swapped_on_stack(const nn__kernels *f, const nn__gemm_args *g)
 {
-    NN__ALIGNED nn_real space[NN__LITTLE];
-    nn__gemm_swapped(f, g, space, NN__LITTLE);
+    NN__ALIGNED nn_real space[NN__WORKSPACE];
+    nn__gemm_swapped(f, g, space, NN__WORKSPACE);
 }
 
 /* Chooses one of the ways; none of them changes a bit. */
-static void nn__gemm_large(const nn__kernels *f, const nn__gemm_args *args, nn_real *space,
-                           size_t size)
+static void nn__gemm_large(const nn__kernels *f, const nn__gemm_args *g)
 {
-    nn__gemm_args g = *args;
     const size_t nr = f->width * f->vectors;
-    if (f->row && g.m == 1 && !g.trans_b) {
-        f->row(&g);
-        return;
-    }
-    if (f->row && g.n == 1 && g.trans_a && g.ldc == 1) {
-        nn__gemm_column(f, &g);
-        return;
-    }
-    if (f->narrow && !g.trans_a && g.n <= NN__FEW && g.n % f->width && g.k >= 16 &&
-        g.m >= f->width) {
-        nn__gemm_narrow(f, &g, 0);
-        if (!g.m) return;
-    }
-    if (f->narrow && g.trans_b && g.m <= NN__FEW && g.k >= 16 && g.n >= f->width) {
-        nn__gemm_narrow(f, &g, 1);
-        if (!g.n) return;
-    }
-    if (g.trans_a && g.n <= NN__FEW && g.n < nr && g.m >= f->width)
-        nn__gemm_swapped_on_stack(f, &g);
-    else if (space) nn__gemm_direct(f, &g, space, size);
-    else if (!g.trans_b && !nn__copies_a(f, &g) && (g.m <= NN__FEW || g.ldb <= nr))
-        nn__gemm_direct(f, &g, NULL, 0);
-    else nn__gemm_on_stack(f, &g);
+    const int lanes = f->narrow && g->k >= 16; /* whether rows may lie along them */
+    if (f->row && g->m == 1 && !g->trans_b) f->row(g);
+    else if (f->row && g->n == 1 && g->trans_a && g->ldc == 1) nn__gemm_column(f, g);
+    else if (lanes && !g->trans_a && g->n <= NN__FEW && g->n % f->width && g->m >= f->width)
+        f->narrow(g, 0);
+    else if (lanes && g->trans_b && g->m <= NN__FEW && g->n >= f->width) f->narrow(g, 1);
+    else if (g->trans_a && g->n <= NN__FEW && g->n < nr && g->m >= f->width)
+        nn__gemm_swapped_on_stack(f, g);
+    else if (!g->trans_b && !nn__copies_a(f, g) && (g->m <= NN__FEW || g->ldb <= nr))
+        nn__gemm_direct(f, g, NULL, 0);
+    else nn__gemm_on_stack(f, g);
 }
 
-/* On one thread. */
-static void nn__gemm_serial(const nn__kernels *f, const nn__gemm_args *g, nn_real *space,
-                            size_t size)
+/* A product on this thread. */
+static void nn__gemm_serial(const nn__kernels *f, const nn__gemm_args *g)
 {
-    if (g->m <= 64 && g->n <= 64 && g->k <= 64 && g->m * g->n * g->k <= 64) f->small(g);
-    else nn__gemm_large(f, g, space, size);
+    if ((g->m | g->n | g->k) < 64 && g->m * g->n * g->k <= 48) f->small(g);
+    else nn__gemm_large(f, g);
 }
+
+/* What an instruction reads, for the compiler */
+typedef struct nn__16_bytes {
+    uint8_t byte[16];
+} nn__16_bytes;
 
 #define NN__PORTABLE 1
 #define NN__AVX2 2
@@ -1773,20 +1751,17 @@ NN__INLINE NN__VEC nn__fma_from_avx512(const nn_real *a, NN__VEC b, NN__VEC c)
 #endif
 NN__INLINE NN__VEC NN__FN(gather_16b)(const nn_real *p, size_t step)
 {
-    typedef struct piece {
-        uint8_t bytes[16];
-    } piece;
     NN__VEC r;
 #if NN__PASS == NN__AVX2
     __asm__("vmovups %1, %x0\n\tvinsertf128 $1, %2, %0, %0"
             : "=&x"(r)
-            : "m"(*(const piece *)p), "m"(*(const piece *)(p + step)));
+            : "m"(*(const nn__16_bytes *)p), "m"(*(const nn__16_bytes *)(p + step)));
 #else
     __asm__("vmovups %1, %x0\n\tvinsertf32x4 $1, %2, %0, %0\n\t"
             "vinsertf32x4 $2, %3, %0, %0\n\tvinsertf32x4 $3, %4, %0, %0"
             : "=&x"(r) /* 16 bytes of a register from 16 on would need AVX-512VL */
-            : "m"(*(const piece *)p), "m"(*(const piece *)(p + step)),
-              "m"(*(const piece *)(p + 2 * step)), "m"(*(const piece *)(p + 3 * step)));
+            : "m"(*(const nn__16_bytes *)p), "m"(*(const nn__16_bytes *)(p + step)),
+              "m"(*(const nn__16_bytes *)(p + 2 * step)), "m"(*(const nn__16_bytes *)(p + 3 * step)));
 #endif
     return r;
 }
@@ -1799,7 +1774,28 @@ NN__INLINE NN__VEC NN__FN(gather_16b)(const nn_real *p, size_t step)
 #define NN__GATHER_16B(p, step) NN__FN(gather_16b)(p, step)
 #endif
 
-#if NN__PASS == NN__AVX2 /* with AVX-512 no more than that is used */
+#if NN__PASS == NN__AVX512 /* no more than that is used */
+#ifdef NN_DOUBLE
+#define NN__TAIL unsigned char
+#else
+#define NN__TAIL unsigned short
+#endif
+NN__INLINE NN__VEC nn__load_tail_avx512(const nn_real *p, NN__TAIL m)
+{
+    NN__VEC r;
+    __asm__("vmovu" NN__PS " %1, %0%{%2%}%{z%}" : "=v"(r) : "m"(*(const NN__STORED *)p), "Yk"(m));
+    return r;
+}
+NN__INLINE void nn__store_tail_avx512(nn_real *p, NN__VEC v, NN__TAIL m)
+{
+    __asm__("vmovu" NN__PS " %1, %0%{%2%}" : "+m"(*(NN__STORED *)p) : "v"(v), "Yk"(m));
+}
+#define NN__TAIL_MASK(n) ((NN__TAIL)((1u << (n)) - 1))
+#define NN__LOAD_TAIL(p, m) nn__load_tail_avx512(p, m)
+#define NN__STORE_TAIL(p, v, m) nn__store_tail_avx512(p, v, m)
+#endif
+
+#if NN__PASS == NN__AVX2
 #define NN__MASK NN__IVEC
 #define NN__TAIL NN__IVEC
 NN__TWO(max, "vmax" NN__PS)
@@ -1832,16 +1828,16 @@ NN__INLINE void nn__store_tail_avx2(nn_real *p, NN__VEC v, NN__TAIL m)
 {
     __asm__("vmaskmov" NN__PS " %1, %2, %0" : "+m"(*(NN__STORED *)p) : "x"(v), "x"(m));
 }
+typedef struct nn__lane_bytes {
+    uint8_t byte[NN__WIDTH];
+} nn__lane_bytes;
 NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
 {
-    typedef struct lanes {
-        uint8_t byte[NN__WIDTH];
-    } lanes;
     NN__VEC r;
 #ifdef NN_DOUBLE
-    __asm__("vpmovzxbd %1, %x0\n\tvcvtdq2pd %x0, %0" : "=x"(r) : "m"(*(const lanes *)p));
+    __asm__("vpmovzxbd %1, %x0\n\tvcvtdq2pd %x0, %0" : "=x"(r) : "m"(*(const nn__lane_bytes *)p));
 #else
-    __asm__("vpmovzxbd %1, %0\n\tvcvtdq2ps %0, %0" : "=x"(r) : "m"(*(const lanes *)p));
+    __asm__("vpmovzxbd %1, %0\n\tvcvtdq2ps %0, %0" : "=x"(r) : "m"(*(const nn__lane_bytes *)p));
 #endif
     return r;
 }
@@ -1943,12 +1939,6 @@ NN__INLINE NN__VEC nn__bytes_neon(const uint8_t *p)
 
 #define NN__C(x) NN__SET1((nn_real)(x))
 
-#if NN__PASS != NN__AVX512 /* which shares with AVX2 all that it is not faster at */
-#define NN__ADD(a, b) ((a) + (b))
-#define NN__SUB(a, b) ((a) - (b))
-#define NN__MUL(a, b) ((a) * (b))
-#define NN__DIV(a, b) ((a) / (b))
-
 /* The vector at p, of which c values are left in the array; whole vectors take the plain way. */
 NN__INLINE NN__VEC NN__FN(load)(const nn_real *p, size_t c)
 {
@@ -1961,13 +1951,20 @@ NN__INLINE void NN__FN(store)(nn_real *p, NN__VEC v, size_t c)
     else NN__STORE_TAIL(p, v, NN__TAIL_MASK(c));
 }
 
+#define NN__LD(p, c) NN__FN(load)(p, c)
+#define NN__ST(p, v, c) NN__FN(store)(p, v, c)
+
+#if NN__PASS != NN__AVX512 /* which shares with AVX2 all that it is not faster at */
+#define NN__ADD(a, b) ((a) + (b))
+#define NN__SUB(a, b) ((a) - (b))
+#define NN__MUL(a, b) ((a) * (b))
+#define NN__DIV(a, b) ((a) / (b))
+
 NN__INLINE NN__VEC NN__FN(keep)(NN__VEC v, size_t c)
 {
     return c >= NN__WIDTH ? v : NN__ZERO_TAIL(v, NN__TAIL_MASK(c));
 }
 
-#define NN__LD(p, c) NN__FN(load)(p, c)
-#define NN__ST(p, v, c) NN__FN(store)(p, v, c)
 /* for each vector of an array of n reals: i its first index, c how many values are left from
    there */
 #define NN__EACH(n) for (size_t i = 0, c = (n); i < (n); i += NN__WIDTH, c = (n)-i)
@@ -2151,6 +2148,7 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
 #define NN__VECTOR "%%ymm"
 #define NN__BYTES "32"
 #define NN__ROW_BYTES "64"
+#define NN__ROWS_AHEAD "24" /* to fetch: some 150 cycles */
 #define NN__ROWS1(f, nv) f(nv, "0", "1", "", "", "0", "rax")
 #define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "2", "3", "", "", "8", "rdx")
 #define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "4", "5", "", "", "16", "r8")
@@ -2168,6 +2166,7 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
 #define NN__VECTOR "%%zmm"
 #define NN__BYTES "64"
 #define NN__ROW_BYTES "256"
+#define NN__ROWS_AHEAD "8"
 #define NN__ROWS1(f, nv) f(nv, "0", "1", "2", "3", "0", "rax")
 #define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "4", "5", "6", "7", "8", "rdx")
 #define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "8", "9", "10", "11", "16", "r8")
@@ -2206,7 +2205,7 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
 #define NN__GET_B(at, b, sum) "vmovu" NN__PS " " at "(%%rsi), " NN__VECTOR b "\n"
 #define NN__GET_B_END(at, b, sum) NN__GET_MASKED(at "(%%rsi)", NN__VECTOR b)
 #define NN__PUT_B(at, b, sum) "vmovu" NN__PS " " NN__VECTOR b ", " at "(%%r14)\n"
-#define NN__FETCH_B(at, b, sum) "prefetcht0 " at "(%%rsi,%%rdi,8)\n"
+#define NN__FETCH_B(at, b, sum) "prefetcht0 " at "(%%rsi,%%r15)\n"
 #define NN__MADD(at, b, sum)                                                                       \
     "vfmadd231" NN__PS " " NN__VECTOR b ", " NN__ELEMENT ", " NN__VECTOR sum "\n"
 
@@ -2231,6 +2230,9 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
 #define NN__MEMBER(name, to) "mov %c[" #name "](%[t]), %%" to "\n"
 #define NN__OFFSET(name) [name] "i"(offsetof(nn__tile, name))
 
+#define NN__PACKED_STEP(mr, nv)                                                                    \
+    NN__PACKED_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)                                         \
+    "add $" NN__ROW_BYTES ", %%rsi\n add %%r12, %%rcx\n"
 #define NN__TILE(mr, nv)                                                                           \
     static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t)                              \
     {                                                                                              \
@@ -2241,11 +2243,13 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
             NN__ROWS##mr(NN__ROW_FETCH, nv)                                                        \
             NN__MEMBER(a, "r12") NN__ROWS##mr(NN__ROW_A, nv)                                       \
             NN__MEMBER(b, "rsi") NN__MEMBER(ldb, "rdi") NN__MEMBER(panel, "r14")                   \
+            "imul $" NN__ROWS_AHEAD ", %%rdi, %%r15\n" \
             NN__MEMBER(ak, "r12") NN__MEMBER(k, "r13")                                             \
             "xor %%ecx, %%ecx\n test %%r13, %%r13\n jz 3f\n"                                       \
             "test %%r14, %%r14\n jnz 2f\n test %%rdi, %%rdi\n jnz 1f\n .p2align 5\n"               \
-            "0:\n" NN__PACKED_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)                          \
-            "add $" NN__ROW_BYTES ", %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 0b\n jmp 3f\n"     \
+            "0:\n test $1, %%r13b\n jz 7f\n" NN__PACKED_STEP(mr, nv) "dec %%r13\n jz 3f\n"         \
+            ".p2align 5\n 7:\n" NN__PACKED_STEP(mr, nv) NN__PACKED_STEP(mr, nv)                    \
+            "sub $2, %%r13\n jnz 7b\n jmp 3f\n"                                                   \
             "1:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)      \
             "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 1b\n jmp 3f\n"                  \
             "2:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__PUT_ROW_OF_B(nv)                \
@@ -2261,7 +2265,7 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
               NN__OFFSET(init_ld), NN__OFFSET(c), NN__OFFSET(ldc), NN__OFFSET(next_c),             \
               NN__OFFSET(a), NN__OFFSET(b), NN__OFFSET(ldb), NN__OFFSET(panel), NN__OFFSET(ak),    \
               NN__OFFSET(k), NN__OFFSET(last)                                                      \
-            : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",    \
+            : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14", "r15",   \
               "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6", "xmm7",      \
               "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                         \
               "xmm15" NN__MORE_REGISTERS);                                                         \
@@ -2381,7 +2385,7 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
     size_t i = 0;
 #if NN__WIDTH > 1
     enum { W = NN__FN(W) };
-    for (; i < rows && rows >= NN__WIDTH && cols >= W; i += NN__WIDTH) {
+    for (; i + 2 < rows && rows >= NN__WIDTH && cols >= W; i += NN__WIDTH) {
         i = nn__min_size(i, rows - NN__WIDTH);
         for (size_t j = 0; j < cols; j += W) {
             NN__VEC column[W];
@@ -2395,6 +2399,8 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
     for (; i < rows; i++)
         for (size_t j = 0; j < cols; j++) dst[j * ldd + i] = src[i * lds + j];
 }
+
+#endif
 
 #if NN__WIDTH > 1
 /* nv vectors of the row of C = a B, of the last of which `last` values exist. */
@@ -2425,10 +2431,7 @@ static void NN__FN(gemm_row)(const nn__gemm_args *g)
         NN__FN(row_piece)(2, g, j, nn__min_size(NN__WIDTH, g->n - j - NN__WIDTH));
     if (j < g->n) NN__FN(row_piece)(1, g, j, g->n - j);
 }
-#endif
-#endif
 
-#if NN__WIDTH > 1
 /* A product with few columns. A block of rows, `groups` vectors of them, lies along the lanes: the
    rows are transposed in registers, W steps at a time, so that nothing waits for a copy of them. Each
    column's sums are `groups` vectors, in registers where the number of columns is `fixed` and in
@@ -2520,40 +2523,48 @@ static void NN__FN(narrow_begin)(const nn__gemm_args *g, int swapped, size_t row
         }
 }
 
+/* All but the first `skip` of the rows */
 static void NN__FN(narrow_end)(const nn__gemm_args *g, int swapped, size_t row, size_t size,
-                               const nn_real *sum)
+                               size_t skip, const nn_real *sum)
 {
-    if (!swapped) NN__SHARED(transpose)(g->n, size, sum, size, g->c + row * g->ldc, g->ldc);
+    nn_real *c = g->c + (row + skip) * (swapped ? 1 : g->ldc);
+    if (!swapped) NN__SHARED(transpose)(g->n, size - skip, sum + skip, size, c, g->ldc);
     else
         for (size_t j = 0; j < g->m; j++)
-            memcpy(g->c + j * g->ldc + row, sum + j * size, size * sizeof *sum);
+            memcpy(c + j * g->ldc, sum + j * size + skip, (size - skip) * sizeof *sum);
 }
 
+/* At least one vector of rows. */
 static void NN__FN(gemm_narrow)(const nn__gemm_args *g, int swapped)
 {
     NN__ALIGNED nn_real sum[2 * NN__FEW * NN__WIDTH];
     NN__FN(narrow_args) s;
+    const nn_real *rows = swapped ? g->b : g->a;
     const size_t count = swapped ? g->n : g->m;
-    s.rows = swapped ? g->b : g->a, s.ld = swapped ? g->ldb : g->lda;
+    s.ld = swapped ? g->ldb : g->lda;
     s.few = swapped ? g->a : g->b, s.columns = swapped ? g->m : g->n, s.k = g->k;
     s.fk = swapped ? g->trans_a ? g->lda : 1 : g->trans_b ? 1 : g->ldb;
     s.fj = swapped ? g->trans_a ? 1 : g->lda : g->trans_b ? g->ldb : 1;
     /* One column's chains of sums wait for themselves unless they are many. But a set of the cache
        has room for eight lines, so that of rows 4096 bytes apart no more may be read at once. */
     const size_t apart = s.ld * sizeof(nn_real), half = apart % 4096 ? 16 : 8;
-    const size_t rows = apart % 2048 ? 64 : half, max = s.columns == 1 ? 4 : 2;
+    const size_t max_rows = apart % 2048 ? 64 : half, max = s.columns == 1 ? 4 : 2;
     const int ten = s.columns == 10 && s.fj == 1;
-    for (size_t row = 0, size; row < count; row += size, s.rows += size * s.ld) {
-        const size_t left = nn__min_size((count - row) / NN__WIDTH, rows / NN__WIDTH);
+    for (size_t row = 0, size, skip; row < count; row += size - skip) {
+        const size_t left = nn__min_size(count - row, max_rows) / NN__WIDTH;
         const int groups = ten ? 1 : left >= max ? (int)max : left >= 2 ? 2 : 1;
         size = (size_t)groups * NN__WIDTH;
+        skip = count - row < size ? size - (count - row) : 0; /* of the last ones, done before */
+        row -= skip;
+        s.rows = rows + row * s.ld;
         NN__FN(narrow_begin)(g, swapped, row, size, sum);
         if (groups == 4) NN__CAT2(NN__FN(narrow_4), x1)(&s, sum);
         else if (groups == 2 && s.columns == 1) NN__CAT2(NN__FN(narrow_2), x1)(&s, sum);
         else if (ten) NN__CAT2(NN__FN(narrow_1), x10)(&s, sum);
         else if (groups == 2) NN__CAT2(NN__FN(narrow_2), x0)(&s, sum);
         else NN__CAT2(NN__FN(narrow_1), x0)(&s, sum);
-        NN__FN(narrow_end)(g, swapped, row, size, sum);
+        NN__FN(narrow_end)(g, swapped, row, size, skip, sum);
+        row += skip;
     }
 }
 #endif
@@ -2892,7 +2903,7 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
 #define NN__ROW_AND_NARROW NULL, NULL
 #endif
 #else
-#define NN__ROW_AND_NARROW nn__gemm_row_avx2, NN__FN(gemm_narrow)
+#define NN__ROW_AND_NARROW NN__FN(gemm_row), NN__FN(gemm_narrow)
 #endif
 
 static const nn__kernels NN__FN(kernels) = {NN__NAME,
@@ -2976,6 +2987,7 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__VECTOR
 #undef NN__BYTES
 #undef NN__ROW_BYTES
+#undef NN__ROWS_AHEAD
 #undef NN__ROWS1
 #undef NN__ROWS2
 #undef NN__ROWS3
@@ -3119,7 +3131,7 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
         g.c += begin;
         if (g.bias) g.bias += begin;
     }
-    nn__gemm_serial(nn__k(), &g, NULL, 0);
+    nn__gemm_serial(nn__k(), &g);
 }
 
 /* Threads get blocks of C's columns, so that each packs its own part of B and no other; of its rows
@@ -3132,7 +3144,7 @@ static void nn__gemm(int threads, const nn__gemm_args *g)
     const double m = (double)nn__max_size(g->m, 32), n = (double)nn__max_size(g->n, 32);
     const double k = (double)nn__max_size(g->k, 32);
     if (m * n * k <= 2 * NN__PRODUCT_GRAIN) {
-        nn__gemm_serial(nn__k(), g, NULL, 0);
+        nn__gemm_serial(nn__k(), g);
         return;
     }
     part.whole = g;
