@@ -60,7 +60,8 @@
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
-        implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
+        implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
+                         >>kernels
                          >>plain  >>tensor  >>graph  >>ops  >>layers  >>loss  >>optim  >>gradcheck
                          >>files  >>dataset  >>formats  >>csv  >>train  >>licence
 
@@ -74,12 +75,14 @@
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
+        NN_THREAD_LOCAL       impl  how a variable of each thread is declared; empty: none, for
+                                    systems without threads
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
-        -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level: training is as
-                                    fast at -O0. clang has no such switch and takes -O1 or more: at
-                                    -O0 it is some 7 to 10 times slower. -march adds nothing:
+        -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level, and products are
+                                    in assembly: training is about as fast at -O0. clang has no such
+                                    switch: at -O0 all but products is slow. -march adds nothing:
                                     kernels are chosen at run time
     ENVIRONMENT   (NN_ISA is read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
@@ -98,7 +101,7 @@
         thread at a time; different networks may run in different threads at once. The readers check
         every count against the file's real size before they allocate. With -ffast-math results stay
         correct, but a program LINKED with it (gcc) flushes subnormal numbers: other last bits.
-        A matrix product takes up to 260 KB of stack (16 KB on the portable path).
+        A matrix product takes up to 64 KB of stack.
 
     LICENCE
         Public domain or MIT, your choice; the text is at the end of this file.
@@ -781,7 +784,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
    IMPLEMENTATION
    =================================================================================================
    This file includes itself once per instruction set: with NN__PASS defined, all it contributes is
-   the sections >>vectors, >>math, >>gemm and >>kernels, compiled for that set. So each kernel is
+   the sections >>vectors, >>math, >>tile and >>kernels, compiled for that set. So each kernel is
    written once, and a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
@@ -846,7 +849,6 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #pragma STDC FP_CONTRACT OFF
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__NOINLINE __attribute__((noinline))
-#define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
 /* The compiler forgets what it derived from n, instead of keeping it in registers that it lacks. */
@@ -860,7 +862,6 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #endif
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__NOINLINE __attribute__((noinline))
-#define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
 /* The compiler forgets what it derived from n, instead of keeping it in registers that it lacks. */
@@ -868,17 +869,34 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #else
 #define NN__INLINE static inline
 #define NN__NOINLINE
-#define NN__THREAD_LOCAL static _Thread_local
 #define NN__ALIGNED
 #define NN__PREFETCH(p) (void)(p)
 #define NN__OPAQUE(n) (void)(n)
+#endif
+
+#ifndef NN_THREAD_LOCAL
+#if defined(__TINYC__)
+#define NN_THREAD_LOCAL
+#elif defined(__GNUC__) || defined(__clang__)
+#define NN_THREAD_LOCAL __thread
+#else
+#define NN_THREAD_LOCAL _Thread_local
+#endif
+#endif
+
+#if defined(__clang__) && defined(__FAST_MATH__)
+#error "nn.h: clang's -ffast-math and -Ofast change results whatever a file asks for: use -O2 or -O3"
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && !defined(__SSE2_MATH__)
+#error "nn.h: this compiler keeps more digits than nn_real has (FLT_EVAL_METHOD is not 0), which \
+gives other results: compile with -msse2 (gcc: and -mfpmath=sse) on x86, with -std=gnu99 elsewhere"
 #endif
 
 /* -------------------------------------------------------------------------------------- >>base
    Errors, sizes, memory. Everything that can fail passes through nn__fail, so that the message and
    the status cannot drift apart. */
 
-NN__THREAD_LOCAL char nn__message[512];
+static NN_THREAD_LOCAL char nn__message[512];
 
 #define NN__STATUS_TEXT(id, text) text,
 NN_DEF const char *nn_status_string(nn_status status)
@@ -1384,7 +1402,7 @@ enum {
     NN__WORKSPACE = 60 * 1024 / (int)sizeof(nn_real),
     NN__LITTLE = 6 * 1024 / (int)sizeof(nn_real),
     NN__MC = 240,
-    NN__COPIED_ROWS = 48,
+    NN__COPIED_ROWS = 72,
     NN__MAX_PANELS = 8,
     NN__FEW = 12 /* columns that `narrow` takes; rows of A that are too few for a panel of B */
 };
@@ -1468,17 +1486,20 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
 {
     const size_t nr = f->width * f->vectors;
     const int copies_a = nn__copies_a(f, g);
+    /* rows of B that share a set of the cache do not stay there for a second tile */
     const int shares_sets = g->ldb * sizeof(nn_real) % 4096 == 0 && f->vectors == 2;
-    const int packs_b =
-        g->trans_b || (space && g->ldb > nr && g->m > (size_t)(shares_sets ? (int)NN__MR : (int)NN__FEW));
-    const size_t max_k = copies_a ? size / 128 : packs_b ? size / 64 : g->k;
+    const size_t few = shares_sets ? (size_t)NN__MR : (size_t)NN__FEW;
+    const int packs_b = g->trans_b || (space && g->ldb > nr && g->m > few);
+    const size_t max_k = copies_a ? size / 156 : packs_b ? size / 64 : g->k;
     const size_t kc = nn__block_size(g->k, max_k), lda = kc + 16;
-    const size_t max_m = copies_a ? (size_t)NN__COPIED_ROWS : (size_t)NN__MC << (g->trans_b != 0);
+    size_t max_m = NN__MC;
+    if (copies_a) max_m = NN__COPIED_ROWS;
+    else if (g->trans_b) max_m *= 2; /* since B is transposed again for each block */
     const size_t mc = nn__block_size(g->m, max_m);
     const size_t left = copies_a ? size - mc * lda : size;
     const size_t strips =
         !packs_b || g->n <= nr ? NN__MAX_PANELS : nn__min_size(NN__MAX_PANELS, left / (kc * nr));
-    nn_real *const copy = space + left;
+    nn_real *const copy = copies_a ? space + left : NULL;
     for (size_t i0 = 0; i0 < g->m; i0 += mc)
         for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc) {
             const size_t m = nn__min_size(mc, g->m - i0), k = nn__min_size(kc, g->k - k0);
@@ -1595,13 +1616,11 @@ typedef struct nn__16_bytes {
 #elif defined(NN__PASS)
 
 /* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
-   kernels even in a debug build. The portable ones are there for their bits: left small, they keep
-   the compile time down, and so does leaving out passes that gain nothing on intrinsics. */
+   kernels even in a debug build. */
 #if !defined(__clang__) && defined(__GNUC__)
 #pragma GCC push_options
 #if NN__PASS != NN__PORTABLE
-#pragma GCC optimize("O2", "no-tree-vectorize", "no-tree-slp-vectorize", "no-tree-vrp")
-#pragma GCC optimize("no-tree-pre", "no-gcse", "no-tree-dominator-opts", "no-schedule-insns2")
+#pragma GCC optimize("O2")
 #endif
 #endif
 #if NN__PASS == NN__PORTABLE
@@ -1615,14 +1634,15 @@ typedef struct nn__16_bytes {
 #endif
 
 /* ----------------------------------------------------------------------------------- >>vectors
-   The whole vocabulary of the kernels. NN__VEC is a vector of NN__WIDTH reals; NN__TAIL_MASK(n) is the mask,
-   of type NN__TAIL, of the first n lanes: NN__LOAD_TAIL and NN__STORE_TAIL touch only those, the rest reads
-   as 0; NN__ZERO_TAIL clears the rest. MAX and MIN return their second operand when one is NaN, on
-   every path. NN__FMA_TO(sum, a, b) is sum = a b + sum for the loops of >>gemm: in assembly,
-   because gcc moves the results of intrinsics from register to register. NN__FMA_FROM reads a, the
-   same for all lanes, at a pointer: part of the instruction with AVX-512. For transposing:
-   NN__GATHER_16B(p, step) puts the 16 bytes at p, p + step, ... side by side, ZIPLO and ZIPHI
-   interleave the lower and upper halves of two vectors' sixteens. */
+   The whole vocabulary of the kernels. NN__VEC is a vector of NN__WIDTH reals, NN__IVEC one of
+   their bits. NN__TAIL_MASK(n), of type NN__TAIL, tells the first n lanes: NN__LOAD_TAIL and
+   NN__STORE_TAIL touch only those, the rest reads as 0; NN__ZERO_TAIL clears the rest. MAX and MIN
+   return their second operand when one is NaN, on every path. For transposing, NN__GATHER_16B(p,
+   step) puts the 16 bytes at p, p + step, ... side by side, and ZIPLO and ZIPHI interleave the lower
+   and upper halves of two vectors' pieces of 16 bytes.
+
+   On x86 a vector is a type that gcc and clang know. What their operators do not offer is one
+   instruction in assembly, so that no header of intrinsics has to be compiled. */
 
 #define NN__FN(name) NN__CAT3(nn__, name, NN__SUFFIX)
 #if NN__PASS == NN__AVX512 /* which is worth code of its own in few places */
@@ -2141,6 +2161,10 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
    the compilers no time, and which runs as fast without optimisation. */
 
 #if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Woverlength-strings"
+#endif
 /* Rows of A are in rax, rdx, r8 to r11, and rcx is the offset of the step in all of them. Vector
    registers: the sums of a row are next to each other; then the row of B, an element of A, and with
    AVX2 the mask of the last vector. */
@@ -2333,6 +2357,9 @@ NN__TILES(5)
 NN__TILES(6)
 static nn__tile_fn *const NN__FN(tiles)[NN__MR][NN__MAX_VECTORS] = {
     NN__NAMES(1), NN__NAMES(2), NN__NAMES(3), NN__NAMES(4), NN__NAMES(5), NN__NAMES(6)};
+#if defined(__clang__) && (NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512)
+#pragma clang diagnostic pop
+#endif
 
 #if NN__PASS != NN__AVX512
 /* The three loops of >>gemm. */

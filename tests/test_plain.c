@@ -8,6 +8,12 @@
 #include "test.h"
 #include <fenv.h>
 #include <float.h>
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) /* which takes stack of its own */
+#if __GLIBC__ > 2 || __GLIBC_MINOR__ >= 34               /* no -pthread needed */
+#include <pthread.h>
+#define HAVE_THREADS
+#endif
+#endif
 
 #ifdef NN_DOUBLE
 #define REAL_EPSILON DBL_EPSILON
@@ -346,6 +352,39 @@ static void test_mat_mul_large(void)
 }
 
 /* Products of two tiny numbers are subnormal: nothing may be flushed to zero. */
+#ifdef HAVE_THREADS
+static void *products_on_little_stack(void *failed)
+{
+    static const size_t sizes[][3] = {{100, 100, 500}, {13, 300, 700}, {300, 10, 300}, {70, 80, 90}};
+    for (size_t i = 0; i < COUNT(sizes); i++)
+        for (int t = 0; t < 4; t++) {
+            const size_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+            nn_real *a = new_reals(m * k), *b = new_reals(k * n), *c = new_reals(m * n);
+            for (size_t j = 0; j < m * k; j++) a[j] = 1;
+            for (size_t j = 0; j < k * n; j++) b[j] = 2;
+            nn_mat_mul(t & 1, t >> 1, m, n, k, a, t & 1 ? m : k, b, t >> 1 ? k : n, c, n, 0);
+            for (size_t j = 0; j < m * n; j++)
+                if (c[j] != (nn_real)(2 * k)) ++*(int *)failed;
+            free(a), free(b), free(c);
+        }
+    return NULL;
+}
+
+/* The header promises 64 KB at most: less than the smallest threads that programs use. */
+static void test_mat_mul_little_stack(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int failed = 0;
+    CHECK(pthread_attr_init(&attributes) == 0);
+    CHECK(pthread_attr_setstacksize(&attributes, 128 * 1024) == 0);
+    CHECK(pthread_create(&thread, &attributes, products_on_little_stack, &failed) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(failed == 0);
+    pthread_attr_destroy(&attributes);
+}
+#endif
+
 static void test_mat_mul_subnormal(void)
 {
     double scale = ldexp(1, (REAL_MIN_EXP - 8) / 2);
@@ -1279,6 +1318,9 @@ int main(void)
     RUN(test_mat_mul_column);
     RUN(test_mat_mul_few_rows);
     RUN(test_mat_mul_large);
+#ifdef HAVE_THREADS
+    RUN(test_mat_mul_little_stack);
+#endif
     RUN(test_mat_mul_subnormal);
     RUN(test_mat_mul_midpoints);
     RUN(test_mat_mul_not_finite);
