@@ -62,11 +62,11 @@
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
-        implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
-                         >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape  >>reductions
-                         >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset
-                         >>views  >>formats  >>text  >>records  >>columns  >>csv  >>evaluate
-                         >>train  >>licence
+        implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
+                         >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
+                         >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
+                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
+                         >>evaluate  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -77,12 +77,14 @@
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
+        NN_THREAD_LOCAL       impl  how a variable of each thread is declared; empty: none, for
+                                    systems without threads
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
-        -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level: training is as
-                                    fast at -O0. clang has no such switch and takes -O1 or more: at
-                                    -O0 it is some 7 to 10 times slower. -march adds nothing:
+        -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level, and products are
+                                    in assembly: training is about as fast at -O0. clang has no such
+                                    switch: at -O0 all but products is slow. -march adds nothing:
                                     kernels are chosen at run time
     ENVIRONMENT   (NN_ISA is read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
@@ -106,7 +108,7 @@
         correct, but a program LINKED with it (gcc) flushes subnormal numbers: other last bits.
         After fork() a child of a process that has used OpenMP threads must not use them (GNU's
         runtime hangs): set NN_THREADS=1 or nn_net_desc.threads there.
-        A matrix product takes up to 260 KB of stack (16 KB on the portable path).
+        A matrix product takes up to 64 KB of stack.
 
     LICENCE
         Public domain or MIT, your choice; the text is at the end of this file.
@@ -964,7 +966,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
    IMPLEMENTATION
    =================================================================================================
    This file includes itself once per instruction set: with NN__PASS defined, all it contributes is
-   the sections >>vectors, >>math, >>gemm and >>kernels, compiled for that set. So each kernel is
+   the sections >>vectors, >>math, >>tile and >>kernels, compiled for that set. So each kernel is
    written once, and a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
@@ -991,19 +993,9 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #endif
 
 #if !defined(NN_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(__x86_64__) && !defined(__ILP32__)
 #define NN__X86
 #include <cpuid.h>
-#if defined(__GNUC__) && !defined(__clang__)
-/* gcc's own AVX-512 header reads variables that it leaves undefined on purpose, and warns of it. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#else
-#include <immintrin.h>
-#endif
 #elif defined(__aarch64__)
 #define NN__ARM
 #include <arm_neon.h>
@@ -1034,10 +1026,10 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #pragma STDC FP_CONTRACT OFF
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__NOINLINE __attribute__((noinline))
-#define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
-#define NN__ANEW(n) __asm__("" : "+r"(n)) /* the compiler forgets what it derived from n */
+/* The compiler forgets what it derived from n, instead of keeping it in registers that it lacks. */
+#define NN__OPAQUE(n) __asm__("" : "+r"(n))
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("no-fast-math", "no-associative-math", "no-reciprocal-math")
@@ -1047,24 +1039,42 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #endif
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__NOINLINE __attribute__((noinline))
-#define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
-#define NN__ANEW(n) __asm__("" : "+r"(n)) /* the compiler forgets what it derived from n */
+/* The compiler forgets what it derived from n, instead of keeping it in registers that it lacks. */
+#define NN__OPAQUE(n) __asm__("" : "+r"(n))
 #else
 #define NN__INLINE static inline
 #define NN__NOINLINE
-#define NN__THREAD_LOCAL static _Thread_local
 #define NN__ALIGNED
 #define NN__PREFETCH(p) (void)(p)
-#define NN__ANEW(n) (void)(n)
+#define NN__OPAQUE(n) (void)(n)
+#endif
+
+#ifndef NN_THREAD_LOCAL
+#if defined(__TINYC__)
+#define NN_THREAD_LOCAL
+#elif defined(__GNUC__) || defined(__clang__)
+#define NN_THREAD_LOCAL __thread
+#else
+#define NN_THREAD_LOCAL _Thread_local
+#endif
+#endif
+
+#if defined(__clang__) && defined(__FAST_MATH__)
+#error                                                                                             \
+    "nn.h: clang's -ffast-math and -Ofast change results whatever a file asks for: use -O2 or -O3"
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && !defined(__SSE2_MATH__)
+#error "nn.h: this compiler keeps more digits than nn_real has (FLT_EVAL_METHOD is not 0), which \
+gives other results: compile with -msse2 (gcc: and -mfpmath=sse) on x86, with -std=gnu99 elsewhere"
 #endif
 
 /* -------------------------------------------------------------------------------------- >>base
    Errors, sizes, memory. Everything that can fail passes through nn__fail, so that the message and
    the status cannot drift apart. */
 
-NN__THREAD_LOCAL char nn__message[512];
+static NN_THREAD_LOCAL char nn__message[512];
 
 #define NN__STATUS_TEXT(id, text) text,
 NN_DEF const char *nn_status_string(nn_status status)
@@ -1217,8 +1227,8 @@ static double nn__pow_scalar(double x, double p)
 
 /* What an operation was refused for last while networks were being built in this thread. A chain
    of builders that began with an error passes NULL on, and whoever meets the NULL says why. */
-NN__THREAD_LOCAL char nn__message_cause[sizeof nn__message];
-NN__THREAD_LOCAL nn_status nn__message_status;
+static NN_THREAD_LOCAL char nn__message_cause[sizeof nn__message];
+static NN_THREAD_LOCAL nn_status nn__message_status;
 
 /* Keeps the present message as the cause of NULLs to come; NN_OK forgets the one before. */
 static void nn__keep_cause(nn_status status)
@@ -1458,9 +1468,43 @@ typedef struct nn__update {
 /* What `activate` computes beside the activations. */
 enum { NN__MAP_EXP = NN_ACTIVATION_COUNT + 1, NN__MAP_LOG };
 
+/* A real's bits */
+#ifdef NN_DOUBLE
+typedef uint64_t nn__bits;
+#else
+typedef uint32_t nn__bits;
+#endif
+
+/* One tile of C, for a micro-kernel: what >>gemm and >>tile explain. Strides are in bytes, as
+   assembly wants them. */
+enum { NN__MR = 6, NN__MAX_VECTORS = 4 };
+typedef struct nn__tile {
+    const nn_real *const *a; /* where each of its rows begins in A */
+    size_t ak;               /* from one k to the next in all of them */
+    const nn_real *b;
+    size_t ldb, k; /* ldb: 0 in a panel */
+    const nn_real *init; /* what the first row starts from: C, the bias or zeros */
+    size_t init_ld;
+    nn_real *c;
+    size_t ldc, next_c;   /* next_c: from this tile to the one that follows, for the cache */
+    nn_real *panel;       /* NULL, or where the rows of B are left for the tiles that follow */
+    size_t vectors, last; /* vectors in a row; lanes of the last one that exist, */
+    const nn__bits *mask; /* and which those are */
+} nn__tile;
+typedef void nn__tile_fn(const nn__tile *t);
+
 typedef struct nn__kernels {
     const char *name;
-    void (*gemm)(const nn__gemm_args *g);
+    size_t width, vectors; /* reals in a vector; vectors in a row of a tile, at most */
+    nn__tile_fn *const (*tile)[NN__MAX_VECTORS]; /* [rows - 1][vectors - 1] */
+    /* Products of a few steps; of one row; of few columns (or rows, when swapped). The last two may
+       be NULL. */
+    void (*small)(const nn__gemm_args *g);
+    void (*row)(const nn__gemm_args *g);
+    void (*narrow)(const nn__gemm_args *g, int swapped);
+    /* dst[cols,rows] = src[rows,cols]' */
+    void (*transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds, nn_real *dst,
+                      size_t ldd);
     void (*add_row)(size_t rows, size_t cols, nn_real *x, const nn_real *row);
     void (*sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out, int accumulate);
     /* y = softmax or its log; stats, when given, gets each row's maximum and log of the sum. */
@@ -1512,7 +1556,6 @@ static nn_real nn__fma(nn_real a, nn_real b, nn_real c)
 #endif
 
 #ifdef NN_DOUBLE
-typedef uint64_t nn__bits;
 #define NN__SQRT_SCALAR(x) sqrt(x)
 #define NN__MANTISSA 52
 #define NN__EXPONENT_BIAS 1023
@@ -1526,7 +1569,6 @@ typedef uint64_t nn__bits;
 #define NN__EXP_TERMS 12
 #define NN__LOG_TERMS 11
 #else
-typedef uint32_t nn__bits;
 #define NN__SQRT_SCALAR(x) sqrtf(x)
 #define NN__MANTISSA 23
 #define NN__EXPONENT_BIAS 127
@@ -1596,6 +1638,237 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__CAT2(a, b) NN__PASTE2(a, b)
 #define NN__CAT3(a, b, c) NN__PASTE3(a, b, c)
 
+/* -------------------------------------------------------------------------------------- >>gemm
+   The matrix product C = init + op(A) op(B). What it computes, to the bit, is
+
+       for (i = 0; i < m; i++)
+           for (j = 0; j < n; j++) {
+               sum = init(i, j);
+               for (l = 0; l < k; l++) sum = fma(A(i, l), B(l, j), sum);
+               C(i, j) = sum;
+           }
+
+   and a product of a few steps is computed just so. The others keep the order of each sum, hence
+   its bits, and go through C and k in blocks. The words are those of BLIS:
+
+                 C                           A                        B
+        NR    NR    NR    NR                 KC                NR    NR    NR    NR
+       +-----+-----+-----+-----+      +---------------+      +-----+-----+-----+-----+
+       |tile |     |     |     | MR   | MR rows       |      |     |     |     |     |
+       +-----+-----+-----+-----+      +---------------+      |panel|panel|panel|panel| KC
+       |     |     |     |     |  +=  |               |  x   |     |     |     |     |
+       |     |     |     |     |      |               |      |     |     |     |     |
+       |     |     |     |     |      |               |      +-----+-----+-----+-----+
+       +-----+-----+-----+-----+      +---------------+
+
+   - A micro-kernel (>>tile) adds KC steps to a tile of C, MR = 6 rows of up to NR columns, whose
+     sums stay in registers: each step reads a few vectors of B and multiplies them by one element
+     of each of the six rows of A.
+   - A panel of B is NR columns of KC rows, packed one after the other. It stays in a near cache
+     while the rows of A pass by. The first tile that reads B leaves the panel behind: a copy of its
+     own would only wait for memory. B transposed is packed beforehand. B that one or two tiles read
+     is read where it is.
+   - A is read where it is, too: only its rows' beginnings matter. Where it is transposed, so that
+     each step is a whole row of memory further, and where many panels meet it, MC rows at a time
+     are copied.
+   - Panels and copy lie in a workspace of 60 KB, on the stack unless the caller brings one.
+
+   Where C has few columns, most lanes of its rows' vectors would be empty. There the vectors run
+   down the rows (`narrow`; nn__gemm_swapped where A is transposed). A single row of C is computed
+   as wide as the registers allow (`row`). */
+enum {
+    NN__WORKSPACE = 60 * 1024 / (int)sizeof(nn_real),
+    NN__LITTLE = 6 * 1024 / (int)sizeof(nn_real),
+    NN__MC = 240,
+    NN__COPIED_ROWS = 72,
+    NN__MAX_PANELS = 8,
+    NN__FEW = 12 /* columns that `narrow` takes; rows of A that are too few for a panel of B */
+};
+
+static const nn__bits nn__lane_masks[32] = {
+    (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1,
+    (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1,
+    (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, 0};
+static const nn_real nn__zeros[64] = {0};
+
+/* n in as few blocks of at most `max` as possible, all about alike. */
+static size_t nn__block_size(size_t n, size_t max)
+{
+    if (n <= max) return n + !n;
+    const size_t blocks = (n + max - 1) / max;
+    return (n + blocks - 1) / blocks;
+}
+
+/* The tiles at the top of up to NN__MAX_PANELS panels: rows from i0 on, columns from j0 on, the k
+   steps from k0 on. `panels` is NULL where B is read in place. Returns how many
+   tiles that are. */
+static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__tile *t, size_t cols,
+                            size_t i0, size_t j0, size_t k0, size_t k, nn_real *panels)
+{
+    const size_t real = sizeof(nn_real), nr = f->width * f->vectors;
+    const nn__tile *first = t;
+    for (size_t j = j0; j < j0 + cols; j += nr, t++) {
+        const size_t n = nn__min_size(nr, j0 + cols - j);
+        t->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
+        t->ldb = g->ldb * real, t->k = k;
+        t->ak = g->trans_a ? g->lda * real : real;
+        t->c = g->c + i0 * g->ldc + j, t->ldc = g->ldc * real;
+        t->init = nn__zeros, t->init_ld = 0;
+        if (k0 || g->accumulate) t->init = t->c, t->init_ld = t->ldc;
+        else if (g->bias) t->init = g->bias + j;
+        t->vectors = 1, t->last = n;
+        for (; t->last > f->width; t->last -= f->width) t->vectors++;
+        t->mask = nn__lane_masks + 16 - t->last;
+        t->panel = panels;
+        if (!panels) continue;
+        if (g->trans_b) {
+            if (n < nr) memset(panels, 0, k * nr * real);
+            f->transpose(n, k, t->b, g->ldb, panels, nr);
+            t->b = panels, t->ldb = 0, t->panel = NULL;
+        }
+        panels += k * nr;
+    }
+    return (size_t)(t - first);
+}
+
+/* m rows of C, in tiles of about the same height, in each of the strips. */
+static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t strips, size_t m,
+                              const nn_real *a, size_t ai)
+{
+    const unsigned tiles = (unsigned)(m + NN__MR - 1) / NN__MR;
+    const size_t low = m <= NN__MR ? m : (unsigned)m / tiles;
+    const nn_real *row[NN__MR];
+    for (size_t rows, higher = m - low * tiles; m; m -= rows, a += rows * ai) {
+        rows = low + (higher > 0), higher -= higher > 0;
+        for (size_t r = 0; r < rows; r++) row[r] = a + r * ai;
+        for (nn__tile *t = strip; t < strip + strips; t++) {
+            t->a = row, t->next_c = rows * t->ldc;
+            f->tile[rows - 1][t->vectors - 1](t);
+            if (t->panel) t->b = t->panel, t->ldb = 0, t->panel = NULL;
+            t->c = (nn_real *)((char *)t->c + t->next_c);
+            t->init = (const nn_real *)((const char *)t->init + rows * t->init_ld);
+        }
+    }
+}
+
+/* Whether A, transposed, is copied: for several panels and long columns, or shorter ones whose
+   elements share sets of the caches. */
+static int nn__copies_a(const nn__kernels *f, const nn__gemm_args *g)
+{
+    const size_t min_k = g->lda * sizeof(nn_real) % 1024 == 0 ? 16 : 64;
+    return g->trans_a && g->n > 2 * f->width * f->vectors && g->k >= min_k && g->m > NN__FEW;
+}
+
+static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_real *space,
+                            size_t size)
+{
+    const size_t nr = f->width * f->vectors;
+    const int copies_a = nn__copies_a(f, g);
+    /* rows of B that share a set of the cache do not stay there for a second tile */
+    const int shares_sets = g->ldb * sizeof(nn_real) % 4096 == 0 && f->vectors == 2;
+    const size_t few = shares_sets ? (size_t)NN__MR : (size_t)NN__FEW;
+    const int packs_b = g->trans_b || (space && g->ldb > nr && g->m > few);
+    const size_t max_k = copies_a ? size / 156 : packs_b ? size / 64 : g->k;
+    const size_t kc = nn__block_size(g->k, max_k), lda = kc + 16;
+    size_t max_m = NN__MC;
+    if (copies_a) max_m = NN__COPIED_ROWS;
+    else if (g->trans_b) max_m *= 2; /* since B is transposed again for each block */
+    const size_t mc = nn__block_size(g->m, max_m);
+    const size_t left = copies_a ? size - mc * lda : size;
+    const size_t strips =
+        !packs_b || g->n <= nr ? NN__MAX_PANELS : nn__min_size(NN__MAX_PANELS, left / (kc * nr));
+    nn_real *const copy = copies_a ? space + left : NULL;
+    for (size_t i0 = 0; i0 < g->m; i0 += mc)
+        for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc) {
+            const size_t m = nn__min_size(mc, g->m - i0), k = nn__min_size(kc, g->k - k0);
+            const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
+            if (copies_a) f->transpose(k, m, a, g->lda, copy, lda);
+            for (size_t j0 = 0, n; j0 < g->n; j0 += n) {
+                nn__tile strip[NN__MAX_PANELS];
+                n = nn__min_size(strips * nr, g->n - j0);
+                const size_t count =
+                    nn__set_tiles(f, g, strip, n, i0, j0, k0, k, packs_b ? space : NULL);
+                for (size_t s = 0; copies_a && s < count; s++) strip[s].ak = sizeof *a;
+                nn__multiply_rows(f, strip, count, m, copies_a ? copy : a,
+                                  copies_a ? lda : g->trans_a ? 1 : g->lda);
+            }
+        }
+}
+
+/* C' = B' A, for A transposed and few columns: blocks of C', whose rows are long, are computed in
+   `tile` and transposed. */
+static void nn__gemm_swapped(const nn__kernels *f, const nn__gemm_args *g, nn_real *tile,
+                             size_t size)
+{
+    const size_t most = NN__LITTLE / g->n / 16 * 16;
+    nn__gemm_args s = *g;
+    s.trans_a = !g->trans_b, s.trans_b = 0, s.m = g->n;
+    s.a = g->b, s.lda = g->ldb, s.b = g->a, s.ldb = g->lda;
+    s.c = tile, s.bias = NULL, s.accumulate = g->accumulate || g->bias;
+    for (size_t i = 0; i < g->m; i += s.n, s.b += s.n) {
+        nn_real *c = g->c + i * g->ldc;
+        s.n = s.ldc = nn__min_size(most, g->m - i);
+        if (g->accumulate) f->transpose(s.n, g->n, c, g->ldc, tile, s.n);
+        else if (g->bias)
+            for (size_t j = 0; j < g->n; j++)
+                for (size_t r = 0; r < s.n; r++) tile[j * s.n + r] = g->bias[j];
+        nn__gemm_direct(f, &s, tile + NN__LITTLE, size - NN__LITTLE);
+        f->transpose(g->n, s.n, tile, s.n, c, g->ldc);
+    }
+}
+
+/* C with one column, A transposed: a row of C'. */
+static void nn__gemm_column(const nn__kernels *f, const nn__gemm_args *g)
+{
+    nn__gemm_args s = *g;
+    for (size_t i = 0; g->bias && !g->accumulate && i < g->m; i++) g->c[i] = *g->bias;
+    s.accumulate = g->accumulate || g->bias, s.bias = NULL;
+    s.trans_a = !g->trans_b, s.trans_b = 0, s.m = 1, s.n = g->m;
+    s.a = g->b, s.lda = g->ldb, s.b = g->a, s.ldb = g->lda;
+    f->row(&s);
+}
+
+static NN__NOINLINE void nn__gemm_on_stack(const nn__kernels *f, const nn__gemm_args *g)
+{
+    NN__ALIGNED nn_real space[NN__WORKSPACE];
+    nn__gemm_direct(f, g, space, NN__WORKSPACE);
+}
+
+static NN__NOINLINE void nn__gemm_swapped_on_stack(const nn__kernels *f, const nn__gemm_args *g)
+{
+    NN__ALIGNED nn_real space[NN__WORKSPACE];
+    nn__gemm_swapped(f, g, space, NN__WORKSPACE);
+}
+
+/* Chooses one of the ways; none of them changes a bit. */
+static void nn__gemm_large(const nn__kernels *f, const nn__gemm_args *g)
+{
+    const size_t nr = f->width * f->vectors;
+    const int lanes = f->narrow && g->k >= 16; /* whether rows may lie along them */
+    if (f->row && g->m == 1 && !g->trans_b) f->row(g);
+    else if (f->row && g->n == 1 && g->trans_a && g->ldc == 1) nn__gemm_column(f, g);
+    else if (lanes && !g->trans_a && g->n <= NN__FEW && g->n % f->width && g->m >= f->width)
+        f->narrow(g, 0);
+    else if (lanes && g->trans_b && g->m <= NN__FEW && g->n >= f->width) f->narrow(g, 1);
+    else if (g->trans_a && g->n <= NN__FEW && g->n < nr && g->m >= f->width)
+        nn__gemm_swapped_on_stack(f, g);
+    else if (!g->trans_b && !nn__copies_a(f, g) && (g->m <= NN__FEW || g->ldb <= nr))
+        nn__gemm_direct(f, g, NULL, 0);
+    else nn__gemm_on_stack(f, g);
+}
+
+/* A product on this thread. */
+static void nn__gemm_serial(const nn__kernels *f, const nn__gemm_args *g)
+{
+    if ((g->m | g->n | g->k) < 64 && g->m * g->n * g->k <= 48) f->small(g);
+    else nn__gemm_large(f, g);
+}
+
+/* What an instruction reads, for the compiler */
+typedef struct nn__16_bytes {
+    uint8_t byte[16];
+} nn__16_bytes;
+
 #define NN__PORTABLE 1
 #define NN__AVX2 2
 #define NN__AVX512 3
@@ -1621,13 +1894,11 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #elif defined(NN__PASS)
 
 /* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
-   kernels even in a debug build. The portable ones are there for their bits: left small, they keep
-   the compile time down, and so does leaving out passes that gain nothing on intrinsics. */
+   kernels even in a debug build. */
 #if !defined(__clang__) && defined(__GNUC__)
 #pragma GCC push_options
 #if NN__PASS != NN__PORTABLE
-#pragma GCC optimize("O2", "no-tree-vectorize", "no-tree-slp-vectorize", "no-tree-vrp")
-#pragma GCC optimize("no-tree-pre", "no-gcse", "no-tree-dominator-opts", "no-schedule-insns2")
+#pragma GCC optimize("O2")
 #endif
 #endif
 #if NN__PASS == NN__PORTABLE
@@ -1641,36 +1912,41 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #endif
 
 /* ----------------------------------------------------------------------------------- >>vectors
-   The whole vocabulary of the kernels. NN__V is a vector of NN__VL reals; NN__FIRST(n) is the mask,
-   of type NN__MN, of the first n lanes: NN__LOADN and NN__STOREN touch only those, the rest reads
-   as 0; NN__KEEPN clears the rest. MAX and MIN return their second operand when one is NaN, on
-   every path. NN__FMA_TO(sum, a, b) is sum = a b + sum for the loops of >>gemm: in assembly,
-   because gcc moves the results of intrinsics from register to register. NN__FMA_FROM reads a, the
-   same for all lanes, at a pointer: part of the instruction with AVX-512. For transposing:
-   NN__SIXTEENS(p, step) puts the 16 bytes at p, p + step, ... side by side, ZIPLO and ZIPHI
-   interleave the lower and upper halves of two vectors' sixteens. */
+   The whole vocabulary of the kernels. NN__VEC is a vector of NN__WIDTH reals, NN__IVEC one of
+   their bits. NN__TAIL_MASK(n), of type NN__TAIL, tells the first n lanes: NN__LOAD_TAIL and
+   NN__STORE_TAIL touch only those, the rest reads as 0; NN__ZERO_TAIL clears the rest. MAX and MIN
+   return their second operand when one is NaN, on every path. For transposing, NN__GATHER_16B(p,
+   step) puts the 16 bytes at p, p + step, ... side by side, and ZIPLO and ZIPHI interleave the
+   lower and upper halves of two vectors' pieces of 16 bytes.
+
+   On x86 a vector is a type that gcc and clang know. What their operators do not offer is one
+   instruction in assembly, so that no header of intrinsics has to be compiled. */
 
 #define NN__FN(name) NN__CAT3(nn__, name, NN__SUFFIX)
+#if NN__PASS == NN__AVX512 /* which is worth code of its own in few places */
+#define NN__SHARED(name) NN__CAT3(nn__, name, _avx2)
+#else
+#define NN__SHARED(name) NN__FN(name)
+#endif
 
 #if NN__PASS == NN__PORTABLE
 #define NN__SUFFIX _portable
 #define NN__NAME "portable"
-#define NN__VL 1
-#define NN__V nn_real
-#define NN__VI nn__bits
-#define NN__M int
+#define NN__WIDTH 1
+#define NN__VEC nn_real
+#define NN__IVEC nn__bits
+#define NN__MASK int
 #define NN__LOAD(p) (*(p))
 #define NN__STORE(p, v) (void)(*(p) = (v))
-#define NN__MN size_t
-#define NN__FIRST(n) (n)
-#define NN__LOADN(p, m) ((m) ? *(p) : (nn_real)0)
-#define NN__STOREN(p, v, m) ((m) ? (void)(*(p) = (v)) : (void)0)
-#define NN__KEEPN(v, m) ((m) ? (v) : (nn_real)0)
-#define NN__BYTES(p) ((nn_real)*(p))
+#define NN__TAIL size_t
+#define NN__TAIL_MASK(n) (n)
+#define NN__LOAD_TAIL(p, m) ((m) ? *(p) : (nn_real)0)
+#define NN__STORE_TAIL(p, v, m) ((m) ? (void)(*(p) = (v)) : (void)0)
+#define NN__ZERO_TAIL(v, m) ((m) ? (v) : (nn_real)0)
+#define NN__LOAD_U8(p) ((nn_real)*(p))
 #define NN__SET1(x) (x)
 #define NN__FMA(a, b, c) nn__fma(a, b, c)
-#define NN__FMA_TO(sum, a, b) ((sum) = nn__fma(a, b, sum))
-#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, *(p), b)
+#define NN__FMA_SCALAR(a, b, c) nn__fma(a, b, c)
 #define NN__SQRT(a) NN__SQRT_SCALAR(a)
 #define NN__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define NN__MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -1685,148 +1961,211 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__ISHR(a, k) ((nn__bits)((a) >> (k)))
 #endif
 
-#if NN__PASS == NN__AVX512
-#define NN__SUFFIX _avx512
-#define NN__NAME "avx512"
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
-#else
-#pragma GCC target("avx512f")
-#endif
-#ifdef NN_DOUBLE
-#define NN__VL 8
-#define NN__V __m512d
-#define NN__M __mmask8
-#define NN__X(op) NN__CAT3(_mm512_, op, _pd)
-#define NN__XI(op) NN__CAT3(_mm512_, op, _epi64)
-#define NN__TOI(v) _mm512_castpd_si512(v)
-#define NN__TOF(i) _mm512_castsi512_pd(i)
-#define NN__ISET1(i) _mm512_set1_epi64((long long)(i))
-#define NN__LT(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
-#define NN__BYTES(p) _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
-#define NN__QUARTER(p) _mm_castpd_ps(_mm_loadu_pd(p))
-#define NN__QUARTERS(v) _mm512_castps_pd(v)
-#else
-#define NN__VL 16
-#define NN__V __m512
-#define NN__M __mmask16
-#define NN__X(op) NN__CAT3(_mm512_, op, _ps)
-#define NN__XI(op) NN__CAT3(_mm512_, op, _epi32)
-#define NN__TOI(v) _mm512_castps_si512(v)
-#define NN__TOF(i) _mm512_castsi512_ps(i)
-#define NN__ISET1(i) _mm512_set1_epi32((int)(i))
-#define NN__LT(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
-#define NN__BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
-#define NN__QUARTER(p) _mm_loadu_ps(p)
-#define NN__QUARTERS(v) (v)
-#endif
-#define NN__SIXTEENS(p, step) NN__QUARTERS(nn__sixteens_avx512(p, step))
-/* Broadcast under a mask: to insert would be a shuffle each, and those share one port. */
-NN__INLINE __m512 nn__sixteens_avx512(const nn_real *p, size_t step)
-{
-    __m512 v = _mm512_castps128_ps512(NN__QUARTER(p));
-    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, NN__QUARTER(p + step));
-    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, NN__QUARTER(p + 2 * step));
-    return _mm512_mask_broadcast_f32x4(v, 0xf000, NN__QUARTER(p + 3 * step));
-}
-#define NN__VI __m512i
-#define NN__MN NN__M
-#define NN__FIRST(n) ((NN__M)((1u << (n)) - 1))
-#define NN__LOADN(p, m) NN__X(maskz_loadu)(m, p)
-#define NN__STOREN(p, v, m) NN__X(mask_storeu)(p, m, v)
-#define NN__KEEPN(v, m) NN__X(maskz_mov)(m, v)
-#define NN__SELECT(m, a, b) NN__X(mask_blend)(m, b, a)
-#endif
-
 #if NN__PASS == NN__AVX2
 #define NN__SUFFIX _avx2
 #define NN__NAME "avx2"
+#define NN__VECTOR_BYTES 32
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
 #pragma GCC target("avx2,fma")
 #endif
 #ifdef NN_DOUBLE
-#define NN__VL 4
-#define NN__V __m256d
-#define NN__X(op) NN__CAT3(_mm256_, op, _pd)
-#define NN__XI(op) NN__CAT3(_mm256_, op, _epi64)
-#define NN__TOI(v) _mm256_castpd_si256(v)
-#define NN__TOF(i) _mm256_castsi256_pd(i)
-#define NN__ISET1(i) _mm256_set1_epi64x((long long)(i))
-#define NN__FIRST(n)                                                                               \
-    _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)), _mm256_setr_epi64x(0, 1, 2, 3))
-#define NN__BYTES(p) _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(nn__four_bytes(p))))
-NN__INLINE int nn__four_bytes(const uint8_t *p)
-{
-    int four;
-    memcpy(&four, p, sizeof four);
-    return four;
-}
+#define NN__WIDTH 4
+#define NN__REPEAT(x) x, x, x, x
 #else
-#define NN__VL 8
-#define NN__V __m256
-#define NN__X(op) NN__CAT3(_mm256_, op, _ps)
-#define NN__XI(op) NN__CAT3(_mm256_, op, _epi32)
-#define NN__TOI(v) _mm256_castps_si256(v)
-#define NN__TOF(i) _mm256_castsi256_ps(i)
-#define NN__ISET1(i) _mm256_set1_epi32((int)(i))
-#define NN__FIRST(n)                                                                               \
-    _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
-#define NN__BYTES(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
-#endif
-#define NN__VI __m256i
-#define NN__M NN__V
-#define NN__MN __m256i
-#define NN__LOADN(p, m) NN__X(maskload)(p, m)
-#define NN__STOREN(p, v, m) NN__X(maskstore)(p, m, v)
-#define NN__KEEPN(v, m) NN__TOF(_mm256_and_si256(NN__TOI(v), m))
-#define NN__LT(a, b) NN__X(cmp)(a, b, _CMP_LT_OQ)
-#define NN__SELECT(m, a, b) NN__X(blendv)(b, a, m)
-#ifdef NN_DOUBLE
-#define NN__SIXTEENS(p, step)                                                                      \
-    _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd((p) + (step)), 1)
-#else
-#define NN__SIXTEENS(p, step)                                                                      \
-    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps((p) + (step)), 1)
+#define NN__WIDTH 8
+#define NN__REPEAT(x) x, x, x, x, x, x, x, x
 #endif
 #endif
 
-#if NN__PASS == NN__AVX512 || NN__PASS == NN__AVX2
-#define NN__LOAD(p) NN__X(loadu)(p)
-#define NN__STORE(p, v) NN__X(storeu)(p, v)
-#define NN__SET1(x) NN__X(set1)(x)
-#define NN__FMA(a, b, c) NN__X(fmadd)(a, b, c)
-#ifdef NN_DOUBLE
-#define NN__FMA_TO(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
-#define NN__FMA_BROADCAST "vfmadd231pd %1%{1to8%}, %2, %0"
-#else
-#define NN__FMA_TO(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
-#define NN__FMA_BROADCAST "vfmadd231ps %1%{1to16%}, %2, %0"
-#endif
 #if NN__PASS == NN__AVX512
-#define NN__FMA_FROM(sum, p, b) __asm__(NN__FMA_BROADCAST : "+v"(sum) : "m"(*(p)), "v"(b))
+#define NN__SUFFIX _avx512
+#define NN__NAME "avx512"
+#define NN__VECTOR_BYTES 64
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,fma"))), apply_to = function)
 #else
-#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, NN__SET1(*(p)), b)
+#pragma GCC target("avx512f,fma")
 #endif
-#define NN__ZIPLO(a, b) NN__X(unpacklo)(a, b)
-#define NN__ZIPHI(a, b) NN__X(unpackhi)(a, b)
-#define NN__SQRT(a) NN__X(sqrt)(a)
-#define NN__MAX(a, b) NN__X(max)(a, b)
-#define NN__MIN(a, b) NN__X(min)(a, b)
-#define NN__IADD(a, b) NN__XI(add)(a, b)
-#define NN__ISUB(a, b) NN__XI(sub)(a, b)
-#define NN__ISHL(a, k) NN__XI(slli)(a, k)
-#define NN__ISHR(a, k) NN__XI(srli)(a, k)
+#ifdef NN_DOUBLE
+#define NN__WIDTH 8
+#define NN__REPEAT(x) x, x, x, x, x, x, x, x
+#else
+#define NN__WIDTH 16
+#define NN__REPEAT(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
+#endif
+#endif
+
+#if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
+#ifdef NN_DOUBLE
+#define NN__PS "pd"
+#define NN__SS "sd"
+#define NN__FMA_SCALAR(a, b, c) __builtin_fma(a, b, c)
+#else
+#define NN__PS "ps"
+#define NN__SS "ss"
+#define NN__FMA_SCALAR(a, b, c) __builtin_fmaf(a, b, c)
+#endif
+#define NN__VEC NN__FN(vec)
+#define NN__IVEC NN__FN(ivec)
+#define NN__STORED NN__FN(stored)
+typedef nn_real NN__VEC __attribute__((vector_size(NN__VECTOR_BYTES)));
+typedef nn__bits NN__IVEC __attribute__((vector_size(NN__VECTOR_BYTES)));
+/* A vector in memory is aligned as its reals are. */
+typedef nn_real NN__STORED
+    __attribute__((vector_size(NN__VECTOR_BYTES), aligned(sizeof(nn_real)), may_alias));
+/* An instruction of two operands: compilers need to know no more, nor headers of intrinsics. */
+#define NN__TWO(name, instruction)                                                                 \
+    NN__INLINE NN__VEC NN__FN(name)(NN__VEC a, NN__VEC b)                                          \
+    {                                                                                              \
+        NN__VEC r;                                                                                 \
+        __asm__(instruction " %2, %1, %0" : "=v"(r) : "v"(a), "v"(b));                             \
+        return r;                                                                                  \
+    }
+NN__TWO(zip_low, "vunpckl" NN__PS)
+NN__TWO(zip_high, "vunpckh" NN__PS)
+NN__INLINE NN__VEC NN__FN(set1)(nn_real x)
+{
+    const NN__VEC v = {NN__REPEAT(x)};
+    return v;
+}
+NN__INLINE NN__VEC NN__FN(fma)(NN__VEC a, NN__VEC b, NN__VEC c)
+{
+    __asm__("vfmadd231" NN__PS " %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
+}
+#if NN__PASS == NN__AVX512
+#ifdef NN_DOUBLE
+#define NN__TIMES_ONE "%{1to8%}"
+#else
+#define NN__TIMES_ONE "%{1to16%}"
+#endif
+NN__INLINE NN__VEC nn__fma_from_avx512(const nn_real *a, NN__VEC b, NN__VEC c)
+{
+    __asm__("vfmadd231" NN__PS " %1" NN__TIMES_ONE ", %2, %0" : "+v"(c) : "m"(*a), "v"(b));
+    return c;
+}
+#endif
+NN__INLINE NN__VEC NN__FN(gather_16b)(const nn_real *p, size_t step)
+{
+    NN__VEC r;
+#if NN__PASS == NN__AVX2
+    __asm__("vmovups %1, %x0\n\tvinsertf128 $1, %2, %0, %0"
+            : "=&x"(r)
+            : "m"(*(const nn__16_bytes *)p), "m"(*(const nn__16_bytes *)(p + step)));
+#else
+    __asm__("vmovups %1, %x0\n\tvinsertf32x4 $1, %2, %0, %0\n\t"
+            "vinsertf32x4 $2, %3, %0, %0\n\tvinsertf32x4 $3, %4, %0, %0"
+            : "=&x"(r) /* 16 bytes of a register from 16 on would need AVX-512VL */
+            : "m"(*(const nn__16_bytes *)p), "m"(*(const nn__16_bytes *)(p + step)),
+              "m"(*(const nn__16_bytes *)(p + 2 * step)),
+              "m"(*(const nn__16_bytes *)(p + 3 * step)));
+#endif
+    return r;
+}
+#define NN__LOAD(p) ((NN__VEC)(*(const NN__STORED *)(p)))
+#define NN__STORE(p, v) (void)(*(NN__STORED *)(p) = (v))
+#define NN__SET1(x) NN__FN(set1)(x)
+#define NN__FMA(a, b, c) NN__FN(fma)(a, b, c)
+#define NN__ZIPLO(a, b) NN__FN(zip_low)(a, b)
+#define NN__ZIPHI(a, b) NN__FN(zip_high)(a, b)
+#define NN__GATHER_16B(p, step) NN__FN(gather_16b)(p, step)
+#endif
+
+#if NN__PASS == NN__AVX512 /* no more than that is used */
+#ifdef NN_DOUBLE
+#define NN__TAIL unsigned char
+#else
+#define NN__TAIL unsigned short
+#endif
+NN__INLINE NN__VEC nn__load_tail_avx512(const nn_real *p, NN__TAIL m)
+{
+    NN__VEC r;
+    __asm__("vmovu" NN__PS " %1, %0%{%2%}%{z%}" : "=v"(r) : "m"(*(const NN__STORED *)p), "Yk"(m));
+    return r;
+}
+NN__INLINE void nn__store_tail_avx512(nn_real *p, NN__VEC v, NN__TAIL m)
+{
+    __asm__("vmovu" NN__PS " %1, %0%{%2%}" : "+m"(*(NN__STORED *)p) : "v"(v), "Yk"(m));
+}
+#define NN__TAIL_MASK(n) ((NN__TAIL)((1u << (n)) - 1))
+#define NN__LOAD_TAIL(p, m) nn__load_tail_avx512(p, m)
+#define NN__STORE_TAIL(p, v, m) nn__store_tail_avx512(p, v, m)
+#endif
+
+#if NN__PASS == NN__AVX2
+#define NN__MASK NN__IVEC
+#define NN__TAIL NN__IVEC
+NN__TWO(max, "vmax" NN__PS)
+NN__TWO(min, "vmin" NN__PS)
+NN__INLINE NN__VEC nn__sqrt_avx2(NN__VEC a)
+{
+    NN__VEC r;
+    __asm__("vsqrt" NN__PS " %1, %0" : "=x"(r) : "x"(a));
+    return r;
+}
+NN__INLINE NN__MASK nn__less_avx2(NN__VEC a, NN__VEC b)
+{
+    NN__MASK r; /* 17: false for NaN, and no exception */
+    __asm__("vcmp" NN__PS " $17, %2, %1, %0" : "=x"(r) : "x"(a), "x"(b));
+    return r;
+}
+NN__INLINE NN__VEC nn__select_avx2(NN__MASK m, NN__VEC a, NN__VEC b)
+{
+    NN__VEC r;
+    __asm__("vblendv" NN__PS " %3, %2, %1, %0" : "=x"(r) : "x"(b), "x"(a), "x"(m));
+    return r;
+}
+NN__INLINE NN__VEC nn__load_tail_avx2(const nn_real *p, NN__TAIL m)
+{
+    NN__VEC r;
+    __asm__("vmaskmov" NN__PS " %1, %2, %0" : "=x"(r) : "m"(*(const NN__STORED *)p), "x"(m));
+    return r;
+}
+NN__INLINE void nn__store_tail_avx2(nn_real *p, NN__VEC v, NN__TAIL m)
+{
+    __asm__("vmaskmov" NN__PS " %1, %2, %0" : "+m"(*(NN__STORED *)p) : "x"(v), "x"(m));
+}
+typedef struct nn__lane_bytes {
+    uint8_t byte[NN__WIDTH];
+} nn__lane_bytes;
+NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
+{
+    NN__VEC r;
+#ifdef NN_DOUBLE
+    __asm__("vpmovzxbd %1, %x0\n\tvcvtdq2pd %x0, %0" : "=x"(r) : "m"(*(const nn__lane_bytes *)p));
+#else
+    __asm__("vpmovzxbd %1, %0\n\tvcvtdq2ps %0, %0" : "=x"(r) : "m"(*(const nn__lane_bytes *)p));
+#endif
+    return r;
+}
+#define NN__MAX(a, b) nn__max_avx2(a, b)
+#define NN__MIN(a, b) nn__min_avx2(a, b)
+#define NN__SQRT(a) nn__sqrt_avx2(a)
+#define NN__LT(a, b) nn__less_avx2(a, b)
+#define NN__SELECT(m, a, b) nn__select_avx2(m, a, b)
+#define NN__TAIL_MASK(n) ((NN__IVEC)NN__LOAD(nn__lane_masks + 16 - (n)))
+#define NN__LOAD_TAIL(p, m) nn__load_tail_avx2(p, m)
+#define NN__STORE_TAIL(p, v, m) nn__store_tail_avx2(p, v, m)
+#define NN__ZERO_TAIL(v, m) ((NN__VEC)((NN__IVEC)(v) & (m)))
+#define NN__LOAD_U8(p) nn__load_u8_avx2(p)
+#define NN__TOI(v) ((NN__IVEC)(v))
+#define NN__TOF(i) ((NN__VEC)(i))
+#define NN__ISET1(i) NN__TOI(NN__SET1(nn__from_bits((nn__bits)(i))))
+#define NN__IADD(a, b) ((a) + (b))
+#define NN__ISUB(a, b) ((a) - (b))
+#define NN__ISHL(a, k) ((a) << (k))
+#define NN__ISHR(a, k) ((a) >> (k))
 #endif
 
 #if NN__PASS == NN__NEON
 #define NN__SUFFIX _neon
 #define NN__NAME "neon"
 #ifdef NN_DOUBLE
-#define NN__VL 2
-#define NN__V float64x2_t
-#define NN__VI uint64x2_t
+#define NN__WIDTH 2
+#define NN__VEC float64x2_t
+#define NN__IVEC uint64x2_t
 #define NN__X(op) NN__CAT2(op, _f64)
 #define NN__XI(op) NN__CAT2(op, _u64)
 #define NN__TOI(v) vreinterpretq_u64_f64(v)
@@ -1834,9 +2173,9 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__COUNTS(i) vdupq_n_s64(-(int64_t)(i))
 #define NN__ISHR_COUNT(a, k) vshlq_u64(a, NN__COUNTS(k))
 #else
-#define NN__VL 4
-#define NN__V float32x4_t
-#define NN__VI uint32x4_t
+#define NN__WIDTH 4
+#define NN__VEC float32x4_t
+#define NN__IVEC uint32x4_t
 #define NN__X(op) NN__CAT2(op, _f32)
 #define NN__XI(op) NN__CAT2(op, _u32)
 #define NN__TOI(v) vreinterpretq_u32_f32(v)
@@ -1844,19 +2183,18 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__COUNTS(i) vdupq_n_s32(-(int32_t)(i))
 #define NN__ISHR_COUNT(a, k) vshlq_u32(a, NN__COUNTS(k))
 #endif
-#define NN__M NN__VI
+#define NN__MASK NN__IVEC
 #define NN__LOAD(p) NN__X(vld1q)(p)
 #define NN__STORE(p, v) NN__X(vst1q)(p, v)
-#define NN__MN size_t
-#define NN__FIRST(n) (n)
-#define NN__LOADN(p, m) nn__loadn_neon(p, m)
-#define NN__STOREN(p, v, m) nn__storen_neon(p, v, m)
-#define NN__KEEPN(v, m) nn__keepn_neon(v, m)
-#define NN__BYTES(p) nn__bytes_neon(p)
+#define NN__TAIL size_t
+#define NN__TAIL_MASK(n) (n)
+#define NN__LOAD_TAIL(p, m) nn__loadn_neon(p, m)
+#define NN__STORE_TAIL(p, v, m) nn__storen_neon(p, v, m)
+#define NN__ZERO_TAIL(v, m) nn__keepn_neon(v, m)
+#define NN__LOAD_U8(p) nn__bytes_neon(p)
 #define NN__SET1(x) NN__X(vdupq_n)(x)
 #define NN__FMA(a, b, c) NN__X(vfmaq)(c, a, b)
-#define NN__FMA_TO(sum, a, b) ((sum) = NN__X(vfmaq)(sum, a, b))
-#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, NN__SET1(*(p)), b)
+#define NN__FMA_SCALAR(a, b, c) nn__fma(a, b, c)
 #define NN__SQRT(a) NN__X(vsqrtq)(a)
 #define NN__LT(a, b) NN__X(vcltq)(a, b)
 #define NN__SELECT(m, a, b) NN__X(vbslq)(m, a, b)
@@ -1867,75 +2205,78 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__ISUB(a, b) NN__XI(vsubq)(a, b)
 #define NN__ISHL(a, k) NN__XI(vshlq_n)(a, k)
 #define NN__ISHR(a, k) NN__XI(vshrq_n)(a, k)
-#define NN__SIXTEENS(p, step) NN__LOAD(p)
+#define NN__GATHER_16B(p, step) NN__LOAD(p)
 #define NN__ZIPLO(a, b) NN__X(vzip1q)(a, b)
 #define NN__ZIPHI(a, b) NN__X(vzip2q)(a, b)
-NN__INLINE NN__V nn__max_neon(NN__V a, NN__V b) { return NN__SELECT(NN__LT(b, a), a, b); }
-NN__INLINE NN__V nn__min_neon(NN__V a, NN__V b) { return NN__SELECT(NN__LT(a, b), a, b); }
-NN__INLINE NN__V nn__loadn_neon(const nn_real *p, size_t n)
+NN__INLINE NN__VEC nn__max_neon(NN__VEC a, NN__VEC b) { return NN__SELECT(NN__LT(b, a), a, b); }
+NN__INLINE NN__VEC nn__min_neon(NN__VEC a, NN__VEC b) { return NN__SELECT(NN__LT(a, b), a, b); }
+NN__INLINE NN__VEC nn__loadn_neon(const nn_real *p, size_t n)
 {
-    nn_real lane[NN__VL] = {0};
+    nn_real lane[NN__WIDTH] = {0};
     for (size_t i = 0; i < n; i++) lane[i] = p[i];
     return NN__LOAD(lane);
 }
-NN__INLINE void nn__storen_neon(nn_real *p, NN__V v, size_t n)
+NN__INLINE void nn__storen_neon(nn_real *p, NN__VEC v, size_t n)
 {
-    nn_real lane[NN__VL];
+    nn_real lane[NN__WIDTH];
     NN__STORE(lane, v);
     for (size_t i = 0; i < n; i++) p[i] = lane[i];
 }
-NN__INLINE NN__V nn__keepn_neon(NN__V v, size_t n)
+NN__INLINE NN__VEC nn__keepn_neon(NN__VEC v, size_t n)
 {
-    nn_real lane[NN__VL];
+    nn_real lane[NN__WIDTH];
     NN__STORE(lane, v);
     return nn__loadn_neon(lane, n);
 }
-NN__INLINE NN__V nn__bytes_neon(const uint8_t *p)
+NN__INLINE NN__VEC nn__bytes_neon(const uint8_t *p)
 {
-    nn_real lane[NN__VL];
-    for (int i = 0; i < NN__VL; i++) lane[i] = (nn_real)p[i];
+    nn_real lane[NN__WIDTH];
+    for (int i = 0; i < NN__WIDTH; i++) lane[i] = (nn_real)p[i];
     return NN__LOAD(lane);
 }
 #endif
 
-#define NN__ADD(a, b) ((a) + (b))
-#define NN__SUB(a, b) ((a) - (b))
-#define NN__MUL(a, b) ((a) * (b))
-#define NN__DIV(a, b) ((a) / (b))
 #define NN__C(x) NN__SET1((nn_real)(x))
 
 /* The vector at p, of which c values are left in the array; whole vectors take the plain way. */
-NN__INLINE NN__V NN__FN(load)(const nn_real *p, size_t c)
+NN__INLINE NN__VEC NN__FN(load)(const nn_real *p, size_t c)
 {
-    return c >= NN__VL ? NN__LOAD(p) : NN__LOADN(p, NN__FIRST(c));
+    return c >= NN__WIDTH ? NN__LOAD(p) : NN__LOAD_TAIL(p, NN__TAIL_MASK(c));
 }
 
-NN__INLINE void NN__FN(store)(nn_real *p, NN__V v, size_t c)
+NN__INLINE void NN__FN(store)(nn_real *p, NN__VEC v, size_t c)
 {
-    if (c >= NN__VL) NN__STORE(p, v);
-    else NN__STOREN(p, v, NN__FIRST(c));
-}
-
-NN__INLINE NN__V NN__FN(keep)(NN__V v, size_t c)
-{
-    return c >= NN__VL ? v : NN__KEEPN(v, NN__FIRST(c));
+    if (c >= NN__WIDTH) NN__STORE(p, v);
+    else NN__STORE_TAIL(p, v, NN__TAIL_MASK(c));
 }
 
 #define NN__LD(p, c) NN__FN(load)(p, c)
 #define NN__ST(p, v, c) NN__FN(store)(p, v, c)
+
+#if NN__PASS != NN__AVX512 /* which shares with AVX2 all that it is not faster at */
+#define NN__ADD(a, b) ((a) + (b))
+#define NN__SUB(a, b) ((a) - (b))
+#define NN__MUL(a, b) ((a) * (b))
+#define NN__DIV(a, b) ((a) / (b))
+
+NN__INLINE NN__VEC NN__FN(keep)(NN__VEC v, size_t c)
+{
+    return c >= NN__WIDTH ? v : NN__ZERO_TAIL(v, NN__TAIL_MASK(c));
+}
+
 /* for each vector of an array of n reals: i its first index, c how many values are left from
    there */
-#define NN__EACH(n) for (size_t i = 0, c = (n); i < (n); i += NN__VL, c = (n)-i)
+#define NN__EACH(n) for (size_t i = 0, c = (n); i < (n); i += NN__WIDTH, c = (n)-i)
 
 /* A sum has 16 virtual lanes: lane j adds the elements j, j + 16, j + 32, ... in order; then lanes
    8 apart are added, then 4, 2, 1. NN__PARTS vectors make up the lanes. */
 #define NN__LANES 16
-#define NN__PARTS (NN__LANES / NN__VL)
+#define NN__PARTS (NN__LANES / NN__WIDTH)
 
-NN__INLINE nn_real NN__FN(reduce)(const NN__V *part)
+NN__INLINE nn_real NN__FN(reduce)(const NN__VEC *part)
 {
     nn_real lane[NN__LANES];
-    for (int l = 0; l < NN__PARTS; l++) NN__STORE(lane + l * NN__VL, part[l]);
+    for (int l = 0; l < NN__PARTS; l++) NN__STORE(lane + l * NN__WIDTH, part[l]);
     for (int step = NN__LANES / 2; step; step /= 2)
         for (int j = 0; j < step; j++) lane[j] += lane[j + step];
     return lane[0];
@@ -1946,1063 +2287,608 @@ NN__INLINE nn_real NN__FN(reduce)(const NN__V *part)
    the rounding error. Adding 1.5 * 2^mantissa rounds to an integer, left in the low bits. */
 
 /* 2^n for t = n + NN__ROUND_MAGIC, n a whole number in the normal exponents. */
-NN__INLINE NN__V NN__FN(pow2)(NN__V t)
+NN__INLINE NN__VEC NN__FN(pow2)(NN__VEC t)
 {
     return NN__TOF(NN__ISHL(NN__IADD(NN__TOI(t), NN__ISET1(NN__EXPONENT_BIAS)), NN__MANTISSA));
 }
 
 /* x = n ln 2 + r with |r| <= ln(2) / 2: returns exp(r) - 1, *t = n + NN__ROUND_MAGIC. */
-NN__INLINE NN__V NN__FN(exp_reduced)(NN__V x, NN__V *t)
+NN__INLINE NN__VEC NN__FN(exp_reduced)(NN__VEC x, NN__VEC *t)
 {
     *t = NN__FMA(x, NN__C(1.44269504088896340736), NN__C(NN__ROUND_MAGIC));
-    NN__V n = NN__SUB(*t, NN__C(NN__ROUND_MAGIC));
-    NN__V r = NN__FMA(n, NN__C(-0.69314718055994530942), x);
+    NN__VEC n = NN__SUB(*t, NN__C(NN__ROUND_MAGIC));
+    NN__VEC r = NN__FMA(n, NN__C(-0.69314718055994530942), x);
     r = NN__FMA(n, NN__C(-NN__LN2_LOW), r);
-    NN__V q = NN__C(nn__exp_terms[0]);
+    NN__VEC q = NN__C(nn__exp_terms[0]);
     NN__UNROLL for (int k = 1; k < NN__EXP_TERMS; k++) q = NN__FMA(q, r, NN__C(nn__exp_terms[k]));
     return NN__FMA(NN__MUL(r, r), q, r);
 }
 
 /* exp(x), and in *low what its rounding lost. 2^n is applied in two halves, so that subnormal
    results and infinity come out right. */
-NN__INLINE NN__V NN__FN(exp_pair)(NN__V x, NN__V *low)
+NN__INLINE NN__VEC NN__FN(exp_pair)(NN__VEC x, NN__VEC *low)
 {
-    NN__V t, magic = NN__C(NN__ROUND_MAGIC);
-    NN__V p = NN__FN(exp_reduced)(NN__MIN(NN__C(NN__EXP_HIGH), NN__MAX(NN__C(NN__EXP_LOW), x)), &t);
-    NN__V n = NN__SUB(t, magic), half = NN__FMA(n, NN__C(0.5), magic);
-    NN__V rest = NN__FN(pow2)(NN__ADD(NN__SUB(n, NN__SUB(half, magic)), magic));
-    NN__V s = NN__FN(pow2)(half), e = NN__FMA(p, s, s);
+    NN__VEC t, magic = NN__C(NN__ROUND_MAGIC);
+    NN__VEC p =
+        NN__FN(exp_reduced)(NN__MIN(NN__C(NN__EXP_HIGH), NN__MAX(NN__C(NN__EXP_LOW), x)), &t);
+    NN__VEC n = NN__SUB(t, magic), half = NN__FMA(n, NN__C(0.5), magic);
+    NN__VEC rest = NN__FN(pow2)(NN__ADD(NN__SUB(n, NN__SUB(half, magic)), magic));
+    NN__VEC s = NN__FN(pow2)(half), e = NN__FMA(p, s, s);
     *low = NN__MUL(NN__FMA(p, s, NN__SUB(s, e)), rest);
     return NN__MUL(e, rest);
 }
 
-NN__INLINE NN__V NN__FN(exp)(NN__V x)
+NN__INLINE NN__VEC NN__FN(exp)(NN__VEC x)
 {
-    NN__V low;
+    NN__VEC low;
     return NN__FN(exp_pair)(x, &low);
 }
 
 /* exp(x) - 1 for x up to NN__EXPM1_HIGH, and what its rounding lost. */
-NN__INLINE NN__V NN__FN(expm1_pair)(NN__V x, NN__V *low)
+NN__INLINE NN__VEC NN__FN(expm1_pair)(NN__VEC x, NN__VEC *low)
 {
-    NN__V t;
-    NN__V p = NN__FN(exp_reduced)(NN__MAX(NN__C(NN__EXPM1_LOW), x), &t), s = NN__FN(pow2)(t);
-    NN__V less = NN__SUB(s, NN__C(1)), e = NN__FMA(p, s, less);
+    NN__VEC t;
+    NN__VEC p = NN__FN(exp_reduced)(NN__MAX(NN__C(NN__EXPM1_LOW), x), &t), s = NN__FN(pow2)(t);
+    NN__VEC less = NN__SUB(s, NN__C(1)), e = NN__FMA(p, s, less);
     *low = NN__FMA(p, s, NN__SUB(less, e));
     return e;
 }
 
-NN__INLINE NN__V NN__FN(expm1)(NN__V x)
+NN__INLINE NN__VEC NN__FN(expm1)(NN__VEC x)
 {
-    NN__V low;
+    NN__VEC low;
     return NN__FN(expm1_pair)(x, &low);
 }
 
 /* (a + a_low) / (b + b_low), rounded about once: the quotient's remainder is divided again. */
-NN__INLINE NN__V NN__FN(quotient)(NN__V a, NN__V a_low, NN__V b, NN__V b_low)
+NN__INLINE NN__VEC NN__FN(quotient)(NN__VEC a, NN__VEC a_low, NN__VEC b, NN__VEC b_low)
 {
-    NN__V w = NN__DIV(NN__C(1), b), q = NN__MUL(a, w), minus_q = NN__SUB(NN__C(0), q);
-    NN__V left = NN__ADD(NN__FMA(minus_q, b, a), NN__FMA(minus_q, b_low, a_low));
+    NN__VEC w = NN__DIV(NN__C(1), b), q = NN__MUL(a, w), minus_q = NN__SUB(NN__C(0), q);
+    NN__VEC left = NN__ADD(NN__FMA(minus_q, b, a), NN__FMA(minus_q, b_low, a_low));
     return NN__FMA(left, w, q);
 }
 
 /* ln x for normal x; infinity and NaN are returned as they are. */
-NN__INLINE NN__V NN__FN(log)(NN__V x)
+NN__INLINE NN__VEC NN__FN(log)(NN__VEC x)
 {
-    NN__VI offset = NN__ISET1(((nn__bits)NN__EXPONENT_BIAS << NN__MANTISSA) - NN__HALF_SQRT_BITS);
-    NN__VI biased = NN__ISHR(NN__IADD(NN__TOI(x), offset), NN__MANTISSA); /* exponent + bias */
-    NN__VI shift = NN__ISHL(NN__ISUB(biased, NN__ISET1(NN__EXPONENT_BIAS)), NN__MANTISSA);
-    NN__V m = NN__TOF(NN__ISUB(NN__TOI(x), shift));
-    NN__V e = NN__SUB(NN__TOF(NN__IADD(biased, NN__TOI(NN__C(NN__ROUND_MAGIC)))),
+    NN__IVEC offset = NN__ISET1(((nn__bits)NN__EXPONENT_BIAS << NN__MANTISSA) - NN__HALF_SQRT_BITS);
+    NN__IVEC biased = NN__ISHR(NN__IADD(NN__TOI(x), offset), NN__MANTISSA); /* exponent + bias */
+    NN__IVEC shift = NN__ISHL(NN__ISUB(biased, NN__ISET1(NN__EXPONENT_BIAS)), NN__MANTISSA);
+    NN__VEC m = NN__TOF(NN__ISUB(NN__TOI(x), shift));
+    NN__VEC e = NN__SUB(NN__TOF(NN__IADD(biased, NN__TOI(NN__C(NN__ROUND_MAGIC)))),
                       NN__C(NN__ROUND_MAGIC + NN__EXPONENT_BIAS));
-    NN__V f = NN__SUB(m, NN__C(1)), s = NN__DIV(f, NN__ADD(m, NN__C(1))), z = NN__MUL(s, s);
-    NN__V q = NN__C(nn__log_terms[0]);
+    NN__VEC f = NN__SUB(m, NN__C(1)), s = NN__DIV(f, NN__ADD(m, NN__C(1))), z = NN__MUL(s, s);
+    NN__VEC q = NN__C(nn__log_terms[0]);
     NN__UNROLL for (int k = 1; k < NN__LOG_TERMS; k++) q = NN__FMA(q, z, NN__C(nn__log_terms[k]));
     /* ln m = f - s (f - z q): s q z alone would carry the rounding error of 2 s */
-    NN__V low = NN__FMA(s, NN__SUB(f, NN__MUL(z, q)), NN__MUL(e, NN__C(-NN__LN2_LOW)));
-    NN__V y = NN__FMA(e, NN__C(0.69314718055994530942), NN__SUB(f, low));
+    NN__VEC low = NN__FMA(s, NN__SUB(f, NN__MUL(z, q)), NN__MUL(e, NN__C(-NN__LN2_LOW)));
+    NN__VEC y = NN__FMA(e, NN__C(0.69314718055994530942), NN__SUB(f, low));
     return NN__SELECT(NN__LT(x, NN__C(HUGE_VAL)), y, x);
 }
 
 /* ln x for every x: subnormal ones are scaled by 2^mantissa first; -infinity at 0, NaN below. */
-NN__INLINE NN__V NN__FN(log_everywhere)(NN__V x)
+NN__INLINE NN__VEC NN__FN(log_everywhere)(NN__VEC x)
 {
     const double scale = (double)((nn__bits)1 << NN__MANTISSA);
-    NN__M small = NN__LT(x, NN__C(sizeof(nn_real) == 4 ? 1.17549435082228751e-38 : DBL_MIN));
-    NN__V y = NN__FN(log)(NN__SELECT(small, NN__MUL(x, NN__C(scale)), x));
-    y = NN__SELECT(small, NN__SUB(y, NN__C(NN__MANTISSA * 0.69314718055994530942)), y);
-    NN__V none = NN__SELECT(NN__LT(x, NN__C(0)), NN__C(NAN), NN__SUB(x, NN__C(HUGE_VAL)));
+    NN__MASK subnormal = NN__LT(x, NN__C(sizeof(nn_real) == 4 ? 1.17549435082228751e-38 : DBL_MIN));
+    NN__VEC y = NN__FN(log)(NN__SELECT(subnormal, NN__MUL(x, NN__C(scale)), x));
+    y = NN__SELECT(subnormal, NN__SUB(y, NN__C(NN__MANTISSA * 0.69314718055994530942)), y);
+    NN__VEC none = NN__SELECT(NN__LT(x, NN__C(0)), NN__C(NAN), NN__SUB(x, NN__C(HUGE_VAL)));
     return NN__SELECT(NN__LT(NN__C(0), x), y, none);
 }
 
 /* ln(1 + u) for u in [0, 1]: ln of the rounded sum, and what the rounding lost. */
-NN__INLINE NN__V NN__FN(log1p)(NN__V u)
+NN__INLINE NN__VEC NN__FN(log1p)(NN__VEC u)
 {
-    NN__V w = NN__ADD(u, NN__C(1)), lost = NN__SUB(u, NN__SUB(w, NN__C(1)));
+    NN__VEC w = NN__ADD(u, NN__C(1)), lost = NN__SUB(u, NN__SUB(w, NN__C(1)));
     return NN__ADD(NN__FN(log)(w), NN__DIV(lost, w));
 }
 
-NN__INLINE NN__V NN__FN(abs)(NN__V x) { return NN__TOF(NN__ISHR(NN__ISHL(NN__TOI(x), 1), 1)); }
+NN__INLINE NN__VEC NN__FN(abs)(NN__VEC x) { return NN__TOF(NN__ISHR(NN__ISHL(NN__TOI(x), 1), 1)); }
 
 /* y >= 0 with the sign of x */
-NN__INLINE NN__V NN__FN(with_sign)(NN__V y, NN__V x)
+NN__INLINE NN__VEC NN__FN(with_sign)(NN__VEC y, NN__VEC x)
 {
-    NN__VI sign = NN__ISUB(NN__TOI(x), NN__TOI(NN__FN(abs)(x)));
+    NN__IVEC sign = NN__ISUB(NN__TOI(x), NN__TOI(NN__FN(abs)(x)));
     return NN__TOF(NN__IADD(NN__TOI(y), sign));
 }
 
 /* (e^2|x| - 1) / (e^2|x| + 1) */
-NN__INLINE NN__V NN__FN(tanh)(NN__V x)
+NN__INLINE NN__VEC NN__FN(tanh)(NN__VEC x)
 {
-    NN__V a = NN__MIN(NN__C(NN__EXPM1_HIGH / 4), NN__FN(abs)(x));
-    NN__V low, two = NN__C(2), e = NN__FN(expm1_pair)(NN__ADD(a, a), &low), d = NN__ADD(e, two);
+    NN__VEC a = NN__MIN(NN__C(NN__EXPM1_HIGH / 4), NN__FN(abs)(x));
+    NN__VEC low, two = NN__C(2), e = NN__FN(expm1_pair)(NN__ADD(a, a), &low), d = NN__ADD(e, two);
     /* what the sum loses: exactly, with the larger term first */
-    NN__V large = NN__MAX(e, two), small = NN__MIN(e, two);
-    NN__V d_low = NN__ADD(NN__ADD(NN__SUB(large, d), small), low);
+    NN__VEC large = NN__MAX(e, two), small = NN__MIN(e, two);
+    NN__VEC d_low = NN__ADD(NN__ADD(NN__SUB(large, d), small), low);
     return NN__FN(with_sign)(NN__FN(quotient)(e, low, d, d_low), x);
 }
 
 /* With e = exp(-|x|): 1 / (1 + e) or e / (1 + e), so that neither end overflows or cancels. */
-NN__INLINE NN__V NN__FN(sigmoid)(NN__V x)
+NN__INLINE NN__VEC NN__FN(sigmoid)(NN__VEC x)
 {
-    NN__V low, zero = NN__C(0), one = NN__C(1);
-    NN__V e = NN__FN(exp_pair)(NN__SUB(zero, NN__FN(abs)(x)), &low), d = NN__ADD(e, one);
-    NN__V d_low = NN__ADD(NN__ADD(NN__SUB(one, d), e), low);
-    NN__M negative = NN__LT(x, zero);
-    NN__V top = NN__SELECT(negative, e, one), top_low = NN__SELECT(negative, low, zero);
+    NN__VEC low, zero = NN__C(0), one = NN__C(1);
+    NN__VEC e = NN__FN(exp_pair)(NN__SUB(zero, NN__FN(abs)(x)), &low), d = NN__ADD(e, one);
+    NN__VEC d_low = NN__ADD(NN__ADD(NN__SUB(one, d), e), low);
+    NN__MASK negative = NN__LT(x, zero);
+    NN__VEC top = NN__SELECT(negative, e, one), top_low = NN__SELECT(negative, low, zero);
     return NN__FN(quotient)(top, top_low, d, d_low);
 }
 
 /* max(x, 0) + ln(1 + exp(-|x|)) */
-NN__INLINE NN__V NN__FN(softplus)(NN__V x)
+NN__INLINE NN__VEC NN__FN(softplus)(NN__VEC x)
 {
-    NN__V e = NN__FN(exp)(NN__SUB(NN__C(0), NN__FN(abs)(x)));
+    NN__VEC e = NN__FN(exp)(NN__SUB(NN__C(0), NN__FN(abs)(x)));
     return NN__ADD(NN__MAX(NN__C(0), x), NN__FN(log1p)(e));
 }
 
 /* exp(-x^2 / 2), 0 from 40 on: the part of x^2 / 2 that its rounding loses comes back as a
    factor. */
-NN__INLINE NN__V NN__FN(gauss)(NN__V x)
+NN__INLINE NN__VEC NN__FN(gauss)(NN__VEC x)
 {
     x = NN__MIN(NN__C(40), NN__FN(abs)(x));
-    NN__V half = NN__MUL(x, NN__C(0.5)), h = NN__MUL(half, x);
-    NN__V lost = NN__FMA(half, x, NN__SUB(NN__C(0), h));
-    NN__V y = NN__FN(exp)(NN__SUB(NN__C(0), h));
+    NN__VEC half = NN__MUL(x, NN__C(0.5)), h = NN__MUL(half, x);
+    NN__VEC lost = NN__FMA(half, x, NN__SUB(NN__C(0), h));
+    NN__VEC y = NN__FN(exp)(NN__SUB(NN__C(0), h));
     return NN__FMA(NN__SUB(NN__C(0), y), lost, y);
 }
 
 /* The standard normal distribution function: erfc(|x| / sqrt 2) / 2, or one less that. */
-NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
+NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
 {
-    NN__V a = NN__MUL(NN__FN(abs)(x), NN__C(0.70710678118654752440));
-    NN__V t = NN__DIV(NN__C(3), NN__ADD(a, NN__C(3))), u = NN__SUB(NN__ADD(t, t), NN__C(1));
-    NN__V h = NN__C(nn__erfc_terms[NN__ERFC_TERMS - 1]);
+    NN__VEC a = NN__MUL(NN__FN(abs)(x), NN__C(0.70710678118654752440));
+    NN__VEC t = NN__DIV(NN__C(3), NN__ADD(a, NN__C(3))), u = NN__SUB(NN__ADD(t, t), NN__C(1));
+    NN__VEC h = NN__C(nn__erfc_terms[NN__ERFC_TERMS - 1]);
     for (int k = NN__ERFC_TERMS - 2; k >= 0; k--) h = NN__FMA(h, u, NN__C(nn__erfc_terms[k]));
-    NN__V tail = NN__MUL(NN__MUL(gauss, t), NN__MUL(h, NN__C(0.5)));
+    NN__VEC tail = NN__MUL(NN__MUL(gauss, t), NN__MUL(h, NN__C(0.5)));
     return NN__SELECT(NN__LT(x, NN__C(0)), tail, NN__SUB(NN__C(1), tail));
 }
 
-/* -------------------------------------------------------------------------------------- >>gemm
-   C is cut into register tiles of mr rows by nv vectors; a tile runs over one block of k with its
-   sums in registers. A is read element by element with any two strides, so that it can stay where
-   it is; only where it is transposed and many tiles read it, a block is turned into rows first. B
-   is read in vectors along a row. Where several tiles read it, the first of them leaves its rows in
-   a panel while it computes: a copy of its own would wait for the second-level cache meanwhile.
-
-   Where B is narrow or its transposition dear, the product is computed as C' = B' A' instead,
-   with the vectors along C's columns; for a few widths A is then transposed in registers, for the
-   others into a panel. None of these choices changes a bit: each element is the same chain of
-   fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
-
-   Where the numbers come from: a panel of B (NN__KC by NN__NR: 32 KB with AVX2, 128 KB with
-   AVX-512, twice that where its length pays) passes from the second-level cache to the first for
-   each tile. A block of A of more than NN__BESIDE (512 KB) would not stay in a second cache of 1 MB
-   beside it, and comes from the third for each strip: then as many strips share a tile's rows as
-   have room for their panels, up to NN__STRIPS. Long panels mean that C is stored and reloaded
-   rarely; but few rows cannot make up for a panel that leaves the first cache on its way, so theirs
-   has NN__NEAR steps (26 KB). NN__MC bounds the rows that are gone through again for the next
-   strips. Hardware does not foresee rows of B that are NN__FAR apart. A large product takes
-   NN__SPACE on the stack, a small one NN__LITTLE: compilers may be told to touch every page of a
-   frame. */
-#if NN__PASS == NN__PORTABLE
-#define NN__NV 1
-#define NN__KC 256
-#define NN__SPACE (16 * 1024 / (int)sizeof(nn_real))
-#else
-#define NN__NV (NN__PASS == NN__AVX2 ? 2 : 4)
-#define NN__KC 512
-#define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #endif
-#define NN__MC 1024
-#define NN__LITTLE (8 * 1024 / (int)sizeof(nn_real))
-#define NN__FAR (1024 / sizeof(nn_real))
-#define NN__SOON (16 / NN__NV) /* rows of B to fetch ahead: some fifty cycles */
-#define NN__NEAR (26 * 1024 / (int)sizeof(nn_real) / NN__NR)
-#define NN__STRIPS 4
-#define NN__BESIDE (512 * 1024 / sizeof(nn_real))
-#define NN__PAD 16 /* rows of a copied block of A lie off the powers of two */
-#define NN__NR (NN__NV * NN__VL)
-#define NN__TURNED_ROWS ((NN__SPACE - NN__KC * NN__NR) / NN__NR) /* of a product that is turned */
 
-/* A strip of C: m rows by up to NN__NR columns. Row r starts from init[r * init_ld ...], or from
-   0. */
-typedef struct NN__FN(strip_args) {
-    size_t m, k, cols;
-    const nn_real *a;
-    size_t ai, ak; /* strides of A along C's rows and along k */
-    const nn_real *b;
-    size_t ldb;
-    size_t whole; /* the rows of B, from the first on, in which whole vectors can be read */
-    nn_real *c;
-    size_t ldc;
-    const nn_real *init;
-    size_t init_ld;
-    nn_real *panel; /* NULL, or k rows of NN__NR for the first tile to pack B into */
-} NN__FN(strip_args);
+/* -------------------------------------------------------------------------------------- >>tile
+   The micro-kernels, and the other parts of a product that depend on the instruction set. A tile is
+   `mr` rows of `nv` vectors, one function for each size. The x86 ones are in assembly, which takes
+   the compilers no time, and which runs as fast without optimisation. */
 
-/* B's rows are at b, ldb apart. Past the strip's last column a vector holds what follows there,
-   which no one sees; only the array's end must not be passed. */
-NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t ldb)
-{
-    const size_t beyond = (NN__VL - s->cols % NN__VL) % NN__VL;
-    size_t rows = beyond > 0; /* whose last vector passes the end */
-    if (beyond > ldb) rows = (unsigned)(beyond - 1) / (unsigned)(ldb + !ldb) + 1;
-    s->b = b, s->ldb = ldb;
-    s->whole = rows < s->k ? s->k - rows : 0;
-}
-
-/* What a tile knows of B and A: nothing; that B has to be fetched ahead; likewise, and it leaves
-   B's rows in the panel; that B is packed and A's rows, or its columns, are consecutive. A stride
-   known is an instruction less in each step. */
-enum {
-    NN__FN(loose),
-    NN__FN(ahead),
-    NN__FN(packing),
-    NN__FN(packed_rows),
-    NN__FN(packed_columns)
-};
-
-/* One k of a tile: sum[mr][nv] += a b'. Row i + r of A, r < 3, is at a[i / 3] + r * ai: two
-   pointers and two strides reach six rows. Large tiles, with reads to spare, save an instruction
-   where a pointer is the address: the multiplications read it. Of the last vector only `last`
-   values are read when `cut`. Written out, not in loops: a build without optimisation would count
-   more than it multiplies. */
-NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, const int how,
-                                  NN__V (*sum)[NN__NV], const nn_real *const *a, size_t ai,
-                                  const nn_real *b, size_t last, nn_real *panel)
-{
-    NN__V bv[NN__NV], av;
-    NN__UNROLL for (int j = 0; j < nv; j++)
-    {
-        bv[j] = cut && j == nv - 1 ? NN__LD(b + j * NN__VL, last) : NN__LOAD(b + j * NN__VL);
-        if (how == NN__FN(packing)) NN__STORE(panel + j * NN__VL, bv[j]);
-    }
-#define NN__TIMES(i, j)                                                                            \
-    if (nv > 1 && (j) < nv) NN__FMA_TO(sum[i][(j) % NN__NV], av, bv[(j) % NN__NV])
-#define NN__TIMES_FROM(i, j)                                                                       \
-    if ((j) < nv) NN__FMA_FROM(sum[i][(j) % NN__NV], a[(i) / 3], bv[(j) % NN__NV])
-#define NN__ROW(i, offset)                                                                         \
-    if ((i) < mr) {                                                                                \
-        av = NN__SET1(a[(i) / 3][offset]);                                                         \
-        if (nv == 1) sum[i][0] = NN__FMA(av, bv[0], sum[i][0]); /* with av from memory */          \
-        NN__TIMES(i, 0);                                                                           \
-        NN__TIMES(i, 1);                                                                           \
-        NN__TIMES(i, 2);                                                                           \
-        NN__TIMES(i, 3);                                                                           \
-    }
-#define NN__THREE_ROWS(i)                                                                          \
-    if (how > NN__FN(ahead) && nv > 2 && (i) < mr) {                                               \
-        NN__TIMES_FROM(i, 0);                                                                      \
-        NN__TIMES_FROM(i, 1);                                                                      \
-        NN__TIMES_FROM(i, 2);                                                                      \
-        NN__TIMES_FROM(i, 3);                                                                      \
-    }                                                                                              \
-    else NN__ROW(i, 0)                                                                             \
-    NN__ROW(i + 1, ai)                                                                             \
-    NN__ROW(i + 2, 2 * ai)
-    NN__THREE_ROWS(0)
-    NN__THREE_ROWS(3)
-    NN__THREE_ROWS(6)
-    NN__THREE_ROWS(9)
-    NN__THREE_ROWS(12)
-    NN__ROW(15, 0)
-#undef NN__TIMES
-#undef NN__TIMES_FROM
-#undef NN__ROW
-#undef NN__THREE_ROWS
-}
-
-/* clang -O0 keeps every value in memory, and nothing makes it optimise a function. The loop of the
-   widest tiles, where it would spend most of its time, is therefore written in assembly for it. */
-#if NN__NV > 1 && defined(__clang__) && !defined(__OPTIMIZE__) && !defined(__i386__)
-#define NN__ASM_LOOP
-#if NN__PASS == NN__NEON
+#if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Woverlength-strings"
+#endif
+/* Rows of A are in rax, rdx, r8 to r11, and rcx is the offset of the step in all of them. Vector
+   registers: the sums of a row are next to each other; then the row of B, an element of A, and with
+   AVX2 the mask of the last vector. */
+#if NN__PASS == NN__AVX2
+#define NN__VECTOR "%%ymm"
+#define NN__BYTES "32"
+#define NN__ROW_BYTES "64"
+#define NN__ROWS_AHEAD "24" /* to fetch: some 150 cycles */
+#define NN__ROWS1(f, nv) f(nv, "0", "1", "", "", "0", "rax")
+#define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "2", "3", "", "", "8", "rdx")
+#define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "4", "5", "", "", "16", "r8")
+#define NN__ROWS4(f, nv) NN__ROWS3(f, nv) f(nv, "6", "7", "", "", "24", "r9")
+#define NN__ROWS5(f, nv) NN__ROWS4(f, nv) f(nv, "8", "9", "", "", "32", "r10")
+#define NN__ROWS6(f, nv) NN__ROWS5(f, nv) f(nv, "10", "11", "", "", "40", "r11")
+#define NN__B0 "12"
+#define NN__B1 "13"
+#define NN__ELEMENT NN__VECTOR "14"
+#define NN__SET_MASK "vmovups (%%rax), %%ymm15\n"
+#define NN__GET_MASKED(from, to) "vmaskmov" NN__PS " " from ", %%ymm15, " to "\n"
+#define NN__PUT_MASKED(from, to) "vmaskmov" NN__PS " " from ", %%ymm15, " to "\n"
+#define NN__MORE_REGISTERS
+#else
+#define NN__VECTOR "%%zmm"
+#define NN__BYTES "64"
+#define NN__ROW_BYTES "256"
+#define NN__ROWS_AHEAD "8"
+#define NN__ROWS1(f, nv) f(nv, "0", "1", "2", "3", "0", "rax")
+#define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "4", "5", "6", "7", "8", "rdx")
+#define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "8", "9", "10", "11", "16", "r8")
+#define NN__ROWS4(f, nv) NN__ROWS3(f, nv) f(nv, "12", "13", "14", "15", "24", "r9")
+#define NN__ROWS5(f, nv) NN__ROWS4(f, nv) f(nv, "16", "17", "18", "19", "32", "r10")
+#define NN__ROWS6(f, nv) NN__ROWS5(f, nv) f(nv, "20", "21", "22", "23", "40", "r11")
+#define NN__B0 "24"
+#define NN__B1 "25"
+#define NN__ELEMENT NN__VECTOR "28"
 #ifdef NN_DOUBLE
-#define NN__ASM_REALS(v) "%[" v "].2d"
+#define NN__SET_MASK "vmovdqu64 (%%rax), %%zmm28\n vptestmq %%zmm28, %%zmm28, %%k1\n"
 #else
-#define NN__ASM_REALS(v) "%[" v "].4s"
+#define NN__SET_MASK "vmovdqu32 (%%rax), %%zmm28\n vptestmd %%zmm28, %%zmm28, %%k1\n"
 #endif
-#define NN__ASM_V "w"
-#define NN__ASM_B(i, j) "ldr %q[b" #j "], [%[b], #16 * " #j "]\n"
-#define NN__ASM_A(i) "ld1r {" NN__ASM_REALS("av") "}, [%[a" #i "]], %[ak]\n"
-#define NN__ASM_FMA(i, j)                                                                          \
-    "fmla " NN__ASM_REALS("s" #i #j) ", " NN__ASM_REALS("b" #j) ", " NN__ASM_REALS("av") "\n"
-#define NN__ASM_NEXT "add %[b], %[b], %[ldb]\nsubs %[steps], %[steps], #1\nb.ne 1b\n"
-#else
-#ifdef NN_DOUBLE
-#define NN__ASM_REAL "d"
-#else
-#define NN__ASM_REAL "s"
-#endif
-#if NN__PASS == NN__AVX512
-#define NN__ASM_BYTES "64"
-#else
-#define NN__ASM_BYTES "32"
-#endif
-#define NN__ASM_V "v"
-#define NN__ASM_B(i, j) "vmovups " NN__ASM_BYTES " * " #j "(%[b]), %[b" #j "]\n"
-#define NN__ASM_A(i) "vbroadcasts" NN__ASM_REAL " (%[a" #i "]), %[av]\nadd %[ak], %[a" #i "]\n"
-#define NN__ASM_FMA(i, j) "vfmadd231p" NN__ASM_REAL " %[b" #j "], %[av], %[s" #i #j "]\n"
-#define NN__ASM_NEXT "add %[ldb], %[b]\ndec %[steps]\njnz 1b\n"
-#endif
-#if NN__NV == 2
-#define NN__ASM_EACH(f, i) f(i, 0) f(i, 1)
-#else
-#define NN__ASM_EACH(f, i) f(i, 0) f(i, 1) f(i, 2) f(i, 3)
-#endif
-#define NN__ASM_ROW(i) NN__ASM_A(i) NN__ASM_EACH(NN__ASM_FMA, i)
-#define NN__ASM_SUM(i, j) [s##i##j] "+" NN__ASM_V(sum[i][j]),
-#define NN__ASM_SUMS(i) NN__ASM_EACH(NN__ASM_SUM, i) [a##i] "+r"(a[i]),
-#define NN__ASM_BV(i, j) [b##j] "=&" NN__ASM_V(bv[j]),
-
-/* The first `steps` of a tile of up to six rows, whose last one makes up for those that are not
-   there. */
-static void NN__FN(asm_loop)(int mr, NN__V (*sum)[NN__NV], const nn_real *from, size_t ai,
-                             size_t ak, const nn_real *b, size_t ldb, size_t steps)
-{
-    NN__V av, bv[NN__NV];
-    const nn_real *a[6];
-    for (int i = 0; i < 6; i++) a[i] = from + (size_t)(i < mr ? i : mr - 1) * ai;
-    for (int i = mr; i < 6; i++)
-        for (int j = 0; j < NN__NV; j++) sum[i][j] = NN__C(0);
-    __asm__ volatile("1:\n" NN__ASM_EACH(NN__ASM_B, 0) NN__ASM_ROW(0) NN__ASM_ROW(1) NN__ASM_ROW(2)
-                         NN__ASM_ROW(3) NN__ASM_ROW(4) NN__ASM_ROW(5) NN__ASM_NEXT
-                     : NN__ASM_SUMS(0) NN__ASM_SUMS(1) NN__ASM_SUMS(2) NN__ASM_SUMS(3)
-                       NN__ASM_SUMS(4) NN__ASM_SUMS(5) NN__ASM_EACH(NN__ASM_BV, 0)
-                       [av] "=&" NN__ASM_V(av), [b] "+r"(b), [steps] "+r"(steps)
-                     : [ak] "r"(ak * sizeof(nn_real)), [ldb] "r"(ldb * sizeof(nn_real))
-                     : "memory", "cc");
-}
-#undef NN__ASM_REALS
-#undef NN__ASM_REAL
-#undef NN__ASM_BYTES
-#undef NN__ASM_V
-#undef NN__ASM_B
-#undef NN__ASM_A
-#undef NN__ASM_FMA
-#undef NN__ASM_NEXT
-#undef NN__ASM_EACH
-#undef NN__ASM_ROW
-#undef NN__ASM_SUM
-#undef NN__ASM_SUMS
-#undef NN__ASM_BV
+#define NN__GET_MASKED(from, to) "vmovu" NN__PS " " from ", " to " %{%%k1%}%{z%}\n"
+#define NN__PUT_MASKED(from, to) "vmovu" NN__PS " " from ", " to " %{%%k1%}\n"
+#define NN__MORE_REGISTERS                                                                         \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",    \
+        "xmm26", "xmm27", "xmm28", "k1"
 #endif
 
-/* The sums from or to rows that are ld apart; of the last vector in each only `last` values are
-   touched when it is `cut`. */
-NN__INLINE void NN__FN(tile_load)(const int mr, const int nv, const int cut, NN__V (*sum)[NN__NV],
-                                  const nn_real *from, size_t ld, size_t last)
-{
-    const NN__MN mask = NN__FIRST(last);
-    NN__UNROLL for (int i = 0; i < mr; i++, from += ld) {
-        NN__UNROLL for (int j = 0; j < nv - cut; j++) sum[i][j] = NN__LOAD(from + j * NN__VL);
-        if (cut) sum[i][nv - 1] = NN__LOADN(from + (nv - 1) * NN__VL, mask);
-    }
-}
+/* For each vector of a row: f, or for the last one `end`, with its offset in memory, its register
+   of B and that of its sum. */
+#define NN__VECTORS1(f, end, s0, s1, s2, s3) end("0", NN__B0, s0)
+#define NN__VECTORS2(f, end, s0, s1, s2, s3) f("0", NN__B0, s0) end(NN__BYTES, NN__B1, s1)
+#define NN__VECTORS3(f, end, s0, s1, s2, s3)                                                       \
+    NN__VECTORS2(f, f, s0, s1, s2, s3) end("2*" NN__BYTES, "26", s2)
+#define NN__VECTORS4(f, end, s0, s1, s2, s3)                                                       \
+    NN__VECTORS3(f, f, s0, s1, s2, s3) end("3*" NN__BYTES, "27", s3)
 
-NN__INLINE void NN__FN(tile_store)(const int mr, const int nv, const int cut,
-                                   NN__V (*sum)[NN__NV], nn_real *to, size_t ld, size_t last)
-{
-    const NN__MN mask = NN__FIRST(last);
-    NN__UNROLL for (int i = 0; i < mr; i++, to += ld) {
-        NN__UNROLL for (int j = 0; j < nv - cut; j++) NN__STORE(to + j * NN__VL, sum[i][j]);
-        if (cut) NN__STOREN(to + (nv - 1) * NN__VL, sum[i][nv - 1], mask);
-    }
-}
+#define NN__GET_C(at, b, sum) "vmovu" NN__PS " " at "(%%r12), " NN__VECTOR sum "\n"
+#define NN__GET_C_END(at, b, sum) NN__GET_MASKED(at "(%%r12)", NN__VECTOR sum)
+#define NN__PUT_C(at, b, sum) "vmovu" NN__PS " " NN__VECTOR sum ", " at "(%%r12)\n"
+#define NN__PUT_C_END(at, b, sum) NN__PUT_MASKED(NN__VECTOR sum, at "(%%r12)")
+#define NN__FETCH_C(at, b, sum) "prefetcht0 " at "(%%r12)\n"
+#define NN__GET_B(at, b, sum) "vmovu" NN__PS " " at "(%%rsi), " NN__VECTOR b "\n"
+#define NN__GET_B_END(at, b, sum) NN__GET_MASKED(at "(%%rsi)", NN__VECTOR b)
+#define NN__PUT_B(at, b, sum) "vmovu" NN__PS " " NN__VECTOR b ", " at "(%%r14)\n"
+#define NN__FETCH_B(at, b, sum) "prefetcht0 " at "(%%rsi,%%r15)\n"
+#define NN__MADD(at, b, sum)                                                                       \
+    "vfmadd231" NN__PS " " NN__VECTOR b ", " NN__ELEMENT ", " NN__VECTOR sum "\n"
 
-/* Two steps in a turn of the loop spare instructions; packing has other things to do there. What
-   is only written of C is fetched early by small tiles alone: it would keep B from coming. With
-   AVX-512 a masked vector costs no more than a whole one. */
-NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
-                             const NN__FN(strip_args) * s, size_t row)
-{
-    const int steps = how != NN__FN(packing) && nv > 1 ? 2 : 1;
-    NN__V sum[16][NN__NV];
-    const nn_real *a[6], *next[6], *b = s->b;
-    nn_real *panel = s->panel;
-    const size_t ai = how == NN__FN(packed_columns) ? 1 : s->ai;
-    const size_t ak = how == NN__FN(packed_rows) ? 1 : s->ak;
-    const size_t ldb = how >= NN__FN(packed_rows) ? NN__NR : s->ldb;
-    size_t last = s->cols - (size_t)(nv - 1) * NN__VL;
-    const int cut = NN__PASS == NN__AVX512 || last < NN__VL;
-    nn_real *c = s->c + row * s->ldc;
-    if (how <= NN__FN(ahead) || s->init_ld)
-        NN__UNROLL for (int i = 0; i < mr; i++)
-            NN__UNROLL for (int j = 0; j < nv; j++)
-                NN__PREFETCH(c + (size_t)i * s->ldc + j * NN__VL);
-    const nn_real *init = s->init ? s->init + row * s->init_ld : NULL;
-    if (init && cut) NN__FN(tile_load)(mr, nv, 1, sum, init, s->init_ld, last);
-    else if (init) NN__FN(tile_load)(mr, nv, 0, sum, init, s->init_ld, last);
-    else
-        NN__UNROLL for (int i = 0; i < mr; i++)
-            NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__C(0);
-    NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] = s->a + (row + (size_t)i) * ai;
-    size_t turns = s->whole / (size_t)steps, rest = s->k - turns * (size_t)steps;
-#ifdef NN__ASM_LOOP
-    if (nv == NN__NV && s->whole) {
-        for (size_t k = 0; how == NN__FN(packing) && k < s->whole; k++, panel += NN__NR)
-            memcpy(panel, b + k * ldb, NN__NR * sizeof *b);
-        NN__FN(asm_loop)(mr, sum, a[0], ai, ak, b, ldb, s->whole);
-        for (int i = 0; i < mr; i += 3) a[i / 3] += s->whole * ak;
-        b += s->whole * ldb, turns = 0, rest = s->k - s->whole;
-    }
-#endif
-    for (; turns; turns--, b += (size_t)steps * ldb) {
-        if (how == NN__FN(packing) || how == NN__FN(ahead))
-            NN__UNROLL for (int j = 0; j < nv; j++) {
-                NN__PREFETCH(b + NN__SOON * ldb + j * NN__VL);
-                if (steps == 2) NN__PREFETCH(b + (NN__SOON + 1) * ldb + j * NN__VL);
-            }
-        NN__FN(tile_step)(mr, nv, 0, how, sum, a, ai, b, last, panel);
-        if (steps == 2) {
-            NN__UNROLL for (int i = 0; i < mr; i += 3) next[i / 3] = a[i / 3] + ak;
-            NN__FN(tile_step)(mr, nv, 0, how, sum, next, ai, b + ldb, last, NULL);
-        }
-        NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += (size_t)steps * ak;
-        if (how == NN__FN(packing)) panel += NN__NR;
-    }
-    NN__ANEW(last); /* masks are made again: kept over the loop they would cost it registers */
-    for (; rest; rest--, b += ldb) {
-        NN__FN(tile_step)(mr, nv, 1, how, sum, a, ai, b, last, panel);
-        NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += ak;
-        if (how == NN__FN(packing)) panel += NN__NR;
-    }
-    if (cut) NN__FN(tile_store)(mr, nv, 1, sum, c, s->ldc, last);
-    else NN__FN(tile_store)(mr, nv, 0, sum, c, s->ldc, last);
-}
+/* For each row of a tile */
+#define NN__ROW_A(nv, s0, s1, s2, s3, i, a) "mov " i "(%%r12), %%" a "\n"
+#define NN__ROW_GET(nv, s0, s1, s2, s3, i, a)                                                      \
+    NN__VECTORS##nv(NN__GET_C, NN__GET_C_END, s0, s1, s2, s3) "add %%r13, %%r12\n"
+#define NN__ROW_FETCH(nv, s0, s1, s2, s3, i, a)                                                    \
+    NN__VECTORS##nv(NN__FETCH_C, NN__FETCH_C, s0, s1, s2, s3) "add %%r13, %%r12\n"
+#define NN__ROW_MADD(nv, s0, s1, s2, s3, i, a)                                                     \
+    "vbroadcast" NN__SS " (%%" a ",%%rcx), " NN__ELEMENT "\n"                                      \
+    NN__VECTORS##nv(NN__MADD, NN__MADD, s0, s1, s2, s3)
+#define NN__ROW_PUT(nv, s0, s1, s2, s3, i, a)                                                      \
+    NN__VECTORS##nv(NN__PUT_C, NN__PUT_C, s0, s1, s2, s3) "add %%r13, %%r12\n"
+#define NN__ROW_PUT_END(nv, s0, s1, s2, s3, i, a)                                                  \
+    NN__VECTORS##nv(NN__PUT_C, NN__PUT_C_END, s0, s1, s2, s3) "add %%r13, %%r12\n"
 
-/* Each tile is a function of its own: inlined side by side they would share the registers, and some
-   sums would lie in memory. */
-typedef void NN__FN(tile_fn)(const NN__FN(strip_args) * s, size_t row);
-#define NN__TILE(name, mr, nv, how)                                                                \
-    static NN__NOINLINE void NN__FN(name)(const NN__FN(strip_args) * s, size_t row)                \
+#define NN__GET_ROW_OF_B(nv) NN__VECTORS##nv(NN__GET_B, NN__GET_B_END, "", "", "", "")
+#define NN__PACKED_ROW_OF_B(nv) NN__VECTORS##nv(NN__GET_B, NN__GET_B, "", "", "", "")
+#define NN__FETCH_ROW_OF_B(nv) NN__VECTORS##nv(NN__FETCH_B, NN__FETCH_B, "", "", "", "")
+#define NN__PUT_ROW_OF_B(nv) NN__VECTORS##nv(NN__PUT_B, NN__PUT_B, "", "", "", "")
+#define NN__MEMBER(name, to) "mov %c[" #name "](%[t]), %%" to "\n"
+#define NN__OFFSET(name) [name] "i"(offsetof(nn__tile, name))
+
+#define NN__PACKED_STEP(mr, nv)                                                                    \
+    NN__PACKED_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)                                         \
+    "add $" NN__ROW_BYTES ", %%rsi\n add %%r12, %%rcx\n"
+#define NN__TILE(mr, nv)                                                                           \
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t)                              \
     {                                                                                              \
-        NN__FN(tile)(mr, nv, NN__FN(how), s, row);                                                 \
+        __asm__ volatile(                                                                          \
+            NN__MEMBER(mask, "rax") NN__SET_MASK                                                   \
+            NN__MEMBER(init, "r12") NN__MEMBER(init_ld, "r13") NN__ROWS##mr(NN__ROW_GET, nv)       \
+            NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13") "add %c[next_c](%[t]), %%r12\n"            \
+            NN__ROWS##mr(NN__ROW_FETCH, nv)                                                        \
+            NN__MEMBER(a, "r12") NN__ROWS##mr(NN__ROW_A, nv)                                       \
+            NN__MEMBER(b, "rsi") NN__MEMBER(ldb, "rdi") NN__MEMBER(panel, "r14")                   \
+            "imul $" NN__ROWS_AHEAD ", %%rdi, %%r15\n" \
+            NN__MEMBER(ak, "r12") NN__MEMBER(k, "r13")                                             \
+            "xor %%ecx, %%ecx\n test %%r13, %%r13\n jz 3f\n"                                       \
+            "test %%r14, %%r14\n jnz 2f\n test %%rdi, %%rdi\n jnz 1f\n .p2align 5\n"               \
+            "0:\n test $1, %%r13b\n jz 7f\n" NN__PACKED_STEP(mr, nv) "dec %%r13\n jz 3f\n"         \
+            ".p2align 5\n 7:\n" NN__PACKED_STEP(mr, nv) NN__PACKED_STEP(mr, nv)                    \
+            "sub $2, %%r13\n jnz 7b\n jmp 3f\n"                                                   \
+            "1:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)      \
+            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 1b\n jmp 3f\n"                  \
+            "2:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__PUT_ROW_OF_B(nv)                \
+            NN__ROWS##mr(NN__ROW_MADD, nv) "add $" NN__ROW_BYTES ", %%r14\n"                       \
+            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 2b\n"                           \
+            "3:\n" NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13")                                     \
+            "cmpq $" NN__BYTES "/%c[real], %c[last](%[t])\n jne 4f\n"                              \
+            NN__ROWS##mr(NN__ROW_PUT, nv) "jmp 5f\n"                                               \
+            "4:\n" NN__ROWS##mr(NN__ROW_PUT_END, nv)                                               \
+            "5:\n vzeroupper\n"                                                                    \
+            :                                                                                      \
+            : [t] "r"(t), [real] "i"(sizeof(nn_real)), NN__OFFSET(mask), NN__OFFSET(init),         \
+              NN__OFFSET(init_ld), NN__OFFSET(c), NN__OFFSET(ldc), NN__OFFSET(next_c),             \
+              NN__OFFSET(a), NN__OFFSET(b), NN__OFFSET(ldb), NN__OFFSET(panel), NN__OFFSET(ak),    \
+              NN__OFFSET(k), NN__OFFSET(last)                                                      \
+            : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",    \
+              "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",       \
+              "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                 \
+              "xmm15" NN__MORE_REGISTERS);                                                         \
     }
-NN__TILE(tile_6, 6, NN__NV, loose)
-NN__TILE(tile_5, 5, NN__NV, loose)
-NN__TILE(tile_4, 4, NN__NV, loose)
-NN__TILE(tile_2, 2, NN__NV, loose)
-NN__TILE(tile_1, 1, NN__NV, loose)
-NN__TILE(tile_6_packing, 6, NN__NV, packing)
-#if NN__NV >= 2
-NN__TILE(tile_6_rows, 6, NN__NV, packed_rows)
-NN__TILE(tile_5_rows, 5, NN__NV, packed_rows)
-NN__TILE(tile_5_ahead, 5, NN__NV, ahead)
-NN__TILE(tile_4_ahead, 4, NN__NV, ahead)
-NN__TILE(tile_6_columns, 6, NN__NV, packed_columns)
-NN__TILE(tile_10_of_one, 10, 1, loose)
-NN__TILE(tile_4_of_one, 4, 1, loose)
-NN__TILE(tile_1_of_one, 1, 1, loose)
-#endif
-#if NN__NV == 4
-NN__TILE(tile_16_of_one, 16, 1, loose)
-NN__TILE(tile_12_of_two, 12, 2, loose)
-NN__TILE(tile_12_of_two_ahead, 12, 2, ahead)
-NN__TILE(tile_10_of_two, 10, 2, loose)
-NN__TILE(tile_10_of_two_ahead, 10, 2, ahead)
-NN__TILE(tile_8_of_two, 8, 2, loose)
-NN__TILE(tile_5_of_two, 5, 2, loose)
-NN__TILE(tile_4_of_two, 4, 2, loose)
-NN__TILE(tile_1_of_two, 1, 2, loose)
-NN__TILE(tile_8_of_three, 8, 3, loose)
-NN__TILE(tile_8_of_three_ahead, 8, 3, ahead)
-NN__TILE(tile_5_of_three, 5, 3, loose)
-NN__TILE(tile_4_of_three, 4, 3, loose)
-NN__TILE(tile_1_of_three, 1, 3, loose)
-#endif
-#undef NN__TILE
 
-/* Tiles of mr rows from `row` on, as long as they end by `end`, in each of the strips. Returns the
-   first row that is left. */
-static size_t NN__FN(tiles)(NN__FN(tile_fn) * tile, size_t mr, const NN__FN(strip_args) * s,
-                            int strips, size_t row, size_t end)
+#else
+#if NN__PASS == NN__PORTABLE
+#define NN__TILE_INLINE static /* each step is a call or several instructions anyway */
+#else
+#define NN__TILE_INLINE NN__INLINE
+#endif
+NN__TILE_INLINE void NN__FN(tile)(const int mr, const int nv, const nn__tile *t)
 {
-    for (; row + mr <= end; row += mr)
-        for (int i = 0; i < strips; i++) tile(s + i, row);
-    return row;
-}
-
-/* Whether B comes from afar, in rows that hardware does not foresee. */
-static int NN__FN(is_far)(size_t ldb, size_t k) { return ldb >= NN__FAR && k >= 256; }
-
-#if NN__NV >= 2
-static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
-{
-    size_t row = 0;
-#if NN__NV == 4
-    /* rows at such strides share a set of the first cache, which holds eight lines or a few more */
-    const int far_apart = s->ai * sizeof(nn_real) % 2048 == 0;
-    if (!far_apart) row = NN__FN(tiles)(NN__FN(tile_16_of_one), 16, s, 1, row, s->m);
-#endif
-    row = NN__FN(tiles)(NN__FN(tile_10_of_one), 10, s, 1, row, s->m);
-    row = NN__FN(tiles)(NN__FN(tile_4_of_one), 4, s, 1, row, s->m);
-    NN__FN(tiles)(NN__FN(tile_1_of_one), 1, s, 1, row, s->m);
-}
-#endif
-
-#if NN__NV == 4
-/* Two or three vectors. Up to three tiles of five rows leave fours: single rows would wait for
-   themselves. */
-static void NN__FN(strip_of_few)(const NN__FN(strip_args) * s)
-{
-    const int two = s->cols <= 2 * NN__VL, far = NN__FN(is_far)(s->ldb, s->k);
-    const size_t fives = 5 * (s->m % 4), end = s->m >= fives ? s->m - fives : 0;
-    NN__FN(tile_fn) *eight = two ? NN__FN(tile_8_of_two) : NN__FN(tile_8_of_three);
-    NN__FN(tile_fn) *ten = NN__FN(tile_10_of_two), *twelve = NN__FN(tile_12_of_two);
-    if (far && !two && s->m == 8) eight = NN__FN(tile_8_of_three_ahead);
-    if (far) ten = NN__FN(tile_10_of_two_ahead);
-    if (far && s->m == 12) twelve = NN__FN(tile_12_of_two_ahead);
-    size_t row = 0;
-    if (two && s->m == 10) row = NN__FN(tiles)(ten, 10, s, 1, 0, 10);
-    else if (two) row = NN__FN(tiles)(twelve, 12, s, 1, 0, end);
-    row = NN__FN(tiles)(eight, 8, s, 1, row, end);
-    row = NN__FN(tiles)(two ? NN__FN(tile_4_of_two) : NN__FN(tile_4_of_three), 4, s, 1, row, end);
-    row = NN__FN(tiles)(two ? NN__FN(tile_5_of_two) : NN__FN(tile_5_of_three), 5, s, 1, row, s->m);
-    NN__FN(tiles)(two ? NN__FN(tile_1_of_two) : NN__FN(tile_1_of_three), 1, s, 1, row, s->m);
-}
-#endif
-
-/* The widest strips, one or more beside each other. The first tile of each packs B where that is
-   asked for. Rows that six does not divide go to tiles of five or four, which lose less than
-   smaller ones: `missing` is how many rows the tiles fall short of sixes. */
-static void NN__FN(wide_strips)(NN__FN(strip_args) * s, int strips)
-{
-    NN__FN(tile_fn) *six = NN__FN(tile_6), *five = NN__FN(tile_5), *four = NN__FN(tile_4);
-    size_t row = 0;
-    if (s->panel && s->m >= 6) {
-        row = NN__FN(tiles)(NN__FN(tile_6_packing), 6, s, strips, 0, 6);
-        for (int i = 0; i < strips; i++)
-            s[i].b = s[i].panel, s[i].ldb = NN__NR, s[i].whole = s->k;
+    NN__VEC sum[NN__MR][NN__MAX_VECTORS], bv[NN__MAX_VECTORS];
+    const size_t real = sizeof(nn_real), ak = t->ak / real;
+    const size_t ldb = t->ldb ? t->ldb / real : NN__MAX_VECTORS * NN__WIDTH;
+    const size_t init_ld = t->init_ld / real, ldc = t->ldc / real;
+    const nn_real *a[NN__MR], *b = t->b;
+    nn_real *panel = t->panel;
+    NN__UNROLL for (int i = 0; i < mr; i++)
+    {
+        const nn_real *init = t->init + (size_t)i * init_ld;
+        a[i] = t->a[i];
+        NN__UNROLL for (int j = 0; j < nv; j++)
+            sum[i][j] = NN__LD(init + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
     }
-#if NN__NV >= 2
-    if (s->ldb == NN__NR && s->ak == 1) six = NN__FN(tile_6_rows), five = NN__FN(tile_5_rows);
-    else if (s->ldb == NN__NR && s->ai == 1) six = NN__FN(tile_6_columns); /* and few fives */
-    else if (NN__FN(is_far)(s->ldb, s->k))
-        five = NN__FN(tile_5_ahead), four = NN__FN(tile_4_ahead);
-#endif
-    const size_t left = s->m - row, tiles = (left + 5) / 6, missing = 6 * tiles - left;
-    const size_t fours = missing > tiles ? missing - tiles : 0;
-    if (missing <= 2 * tiles) {
-        row = NN__FN(tiles)(six, 6, s, strips, row, row + 6 * (tiles - missing + fours));
-        row = NN__FN(tiles)(five, 5, s, strips, row, s->m - 4 * fours);
+    for (size_t k = t->k; k; k--, b += ldb) {
+        NN__UNROLL for (int j = 0; j < nv; j++)
+        {
+            bv[j] = NN__LD(b + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
+            if (panel) NN__STORE(panel + j * NN__WIDTH, bv[j]);
+        }
+        NN__UNROLL for (int i = 0; i < mr; i++, a[i - 1] += ak)
+        {
+            const NN__VEC av = NN__SET1(*a[i]);
+            NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__FMA(av, bv[j], sum[i][j]);
+        }
+        if (panel) panel += NN__MAX_VECTORS * NN__WIDTH;
     }
-    else row = NN__FN(tiles)(five, 5, s, strips, row, s->m);
-    row = NN__FN(tiles)(four, 4, s, strips, row, s->m);
-    row = NN__FN(tiles)(NN__FN(tile_2), 2, s, strips, row, s->m);
-    NN__FN(tiles)(NN__FN(tile_1), 1, s, strips, row, s->m);
+    NN__UNROLL for (int i = 0; i < mr; i++)
+        NN__UNROLL for (int j = 0; j < nv; j++)
+            NN__ST(t->c + (size_t)i * ldc + j * NN__WIDTH, sum[i][j],
+                   j == nv - 1 ? t->last : NN__WIDTH);
 }
+#define NN__TILE(mr, nv)                                                                           \
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t) { NN__FN(tile)(mr, nv, t); }
+#endif
 
-static void NN__FN(strip)(NN__FN(strip_args) * s)
+#if NN__PASS == NN__AVX2
+#define NN__VECTORS_OF_A_TILE 2
+#define NN__TILES(mr) NN__TILE(mr, 1) NN__TILE(mr, 2)
+#define NN__NAMES(mr) {NN__CAT2(NN__FN(tile_##mr), x1), NN__CAT2(NN__FN(tile_##mr), x2)}
+#else
+#define NN__VECTORS_OF_A_TILE 4
+#define NN__TILES(mr) NN__TILE(mr, 1) NN__TILE(mr, 2) NN__TILE(mr, 3) NN__TILE(mr, 4)
+#define NN__NAMES(mr)                                                                              \
+    {NN__CAT2(NN__FN(tile_##mr), x1), NN__CAT2(NN__FN(tile_##mr), x2),                             \
+     NN__CAT2(NN__FN(tile_##mr), x3), NN__CAT2(NN__FN(tile_##mr), x4)}
+#endif
+NN__TILES(1)
+NN__TILES(2)
+NN__TILES(3)
+NN__TILES(4)
+NN__TILES(5)
+NN__TILES(6)
+static nn__tile_fn *const NN__FN(tiles)[NN__MR][NN__MAX_VECTORS] = {
+    NN__NAMES(1), NN__NAMES(2), NN__NAMES(3), NN__NAMES(4), NN__NAMES(5), NN__NAMES(6)};
+#if defined(__clang__) && (NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512)
+#pragma clang diagnostic pop
+#endif
+
+#if NN__PASS != NN__AVX512
+/* The three loops of >>gemm. */
+static void NN__FN(gemm_small)(const nn__gemm_args *g)
 {
-#if NN__NV >= 2
-    if (s->cols <= NN__VL) {
-        NN__FN(strip_of_one)(s);
-        return;
-    }
-#endif
-#if NN__NV == 4
-    if (s->cols <= 3 * NN__VL) {
-        NN__FN(strip_of_few)(s);
-        return;
-    }
-#endif
-    NN__FN(wide_strips)(s, 1);
+    const size_t ai = g->trans_a ? 1 : g->lda, ak = g->trans_a ? g->lda : 1;
+    const size_t bk = g->trans_b ? 1 : g->ldb, bj = g->trans_b ? g->ldb : 1;
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) {
+            const nn_real *a = g->a + i * ai, *b = g->b + j * bj;
+            nn_real *c = g->c + i * g->ldc + j, sum = 0;
+            if (g->accumulate) sum = *c;
+            else if (g->bias) sum = g->bias[j];
+            for (size_t k = g->k; k; k--, a += ak, b += bk) sum = NN__FMA_SCALAR(*a, *b, sum);
+            *c = sum;
+        }
 }
+#endif
 
-/* column[W] = the first W columns of the NN__VL rows at src, W being the reals in 16 bytes. Vectors
-   are put together from pieces of 16 bytes of rows that are W apart; then squares of W by W are
-   transposed within the pieces. Most of that is loads; shuffles would compete with each other. */
-enum { NN__FN(W) = NN__VL > 1 ? 16 / sizeof(nn_real) : 1 };
-#if NN__VL > 1
-NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__V *column)
+/* column[W] = the first W columns of the NN__WIDTH rows at src, W being the reals in 16 bytes.
+   Vectors are put together from pieces of 16 bytes of rows that are W apart; then squares of W by W
+   are transposed within the pieces. Most of that is loads, since shuffles compete for one port. */
+#if NN__WIDTH > 1
+enum { NN__FN(W) = 16 / sizeof(nn_real) };
+NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__VEC *column)
 {
     enum { W = NN__FN(W) };
-    NN__V r[W], t[W];
-    NN__UNROLL for (int i = 0; i < W; i++) r[i] = NN__SIXTEENS(src + (size_t)i * lds, W * lds);
+    NN__VEC r[W], t[W];
+    NN__OPAQUE(lds);
+    NN__UNROLL for (int i = 0; i < W; i++) r[i] = NN__GATHER_16B(src + (size_t)i * lds, W * lds);
     NN__UNROLL for (int i = 0; i < W / 2; i++)
         t[2 * i] = NN__ZIPLO(r[i], r[i + W / 2]), t[2 * i + 1] = NN__ZIPHI(r[i], r[i + W / 2]);
     if (W == 2) {
         NN__UNROLL for (int i = 0; i < W; i++) column[i] = t[i];
         return;
     }
-    NN__UNROLL for (int i = 0; i < W / 2; i++) {
+    NN__UNROLL for (int i = 0; i < W / 2; i++)
+    {
         column[2 * i] = NN__ZIPLO(t[i], t[i + W / 2]);
         column[2 * i + 1] = NN__ZIPHI(t[i], t[i + W / 2]);
     }
 }
 #endif
 
-/* dst[n,m] = src[m,n]', where a whole square of one vector by one vector can be read at src. */
-static void NN__FN(transpose_square)(size_t m, size_t n, const nn_real *src, size_t lds,
-                                     nn_real *dst, size_t ldd)
-{
-#if NN__VL == 1
-    (void)m, (void)n, (void)lds, (void)ldd;
-    *dst = *src;
-#else
-    enum { W = NN__FN(W) };
-    NN__UNROLL for (int q = 0; q < NN__VL; q += W) {
-        NN__V column[W];
-        NN__FN(columns)(src + q, lds, column);
-        NN__UNROLL for (int i = 0; i < W; i++, dst += ldd) {
-            NN__ST(dst, column[i], m);
-            if (--n == 0) return;
-        }
-    }
-#endif
-}
-
-/* What of a transposition lies in rows of whole vectors: then it is read or written as such. Past
-   the ends src may hold anything, and dst gets zeros: arithmetic on what a stack holds can be slow
-   (subnormal numbers) or raise exceptions. */
-enum { NN__FN(neither), NN__FN(src_whole), NN__FN(dst_whole) };
-
-/* dst[cols,rows] = src[rows,cols]' */
+#if NN__PASS != NN__AVX512
+/* dst[cols,rows] = src[rows,cols]'. The last vectors take some rows or columns again. */
 static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
-                              nn_real *dst, size_t ldd, int whole)
-{
-    enum { W = NN__FN(W) };
-    NN__ALIGNED nn_real copy[NN__VL * NN__VL];
-    for (size_t i = 0; i < rows; i += NN__VL)
-        for (size_t j = 0; j < cols; j += NN__VL) {
-            const size_t m = nn__min_size(NN__VL, rows - i), n = nn__min_size(NN__VL, cols - j);
-            const size_t lanes = whole == NN__FN(dst_whole) ? NN__VL : m;
-            const nn_real *from = src + i * lds + j;
-            nn_real *to = dst + j * ldd + i;
-            /* the last 16 bytes of a row may be read whole where another row follows */
-            const int sixteens = n % W == 0 || (i + NN__VL < rows && lds >= W);
-            if (whole == NN__FN(src_whole) || (m == NN__VL && sixteens)) {
-                NN__FN(transpose_square)(lanes, n, from, lds, to, ldd);
-                continue;
-            }
-            for (size_t r = 0; r < NN__VL; r++)
-                NN__STORE(copy + r * NN__VL, r < m ? NN__LD(from + r * lds, n) : NN__C(0));
-            NN__FN(transpose_square)(lanes, n, copy, NN__VL, to, ldd);
-        }
-}
-
-/* Whether B, whose rows are ldb apart, is worth packing for so many of C's rows. */
-static int NN__FN(packs_b)(size_t rows, size_t ldb) { return rows >= 12 && ldb != NN__NR; }
-
-/* Columns of a strip: fewer where a tile then has all of 8, 10 or 12 rows, and a B that comes from
-   afar comes once. */
-static size_t NN__FN(strip_width)(const nn__gemm_args *g)
-{
-    const int far = NN__FN(is_far)(g->ldb, g->k) && g->n >= 2 * NN__FAR && !g->trans_b;
-    if (NN__NV == 4 && far && g->m == 8) return 3 * NN__VL;
-    if (NN__NV == 4 && far && (g->m == 10 || g->m == 12)) return 2 * NN__VL;
-    return NN__NR;
-}
-
-/* One strip of C's columns, from j on: where it is and what B is there. */
-static void NN__FN(set_strip)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0, size_t j,
-                              size_t k0, nn_real *panel)
-{
-    const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
-    s->cols = nn__min_size(NN__FN(strip_width)(g), g->n - j);
-    s->c = g->c + i0 * g->ldc + j;
-    s->init = NULL, s->init_ld = 0;
-    if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
-    else if (g->bias) s->init = g->bias + j;
-    s->panel = NN__FN(packs_b)(s->m, g->ldb) && !g->trans_b ? panel : NULL;
-    if (g->trans_b) {
-        NN__FN(transpose)(s->cols, s->k, b, g->ldb, panel, NN__NR, NN__FN(dst_whole));
-        b = panel;
-    }
-    NN__FN(set_b)(s, b, g->trans_b ? NN__NR : g->ldb);
-}
-
-/* A block of A against all of B's columns, by up to `most` strips at a time. `from` holds what
-   concerns A. */
-static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) * from, size_t i0,
-                               size_t k0, nn_real *panels, int most)
-{
-    NN__FN(strip_args) s[NN__STRIPS];
-    for (size_t j = 0; j < g->n;) {
-        int strips = 0;
-        do {
-            s[strips] = *from;
-            NN__FN(set_strip)(g, s + strips, i0, j, k0, panels + (size_t)strips * from->k * NN__NR);
-            j += s[strips++].cols;
-        } while (strips < most && g->n - j >= NN__NR);
-        if (strips > 1) NN__FN(wide_strips)(s, strips);
-        else NN__FN(strip)(s);
-    }
-}
-
-/* Whether A, transposed, is turned into rows first: for many tiles and long columns, or shorter
-   ones whose elements share sets of the caches. */
-static int NN__FN(copies_a)(const nn__gemm_args *g)
-{
-    const double work = (double)g->m * (double)g->n * (double)g->k;
-    const size_t least = g->lda % NN__FAR == 0 ? 16 : g->n < 4 * NN__NR ? 80 : 64;
-    return g->trans_a && g->n >= NN__NR && g->k >= least && work >= 2e6 && NN__VL > 1;
-}
-
-/* How many steps of k a panel holds at most. */
-static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
-{
-    const int many_rows = g->m >= 128 || g->n <= NN__NR; /* for one panel */
-    const int few_rows = g->m > 12 && g->m <= 32 && g->n >= 2 * NN__FAR && !g->trans_b;
-    const int short_rows = g->n <= NN__VL && !g->trans_b; /* of B: they need no panel */
-    if (few_rows && NN__VL > 1) return NN__NEAR;
-    const int twice = short_rows || (NN__VL > 1 && many_rows && !copy_a);
-    return copy_a ? NN__KC / 2 : twice ? 2 * NN__KC : NN__KC;
-}
-
-/* n in as few blocks of up to `most` as possible, all about alike, of whole tiles or turns of their
-   loops. */
-static size_t NN__FN(block_size)(size_t n, size_t most, size_t unit)
-{
-    if (n <= most) return n + !n; /* without divisions, which small products would notice */
-    const size_t blocks = (n + most - 1) / most;
-    return ((n + blocks - 1) / blocks + unit - 1) / unit * unit;
-}
-
-static void NN__FN(gemm_straight)(const nn__gemm_args *g, nn_real *space, size_t size)
-{
-    const int copy_a = NN__FN(copies_a)(g);
-    const size_t kc = NN__FN(block_size)(g->k, NN__FN(longest_panel)(g, copy_a), 2);
-    const size_t lda = kc + NN__PAD, panel = kc * NN__NR;
-    const size_t most = copy_a ? (size - panel) / lda / 12 * 12 : NN__MC;
-    const size_t mc = NN__FN(block_size)(g->m, most, 6);
-    const int one = copy_a || NN__VL == 1 || mc * kc <= NN__BESIDE;
-    const int strips = one ? 1 : (int)nn__min_size(NN__STRIPS, size / panel);
-    NN__FN(strip_args) s;
-    s.ldc = g->ldc;
-    for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc)
-        for (size_t i0 = 0; i0 < g->m; i0 += s.m) {
-            const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
-            s.m = nn__min_size(mc, g->m - i0), s.k = nn__min_size(kc, g->k - k0);
-            s.a = copy_a ? space + panel : a;
-            s.ai = copy_a ? lda : g->trans_a ? 1 : g->lda;
-            s.ak = copy_a ? 1 : g->trans_a ? g->lda : 1;
-            if (copy_a)
-                NN__FN(transpose)(s.k, s.m, a, g->lda, space + panel, lda, NN__FN(neither));
-            NN__FN(gemm_block)(g, &s, i0, k0, space, strips);
-        }
-}
-
-/* What a turned tile starts from, at `tile` with rows ld apart: `cols` of C's columns from j0 on,
-   each with `rows` of C's rows from i0 on. Returns NULL for zeros. */
-static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, size_t rows, size_t cols,
-                                           size_t i0, size_t j0, nn_real *tile, size_t ld)
-{
-    if (g->accumulate) {
-        NN__FN(transpose)(rows, cols, g->c + i0 * g->ldc + j0, g->ldc, tile, ld, NN__FN(dst_whole));
-        return tile;
-    }
-    if (!g->bias) return NULL;
-    for (size_t r = 0; r < cols; r++) {
-        NN__V v = NN__C(g->bias[j0 + r]);
-        NN__EACH(rows) NN__ST(tile + r * ld + i, v, c);
-    }
-    return tile;
-}
-
-/* C' = B' A' in tiles of `nb` of C's columns by a strip of C's rows. */
-static void NN__FN(gemm_turned)(const nn__gemm_args *g, nn_real *space)
-{
-    const size_t nb = nn__min_size(g->n, NN__TURNED_ROWS);
-    nn_real *tile = space, *panel = space + nb * NN__NR;
-    NN__FN(strip_args) s;
-    s.ai = g->trans_b ? g->ldb : 1, s.ak = g->trans_b ? 1 : g->ldb;
-    s.c = tile, s.ldc = NN__NR;
-    for (size_t i0 = 0; i0 < g->m; i0 += s.cols) {
-        s.cols = nn__min_size(NN__NR, g->m - i0);
-        for (size_t j0 = 0; j0 < g->n; j0 += nb) {
-            s.m = nn__min_size(nb, g->n - j0);
-            s.panel = NN__FN(packs_b)(s.m, g->lda) && g->trans_a ? panel : NULL;
-            s.init = NN__FN(turned_start)(g, s.cols, s.m, i0, j0, tile, NN__NR);
-            s.init_ld = NN__NR;
-            for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC) {
-                s.k = nn__min_size(NN__KC, g->k - k0);
-                s.a = g->b + j0 * s.ai + k0 * s.ak;
-                if (g->trans_a) NN__FN(set_b)(&s, g->a + k0 * g->lda + i0, g->lda);
-                else NN__FN(set_b)(&s, panel, NN__NR);
-                if (!g->trans_a && (j0 == 0 || g->k > NN__KC))
-                    NN__FN(transpose)(s.cols, s.k, g->a + i0 * g->lda + k0, g->lda, panel,
-                                      NN__NR, NN__FN(dst_whole));
-                NN__FN(strip)(&s);
-                s.init = tile;
-            }
-            NN__FN(transpose)(s.m, s.cols, tile, NN__NR, g->c + i0 * g->ldc + j0, g->ldc,
-                              NN__FN(src_whole));
-        }
-    }
-}
-
-#if NN__VL > 1
-/* Products that take less time than the way through the choices below: a vector of C at a time, or
-   an element where B is transposed. */
-static int NN__FN(gemm_is_tiny)(const nn__gemm_args *g)
-{
-    const size_t vectors = g->trans_b ? g->n : (g->n + NN__VL - 1) / NN__VL;
-    return g->m * vectors * g->k <= 32;
-}
-
-static void NN__FN(gemm_tiny)(const nn__gemm_args *g)
-{
-    const size_t ai = g->trans_a ? 1 : g->lda, ak = g->trans_a ? g->lda : 1;
-    const size_t bk = g->trans_b ? 1 : g->ldb, bj = g->trans_b ? g->ldb : 1;
-    const size_t width = g->trans_b ? 1 : NN__VL;
-    for (size_t j = 0; j < g->n; j += width) {
-        const NN__MN mask = NN__FIRST(nn__min_size(width, g->n - j));
-        for (size_t i = 0; i < g->m; i++) {
-            const nn_real *a = g->a + i * ai, *b = g->b + j * bj;
-            nn_real *c = g->c + i * g->ldc + j;
-            NN__V sum = NN__C(0);
-            if (g->accumulate) sum = NN__LOADN(c, mask);
-            else if (g->bias) sum = NN__LOADN(g->bias + j, mask);
-            for (size_t k = g->k; k; k--, a += ak, b += bk) {
-                const NN__V bv = g->trans_b ? NN__SET1(*b) : NN__LOADN(b, mask);
-                sum = NN__FMA(NN__SET1(*a), bv, sum);
-            }
-            NN__STOREN(c, sum, mask);
-        }
-    }
-}
-
-/* C with 1, 2, 4 or 10 columns, each of which is a vector of sums: rows of A are transposed in
-   registers, a few steps of k at a time, so that nothing waits for a copy of A. */
-#define NN__MOST 10 /* columns */
-
-/* The last k < W steps, by way of a copy: A ends there. */
-NN__INLINE void NN__FN(narrow_rest)(const int groups, const int cols, size_t k, const nn_real *a,
-                                    size_t lda, const nn_real *b, size_t ldb,
-                                    NN__V (*sum)[NN__MOST])
-{
-    enum { W = NN__FN(W) };
-    NN__ALIGNED nn_real rest[2 * NN__VL * W];
-    NN__V column[W];
-    for (size_t r = 0; r < (size_t)groups * NN__VL; r++)
-        memcpy(rest + r * W, a + r * lda, k * sizeof *a);
-    NN__UNROLL for (int u = 0; u < groups; u++) {
-        NN__FN(columns)(rest + u * NN__VL * W, W, column);
-        for (size_t i = 0; i < k; i++)
-            NN__UNROLL for (int j = 0; j < cols; j++)
-                sum[u][j] = NN__FMA(NN__SET1(b[i * ldb + (size_t)j]), column[i], sum[u][j]);
-    }
-}
-
-/* NN__VL rows, or twice as many (groups), of which the first `skip` are not stored. */
-NN__INLINE void NN__FN(narrow_tile)(const int groups, const int cols, const nn__gemm_args *g,
-                                    size_t row, size_t skip)
-{
-    enum { W = NN__FN(W) };
-    const size_t rows = (size_t)groups * NN__VL, lda = g->lda, ldb = g->trans_b ? 1 : g->ldb;
-    NN__ALIGNED nn_real tile[(NN__MOST + NN__VL + 1) * 2 * NN__VL]; /* read in whole squares */
-    const nn_real *init = NN__FN(turned_start)(g, rows, (size_t)cols, row, 0, tile, rows);
-    const nn_real *a = g->a + row * lda, *b[W];
-    NN__V sum[2][NN__MOST], column[W];
-    size_t k = g->k;
-    NN__UNROLL for (int u = 0; u < groups; u++)
-        NN__UNROLL for (int j = 0; j < cols; j++)
-            sum[u][j] = init ? NN__LOAD(init + (j * groups + u) * NN__VL) : NN__C(0);
-    NN__UNROLL for (int i = 0; i < W; i++) b[i] = g->b + (size_t)i * ldb;
-    for (; k >= W; k -= W, a += W) {
-        NN__UNROLL for (int u = 0; u < groups; u++) {
-            NN__FN(columns)(a + (size_t)u * NN__VL * lda, lda, column);
-            NN__UNROLL for (int i = 0; i < W; i++)
-                NN__UNROLL for (int j = 0; j < cols; j++)
-                    sum[u][j] = NN__FMA(NN__SET1(b[i][j]), column[i], sum[u][j]);
-        }
-        NN__UNROLL for (int i = 0; i < W; i++) b[i] += W * ldb;
-    }
-    if (k) NN__FN(narrow_rest)(groups, cols, k, a, lda, b[0], ldb, sum);
-    NN__UNROLL for (int u = 0; u < groups; u++)
-        NN__UNROLL for (int j = 0; j < cols; j++)
-            NN__STORE(tile + (j * groups + u) * NN__VL, sum[u][j]);
-    NN__FN(transpose)((size_t)cols, rows - skip, tile + skip, rows, g->c + (row + skip) * g->ldc,
-                      g->ldc, NN__FN(src_whole));
-}
-
-/* Whole vectors of rows: the last ones with some above them again. */
-NN__INLINE void NN__FN(narrow_strip)(const int cols, const nn__gemm_args *g)
+                              nn_real *dst, size_t ldd)
 {
     size_t i = 0;
-    for (; cols == 1 && i + 2 * NN__VL <= g->m; i += 2 * NN__VL)
-        NN__FN(narrow_tile)(2, cols, g, i, 0); /* one chain of sums would wait for itself */
-    for (; i < g->m; i += NN__VL) {
-        const size_t row = nn__min_size(i, g->m - NN__VL);
-        NN__FN(narrow_tile)(1, cols, g, row, i - row);
-    }
-}
-
-static void NN__FN(gemm_narrow)(const nn__gemm_args *g)
-{
-    if (g->n == 1) NN__FN(narrow_strip)(1, g);
-    if (g->n == 2) NN__FN(narrow_strip)(2, g);
-    if (g->n == 4) NN__FN(narrow_strip)(4, g);
-    if (g->n == 10) NN__FN(narrow_strip)(10, g);
-}
-
-/* Not for short rows, where beginning and ending would take longer than the rest, and not where C's
-   rows are whole vectors. */
-static int NN__FN(gemm_is_narrow)(const nn__gemm_args *g)
-{
-    const int few = g->n == 1 || g->n == 2 || g->n == 4 || g->n == 10;
-    return few && g->n % NN__VL != 0 && g->m >= NN__VL && g->k >= 48 && !g->trans_a &&
-           (!g->trans_b || g->n == 1);
-}
-
-/* A row times B transposed is B times a column. */
-static nn__gemm_args NN__FN(row_as_column)(const nn__gemm_args *g)
-{
-    nn__gemm_args column = *g;
-    column.trans_a = column.trans_b = 0;
-    column.m = g->n, column.n = 1;
-    column.a = g->b, column.lda = g->ldb;
-    column.b = g->a, column.ldb = g->trans_a ? g->lda : 1;
-    column.ldc = 1;
-    return column;
-}
-
-/* C with one column, A transposed: A's rows, each times a value of B, are added up for nv vectors
-   of C at a time, of the last of which `last` values exist. Long pieces of a row follow memory. */
-NN__INLINE void NN__FN(column_tile)(const int nv, const nn__gemm_args *g, size_t row, size_t last)
-{
-    const size_t ldb = g->trans_b ? 1 : g->ldb;
-    const nn_real *a = g->a + row, *b = g->b;
-    nn_real *c = g->c + row;
-    NN__V sum[16];
-    NN__UNROLL for (int j = 0; j < nv; j++)
-    {
-        if (!g->accumulate) sum[j] = NN__C(g->bias ? *g->bias : 0);
-        else sum[j] = j == nv - 1 ? NN__LD(c + j * NN__VL, last) : NN__LOAD(c + j * NN__VL);
-    }
-    for (size_t k = g->k; k; k--, a += g->lda, b += ldb) {
-        const NN__V by = NN__SET1(*b);
-        NN__UNROLL for (int j = 0; j < nv; j++)
-        {
-            const int cut = nv <= 2 && j == nv - 1;
-            NN__V av = cut ? NN__LD(a + j * NN__VL, last) : NN__LOAD(a + j * NN__VL);
-            sum[j] = NN__FMA(by, av, sum[j]);
+#if NN__WIDTH > 1
+    enum { W = NN__FN(W) };
+    for (; i + 2 < rows && rows >= NN__WIDTH && cols >= W; i += NN__WIDTH) {
+        i = nn__min_size(i, rows - NN__WIDTH);
+        for (size_t j = 0; j < cols; j += W) {
+            NN__VEC column[W];
+            j = nn__min_size(j, cols - W);
+            NN__FN(columns)(src + i * lds + j, lds, column);
+            NN__UNROLL for (int q = 0; q < W; q++)
+                NN__STORE(dst + (j + (size_t)q) * ldd + i, column[q]);
         }
     }
-    NN__UNROLL for (int j = 0; j < nv; j++)
+#endif
+    for (; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) dst[j * ldd + i] = src[i * lds + j];
+}
+
+#endif
+
+#if NN__WIDTH > 1
+/* nv vectors of the row of C = a B, of the last of which `last` values exist. */
+NN__INLINE void NN__FN(row_piece)(const int nv, const nn__gemm_args *g, size_t j, size_t last)
+{
+    const size_t ak = g->trans_a ? g->lda : 1;
+    const nn_real *a = g->a, *b = g->b + j;
+    const nn_real *init = g->accumulate ? g->c + j : g->bias ? g->bias + j : NULL;
+    NN__VEC sum[8];
+    NN__UNROLL for (int l = 0; l < nv; l++)
+        sum[l] = init ? NN__LD(init + l * NN__WIDTH, l == nv - 1 ? last : NN__WIDTH) : NN__C(0);
+    for (size_t k = g->k; k; k--, a += ak, b += g->ldb) {
+        const NN__VEC by = NN__SET1(*a);
+        NN__UNROLL for (int l = 0; l < nv; l++)
+            sum[l] = NN__FMA(by, NN__LD(b + l * NN__WIDTH, l == nv - 1 ? last : NN__WIDTH), sum[l]);
+    }
+    NN__UNROLL for (int l = 0; l < nv; l++)
+        NN__ST(g->c + j + l * NN__WIDTH, sum[l], l == nv - 1 ? last : NN__WIDTH);
+}
+
+/* One row of C, B not transposed: each row of B, times an element of A, is added to as many vectors
+   of C as keep the multipliers busy. */
+static void NN__FN(gemm_row)(const nn__gemm_args *g)
+{
+    size_t j = 0;
+    for (; j + 8 * NN__WIDTH <= g->n; j += 8 * NN__WIDTH) NN__FN(row_piece)(8, g, j, NN__WIDTH);
+    for (; j + NN__WIDTH < g->n; j += 2 * NN__WIDTH)
+        NN__FN(row_piece)(2, g, j, nn__min_size(NN__WIDTH, g->n - j - NN__WIDTH));
+    if (j < g->n) NN__FN(row_piece)(1, g, j, g->n - j);
+}
+
+/* A product with few columns. A block of rows, `groups` vectors of them, lies along the lanes: the
+   rows are transposed in registers, W steps at a time, so that nothing waits for a copy of them.
+   Each column's sums are `groups` vectors, in registers where the number of columns is `fixed` and
+   in memory where that is 0. When swapped, B' has the rows and A' the columns. */
+typedef struct NN__FN(narrow_args) {
+    const nn_real *rows, *few; /* few: the other operand, by k and column */
+    size_t ld, fk, fj, columns, k;
+} NN__FN(narrow_args);
+
+/* v[groups] += the W columns, each times its element by[q][at] */
+NN__INLINE void NN__FN(narrow_step)(const int groups, const nn_real *const *by, size_t at,
+                                    NN__VEC (*column)[NN__FN(W)], NN__VEC *v)
+{
+    NN__UNROLL for (int q = 0; q < NN__FN(W); q++)
     {
-        if (j == nv - 1) NN__ST(c + j * NN__VL, sum[j], last);
-        else NN__STORE(c + j * NN__VL, sum[j]);
-    }
-}
-
-static void NN__FN(gemm_column)(const nn__gemm_args *g)
-{
-    const size_t sixteen = 16 * NN__VL, four = 4 * NN__VL, two = 2 * NN__VL;
-    size_t row = 0;
-    for (; row + sixteen <= g->m; row += sixteen) NN__FN(column_tile)(16, g, row, NN__VL);
-    for (; row + four <= g->m; row += four) NN__FN(column_tile)(4, g, row, NN__VL);
-    for (; row + two <= g->m; row += two) NN__FN(column_tile)(2, g, row, NN__VL);
-    if (g->m - row > NN__VL) NN__FN(column_tile)(2, g, row, g->m - row - NN__VL);
-    else if (g->m > row) NN__FN(column_tile)(1, g, row, g->m - row);
-}
-#endif
-
-/* Cycles, roughly, with weights found by timing some thousand products that networks have. First
-   `rows` of a product with `cols` columns on the lanes: narrow strips wait for A, tiles cost some
-   cycles each. */
-static double NN__FN(cost_of_strips)(size_t rows, size_t cols, size_t k)
-{
-#if NN__NV == 4
-    static const double cost[] = {0, 0.75, 1.1, 1.45, 2};
+#if NN__PASS == NN__AVX512
+        NN__UNROLL for (int u = 0; u < groups; u++)
+            v[u] = nn__fma_from_avx512(by[q] + at, column[u][q], v[u]);
 #else
-    static const double cost[] = {0, 0.75, 1};
+        const NN__VEC x = NN__SET1(by[q][at]);
+        NN__UNROLL for (int u = 0; u < groups; u++) v[u] = NN__FMA(x, column[u][q], v[u]);
 #endif
-    const size_t wide = cols / NN__NR, rest = (cols % NN__NR + NN__VL - 1) / NN__VL;
-    const double tiles = (double)((rows + 5) / 6) * (double)(wide + (rest > 0));
-    return (double)k * (double)rows * ((double)wide * NN__NV / 2 + cost[rest]) + 20 * tiles;
+    }
 }
 
-/* Of a transposition, in squares of a vector by four. */
-static double NN__FN(cost_of_turning)(size_t rows, size_t cols)
+NN__INLINE void NN__FN(narrow_steps)(const int groups, const int fixed,
+                                     const NN__FN(narrow_args) * s, nn_real *sum)
 {
-    const size_t whole_rows = (rows + NN__VL - 1) / NN__VL, fours = (cols + 3) / 4;
-    return 28 * (double)whole_rows * (double)fours;
+    enum { W = NN__FN(W) };
+    const size_t ld = s->ld, fk = s->fk, fj = fixed == 10 ? 1 : s->fj;
+    const size_t size = (size_t)groups * NN__WIDTH;
+    NN__VEC column[4][W], v[NN__FEW];
+    const nn_real *rows = s->rows, *few = s->few, *by[W];
+    size_t k = s->k;
+    NN__UNROLL for (int j = 0; j < fixed * groups; j++) v[j] = NN__LOAD(sum + j * NN__WIDTH);
+    for (; k >= W; k -= W, rows += W, few += W * fk) {
+        NN__UNROLL for (int u = 0; u < groups; u++)
+            NN__FN(columns)(rows + (size_t)u * NN__WIDTH * ld, ld, column[u]);
+        NN__UNROLL for (int q = 0; q < W; q++)
+        {
+            by[q] = few + (size_t)q * fk;
+            NN__OPAQUE(by[q]);
+        }
+        NN__UNROLL for (int j = 0; j < fixed; j++)
+            NN__FN(narrow_step)(groups, by, (size_t)j * fj, column, v + j * groups);
+        for (size_t j = 0; !fixed && j < s->columns; j++) {
+            nn_real *to = sum + j * size;
+            NN__UNROLL for (int u = 0; u < groups; u++) v[u] = NN__LOAD(to + u * NN__WIDTH);
+            NN__FN(narrow_step)(groups, by, j * fj, column, v);
+            NN__UNROLL for (int u = 0; u < groups; u++) NN__STORE(to + u * NN__WIDTH, v[u]);
+        }
+    }
+    NN__UNROLL for (int j = 0; j < fixed * groups; j++) NN__STORE(sum + j * NN__WIDTH, v[j]);
+    for (; k; k--, rows++, few += fk)
+        for (size_t l = 0; l < size; l++)
+            for (size_t j = 0; j < s->columns; j++)
+                sum[j * size + l] = NN__FMA_SCALAR(few[j * fj], rows[l * ld], sum[j * size + l]);
 }
 
-static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
-{
-    if (!g->trans_b && g->m <= g->n && g->n <= NN__NR) return 0; /* as most small ones would get */
-    const double turn_c = (g->accumulate ? 2 : 1) * NN__FN(cost_of_turning)(g->m, g->n);
-    double straight = NN__FN(cost_of_strips)(g->m, g->n, g->k);
-    double turned = NN__FN(cost_of_strips)(g->n, g->m, g->k) + turn_c;
-    if (g->trans_b) straight += NN__FN(cost_of_turning)(g->n, g->k);
-    if (!g->trans_a) turned += NN__FN(cost_of_turning)(g->m, g->k);
-    return NN__VL > 1 && turned < straight;
-}
+/* One function each: side by side in one they would share its registers. */
+#define NN__NARROW(groups, fixed)                                                                  \
+    static NN__NOINLINE void NN__CAT3(NN__FN(narrow_##groups), x, fixed)(                          \
+        const NN__FN(narrow_args) * s, nn_real *sum)                                               \
+    {                                                                                              \
+        NN__FN(narrow_steps)(groups, fixed, s, sum);                                               \
+    }
+NN__NARROW(4, 1)
+NN__NARROW(2, 1)
+NN__NARROW(1, 10)
+NN__NARROW(2, 0)
+NN__NARROW(1, 0)
+#undef NN__NARROW
 
-/* The reals that a product's panels and tile take, at most. */
-static size_t NN__FN(space_needed)(const nn__gemm_args *g, int turned)
+/* The sums of a block of rows from C, the bias or 0. */
+static void NN__FN(narrow_begin)(const nn__gemm_args *g, int swapped, size_t row, size_t size,
+                                 nn_real *sum)
 {
-    const size_t k = nn__min_size(g->k, 2 * NN__KC);
-    const int in_place = turned ? g->trans_a && !NN__FN(packs_b)(g->n, g->lda)
-                                : !g->trans_b && !NN__FN(packs_b)(g->m, g->ldb);
-    if (!turned && NN__FN(copies_a)(g)) return NN__SPACE;
-    return (in_place ? 0 : k * NN__NR) + (turned ? nn__min_size(g->n, NN__SPACE) * NN__NR : 0);
-}
-
-static NN__NOINLINE void NN__FN(gemm_in_little)(const nn__gemm_args *g, int turned)
-{
-    NN__ALIGNED nn_real space[NN__LITTLE];
-    if (turned) NN__FN(gemm_turned)(g, space);
-    else NN__FN(gemm_straight)(g, space, NN__LITTLE);
-}
-
-static NN__NOINLINE void NN__FN(gemm_in_much)(const nn__gemm_args *g, int turned)
-{
-    NN__ALIGNED nn_real space[NN__SPACE];
-    if (turned) NN__FN(gemm_turned)(g, space);
-    else NN__FN(gemm_straight)(g, space, NN__SPACE);
-}
-
-static void NN__FN(gemm)(const nn__gemm_args *g)
-{
-#if NN__VL > 1
-    if (NN__FN(gemm_is_tiny)(g)) {
-        NN__FN(gemm_tiny)(g);
+    nn_real *c = g->c + (swapped ? row : row * g->ldc);
+    const size_t columns = swapped ? g->m : g->n;
+    if (g->accumulate && !swapped) {
+        NN__SHARED(transpose)(size, columns, c, g->ldc, sum, size);
         return;
     }
-    if (g->n == 1 && g->trans_a && g->ldc == 1) {
-        NN__FN(gemm_column)(g);
-        return;
+    for (size_t j = 0; j < columns; j++)
+        for (size_t l = 0; l < size; l += NN__WIDTH) {
+            NN__VEC v = NN__C(0);
+            if (g->accumulate) v = NN__LOAD(c + j * g->ldc + l);
+            else if (g->bias) v = swapped ? NN__LOAD(g->bias + row + l) : NN__SET1(g->bias[j]);
+            NN__STORE(sum + j * size + l, v);
+        }
+}
+
+/* All but the first `skip` of the rows */
+static void NN__FN(narrow_end)(const nn__gemm_args *g, int swapped, size_t row, size_t size,
+                               size_t skip, const nn_real *sum)
+{
+    nn_real *c = g->c + (row + skip) * (swapped ? 1 : g->ldc);
+    if (!swapped) NN__SHARED(transpose)(g->n, size - skip, sum + skip, size, c, g->ldc);
+    else
+        for (size_t j = 0; j < g->m; j++)
+            memcpy(c + j * g->ldc, sum + j * size + skip, (size - skip) * sizeof *sum);
+}
+
+/* At least one vector of rows. */
+static void NN__FN(gemm_narrow)(const nn__gemm_args *g, int swapped)
+{
+    NN__ALIGNED nn_real sum[2 * NN__FEW * NN__WIDTH];
+    NN__FN(narrow_args) s;
+    const nn_real *rows = swapped ? g->b : g->a;
+    const size_t count = swapped ? g->n : g->m;
+    s.ld = swapped ? g->ldb : g->lda;
+    s.few = swapped ? g->a : g->b, s.columns = swapped ? g->m : g->n, s.k = g->k;
+    s.fk = swapped ? g->trans_a ? g->lda : 1 : g->trans_b ? 1 : g->ldb;
+    s.fj = swapped ? g->trans_a ? 1 : g->lda : g->trans_b ? g->ldb : 1;
+    /* One column's chains of sums wait for themselves unless they are many. But a set of the cache
+       has room for eight lines, so that of rows 4096 bytes apart no more may be read at once. */
+    const size_t apart = s.ld * sizeof(nn_real), half = apart % 4096 ? 16 : 8;
+    const size_t max_rows = apart % 2048 ? 64 : half, max = s.columns == 1 ? 4 : 2;
+    const int ten = s.columns == 10 && s.fj == 1;
+    for (size_t row = 0, size, skip; row < count; row += size - skip) {
+        const size_t left = nn__min_size(count - row, max_rows) / NN__WIDTH;
+        const int groups = ten ? 1 : left >= max ? (int)max : left >= 2 ? 2 : 1;
+        size = (size_t)groups * NN__WIDTH;
+        skip = count - row < size ? size - (count - row) : 0; /* of the last ones, done before */
+        row -= skip;
+        s.rows = rows + row * s.ld;
+        NN__FN(narrow_begin)(g, swapped, row, size, sum);
+        if (groups == 4) NN__CAT2(NN__FN(narrow_4), x1)(&s, sum);
+        else if (groups == 2 && s.columns == 1) NN__CAT2(NN__FN(narrow_2), x1)(&s, sum);
+        else if (ten) NN__CAT2(NN__FN(narrow_1), x10)(&s, sum);
+        else if (groups == 2) NN__CAT2(NN__FN(narrow_2), x0)(&s, sum);
+        else NN__CAT2(NN__FN(narrow_1), x0)(&s, sum);
+        NN__FN(narrow_end)(g, swapped, row, size, skip, sum);
+        row += skip;
     }
-    if (g->m == 1 && g->trans_b && !g->bias && g->n >= NN__VL && g->k >= 48) {
-        const nn__gemm_args column = NN__FN(row_as_column)(g);
-        NN__FN(gemm_narrow)(&column);
-        return;
-    }
-    if (NN__FN(gemm_is_narrow)(g)) {
-        NN__FN(gemm_narrow)(g);
-        return;
-    }
+}
 #endif
-    const int turned = NN__FN(gemm_is_better_turned)(g);
-    if (NN__FN(space_needed)(g, turned) <= NN__LITTLE) NN__FN(gemm_in_little)(g, turned);
-    else NN__FN(gemm_in_much)(g, turned);
-}
 
+#if NN__PASS != NN__AVX512
 /* ----------------------------------------------------------------------------------- >>kernels
    Loops over arrays and rows. Where an output may be an input, an element is read before it is
    written. */
@@ -3018,7 +2904,7 @@ static void NN__FN(sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real
 {
     NN__EACH(cols)
     {
-        NN__V sum = accumulate ? NN__LD(out + i, c) : NN__C(0);
+        NN__VEC sum = accumulate ? NN__LD(out + i, c) : NN__C(0);
         for (size_t r = 0; r < rows; r++) sum = NN__ADD(sum, NN__LD(x + r * cols + i, c));
         NN__ST(out + i, sum, c);
     }
@@ -3026,38 +2912,39 @@ static void NN__FN(sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real
 
 static nn_real NN__FN(row_max)(size_t n, const nn_real *x)
 {
-    nn_real lane[NN__VL], max;
-    NN__V v = NN__C(-HUGE_VAL);
-    size_t whole = n - n % NN__VL;
-    for (size_t i = 0; i < whole; i += NN__VL) v = NN__MAX(NN__LOAD(x + i), v);
+    nn_real lane[NN__WIDTH], max;
+    NN__VEC v = NN__C(-HUGE_VAL);
+    size_t whole = n - n % NN__WIDTH;
+    for (size_t i = 0; i < whole; i += NN__WIDTH) v = NN__MAX(NN__LOAD(x + i), v);
     NN__STORE(lane, v);
     max = lane[0];
-    for (int l = 1; l < NN__VL; l++) max = lane[l] > max ? lane[l] : max;
+    for (int l = 1; l < NN__WIDTH; l++) max = lane[l] > max ? lane[l] : max;
     for (size_t i = whole; i < n; i++) max = x[i] > max ? x[i] : max;
     return max;
 }
 
 #define NN__FOR_PARTS NN__UNROLL for (int l = 0; l < NN__PARTS; l++)
 /* values left from part l of the 16 that begin at i */
-#define NN__LEFT(n, i, l) ((n) > (i) + (size_t)(l)*NN__VL ? (n) - (i) - (size_t)(l)*NN__VL : 0)
+#define NN__LEFT(n, i, l)                                                                          \
+    ((n) > (i) + (size_t)(l)*NN__WIDTH ? (n) - (i) - (size_t)(l)*NN__WIDTH : 0)
 
 static nn_real NN__FN(sum)(size_t n, const nn_real *x)
 {
-    NN__V part[NN__PARTS];
+    NN__VEC part[NN__PARTS];
     NN__FOR_PARTS part[l] = NN__C(0);
     for (size_t i = 0; i < n; i += NN__LANES)
-        NN__FOR_PARTS part[l] = NN__ADD(part[l], NN__LD(x + i + l * NN__VL, NN__LEFT(n, i, l)));
+        NN__FOR_PARTS part[l] = NN__ADD(part[l], NN__LD(x + i + l * NN__WIDTH, NN__LEFT(n, i, l)));
     return NN__FN(reduce)(part);
 }
 
 static nn_real NN__FN(dot)(size_t n, const nn_real *a, const nn_real *b)
 {
-    NN__V part[NN__PARTS];
+    NN__VEC part[NN__PARTS];
     NN__FOR_PARTS part[l] = NN__C(0);
     for (size_t i = 0; i < n; i += NN__LANES)
         NN__FOR_PARTS
         {
-            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__VL;
+            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__WIDTH;
             part[l] = NN__FMA(NN__LD(a + at, c), NN__LD(b + at, c), part[l]);
         }
     return NN__FN(reduce)(part);
@@ -3066,30 +2953,31 @@ static nn_real NN__FN(dot)(size_t n, const nn_real *a, const nn_real *b)
 /* y = exp(x - max); returns the sum. */
 NN__INLINE nn_real NN__FN(exp_row)(size_t n, const nn_real *x, nn_real max, nn_real *y)
 {
-    NN__V part[NN__PARTS];
+    NN__VEC part[NN__PARTS];
     NN__FOR_PARTS part[l] = NN__C(0);
     for (size_t i = 0; i < n; i += NN__LANES)
         NN__FOR_PARTS
         {
-            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__VL;
-            NN__V e = NN__FN(exp)(NN__SUB(NN__LD(x + at, c), NN__C(max)));
+            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__WIDTH;
+            NN__VEC e = NN__FN(exp)(NN__SUB(NN__LD(x + at, c), NN__C(max)));
             if (y) NN__ST(y + at, e, c);
             part[l] = NN__ADD(part[l], NN__FN(keep)(e, c));
         }
     return NN__FN(reduce)(part);
 }
 
-#if NN__VL > 1
+#if NN__WIDTH > 1
 /* Rows of up to 16, each in a lane of its own: none is left empty, and one logarithm serves all.
    The sums are those of exp_row, where each virtual lane now holds one element or none. */
 static void NN__FN(softmax_lanes)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log,
                                   nn_real *stats)
 {
-    NN__V v[NN__LANES], sum[NN__LANES], max = NN__C(-HUGE_VAL);
-    NN__ALIGNED nn_real block[NN__LANES * NN__VL], log_sums[NN__VL];
-    NN__FN(transpose)(rows, cols, x, cols, block, NN__VL, NN__FN(dst_whole));
+    NN__VEC v[NN__LANES], sum[NN__LANES], max = NN__C(-HUGE_VAL);
+    NN__ALIGNED nn_real block[NN__LANES * NN__WIDTH], log_sums[NN__WIDTH];
+    if (rows < NN__WIDTH) memset(block, 0, sizeof block);
+    NN__FN(transpose)(rows, cols, x, cols, block, NN__WIDTH);
     for (size_t j = 0; j < cols; j++) {
-        v[j] = NN__LOAD(block + j * NN__VL);
+        v[j] = NN__LOAD(block + j * NN__WIDTH);
         max = NN__MAX(v[j], max);
     }
     for (size_t j = 0; j < NN__LANES; j++) {
@@ -3101,10 +2989,10 @@ static void NN__FN(softmax_lanes)(size_t rows, size_t cols, const nn_real *x, nn
     }
     for (int step = NN__LANES / 2; step; step /= 2)
         for (int j = 0; j < step; j++) sum[j] = NN__ADD(sum[j], sum[j + step]);
-    NN__V scale = NN__DIV(NN__C(1), sum[0]), log_sum = NN__FN(log)(sum[0]);
+    NN__VEC scale = NN__DIV(NN__C(1), sum[0]), log_sum = NN__FN(log)(sum[0]);
     for (size_t j = 0; j < cols; j++)
-        NN__STORE(block + j * NN__VL, log ? NN__SUB(v[j], log_sum) : NN__MUL(v[j], scale));
-    NN__FN(transpose)(cols, rows, block, NN__VL, y, cols, NN__FN(src_whole));
+        NN__STORE(block + j * NN__WIDTH, log ? NN__SUB(v[j], log_sum) : NN__MUL(v[j], scale));
+    NN__FN(transpose)(cols, rows, block, NN__WIDTH, y, cols);
     NN__STORE(block, max);
     NN__STORE(log_sums, log_sum);
     for (size_t r = 0; stats && r < rows; r++)
@@ -3116,21 +3004,22 @@ static void NN__FN(softmax)(size_t rows, size_t cols, const nn_real *x, nn_real 
                             nn_real *stats)
 {
     size_t r = 0;
-#if NN__VL > 1
-    for (; cols <= NN__LANES && r + 4 <= rows; r += nn__min_size(NN__VL, rows - r))
-        NN__FN(softmax_lanes)(nn__min_size(NN__VL, rows - r), cols, x + r * cols, y + r * cols, log,
-                              stats ? stats + 2 * r : NULL);
+#if NN__WIDTH > 1
+    for (; cols <= NN__LANES && r + 4 <= rows; r += nn__min_size(NN__WIDTH, rows - r))
+        NN__FN(softmax_lanes)
+        (nn__min_size(NN__WIDTH, rows - r), cols, x + r * cols, y + r * cols, log,
+         stats ? stats + 2 * r : NULL);
 #endif
     for (x += r * cols, y += r * cols; r < rows; r++, x += cols, y += cols) {
-        nn_real max = NN__FN(row_max)(cols, x), lane[NN__VL];
+        nn_real max = NN__FN(row_max)(cols, x), lane[NN__WIDTH];
         nn_real sum = NN__FN(exp_row)(cols, x, max, log ? NULL : y);
-        NN__V scale = NN__DIV(NN__C(1), NN__C(sum)), log_sum = NN__FN(log)(NN__C(sum));
+        NN__VEC scale = NN__DIV(NN__C(1), NN__C(sum)), log_sum = NN__FN(log)(NN__C(sum));
         NN__STORE(lane, log_sum);
         if (stats) stats[2 * r] = max, stats[2 * r + 1] = lane[0];
         if (log) {
             NN__EACH(cols)
             {
-                NN__V shifted = NN__SUB(NN__LD(x + i, c), NN__C(max));
+                NN__VEC shifted = NN__SUB(NN__LD(x + i, c), NN__C(max));
                 NN__ST(y + i, NN__SUB(shifted, log_sum), c);
             }
         } else {
@@ -3166,21 +3055,21 @@ static void NN__FN(axpy)(size_t n, nn_real s, const nn_real *x, nn_real *y)
 
 static void NN__FN(clamp)(size_t n, nn_real limit, nn_real *x)
 {
-    NN__V high = NN__C(limit), low = NN__C(-limit);
+    NN__VEC high = NN__C(limit), low = NN__C(-limit);
     NN__EACH(n) NN__ST(x + i, NN__MIN(high, NN__MAX(low, NN__LD(x + i, c))), c);
 }
 
 #define NN__MAP(expression)                                                                        \
     NN__EACH(n)                                                                                    \
     {                                                                                              \
-        NN__V v = NN__LD(x + i, c);                                                                \
+        NN__VEC v = NN__LD(x + i, c);                                                              \
         NN__ST(y + i, expression, c);                                                              \
     }
 
 static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const nn_real *x,
                              nn_real *y)
 {
-    NN__V zero = NN__C(0), slope = NN__C(alpha);
+    NN__VEC zero = NN__C(0), slope = NN__C(alpha);
     switch ((int)kind) {
     case NN_ACTIVATION_SIGMOID: NN__MAP(NN__FN(sigmoid)(v)) break;
     case NN_ACTIVATION_TANH: NN__MAP(NN__FN(tanh)(v)) break;
@@ -3202,16 +3091,16 @@ static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const 
 #undef NN__MAP
 
 /* d/dx x Phi(x) = Phi(x) + x phi(x) */
-NN__INLINE NN__V NN__FN(gelu_slope)(NN__V x)
+NN__INLINE NN__VEC NN__FN(gelu_slope)(NN__VEC x)
 {
-    NN__V gauss = NN__FN(gauss)(x), density = NN__MUL(gauss, NN__C(0.39894228040143267794));
+    NN__VEC gauss = NN__FN(gauss)(x), density = NN__MUL(gauss, NN__C(0.39894228040143267794));
     return NN__FMA(x, density, NN__FN(normal_cdf)(x, gauss));
 }
 
 /* d/dx x s(x) = s (1 + x (1 - s)) */
-NN__INLINE NN__V NN__FN(silu_slope)(NN__V x)
+NN__INLINE NN__VEC NN__FN(silu_slope)(NN__VEC x)
 {
-    NN__V s = NN__FN(sigmoid)(x), one = NN__C(1);
+    NN__VEC s = NN__FN(sigmoid)(x), one = NN__C(1);
     return NN__MUL(s, NN__FMA(x, NN__SUB(one, s), one));
 }
 
@@ -3219,7 +3108,7 @@ NN__INLINE NN__V NN__FN(silu_slope)(NN__V x)
 #define NN__MAP(from, expression)                                                                  \
     NN__EACH(n)                                                                                    \
     {                                                                                              \
-        NN__V v = NN__LD(from + i, c), d = NN__LD(dy + i, c);                                      \
+        NN__VEC v = NN__LD(from + i, c), d = NN__LD(dy + i, c);                                    \
         NN__ST(dx + i, expression, c);                                                             \
     }
 
@@ -3227,8 +3116,8 @@ static void NN__FN(activate_backward)(nn_activation kind, nn_real alpha, size_t 
                                       const nn_real *x, const nn_real *y, const nn_real *dy,
                                       nn_real *dx)
 {
-    NN__V zero = NN__C(0), one = NN__C(1), slope = NN__C(alpha);
-    NN__V ab = NN__C(1.7159 * 2 / 3), b_over_a = NN__C(-2.0 / 3 / 1.7159);
+    NN__VEC zero = NN__C(0), one = NN__C(1), slope = NN__C(alpha);
+    NN__VEC ab = NN__C(1.7159 * 2 / 3), b_over_a = NN__C(-2.0 / 3 / 1.7159);
     switch (kind) {
     case NN_ACTIVATION_SIGMOID: NN__MAP(y, NN__MUL(d, NN__MUL(v, NN__SUB(one, v)))) break;
     case NN_ACTIVATION_TANH: NN__MAP(y, NN__MUL(d, NN__SUB(one, NN__MUL(v, v)))) break;
@@ -3254,7 +3143,7 @@ static void NN__FN(activate_backward)(nn_activation kind, nn_real alpha, size_t 
 static void NN__FN(affine)(size_t n, const nn_real *x, const nn_real *scale, const nn_real *shift,
                            int each, nn_real *out)
 {
-    NN__V a = NN__C(*scale), b = NN__C(*shift);
+    NN__VEC a = NN__C(*scale), b = NN__C(*shift);
     NN__EACH(n)
     {
         if (each) a = NN__LD(scale + i, c), b = NN__LD(shift + i, c);
@@ -3265,15 +3154,15 @@ static void NN__FN(affine)(size_t n, const nn_real *x, const nn_real *scale, con
 static void NN__FN(affine_bytes)(size_t n, const uint8_t *x, const nn_real *scale,
                                  const nn_real *shift, int each, nn_real *out)
 {
-    NN__V a = NN__C(*scale), b = NN__C(*shift);
-    uint8_t end[NN__VL] = {0}; /* the last bytes, so that nothing behind the array is read */
-    size_t whole = n - n % NN__VL, i = 0;
-    for (; !each && i + 4 * NN__VL <= n; i += 4 * NN__VL)
+    NN__VEC a = NN__C(*scale), b = NN__C(*shift);
+    uint8_t end[NN__WIDTH] = {0}; /* the last bytes, so that nothing behind the array is read */
+    size_t whole = n - n % NN__WIDTH, i = 0;
+    for (; !each && i + 4 * NN__WIDTH <= n; i += 4 * NN__WIDTH)
         NN__UNROLL for (int j = 0; j < 4; j++)
-            NN__STORE(out + i + j * NN__VL, NN__FMA(NN__BYTES(x + i + j * NN__VL), a, b));
+            NN__STORE(out + i + j * NN__WIDTH, NN__FMA(NN__LOAD_U8(x + i + j * NN__WIDTH), a, b));
     memcpy(end, x + whole, n - whole);
-    for (; i < n; i += NN__VL) {
-        NN__V v = i < whole ? NN__BYTES(x + i) : NN__BYTES(end);
+    for (; i < n; i += NN__WIDTH) {
+        NN__VEC v = i < whole ? NN__LOAD_U8(x + i) : NN__LOAD_U8(end);
         if (each) a = NN__LD(scale + i, n - i), b = NN__LD(shift + i, n - i);
         NN__ST(out + i, NN__FMA(v, a, b), n - i);
     }
@@ -3282,7 +3171,7 @@ static void NN__FN(affine_bytes)(size_t n, const uint8_t *x, const nn_real *scal
 #define NN__UPDATE(body)                                                                           \
     NN__EACH(n)                                                                                    \
     {                                                                                              \
-        NN__V v = NN__LD(w + i, c), d = NN__FMA(decay, v, NN__MUL(NN__LD(g + i, c), scale));       \
+        NN__VEC v = NN__LD(w + i, c), d = NN__FMA(decay, v, NN__MUL(NN__LD(g + i, c), scale));     \
         body;                                                                                      \
         NN__ST(w + i, v, c);                                                                       \
     }
@@ -3290,12 +3179,12 @@ static void NN__FN(affine_bytes)(size_t n, const uint8_t *x, const nn_real *scal
 static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_real *g,
                            nn_real *s0, nn_real *s1)
 {
-    NN__V scale = NN__C(u->scale), decay = NN__C(u->decay);
-    NN__V minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon),
+    NN__VEC scale = NN__C(u->scale), decay = NN__C(u->decay);
+    NN__VEC minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon),
           keep = NN__C(1 - u->decoupled_decay);
-    NN__V momentum = NN__C(u->momentum), b1 = NN__C(u->beta1), b2 = NN__C(u->beta2);
-    NN__V c1 = NN__C(u->correction1), c2 = NN__C(u->correction2);
-    NN__V rest1 = NN__C(1 - u->beta1), rest2 = NN__C(1 - u->beta2), m, s;
+    NN__VEC momentum = NN__C(u->momentum), b1 = NN__C(u->beta1), b2 = NN__C(u->beta2);
+    NN__VEC c1 = NN__C(u->correction1), c2 = NN__C(u->correction2);
+    NN__VEC rest1 = NN__C(1 - u->beta1), rest2 = NN__C(1 - u->beta2), m, s;
     switch (u->kind) {
     case NN_OPTIMIZER_SGD:
         if (!s0) {
@@ -3330,40 +3219,58 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
 }
 #undef NN__UPDATE
 
-static const nn__kernels NN__FN(kernels) = {
-    NN__NAME, NN__FN(gemm), NN__FN(add_row), NN__FN(sum_rows),
-    NN__FN(softmax), NN__FN(add), NN__FN(sub), NN__FN(mul), NN__FN(scale), NN__FN(axpy),
-    NN__FN(sum), NN__FN(dot), NN__FN(activate), NN__FN(activate_backward), NN__FN(affine_bytes),
-    NN__FN(affine), NN__FN(clamp), NN__FN(update)};
+#if NN__WIDTH > 1
+#define NN__ROW_AND_NARROW NN__FN(gemm_row), NN__FN(gemm_narrow)
+#else
+#define NN__ROW_AND_NARROW NULL, NULL
+#endif
+#else
+#define NN__ROW_AND_NARROW NN__FN(gemm_row), NN__FN(gemm_narrow)
+#endif
 
+static const nn__kernels NN__FN(kernels) = {NN__NAME,
+                                            NN__WIDTH,
+                                            NN__VECTORS_OF_A_TILE,
+                                            NN__FN(tiles),
+                                            NN__SHARED(gemm_small),
+                                            NN__ROW_AND_NARROW,
+                                            NN__SHARED(transpose),
+                                            NN__SHARED(add_row),
+                                            NN__SHARED(sum_rows),
+                                            NN__SHARED(softmax),
+                                            NN__SHARED(add),
+                                            NN__SHARED(sub),
+                                            NN__SHARED(mul),
+                                            NN__SHARED(scale),
+                                            NN__SHARED(axpy),
+                                            NN__SHARED(sum),
+                                            NN__SHARED(dot),
+                                            NN__SHARED(activate),
+                                            NN__SHARED(activate_backward),
+                                            NN__SHARED(affine_bytes),
+                                            NN__SHARED(affine),
+                                            NN__SHARED(clamp),
+                                            NN__SHARED(update)};
+
+#undef NN__UNROLL
+#undef NN__FN
 #undef NN__SUFFIX
 #undef NN__NAME
-#undef NN__VL
-#undef NN__V
-#undef NN__VI
-#undef NN__M
-#undef NN__X
-#undef NN__XI
-#undef NN__SIXTEENS
-#undef NN__QUARTER
-#undef NN__QUARTERS
-#undef NN__MN
-#undef NN__FIRST
+#undef NN__WIDTH
+#undef NN__VEC
+#undef NN__IVEC
+#undef NN__MASK
 #undef NN__LOAD
 #undef NN__STORE
-#undef NN__LOADN
-#undef NN__STOREN
-#undef NN__KEEPN
-#undef NN__BYTES
+#undef NN__TAIL
+#undef NN__TAIL_MASK
+#undef NN__LOAD_TAIL
+#undef NN__STORE_TAIL
+#undef NN__ZERO_TAIL
+#undef NN__LOAD_U8
 #undef NN__SET1
-#undef NN__ADD
-#undef NN__SUB
-#undef NN__MUL
-#undef NN__DIV
 #undef NN__FMA
-#undef NN__FMA_TO
-#undef NN__FMA_FROM
-#undef NN__FMA_BROADCAST
+#undef NN__FMA_SCALAR
 #undef NN__SQRT
 #undef NN__MAX
 #undef NN__MIN
@@ -3376,31 +3283,81 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__ISUB
 #undef NN__ISHL
 #undef NN__ISHR
+#undef NN__VECTOR_BYTES
+#undef NN__REPEAT
+#undef NN__PS
+#undef NN__SS
+#undef NN__STORED
+#undef NN__TWO
 #undef NN__ZIPLO
 #undef NN__ZIPHI
+#undef NN__GATHER_16B
+#undef NN__X
+#undef NN__XI
+#undef NN__COUNTS
+#undef NN__ISHR_COUNT
 #undef NN__C
-#undef NN__FN
-#undef NN__ASM_LOOP
+#undef NN__ADD
+#undef NN__SUB
+#undef NN__MUL
+#undef NN__DIV
 #undef NN__LD
 #undef NN__ST
 #undef NN__EACH
 #undef NN__LANES
 #undef NN__PARTS
+#undef NN__VECTOR
+#undef NN__BYTES
+#undef NN__ROW_BYTES
+#undef NN__ROWS_AHEAD
+#undef NN__ROWS1
+#undef NN__ROWS2
+#undef NN__ROWS3
+#undef NN__ROWS4
+#undef NN__ROWS5
+#undef NN__ROWS6
+#undef NN__B0
+#undef NN__B1
+#undef NN__ELEMENT
+#undef NN__SET_MASK
+#undef NN__GET_MASKED
+#undef NN__PUT_MASKED
+#undef NN__MORE_REGISTERS
+#undef NN__VECTORS1
+#undef NN__VECTORS2
+#undef NN__VECTORS3
+#undef NN__VECTORS4
+#undef NN__GET_C
+#undef NN__GET_C_END
+#undef NN__PUT_C
+#undef NN__PUT_C_END
+#undef NN__FETCH_C
+#undef NN__GET_B
+#undef NN__GET_B_END
+#undef NN__PUT_B
+#undef NN__FETCH_B
+#undef NN__MADD
+#undef NN__ROW_A
+#undef NN__ROW_GET
+#undef NN__ROW_FETCH
+#undef NN__ROW_MADD
+#undef NN__ROW_PUT
+#undef NN__ROW_PUT_END
+#undef NN__GET_ROW_OF_B
+#undef NN__PACKED_ROW_OF_B
+#undef NN__FETCH_ROW_OF_B
+#undef NN__PUT_ROW_OF_B
+#undef NN__MEMBER
+#undef NN__OFFSET
+#undef NN__TILE
+#undef NN__TILE_INLINE
+#undef NN__VECTORS_OF_A_TILE
+#undef NN__TILES
+#undef NN__NAMES
 #undef NN__FOR_PARTS
 #undef NN__LEFT
-#undef NN__KC
-#undef NN__MC
-#undef NN__STRIPS
-#undef NN__LITTLE
-#undef NN__FAR
-#undef NN__BESIDE
-#undef NN__PAD
-#undef NN__SPACE
-#undef NN__NV
-#undef NN__NR
-#undef NN__TURNED_ROWS
-#undef NN__MOST
-#undef NN__UNROLL
+#undef NN__ROW_AND_NARROW
+#undef NN__SHARED
 
 #if defined(__clang__)
 #if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
@@ -3496,7 +3453,7 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
         g.c += begin;
         if (g.bias) g.bias += begin;
     }
-    nn__k()->gemm(&g);
+    nn__gemm_serial(nn__k(), &g);
 }
 
 /* Threads get blocks of C's columns, so that each packs its own part of B and no other; of its rows
@@ -3509,7 +3466,7 @@ static void nn__gemm(int threads, const nn__gemm_args *g)
     const double m = (double)nn__max_size(g->m, 32), n = (double)nn__max_size(g->n, 32);
     const double k = (double)nn__max_size(g->k, 32);
     if (m * n * k <= 2 * NN__PRODUCT_GRAIN) {
-        nn__k()->gemm(g);
+        nn__gemm_serial(nn__k(), g);
         return;
     }
     part.whole = g;
