@@ -61,9 +61,8 @@
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels
-                         >>plain  >>tensor  >>graph  >>ops  >>layers  >>loss  >>optim  >>gradcheck
-                         >>files  >>dataset  >>formats  >>csv  >>train  >>licence
+                         >>kernels  >>plain  >>tensor  >>graph  >>ops  >>layers  >>loss  >>optim
+                         >>gradcheck  >>files  >>dataset  >>formats  >>csv  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -1498,7 +1497,7 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
     const size_t mc = nn__block_size(g->m, max_m);
     const size_t left = copies_a ? size - mc * lda : size;
     const size_t strips =
-        !packs_b || g->n <= nr ? NN__MAX_PANELS : nn__min_size(NN__MAX_PANELS, left / (kc * nr));
+        nn__min_size(NN__MAX_PANELS, packs_b && g->n > nr ? left / (kc * nr) : NN__MAX_PANELS);
     nn_real *const copy = copies_a ? space + left : NULL;
     for (size_t i0 = 0; i0 < g->m; i0 += mc)
         for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc) {
