@@ -1775,8 +1775,8 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
     else if (g->trans_b) max_m *= 2; /* since B is transposed again for each block */
     const size_t mc = nn__block_size(g->m, max_m);
     const size_t left = copies_a ? size - mc * lda : size;
-    const size_t strips =
-        !packs_b || g->n <= nr ? NN__MAX_PANELS : nn__min_size(NN__MAX_PANELS, left / (kc * nr));
+    size_t strips = NN__MAX_PANELS;
+    if (packs_b && g->n > nr) strips = nn__min_size(strips, left / (kc * nr));
     nn_real *const copy = copies_a ? space + left : NULL;
     for (size_t i0 = 0; i0 < g->m; i0 += mc)
         for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc) {
