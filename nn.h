@@ -7651,25 +7651,38 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
    Files are read as streams, because a path can name a pipe or a file that grows: a size that was
    asked for beforehand is a hint, and what counts is what was read. */
 
-/* Room for one more item. The array may move; on failure it stays as it was. */
-static nn_status nn__grow(void **items, size_t count, size_t *capacity, size_t size)
+/* *block, a pointer of any type, gets room for count rows of `each` items and keeps what it holds.
+   It may move; on failure it stays as it was, and for each == 0 too. */
+static nn_status nn__resize(void *block, size_t count, size_t each, size_t size)
 {
-    size_t wider = 64, bytes;
-    void *grown = NULL;
-    if (count < *capacity) return NN_OK;
-    if ((*capacity == 0 || nn__multiply(*capacity, 2, &wider)) && nn__multiply(wider, size, &bytes))
-        grown = NN_REALLOC(*items, bytes);
-    if (!grown)
-        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: more than %llu items of %llu bytes",
-                        (nn__ull)count, (nn__ull)size);
-    *items = grown;
-    *capacity = wider;
+    size_t bytes;
+    void *old, *resized = NULL;
+    if (each == 0) return NN_OK;
+    memcpy(&old, block, sizeof old);
+    if (nn__multiply(count, each, &bytes) && nn__multiply(bytes, size, &bytes))
+        resized = NN_REALLOC(old, bytes);
+    if (!resized)
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu values",
+                        (nn__ull)count, (nn__ull)each);
+    memcpy(block, &resized, sizeof resized);
     return NN_OK;
 }
 
-static nn_status nn__open_failed(const char *path)
+/* Room for one more item in the array *items. */
+static nn_status nn__grow(void *items, size_t count, size_t *capacity, size_t size)
 {
-    return nn__fail(NN_ERROR_CANNOT_OPEN, "%s: cannot be opened", path);
+    if (count < *capacity) return NN_OK;
+    size_t wider = *capacity == 0 ? 64 : *capacity > SIZE_MAX / 2 ? SIZE_MAX : 2 * *capacity;
+    nn_status status = nn__resize(items, wider, 1, size);
+    if (status == NN_OK) *capacity = wider;
+    return status;
+}
+
+static void *nn__allocate_zeros(size_t count, size_t size)
+{
+    void *block = nn__allocate(count, size);
+    if (block) memset(block, 0, count * size);
+    return block;
 }
 
 /* Where the C library says why reading failed, a folder is told from a fault. */
@@ -7691,24 +7704,27 @@ typedef struct nn__stream {
 #endif
 } nn__stream;
 
+static nn_status nn__stream_open(const char *path, nn__stream *s)
+{
+    s->path = path, s->total = 0;
+#ifdef NN_USE_ZLIB
+    s->file = gzopen(path, "rb");
+#else
+    s->file = fopen(path, "rb");
+#endif
+    return s->file ? NN_OK : nn__fail(NN_ERROR_CANNOT_OPEN, "%s: cannot be opened", path);
+}
+
 #ifdef NN_USE_ZLIB
 /* A few kilobytes of deflate can unpack to a thousand times as much, without end. Real data seldom
    shrinks to less than a twentieth, so beyond 256 MB a file may be 100 times its packed size. */
 enum { NN__GZIP_FREE = 1 << 28, NN__GZIP_RATIO = 100 };
 
-static nn_status nn__stream_open(const char *path, nn__stream *s)
-{
-    s->path = path, s->total = 0;
-    s->file = gzopen(path, "rb");
-    return s->file ? NN_OK : nn__open_failed(path);
-}
-
 static nn_status nn__zlib_failed(const nn__stream *s, int code)
 {
     if (code == Z_ERRNO) return nn__read_failed(s->path);
-    return nn__fail(NN_ERROR_TRUNCATED,
-                    "%s: the compressed data is damaged or cut off after %llu bytes", s->path,
-                    (nn__ull)s->total);
+    return nn__fail(NN_ERROR_TRUNCATED, "%s: the compressed data is damaged or ends at byte %llu",
+                    s->path, (nn__ull)s->total);
 }
 
 /* Fills `to` as far as the file goes: *got < size only at its end. */
@@ -7723,9 +7739,8 @@ static nn_status nn__stream_read(nn__stream *s, void *to, size_t size, size_t *g
         if (s->total > NN__GZIP_FREE && !gzdirect(s->file) &&
             s->total / NN__GZIP_RATIO > (size_t)gzoffset(s->file))
             return nn__fail(NN_ERROR_TOO_LARGE,
-                            "%s: unpacks to more than %d times its size, %llu bytes so far; if "
-                            "that is right, gunzip it",
-                            s->path, NN__GZIP_RATIO, (nn__ull)s->total);
+                            "%s: unpacks to over %d times its size: gunzip it if that is right",
+                            s->path, NN__GZIP_RATIO);
     }
     return NN_OK;
 }
@@ -7739,13 +7754,6 @@ static nn_status nn__stream_close(nn__stream *s, nn_status status)
 
 static size_t nn__stream_hint(nn__stream *s) { return (void)s, 0; }
 #else
-static nn_status nn__stream_open(const char *path, nn__stream *s)
-{
-    s->path = path, s->total = 0;
-    s->file = fopen(path, "rb");
-    return s->file ? NN_OK : nn__open_failed(path);
-}
-
 /* Fills `to` as far as the file goes: *got < size only at its end. */
 static nn_status nn__stream_read(nn__stream *s, void *to, size_t size, size_t *got)
 {
@@ -7769,36 +7777,24 @@ static size_t nn__stream_hint(nn__stream *s)
 }
 #endif
 
-/* What a download can turn out to be instead of the data. NULL: nothing known. */
-static const char *nn__looks_like(const unsigned char *bytes, size_t size)
-{
-    static const char *const starts[][2] = {{"<!DOCTYPE", "an HTML page"},
-                                            {"<!doctype", "an HTML page"},
-                                            {"<html", "an HTML page"},
-                                            {"<HTML", "an HTML page"},
-                                            {"<?xml", "an XML page"},
-                                            {"version https://git-lfs", "a Git LFS pointer"},
-                                            {"PK\003\004", "a zip archive"},
-                                            {"BZh", "bzip2"},
-                                            {"\3757zXZ", "xz"}};
-    size_t at = 0;
-    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
-    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-        size_t length = strlen(starts[i][0]);
-        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
-            return starts[i][1];
-    }
-    return NULL;
-}
-
+/* A download can turn out to be something else than the data. */
 static nn_status nn__check_content(const char *name, const unsigned char *bytes, size_t size)
 {
+    static const char *const starts[][2] = {
+        {"<!DOCTYPE", "an HTML page"}, {"<!doctype", "an HTML page"}, {"<html", "an HTML page"},
+        {"<HTML", "an HTML page"}, {"<?xml", "an XML page"}, {"PK\003\004", "a zip archive"},
+        {"version https://git-lfs", "a Git LFS pointer"}, {"BZh", "bzip2"}, {"\3757zXZ", "xz"}};
+    size_t at = 0;
     if (size == 0) return nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", name);
     if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
         return nn__fail(NN_ERROR_COMPRESSED,
                         "%s: compressed: gunzip it or compile with NN_USE_ZLIB", name);
-    const char *found = nn__looks_like(bytes, size);
-    if (found) return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, found);
+    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        size_t length = strlen(starts[i][0]);
+        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, starts[i][1]);
+    }
     return NN_OK;
 }
 
@@ -7826,9 +7822,7 @@ static nn_status nn__file_fill(nn__stream *s, nn__file *file)
         nn_status status = nn__stream_read(s, file->bytes + file->size, room, &got);
         file->size += got;
         if (status != NN_OK || file->size < capacity) return status;
-        void *bytes = file->bytes;
-        status = nn__grow(&bytes, file->size, &capacity, 1);
-        file->bytes = (unsigned char *)bytes;
+        status = nn__grow(&file->bytes, file->size, &capacity, 1);
         if (status != NN_OK) return status;
     }
 }
@@ -7837,8 +7831,8 @@ static nn_status nn__file_read(const char *path, nn__file *file)
 {
     nn__stream s;
     memset(file, 0, sizeof *file);
-    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "the path is NULL");
     file->path = path;
+    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "the path is NULL");
     nn_status status = nn__stream_open(path, &s);
     if (status != NN_OK) return status;
     status = nn__stream_close(&s, nn__file_fill(&s, file));
@@ -7952,21 +7946,19 @@ static double nn__raw(const nn_dataset *data, size_t row, size_t j)
 /* Names the first sample that holds a NaN or an infinity, in its features or its targets. */
 static nn_status nn__check_samples(const char *call, const nn_dataset *data)
 {
-    size_t features = data->dtype == NN_DTYPE_U8 ? 0 : data->features;
-    for (size_t i = 0; i < data->count; i++) {
-        size_t row = nn__row(data, i);
-        const nn_real *targets = data->targets ? data->targets + row * data->target_size : NULL;
-        for (size_t j = 0; j < features; j++)
-            if (!nn__is_finite(nn__raw(data, row, j)))
+    const size_t features = data->dtype == NN_DTYPE_U8 ? 0 : data->features;
+    const size_t values = features + (data->targets ? data->target_size : 0);
+    for (size_t i = 0; i < data->count; i++)
+        for (size_t j = 0, row = nn__row(data, i); j < values; j++) {
+            const size_t target = j < features ? 0 : j - features;
+            const double value = j < features ? nn__raw(data, row, j)
+                                 : (double)data->targets[row * data->target_size + target];
+            if (!nn__is_finite(value))
                 return nn__fail(NN_ERROR_BAD_NUMBER,
-                                "%s: sample %llu: feature %llu is %g, expected a finite number",
-                                call, (nn__ull)i, (nn__ull)j, nn__raw(data, row, j));
-        for (size_t j = 0; targets && j < data->target_size; j++)
-            if (!nn__is_finite((double)targets[j]))
-                return nn__fail(NN_ERROR_BAD_NUMBER,
-                                "%s: sample %llu: target %llu is %g, expected a finite number",
-                                call, (nn__ull)i, (nn__ull)j, (double)targets[j]);
-    }
+                                "%s: sample %llu: %s %llu is %g, expected a finite number", call,
+                                (nn__ull)i, j < features ? "feature" : "target",
+                                (nn__ull)(j < features ? j : target), value);
+        }
     return NN_OK;
 }
 
@@ -7987,9 +7979,7 @@ static int nn__is_real(double x)
 /* Room for n scales and n shifts, replacing what was there. */
 static nn_status nn__make_norm(nn_dataset *data, size_t n)
 {
-    size_t values;
-    nn_real *norm = NULL;
-    if (nn__multiply(n, 2, &values)) norm = (nn_real *)nn__allocate(values, sizeof *norm);
+    nn_real *norm = (nn_real *)nn__allocate(n, 2 * sizeof *norm);
     if (!norm) return NN_ERROR_OUT_OF_MEMORY;
     NN_FREE(data->owned[NN__OWNS_NORM]);
     data->owned[NN__OWNS_NORM] = norm;
@@ -8011,15 +8001,13 @@ NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw
     if (status != NN_OK) return status;
     if (!(raw_low < raw_high) || !nn__is_finite(raw_high - raw_low))
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_dataset_rescale: raw_low is %g and raw_high %g, expected raw_low < "
-                        "raw_high",
+                        "nn_dataset_rescale: raw_low is %g, expected less than raw_high, %g",
                         raw_low, raw_high);
     double scale = (high - low) / (raw_high - raw_low), shift = low - raw_low * scale;
     if (!nn__is_real(scale) || !nn__is_real(shift) || ((nn_real)scale == 0 && low != high))
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_dataset_rescale: low is %g and high %g: scale %g and shift %g are out "
-                        "of nn_real's range",
-                        low, high, scale, shift);
+                        "nn_dataset_rescale: low %g and high %g make scale %g and shift %g, which "
+                        "leave nn_real's range", low, high, scale, shift);
     return nn__set_norm(data, scale, shift);
 }
 
@@ -8054,9 +8042,8 @@ static nn_status nn__fit_groups(const nn_dataset *data, size_t n, double *mean, 
         scale[k] = deviation > 0 ? 1 / deviation : 1;
         if (!nn__is_real(scale[k]) || !nn__is_real(mean[k] * scale[k]))
             return nn__fail(NN_ERROR_BAD_NUMBER,
-                            "nn_dataset_standardize: feature %llu has mean %g and deviation %g, "
-                            "which leave nn_real's range",
-                            (nn__ull)(k * group), mean[k], deviation);
+                            "nn_dataset_standardize: mean %g and deviation %g of feature %llu "
+                            "leave nn_real's range", mean[k], deviation, (nn__ull)(k * group));
     }
     return NN_OK;
 }
@@ -8070,13 +8057,11 @@ NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per)
                         (int)per);
     if (per == NN_PER_CHANNEL && data->rank != 3)
         return nn__fail(NN_ERROR_BAD_SHAPE,
-                        "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected 3 "
-                        "(channels, height, width)",
-                        data->rank);
-    size_t features = data->features, values;
-    size_t n = per == NN_PER_SET ? 1 : per == NN_PER_FEATURE ? features : data->shape[0];
-    double *mean = NULL;
-    if (nn__multiply(n, 2, &values)) mean = (double *)nn__allocate(values, sizeof *mean);
+                        "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected "
+                        "3: channels, height, width", data->rank);
+    const size_t features = data->features;
+    const size_t n = per == NN_PER_SET ? 1 : per == NN_PER_FEATURE ? features : data->shape[0];
+    double *mean = (double *)nn__allocate(n, 2 * sizeof *mean);
     if (!mean) return NN_ERROR_OUT_OF_MEMORY;
     status = nn__fit_groups(data, n, mean, mean + n);
     if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : features);
@@ -8112,21 +8097,22 @@ NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *f
 
 /* -- sets that belong together -- */
 
-static nn_real nn__norm_at(const nn_real *values, size_t count, size_t j, nn_real otherwise)
+static void nn__norm_at(const nn_dataset *data, size_t j, double norm[2])
 {
-    return count == 0 ? otherwise : values[count > 1 ? j : 0];
+    const size_t at = data->norm_count > 1 ? j : 0;
+    norm[0] = data->norm_count ? (double)data->scale[at] : 1;
+    norm[1] = data->norm_count ? (double)data->shift[at] : 0;
 }
 
 /* Raw values of different types may have different scales, and then nothing is said. */
 static nn_status nn__check_same_norm(const char *call, const nn_dataset *data,
                                      const nn_dataset *trained)
 {
+    double its[2], other[2];
     for (size_t j = 0; data->dtype == trained->dtype && j < data->features; j++) {
-        const nn_real scale = nn__norm_at(data->scale, data->norm_count, j, 1);
-        const nn_real shift = nn__norm_at(data->shift, data->norm_count, j, 0);
-        const nn_real its_scale = nn__norm_at(trained->scale, trained->norm_count, j, 1);
-        const nn_real its_shift = nn__norm_at(trained->shift, trained->norm_count, j, 0);
-        if (scale == its_scale && shift == its_shift) continue;
+        nn__norm_at(data, j, its);
+        nn__norm_at(trained, j, other);
+        if (its[0] == other[0] && its[1] == other[1]) continue;
         if (data->norm_count == 0 || trained->norm_count == 0)
             return nn__fail(NN_ERROR_MISMATCH,
                             "%s: the data set is %snormalised, the training set is %s: "
@@ -8135,27 +8121,40 @@ static nn_status nn__check_same_norm(const char *call, const nn_dataset *data,
                             data->norm_count ? "not" : "normalised");
         return nn__fail(NN_ERROR_MISMATCH,
                         "%s: feature %llu is normalised as %g x + %g, in the training set as %g x "
-                        "+ %g: nn_dataset_normalize_like gives it that",
-                        call, (nn__ull)j, (double)scale, (double)shift, (double)its_scale,
-                        (double)its_shift);
+                        "+ %g: nn_dataset_normalize_like gives it that", call, (nn__ull)j, its[0],
+                        its[1], other[0], other[1]);
     }
     return NN_OK;
+}
+
+/* Classes of a CSV file without names are the numbers themselves. */
+static const char *nn__class_name(const nn_dataset *data, int i, char number[32])
+{
+    snprintf(number, 32, "%d", i);
+    return data->class_names ? data->class_names[i] : number;
 }
 
 static nn_status nn__check_same_classes(const char *call, const nn_dataset *data,
                                         const nn_dataset *trained)
 {
+    char number[32], other_number[32];
+    const int both_csv = data->columns && trained->columns;
+    const char *hint = "nn_csv_desc.like reads a file with another set's classes";
     if (data->classes == 0 || trained->classes == 0) return NN_OK;
     if (data->classes != trained->classes)
-        return nn__fail(NN_ERROR_MISMATCH, "%s: the data set has %d classes, the training set %d",
-                        call, data->classes, trained->classes);
-    if (!data->class_names || !trained->class_names) return NN_OK;
-    for (int i = 0; i < data->classes; i++)
-        if (strcmp(data->class_names[i], trained->class_names[i]) != 0)
+        return nn__fail(NN_ERROR_MISMATCH,
+                        "%s: the data set has %d classes, the training set %d%s%s", call,
+                        data->classes, trained->classes, both_csv ? ": " : "",
+                        both_csv ? hint : "");
+    if (!both_csv && (!data->class_names || !trained->class_names)) return NN_OK;
+    for (int i = 0; i < data->classes; i++) {
+        const char *name = nn__class_name(data, i, number);
+        const char *other = nn__class_name(trained, i, other_number);
+        if (strcmp(name, other) != 0)
             return nn__fail(NN_ERROR_MISMATCH,
-                            "%s: class %d is '%s', in the training set it is '%s': "
-                            "nn_csv_desc.like reads a file with another set's classes",
-                            call, i, data->class_names[i], trained->class_names[i]);
+                            "%s: class %d is '%s', in the training set it is '%s': %s", call, i,
+                            name, other, hint);
+    }
     return NN_OK;
 }
 
@@ -8184,15 +8183,6 @@ static nn_status nn__check_kin(const char *call, const nn_dataset *data, const n
     return status == NN_OK ? nn__check_same_samples(call, data, trained) : status;
 }
 
-/* Bytes of the names of classes, with their ends; SIZE_MAX when they do not fit. */
-static size_t nn__names_size(const nn_dataset *data)
-{
-    size_t bytes = 0;
-    for (int i = 0; data->class_names && i < data->classes; i++)
-        if (!nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes)) return SIZE_MAX;
-    return bytes;
-}
-
 /* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its
    own: the set, the names' list, scales and shifts, the names. */
 static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
@@ -8201,10 +8191,10 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     const size_t list = nn__bytes(classes, 1, sizeof(char *));
     const size_t norm = nn__bytes(n, 2, sizeof(nn_real));
     size_t bytes = sizeof *data;
-    if (!nn__add_sizes(bytes, list, &bytes) || !nn__add_sizes(bytes, norm, &bytes) ||
-        !nn__add_sizes(bytes, nn__names_size(data), &bytes))
-        bytes = SIZE_MAX;
-    nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, bytes);
+    int fits = nn__add_sizes(bytes, list, &bytes) && nn__add_sizes(bytes, norm, &bytes);
+    for (size_t i = 0; fits && i < classes; i++)
+        fits = nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes);
+    nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, fits ? bytes : SIZE_MAX);
     if (!kept) return NN_ERROR_OUT_OF_MEMORY;
     char *at = (char *)(kept + 1) + list + norm;
     *kept = *data;
@@ -8212,11 +8202,9 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     kept->scale = (nn_real *)(void *)((char *)(kept + 1) + list), kept->shift = kept->scale + n;
     if (n) memcpy(kept->scale, data->scale, n * sizeof *kept->scale);
     if (n) memcpy(kept->shift, data->shift, n * sizeof *kept->shift);
-    for (size_t i = 0; i < classes; i++) {
-        const size_t size = strlen(data->class_names[i]) + 1;
-        kept->class_names[i] = (char *)memcpy(at, data->class_names[i], size);
-        at += size;
-    }
+    for (size_t i = 0; i < classes; at += strlen(at) + 1, i++)
+        kept->class_names[i] =
+            (char *)memcpy(at, data->class_names[i], strlen(data->class_names[i]) + 1);
     nn__net_release(net, net->trained_on);
     net->trained_on = kept;
     return NN_OK;
@@ -8318,19 +8306,18 @@ static nn_status nn__dataset_from(const char *call, nn_dtype dtype, const void *
     nn_dataset d;
     nn_status status = NN_OK;
     size_t size;
+    const int fits = nn__multiply(count, features, &size) && size <= SIZE_MAX / sizeof(nn_real);
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", call);
     memset(&d, 0, sizeof d);
     d.count = count, d.features = features, d.dtype = dtype, d.samples = x;
     d.rank = 1, d.shape[0] = features;
     if (!x) status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: x is NULL", call);
-    else if (count == 0 || features == 0)
-        status = nn__fail(NN_ERROR_EMPTY, "%s: %llu samples of %llu features, expected 1 or more",
+    else if (count == 0 || features == 0 || !fits)
+        status = nn__fail(fits ? NN_ERROR_EMPTY : NN_ERROR_TOO_LARGE,
+                          "%s: %llu samples of %llu features, expected 1 or more that fit memory",
                           call, (nn__ull)count, (nn__ull)features);
-    else if (!nn__multiply(count, features, &size) || !nn__multiply(size, sizeof(nn_real), &size))
-        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu samples of %llu features do not fit", call,
-                          (nn__ull)count, (nn__ull)features);
     else if (classes < 0)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %d classes, expected 0 or more", call,
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: classes is %d, expected 0 or more", call,
                           classes);
     else if (labels) status = nn__set_labels(&d, call, labels, classes);
     return nn__hand_over(&d, status, out);
@@ -8360,10 +8347,8 @@ NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets
                         targets ? "target_size is 0" : "targets is NULL");
     if (data->index)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_dataset_set_targets: the data set is a view; set the targets of the "
-                        "set that it was made from");
-    data->targets = targets;
-    data->target_size = target_size;
+                        "nn_dataset_set_targets: the data set is a view of another");
+    data->targets = targets, data->target_size = target_size;
     return NN_OK;
 }
 
@@ -8381,25 +8366,8 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
                         nn__shape_text(rank, shape, 0, text), (nn__ull)data->features);
     }
     data->rank = rank;
-    for (int i = 0; i < rank; i++) data->shape[i] = shape[i];
+    memcpy(data->shape, shape, (size_t)rank * sizeof *shape);
     return NN_OK;
-}
-
-/* The last two dimensions of a sample at `at`, through a copy. */
-static void nn__transpose_sample(const nn_dataset *data, size_t at, nn_real *copy)
-{
-    size_t rows = data->shape[data->rank - 2], cols = data->shape[data->rank - 1];
-    uint8_t *bytes = (uint8_t *)data->owned[NN__OWNS_SAMPLES];
-    nn_real *reals = (nn_real *)data->owned[NN__OWNS_SAMPLES];
-    int is_bytes = data->dtype == NN_DTYPE_U8;
-    size_t first = is_bytes ? (size_t)((const uint8_t *)data->samples - bytes) + at : at;
-    for (size_t i = 0; i < rows * cols; i++)
-        copy[i] = is_bytes ? (nn_real)bytes[first + i] : reals[first + i];
-    for (size_t i = 0; i < rows * cols; i++) {
-        nn_real value = copy[i % rows * cols + i / rows];
-        if (is_bytes) bytes[first + i] = (uint8_t)value;
-        else reals[first + i] = value;
-    }
 }
 
 NN_DEF nn_status nn_dataset_transpose(nn_dataset *data)
@@ -8410,29 +8378,53 @@ NN_DEF nn_status nn_dataset_transpose(nn_dataset *data)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_transpose: the data set %s",
                         data->norm_count > 1 ? "is normalised per feature" : "borrows its samples");
     if (data->rank < 2)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "nn_dataset_transpose: samples of rank %d, expected 2 "
-                                            "or more",
-                        data->rank);
-    size_t *shape = data->shape + data->rank - 2, rows = shape[0], size = rows * shape[1];
-    nn_real *copy = (nn_real *)nn__allocate(size, sizeof *copy);
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "nn_dataset_transpose: samples of rank %d, expected 2 or more", data->rank);
+    const size_t width = data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real);
+    size_t *shape = data->shape + data->rank - 2, rows = shape[0], cols = shape[1];
+    const size_t images = data->count * data->features / (rows * cols);
+    char *copy = (char *)nn__allocate(rows * cols, width);
     if (!copy) return NN_ERROR_OUT_OF_MEMORY;
-    for (size_t at = 0; at < data->count * data->features; at += size)
-        nn__transpose_sample(data, at, copy);
+    char *owned = (char *)data->owned[NN__OWNS_SAMPLES];
+    char *to = owned + ((const char *)data->samples - owned);
+    for (size_t i = 0; i < images; i++) {
+        memcpy(copy, to, rows * cols * width);
+        for (size_t j = 0; j < rows * cols; j++, to += width)
+            memcpy(to, copy + (j % rows * cols + j / rows) * width, width);
+    }
     NN_FREE(copy);
-    shape[0] = shape[1], shape[1] = rows;
+    shape[0] = cols, shape[1] = rows;
     return NN_OK;
 }
 
 /* ------------------------------------------------------------------------------------- >>views
-   A view is a list of another set's rows with labels, names and normalisation of its own. */
+   A view is a list of another set's rows with labels, names and normalisation of its own. What is
+   drawn by class takes the samples grouped by class, in random order within each, at even
+   distances. The seed alone decides every order. */
 
-static nn_status nn__check_view(const char *call, const nn_dataset *data, nn_dataset *out)
+/* One part, or two, can be made of the set. */
+static nn_status nn__check_view(const char *call, const nn_dataset *data, const nn_dataset *out)
 {
-    if (!out || data == out)
+    if (!out || out == data)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is %s", call,
                         out ? "the data set itself" : "NULL");
-    nn_status status = nn__check_dataset(call, data);
-    return status == NN_OK ? NN_OK : nn__dataset_failed(out, status);
+    return nn__check_dataset(call, data);
+}
+
+static nn_status nn__check_parts(const char *call, const nn_dataset *data, const nn_dataset *a,
+                                 const nn_dataset *b)
+{
+    if (!a || !b || a == b || a == data || b == data)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
+                        !a || !b ? "a part is NULL"
+                                 : a == b ? "both parts are the same struct"
+                                          : "a part is the data set itself");
+    return nn__check_data(call, data);
+}
+
+static nn_status nn__check_has_labels(const char *call, const nn_dataset *data)
+{
+    return data->labels ? NN_OK : nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: there are no labels", call);
 }
 
 /* Names live in the block of the set that was loaded; a view has its own list of them. */
@@ -8448,113 +8440,33 @@ static nn_status nn__view_names(const nn_dataset *data, const int *classes, int 
     return NN_OK;
 }
 
-/* What a view has of its own: index, labels, names, normalisation. */
-static nn_status nn__make_view(const nn_dataset *data, size_t count, nn_dataset *view)
+/* The samples rows[0..count), or first, first + 1, ... when rows is NULL. */
+static nn_status nn__make_view(const nn_dataset *data, const size_t *rows, size_t first,
+                               size_t count, nn_dataset *view)
 {
     *view = *data;
     memset(view->owned, 0, sizeof view->owned);
     view->count = count, view->norm_count = 0;
-    view->labels = NULL, view->class_names = NULL, view->scale = view->shift = NULL;
+    view->class_names = NULL, view->scale = view->shift = NULL;
     view->index = (size_t *)nn__allocate(count, sizeof *view->index);
-    view->owned[NN__OWNS_INDEX] = view->index;
-    if (!view->index) return NN_ERROR_OUT_OF_MEMORY;
-    if (data->labels) {
-        view->labels = (int *)nn__allocate(count, sizeof *view->labels);
-        view->owned[NN__OWNS_LABELS] = view->labels;
-        if (!view->labels) return NN_ERROR_OUT_OF_MEMORY;
+    view->labels = data->labels ? (int *)nn__allocate(count, sizeof *view->labels) : NULL;
+    view->owned[NN__OWNS_INDEX] = view->index, view->owned[NN__OWNS_LABELS] = view->labels;
+    if (!view->index || (data->labels && !view->labels)) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        const size_t from = rows ? rows[i] : first + i;
+        view->index[i] = nn__row(data, from);
+        if (data->labels) view->labels[i] = data->labels[from];
     }
     nn_status status = data->norm_count ? nn__copy_norm(view, data) : NN_OK;
     return status == NN_OK ? nn__view_names(data, NULL, data->classes, view) : status;
 }
 
-/* The samples rows[0..count), or first, first + 1, ... when rows is NULL. */
 static nn_status nn__take(const nn_dataset *data, const size_t *rows, size_t first, size_t count,
                           nn_dataset *out)
 {
     nn_dataset view;
-    nn_status status = nn__make_view(data, count, &view);
-    for (size_t i = 0; status == NN_OK && i < count; i++) {
-        size_t from = rows ? rows[i] : first + i;
-        view.index[i] = nn__row(data, from);
-        if (data->labels) view.labels[i] = data->labels[from];
-    }
+    nn_status status = nn__make_view(data, rows, first, count, &view);
     return nn__hand_over(&view, status, out);
-}
-
-NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
-                                   nn_dataset *out)
-{
-    nn_status status = nn__check_view("nn_dataset_subset", data, out);
-    if (status != NN_OK) return status;
-    if (count == 0 || first > data->count || count > data->count - first)
-        return nn__dataset_failed(
-            out, nn__fail(NN_ERROR_BAD_ARGUMENT,
-                          "nn_dataset_subset: %llu samples from %llu, the data set has %llu",
-                          (nn__ull)count, (nn__ull)first, (nn__ull)data->count));
-    return nn__take(data, NULL, first, count, out);
-}
-
-static nn_status nn__check_classes(const nn_dataset *data, int count, const int *classes)
-{
-    if (!data->labels)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_select_classes: there are no labels");
-    if (count <= 0 || !classes)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_dataset_select_classes: %d classes, expected at least 1", count);
-    for (int i = 0; i < count; i++) {
-        if (classes[i] < 0 || classes[i] >= data->classes)
-            return nn__fail(NN_ERROR_BAD_LABEL,
-                            "nn_dataset_select_classes: class %d, expected 0 to %d", classes[i],
-                            data->classes - 1);
-        for (int j = 0; j < i; j++)
-            if (classes[i] == classes[j])
-                return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                "nn_dataset_select_classes: class %d is named twice", classes[i]);
-    }
-    return NN_OK;
-}
-
-/* The place of a label in the list of classes; -1 when it is not there. */
-static int nn__class_place(int label, int count, const int *classes)
-{
-    for (int i = 0; i < count; i++)
-        if (classes[i] == label) return i;
-    return -1;
-}
-
-/* rows[data->count] gets the samples of the classes; *count how many. */
-static void nn__find_classes(const nn_dataset *data, int class_count, const int *classes,
-                             size_t *rows, size_t *count)
-{
-    *count = 0;
-    for (size_t i = 0; i < data->count; i++)
-        if (nn__class_place(data->labels[i], class_count, classes) >= 0) rows[(*count)++] = i;
-}
-
-NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
-                                           const int *classes, nn_dataset *out)
-{
-    size_t count = 0, *rows = NULL;
-    nn_status status = nn__check_view("nn_dataset_select_classes", data, out);
-    if (status != NN_OK) return status;
-    status = nn__check_classes(data, class_count, classes);
-    if (status == NN_OK) {
-        rows = (size_t *)nn__allocate(data->count, sizeof *rows);
-        if (!rows) status = NN_ERROR_OUT_OF_MEMORY;
-        else nn__find_classes(data, class_count, classes, rows, &count);
-    }
-    if (status == NN_OK && count == 0)
-        status = nn__fail(NN_ERROR_EMPTY,
-                          "nn_dataset_select_classes: no sample has one of the classes");
-    if (status == NN_OK) status = nn__take(data, rows, 0, count, out);
-    else nn__dataset_failed(out, status);
-    NN_FREE(rows);
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < count; i++)
-        out->labels[i] = nn__class_place(out->labels[i], class_count, classes);
-    out->classes = class_count;
-    status = nn__view_names(data, classes, class_count, out);
-    return status == NN_OK ? NN_OK : (nn_dataset_free(out), nn__dataset_failed(out, status));
 }
 
 /* Two parts that cannot be made, where there is something to make. */
@@ -8566,29 +8478,92 @@ static nn_status nn__both_failed(const nn_dataset *data, nn_status status, nn_da
     return status;
 }
 
-/* -- splits, folds and draws: lists of samples in an order that the seed alone decides. What is
-   drawn by class takes the samples grouped by class, in random order within each, at even
-   distances. -- */
-
-static nn_status nn__check_two(const char *call, const nn_dataset *data, const nn_dataset *a,
-                               const nn_dataset *b)
+/* The end of whatever makes views: rows[0..first) become a and the next `second` b, which may be
+   NULL. Both are made, or both hold the failure. The list of rows is given back. */
+static nn_status nn__views(const nn_dataset *data, nn_status status, size_t *rows, size_t first,
+                           nn_dataset *a, size_t second, nn_dataset *b)
 {
-    if (!a || !b || a == b || a == data || b == data)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
-                        !a || !b ? "a part is NULL"
-                                 : a == b ? "both parts are the same struct"
-                                          : "a part is the data set itself");
-    return nn__check_data(call, data);
+    if (status == NN_OK) status = nn__take(data, rows, 0, first, a);
+    if (status == NN_OK && b) {
+        status = nn__take(data, rows + first, 0, second, b);
+        if (status != NN_OK) nn_dataset_free(a);
+    }
+    NN_FREE(rows);
+    return status == NN_OK ? NN_OK : nn__both_failed(data, status, a, b);
 }
 
-/* Two views at once: both are made, or both hold the failure. */
-static nn_status nn__take_two(const nn_dataset *data, const size_t *rows, size_t first,
-                              size_t second, nn_dataset *a, nn_dataset *b)
+NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
+                                   nn_dataset *out)
 {
-    nn_status status = nn__take(data, rows, 0, first, a);
-    if (status != NN_OK) return nn__dataset_failed(b, status);
-    status = nn__take(data, rows + first, 0, second, b);
-    return status == NN_OK ? NN_OK : (nn_dataset_free(a), nn__dataset_failed(a, status));
+    nn_status status = nn__check_view("nn_dataset_subset", data, out);
+    if (status == NN_OK && (count == 0 || first > data->count || count > data->count - first))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_dataset_subset: %llu samples from %llu, the data set has %llu",
+                          (nn__ull)count, (nn__ull)first, (nn__ull)data->count);
+    return status == NN_OK ? nn__take(data, NULL, first, count, out)
+                           : nn__both_failed(data, status, out, NULL);
+}
+
+NN_DEF nn_status nn_dataset_select(const nn_dataset *data, const size_t *samples, size_t count,
+                                   nn_dataset *out)
+{
+    nn_status status = nn__check_view("nn_dataset_select", data, out);
+    if (status == NN_OK && (!samples || count == 0))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_select: %s",
+                          samples ? "count is 0" : "samples is NULL");
+    for (size_t i = 0; status == NN_OK && i < count; i++)
+        if (samples[i] >= data->count)
+            status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                              "nn_dataset_select: index %llu, the data set has %llu samples",
+                              (nn__ull)samples[i], (nn__ull)data->count);
+    return status == NN_OK ? nn__take(data, samples, 0, count, out)
+                           : nn__both_failed(data, status, out, NULL);
+}
+
+/* The place of a label in the list of classes; -1 when it is not there. */
+static int nn__class_place(int label, int count, const int *classes)
+{
+    for (int i = 0; i < count; i++)
+        if (classes[i] == label) return i;
+    return -1;
+}
+
+static nn_status nn__check_classes(const nn_dataset *data, int count, const int *classes)
+{
+    static const char call[] = "nn_dataset_select_classes";
+    nn_status status = nn__check_has_labels(call, data);
+    if (status == NN_OK && (count <= 0 || !classes))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %d classes, expected 1 or more", call, count);
+    for (int i = 0; status == NN_OK && i < count; i++) {
+        if (classes[i] < 0 || classes[i] >= data->classes)
+            status = nn__fail(NN_ERROR_BAD_LABEL, "%s: class %d, expected 0 to %d", call,
+                              classes[i], data->classes - 1);
+        else if (nn__class_place(classes[i], i, classes) >= 0)
+            status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: class %d is named twice", call,
+                              classes[i]);
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
+                                           const int *classes, nn_dataset *out)
+{
+    size_t count = 0, *rows = NULL;
+    nn_status status = nn__check_view("nn_dataset_select_classes", data, out);
+    if (status == NN_OK) status = nn__check_classes(data, class_count, classes);
+    if (status == NN_OK) status = nn__resize(&rows, data->count, 1, sizeof *rows);
+    for (size_t i = 0; status == NN_OK && i < data->count; i++)
+        if (nn__class_place(data->labels[i], class_count, classes) >= 0) rows[count++] = i;
+    if (status == NN_OK && count == 0)
+        status = nn__fail(NN_ERROR_EMPTY,
+                          "nn_dataset_select_classes: no sample has one of the classes");
+    status = nn__views(data, status, rows, count, out, 0, NULL);
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < count; i++)
+        out->labels[i] = nn__class_place(out->labels[i], class_count, classes);
+    out->classes = class_count;
+    status = nn__view_names(data, classes, class_count, out);
+    return status == NN_OK ? NN_OK : (nn_dataset_free(out), nn__dataset_failed(out, status));
 }
 
 /* All samples in random order, in the first of `lists` arrays of data->count numbers. */
@@ -8600,31 +8575,20 @@ static size_t *nn__shuffled(const nn_dataset *data, size_t lists, nn_rng *rng)
     return order;
 }
 
-static nn_status nn__check_class_labels(const char *call, const nn_dataset *data)
+/* begins[c]: where class c begins when samples are grouped by class, up to begins[classes].
+   grouped[] gets the samples order[] so, in their order within each class; both may be NULL. */
+static size_t *nn__group(const nn_dataset *data, const size_t *order, size_t *grouped)
 {
-    return data->labels ? NN_OK : nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: there are no labels", call);
-}
-
-/* ends[c]: where class c ends when samples are grouped by class; ends[classes] is scratch. */
-static size_t *nn__class_ends(const nn_dataset *data)
-{
-    size_t classes = (size_t)data->classes, *ends = NULL;
-    ends = (size_t *)nn__allocate(classes + 1, sizeof *ends);
-    if (!ends) return NULL;
-    memset(ends, 0, (classes + 1) * sizeof *ends);
-    for (size_t i = 0; i < data->count; i++) ends[data->labels[i]]++;
-    for (size_t c = 1; c < classes; c++) ends[c] += ends[c - 1];
-    return ends;
-}
-
-/* grouped[]: the samples order[] by class, in their order within each. */
-static nn_status nn__group(const nn_dataset *data, const size_t *order, size_t *grouped)
-{
-    size_t *ends = nn__class_ends(data);
-    if (!ends) return NN_ERROR_OUT_OF_MEMORY;
-    for (size_t i = data->count; i--;) grouped[--ends[data->labels[order[i]]]] = order[i];
-    NN_FREE(ends);
-    return NN_OK;
+    const size_t classes = (size_t)data->classes;
+    size_t *begins = (size_t *)nn__allocate_zeros(classes + 1, sizeof *begins);
+    if (!begins) return NULL;
+    for (size_t i = 0; i < data->count; i++) begins[data->labels[i]]++;
+    for (size_t c = 1; c <= classes; c++) begins[c] += begins[c - 1];
+    for (size_t i = data->count; i--;) {
+        const size_t sample = order ? order[i] : i, at = --begins[data->labels[sample]];
+        if (grouped) grouped[at] = sample;
+    }
+    return begins;
 }
 
 /* Into a goes every folds-th sample from `fold` on, or without folds a fraction of them at even
@@ -8633,134 +8597,99 @@ static nn_status nn__partition(const nn_dataset *data, int stratified, size_t fo
                                double fraction, uint64_t seed, nn_dataset *a, nn_dataset *b)
 {
     nn_rng rng = nn_rng_seed(seed);
-    size_t n = data->count, in_a = 0, in_b = 0, *order = nn__shuffled(data, 3, &rng);
-    if (!order) return nn__both_failed(data, NN_ERROR_OUT_OF_MEMORY, a, b);
-    size_t *grouped = stratified ? order + n : order, *parts = order + 2 * n;
-    nn_status status = stratified ? nn__group(data, order, grouped) : NN_OK;
+    size_t n = data->count, in_a = 0, in_b = 0, *begins = NULL;
+    size_t *parts = nn__shuffled(data, 3, &rng);
+    if (!parts) return nn__both_failed(data, NN_ERROR_OUT_OF_MEMORY, a, b);
+    size_t *order = parts + n, *grouped = stratified ? order + n : order;
+    memcpy(order, parts, n * sizeof *order);
+    if (stratified) begins = nn__group(data, order, grouped);
+    nn_status status = begins || !stratified ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    NN_FREE(begins);
     for (size_t i = 0; status == NN_OK && i < n; i++) {
-        double before = floor((double)i * fraction + 0.5);
+        const double before = floor((double)i * fraction + 0.5);
         int taken = folds ? i % folds == fold : floor((double)(i + 1) * fraction + 0.5) > before;
         if (taken) parts[in_a++] = grouped[i];
         else parts[n - ++in_b] = grouped[i];
     }
-    if (status == NN_OK) {
-        nn_rng_shuffle(&rng, parts, in_a);
-        nn_rng_shuffle(&rng, parts + in_a, in_b);
-        status = nn__take_two(data, parts, in_a, in_b, a, b);
-    } else nn__both_failed(data, status, a, b);
-    NN_FREE(order);
-    return status;
+    nn_rng_shuffle(&rng, parts, in_a);
+    nn_rng_shuffle(&rng, parts + in_a, in_b);
+    return nn__views(data, status, parts, in_a, a, in_b, b);
 }
 
-/* How many samples a fraction is, if neither part is empty. */
-static nn_status nn__split_size(const char *call, const nn_dataset *data, double fraction,
-                                size_t *first)
+static nn_status nn__split(const char *call, const nn_dataset *data, double fraction, uint64_t seed,
+                           int stratified, nn_dataset *a, nn_dataset *b)
 {
-    if (!(fraction > 0 && fraction < 1))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: fraction is %g, expected 0 < fraction < 1",
-                        call, fraction);
-    *first = (size_t)(fraction * (double)data->count + 0.5);
-    if (*first == 0 || *first >= data->count)
-        return nn__fail(NN_ERROR_EMPTY, "%s: %llu samples at %g leave one part empty", call,
-                        (nn__ull)data->count, fraction);
-    return NN_OK;
+    nn_rng rng = nn_rng_seed(seed);
+    nn_status status = nn__check_parts(call, data, a, b);
+    if (status == NN_OK && stratified) status = nn__check_has_labels(call, data);
+    if (status == NN_OK && !(fraction > 0 && fraction < 1))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: fraction is %g, expected 0 < fraction < 1",
+                          call, fraction);
+    const size_t first = status == NN_OK ? (size_t)(fraction * (double)data->count + 0.5) : 0;
+    if (status == NN_OK && (first == 0 || first >= data->count))
+        status = nn__fail(NN_ERROR_EMPTY, "%s: %llu samples at %g leave one part empty", call,
+                          (nn__ull)data->count, fraction);
+    if (status != NN_OK) return nn__both_failed(data, status, a, b);
+    if (stratified) return nn__partition(data, 1, 0, 0, fraction, seed, a, b);
+    size_t *order = nn__shuffled(data, 1, &rng);
+    return nn__views(data, order ? NN_OK : NN_ERROR_OUT_OF_MEMORY, order, first, a,
+                     data->count - first, b);
 }
 
 NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint64_t seed,
                                   nn_dataset *a, nn_dataset *b)
 {
-    size_t *order = NULL, first = 0;
-    nn_rng rng = nn_rng_seed(seed);
-    nn_status status = nn__check_two("nn_dataset_split", data, a, b);
-    if (status == NN_OK) status = nn__split_size("nn_dataset_split", data, fraction, &first);
-    if (status == NN_OK) {
-        order = nn__shuffled(data, 1, &rng);
-        if (!order) status = NN_ERROR_OUT_OF_MEMORY;
-    }
-    if (status != NN_OK) return nn__both_failed(data, status, a, b);
-    status = nn__take_two(data, order, first, data->count - first, a, b);
-    NN_FREE(order);
-    return status;
+    return nn__split("nn_dataset_split", data, fraction, seed, 0, a, b);
 }
 
 NN_DEF nn_status nn_dataset_split_stratified(const nn_dataset *data, double fraction, uint64_t seed,
                                              nn_dataset *a, nn_dataset *b)
 {
-    static const char call[] = "nn_dataset_split_stratified";
-    size_t first;
-    nn_status status = nn__check_two(call, data, a, b);
-    if (status == NN_OK) status = nn__check_class_labels(call, data);
-    if (status == NN_OK) status = nn__split_size(call, data, fraction, &first);
-    if (status != NN_OK) return nn__both_failed(data, status, a, b);
-    return nn__partition(data, 1, 0, 0, fraction, seed, a, b);
+    return nn__split("nn_dataset_split_stratified", data, fraction, seed, 1, a, b);
 }
 
 NN_DEF nn_status nn_dataset_fold(const nn_dataset *data, size_t folds, size_t fold, int stratified,
                                  uint64_t seed, nn_dataset *train, nn_dataset *held_out)
 {
     static const char call[] = "nn_dataset_fold";
-    nn_status status = nn__check_two(call, data, train, held_out);
-    if (status == NN_OK && stratified) status = nn__check_class_labels(call, data);
+    nn_status status = nn__check_parts(call, data, train, held_out);
+    if (status == NN_OK && stratified) status = nn__check_has_labels(call, data);
     if (status == NN_OK && (folds < 2 || folds > data->count || fold >= folds))
         status = nn__fail(NN_ERROR_BAD_ARGUMENT,
                           "%s: fold %llu of %llu for %llu samples, expected 2 folds or more, one "
                           "sample in each, and fold from 0",
                           call, (nn__ull)fold, (nn__ull)folds, (nn__ull)data->count);
-    if (status != NN_OK) return nn__both_failed(data, status, train, held_out);
-    return nn__partition(data, stratified, folds, fold, 0, seed, held_out, train);
-}
-
-NN_DEF nn_status nn_dataset_select(const nn_dataset *data, const size_t *samples, size_t count,
-                                   nn_dataset *out)
-{
-    nn_status status = nn__check_view("nn_dataset_select", data, out);
-    if (status != NN_OK) return status;
-    if (!samples || count == 0)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_select: %s",
-                          samples ? "count is 0" : "samples is NULL");
-    for (size_t i = 0; status == NN_OK && i < count; i++)
-        if (samples[i] >= data->count)
-            status = nn__fail(NN_ERROR_BAD_ARGUMENT,
-                              "nn_dataset_select: index %llu, the data set has %llu samples",
-                              (nn__ull)samples[i], (nn__ull)data->count);
-    return status == NN_OK ? nn__take(data, samples, 0, count, out)
-                           : nn__dataset_failed(out, status);
+    return status == NN_OK ? nn__partition(data, stratified, folds, fold, 0, seed, held_out, train)
+                           : nn__both_failed(data, status, train, held_out);
 }
 
 NN_DEF nn_status nn_dataset_bootstrap(const nn_dataset *data, uint64_t seed, nn_dataset *drawn,
                                       nn_dataset *rest)
 {
     nn_rng rng = nn_rng_seed(seed);
-    size_t *list = NULL, n = 0, left = 0;
-    nn_status status = nn__check_two("nn_dataset_bootstrap", data, drawn, rest);
-    if (status == NN_OK) {
-        n = data->count;
-        list = (size_t *)nn__allocate(n, 2 * sizeof *list);
-        if (!list) status = NN_ERROR_OUT_OF_MEMORY;
-    }
-    for (size_t i = 0; list && i < n; i++) list[n + i] = 1;
-    for (size_t i = 0; list && i < n; i++) {
-        list[i] = (size_t)nn_rng_below(&rng, n);
-        list[n + list[i]] = 0;
-    }
-    for (size_t i = 0; list && i < n; i++)
-        if (list[n + i]) list[n + left++] = i;
-    if (status == NN_OK && left == 0)
+    size_t left = 0;
+    nn_status status = nn__check_parts("nn_dataset_bootstrap", data, drawn, rest);
+    if (status != NN_OK) return nn__both_failed(data, status, drawn, rest);
+    const size_t n = data->count;
+    size_t *list = (size_t *)nn__allocate_zeros(n, 2 * sizeof *list);
+    if (!list) return nn__both_failed(data, NN_ERROR_OUT_OF_MEMORY, drawn, rest);
+    size_t *others = list + n; /* at first whether each was drawn, then those that were not */
+    for (size_t i = 0; i < n; i++) others[list[i] = (size_t)nn_rng_below(&rng, n)] = 1;
+    for (size_t i = 0; i < n; i++)
+        if (!others[i]) others[left++] = i;
+    if (left == 0)
         status = nn__fail(NN_ERROR_EMPTY, "nn_dataset_bootstrap: every sample was drawn");
-    if (status == NN_OK) status = nn__take_two(data, list, n, left, drawn, rest);
-    else nn__both_failed(data, status, drawn, rest);
-    NN_FREE(list);
-    return status;
+    return nn__views(data, status, list, n, drawn, left, rest);
 }
 
-/* What the balanced list is made of: the classes that occur, and how often the largest does. */
-static size_t nn__balanced_size(const size_t *ends, size_t classes, size_t *max)
+/* How many classes occur, and how often the largest does. */
+static size_t nn__present_classes(const nn_dataset *data, const size_t *begins, size_t *max)
 {
-    size_t present = 0, begin = 0;
+    size_t present = 0;
     *max = 0;
-    for (size_t c = 0; c < classes; begin = ends[c++]) {
-        present += ends[c] > begin;
-        *max = nn__max_size(*max, ends[c] - begin);
+    for (int c = 0; c < data->classes; c++) {
+        present += begins[c + 1] > begins[c];
+        *max = nn__max_size(*max, begins[c + 1] - begins[c]);
     }
     return present;
 }
@@ -8768,44 +8697,40 @@ static size_t nn__balanced_size(const size_t *ends, size_t classes, size_t *max)
 NN_DEF nn_status nn_dataset_balance(const nn_dataset *data, uint64_t seed, nn_dataset *out)
 {
     nn_rng rng = nn_rng_seed(seed);
-    size_t *order = NULL, *ends = NULL, *list = NULL, count = 0, max = 0, at = 0;
+    size_t *order = NULL, *begins = NULL, *list = NULL, count = 0, max = 0, at = 0;
     nn_status status = nn__check_view("nn_dataset_balance", data, out);
-    if (status != NN_OK) return status;
-    status = nn__check_class_labels("nn_dataset_balance", data);
+    if (status == NN_OK) status = nn__check_has_labels("nn_dataset_balance", data);
     if (status == NN_OK) {
         order = nn__shuffled(data, 2, &rng);
-        ends = order ? nn__class_ends(data) : NULL;
-        count = ends ? nn__balanced_size(ends, (size_t)data->classes, &max) : 0;
-        if (ends && nn__multiply(count, max, &count))
-            list = (size_t *)nn__allocate(count, sizeof *list);
-        status = list ? nn__group(data, order, order + data->count) : NN_ERROR_OUT_OF_MEMORY;
+        begins = order ? nn__group(data, order, order + data->count) : NULL;
+        count = begins ? nn__present_classes(data, begins, &max) : 0;
+        status = begins ? nn__resize(&list, count, max, sizeof *list) : NN_ERROR_OUT_OF_MEMORY;
     }
-    for (size_t c = 0, begin = 0; status == NN_OK && c < (size_t)data->classes; begin = ends[c++])
-        for (size_t i = 0; ends[c] > begin && i < max; i++)
-            list[at++] = order[data->count + begin + i % (ends[c] - begin)];
-    if (status == NN_OK) {
-        nn_rng_shuffle(&rng, list, count);
-        status = nn__take(data, list, 0, count, out);
-    } else nn__dataset_failed(out, status);
+    for (int c = 0; status == NN_OK && c < data->classes; c++) {
+        const size_t *samples = order + data->count + begins[c], n = begins[c + 1] - begins[c];
+        for (size_t i = 0; n && i < max; i++) list[at++] = samples[i % n];
+    }
+    if (status == NN_OK) nn_rng_shuffle(&rng, list, at);
     NN_FREE(order);
-    NN_FREE(ends);
-    NN_FREE(list);
-    return status;
+    NN_FREE(begins);
+    return nn__views(data, status, list, at, out, 0, NULL);
 }
 
 NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weights)
 {
     nn_status status = nn__check_dataset("nn_dataset_class_weights", data);
-    if (status == NN_OK) status = nn__check_class_labels("nn_dataset_class_weights", data);
+    if (status == NN_OK) status = nn__check_has_labels("nn_dataset_class_weights", data);
     if (status == NN_OK && !weights)
         status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_class_weights: weights is NULL");
     if (status != NN_OK) return status;
-    size_t classes = (size_t)data->classes, max, *ends = nn__class_ends(data);
-    if (!ends) return NN_ERROR_OUT_OF_MEMORY;
-    double share = (double)data->count / (double)nn__balanced_size(ends, classes, &max);
-    for (size_t c = 0, begin = 0; c < classes; begin = ends[c++])
-        weights[c] = ends[c] > begin ? (nn_real)(share / (double)(ends[c] - begin)) : 0;
-    NN_FREE(ends);
+    size_t max, *begins = nn__group(data, NULL, NULL);
+    if (!begins) return NN_ERROR_OUT_OF_MEMORY;
+    double share = (double)data->count / (double)nn__present_classes(data, begins, &max);
+    for (int c = 0; c < data->classes; c++) {
+        const size_t n = begins[c + 1] - begins[c];
+        weights[c] = n ? (nn_real)(share / (double)n) : 0;
+    }
+    NN_FREE(begins);
     return NN_OK;
 }
 
@@ -8816,33 +8741,22 @@ NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weigh
 /* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
 
 typedef struct nn__idx {
+    nn__file *file;
     int type, rank;
     size_t shape[NN_MAX_RANK], count, width; /* count: the product of the shape */
     const unsigned char *values;
 } nn__idx;
 
-static size_t nn__idx_width(int type)
-{
-    switch (type) {
-    case 0x08:
-    case 0x09: return 1;
-    case 0x0b: return 2;
-    case 0x0c:
-    case 0x0d: return 4;
-    case 0x0e: return 8;
-    default: return 0;
-    }
-}
-
 /* Rank and dimensions; *offset is where the values begin. */
-static nn_status nn__idx_header(const nn__file *file, nn__idx *idx, size_t *offset)
+static nn_status nn__idx_header(nn__idx *idx, size_t *offset)
 {
+    static const unsigned char widths[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 2, 4, 4, 8, 0};
+    const nn__file *file = idx->file;
     const unsigned char *p = file->bytes;
-    memset(idx, 0, sizeof *idx);
     if (file->size < 4)
         return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4",
                         file->path, (nn__ull)file->size);
-    idx->type = p[2], idx->rank = p[3], idx->width = nn__idx_width(idx->type);
+    idx->type = p[2], idx->rank = p[3], idx->width = idx->type < 16 ? widths[idx->type] : 0;
     if (p[0] || p[1] || !idx->width)
         return nn__fail(NN_ERROR_BAD_FORMAT,
                         "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and "
@@ -8855,17 +8769,17 @@ static nn_status nn__idx_header(const nn__file *file, nn__idx *idx, size_t *offs
     if (file->size < *offset)
         return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, the header of rank %d has %llu",
                         file->path, (nn__ull)file->size, idx->rank, (nn__ull)*offset);
-    for (int i = 0; i < idx->rank; i++) {
-        const unsigned char *d = p + 4 + 4 * i;
-        idx->shape[i] = (size_t)d[0] << 24 | (size_t)d[1] << 16 | (size_t)d[2] << 8 | d[3];
-    }
+    for (int i = 0; i < 4 * idx->rank; i++)
+        idx->shape[i / 4] = idx->shape[i / 4] << 8 | p[4 + i];
     return NN_OK;
 }
 
-static nn_status nn__idx_parse(const nn__file *file, nn__idx *idx)
+static nn_status nn__idx_parse(nn__file *file, nn__idx *idx)
 {
     size_t offset = 0, bytes;
-    nn_status status = nn__idx_header(file, idx, &offset);
+    memset(idx, 0, sizeof *idx);
+    idx->file = file;
+    nn_status status = nn__idx_header(idx, &offset);
     if (status != NN_OK) return status;
     if (!nn__shape_size(idx->rank, idx->shape, &idx->count) ||
         !nn__multiply(idx->count, idx->width, &bytes))
@@ -8898,138 +8812,133 @@ static double nn__idx_value(const nn__idx *idx, size_t i)
     }
 }
 
-static nn_status nn__check_pair(const nn__file *images, const nn__idx *x, const nn__file *labels,
-                                const nn__idx *y)
+static nn_status nn__check_pair(const nn__idx *x, const nn__idx *y)
 {
+    const char *images = x->file->path, *labels = y->file->path;
     if (x->rank < 2)
         return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected images of rank 2 or more",
-                        images->path, x->rank);
+                        images, x->rank);
     if (y->rank != 1 && y->rank != 2)
-        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected labels of rank 1 or 2",
-                        labels->path, y->rank);
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected labels of rank 1 or 2", labels,
+                        y->rank);
     if (x->shape[0] != y->shape[0])
-        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images->path,
-                        (nn__ull)x->shape[0], labels->path, (nn__ull)y->shape[0]);
+        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images,
+                        (nn__ull)x->shape[0], labels, (nn__ull)y->shape[0]);
     if (x->count == 0 || y->count == 0)
         return nn__fail(NN_ERROR_EMPTY, "%s: %llu samples hold no values",
-                        x->count ? labels->path : images->path, (nn__ull)x->shape[0]);
+                        x->count ? labels : images, (nn__ull)x->shape[0]);
     return NN_OK;
 }
 
 /* Bytes stay where they are and are scaled to [0, 1]; other types become nn_real as they are. */
-static nn_status nn__idx_samples(nn__file *file, const nn__idx *idx, nn_dataset *d)
+static nn_status nn__idx_samples(const nn__idx *idx, nn_dataset *d)
 {
     d->count = idx->shape[0], d->features = idx->count / idx->shape[0];
     d->rank = idx->rank - 1;
-    for (int i = 0; i < d->rank; i++) d->shape[i] = idx->shape[i + 1];
+    memcpy(d->shape, idx->shape + 1, (size_t)d->rank * sizeof *d->shape);
     if (idx->type == 0x08) {
         d->dtype = NN_DTYPE_U8, d->samples = idx->values;
-        d->owned[NN__OWNS_SAMPLES] = file->bytes;
-        file->bytes = NULL;
+        d->owned[NN__OWNS_SAMPLES] = idx->file->bytes;
+        idx->file->bytes = NULL;
         return nn__set_norm(d, 1 / 255.0, 0);
     }
     nn_real *x = (nn_real *)nn__allocate(idx->count, sizeof *x);
     if (!x) return NN_ERROR_OUT_OF_MEMORY;
     d->dtype = NN_DTYPE_REAL, d->samples = d->owned[NN__OWNS_SAMPLES] = x;
     for (size_t i = 0; i < idx->count; i++) {
-        double value = nn__idx_value(idx, i);
+        const double value = nn__idx_value(idx, i);
         if (!nn__is_real(value))
             return nn__fail(NN_ERROR_BAD_NUMBER,
                             "%s: sample %llu: value %llu is %g, expected a finite nn_real",
-                            file->path, (nn__ull)(i / d->features), (nn__ull)(i % d->features),
-                            value);
+                            idx->file->path, (nn__ull)(i / d->features),
+                            (nn__ull)(i % d->features), value);
         x[i] = (nn_real)value;
     }
     return NN_OK;
 }
 
-/* Whether every row of y has one 1 among zeros. */
-static int nn__idx_is_one_hot(const nn__idx *y, size_t columns)
+/* Which of a row's columns has a 1 among zeros; -1: none, or the row is not like that. */
+static double nn__idx_hot(const nn__idx *y, size_t row, size_t columns)
 {
-    for (size_t i = 0; columns > 1 && i < y->count; i += columns) {
-        size_t ones = 0, zeros = 0;
-        for (size_t j = 0; j < columns; j++) {
-            double value = nn__idx_value(y, i + j);
-            ones += value == 1;
-            zeros += value == 0;
-        }
-        if (ones != 1 || ones + zeros != columns) return 0;
+    double hot = -1;
+    for (size_t j = 0; j < columns; j++) {
+        const double value = nn__idx_value(y, row * columns + j);
+        if (value != 0 && (value != 1 || hot >= 0)) return -1;
+        if (value == 1) hot = (double)j;
     }
-    return columns > 1;
+    return hot;
 }
 
 /* labels[y->shape[0]]: one number a sample, the first of several (QMNIST), or one-hot. */
-static nn_status nn__idx_labels(const nn__file *file, const nn__idx *y, int *labels)
+static nn_status nn__idx_labels(const nn__idx *y, int *labels)
 {
-    size_t columns = y->count / y->shape[0];
-    int one_hot = nn__idx_is_one_hot(y, columns);
+    const size_t columns = y->count / y->shape[0];
+    int one_hot = columns > 1;
+    for (size_t i = 0; one_hot && i < y->shape[0]; i++) one_hot = nn__idx_hot(y, i, columns) >= 0;
     for (size_t i = 0; i < y->shape[0]; i++) {
-        double value = nn__idx_value(y, i * columns);
-        for (size_t j = 0; one_hot && j < columns; j++)
-            if (nn__idx_value(y, i * columns + j) == 1) value = (double)j;
+        const double value =
+            one_hot ? nn__idx_hot(y, i, columns) : nn__idx_value(y, i * columns);
         if (!(value >= INT_MIN && value <= INT_MAX) || value != floor(value))
-            return nn__fail(NN_ERROR_BAD_LABEL, "%s: label %g at index %llu, expected a whole "
-                                                "number",
-                            file->path, value, (nn__ull)i);
+            return nn__fail(NN_ERROR_BAD_LABEL,
+                            "%s: label %g at index %llu, expected a whole number", y->file->path,
+                            value, (nn__ull)i);
         labels[i] = (int)value;
     }
     return NN_OK;
 }
 
-/* A data set of two files that have been read, if status says so; the files are given back. */
-static nn_status nn__idx_pair(nn_status status, nn__file *images, nn__file *labels, int classes,
-                              nn_dataset *out)
+/* A data set of images and labels that have been read, if status says so; gives the files back. */
+static nn_status nn__idx_pair(nn_status status, nn__file files[2], int classes, nn_dataset *out)
 {
     nn__idx x, y;
     nn_dataset d;
     int *values = NULL;
     memset(&d, 0, sizeof d);
-    if (status == NN_OK) status = nn__idx_parse(images, &x);
-    if (status == NN_OK) status = nn__idx_parse(labels, &y);
-    if (status == NN_OK) status = nn__check_pair(images, &x, labels, &y);
-    if (status == NN_OK) {
-        values = (int *)nn__allocate(y.shape[0], sizeof *values);
-        status = values ? nn__idx_labels(labels, &y, values) : NN_ERROR_OUT_OF_MEMORY;
-    }
-    if (status == NN_OK) status = nn__idx_samples(images, &x, &d);
-    if (status == NN_OK) status = nn__set_labels(&d, labels->path, values, classes);
+    if (status == NN_OK) status = nn__idx_parse(&files[0], &x);
+    if (status == NN_OK) status = nn__idx_parse(&files[1], &y);
+    if (status == NN_OK) status = nn__check_pair(&x, &y);
+    if (status == NN_OK) status = nn__resize(&values, y.shape[0], 1, sizeof *values);
+    if (status == NN_OK) status = nn__idx_labels(&y, values);
+    if (status == NN_OK) status = nn__idx_samples(&x, &d);
+    if (status == NN_OK) status = nn__set_labels(&d, files[1].path, values, classes);
     NN_FREE(values);
-    nn__file_free(images);
-    nn__file_free(labels);
+    nn__file_free(&files[0]);
+    nn__file_free(&files[1]);
     return nn__hand_over(&d, status, out);
 }
 
 NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out)
 {
-    nn__file x, y;
+    nn__file files[2];
     nn_status status = NN_OK;
-    memset(&x, 0, sizeof x);
-    memset(&y, 0, sizeof y);
+    memset(files, 0, sizeof files);
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_idx: out is NULL");
     if (classes < 0)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_idx: %d classes, expected 0 or more",
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_idx: classes is %d, expected 0 or more",
                           classes);
-    if (status == NN_OK) status = nn__file_read(images, &x);
-    if (status == NN_OK) status = nn__file_read(labels, &y);
-    return nn__idx_pair(status, &x, &y, classes, out);
+    if (status == NN_OK) status = nn__file_read(images, &files[0]);
+    if (status == NN_OK) status = nn__file_read(labels, &files[1]);
+    return nn__idx_pair(status, files, classes, out);
 }
 
 /* -- folders of data sets -- */
 
-static nn_status nn__check_load(const char *call, const char *folder, nn_dataset *train,
-                                nn_dataset *test)
+/* Makes the set for training, or the one for testing, from the files of a folder. */
+typedef nn_status (*nn__part_loader)(const char *folder, const void *kind, int test,
+                                     nn_dataset *out);
+
+/* What was asked for is there at the end, or all of it holds the failure. */
+static nn_status nn__load_parts(const char *call, const char *folder, nn__part_loader load,
+                                const void *kind, nn_dataset *train, nn_dataset *test)
 {
+    nn_status status = NN_OK;
     if (train) memset(train, 0, sizeof *train);
     if (test) memset(test, 0, sizeof *test);
-    if (!folder) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the folder is NULL", call);
-    if (train && train == test)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: train and test are the same struct", call);
-    return NN_OK;
-}
-
-/* The end of such a loader: what was asked for is there, or all of it holds the failure. */
-static nn_status nn__loaded(nn_status status, nn_dataset *train, nn_dataset *test)
-{
+    if (!folder) status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the folder is NULL", call);
+    else if (train && train == test)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: train and test are the same struct", call);
+    if (status == NN_OK && train) status = load(folder, kind, 0, train);
+    if (status == NN_OK && test) status = load(folder, kind, 1, test);
     if (status == NN_OK) return NN_OK;
     nn_dataset_free(train);
     nn_dataset_free(test);
@@ -9055,30 +8964,28 @@ static nn_status nn__find_idx(const char *folder, const char *stem, int rank, nn
     return status;
 }
 
-static nn_status nn__load_mnist_part(const char *folder, const char *images, const char *labels,
+static nn_status nn__load_mnist_part(const char *folder, const void *kind, int test,
                                      nn_dataset *out)
 {
-    nn__file x, y;
-    char *x_path = NULL, *y_path = NULL;
-    memset(&x, 0, sizeof x);
-    memset(&y, 0, sizeof y);
-    nn_status status = nn__find_idx(folder, images, 3, &x, &x_path);
-    if (status == NN_OK) status = nn__find_idx(folder, labels, 1, &y, &y_path);
-    status = nn__idx_pair(status, &x, &y, 10, out);
-    NN_FREE(x_path);
-    NN_FREE(y_path);
+    nn__file files[2];
+    char *paths[2] = {NULL, NULL};
+    (void)kind;
+    memset(files, 0, sizeof files);
+    nn_status status =
+        nn__find_idx(folder, test ? "t10k-images" : "train-images", 3, &files[0], &paths[0]);
+    if (status == NN_OK)
+        status =
+            nn__find_idx(folder, test ? "t10k-labels" : "train-labels", 1, &files[1], &paths[1]);
+    status = nn__idx_pair(status, files, 10, out);
+    NN_FREE(paths[0]);
+    NN_FREE(paths[1]);
     return status;
 }
 
 /* EMNIST's letters have 26 classes and other folders other counts: those load as pairs. */
 NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test)
 {
-    nn_status status = nn__check_load("nn_load_mnist", folder, train, test);
-    if (status == NN_OK && train)
-        status = nn__load_mnist_part(folder, "train-images", "train-labels", train);
-    if (status == NN_OK && test)
-        status = nn__load_mnist_part(folder, "t10k-images", "t10k-labels", test);
-    return nn__loaded(status, train, test);
+    return nn__load_parts("nn_load_mnist", folder, nn__load_mnist_part, NULL, train, test);
 }
 
 /* CIFAR records: label bytes, then 3 x 32 x 32 pixels. The pixels of all files are moved together,
@@ -9088,60 +8995,53 @@ enum { NN__CIFAR_PIXELS = 3072 };
 typedef struct nn__cifar {
     size_t label_bytes, label_at; /* in a record: how many, and which one counts */
     int classes;
+    size_t train_files;
+    const char *files[6]; /* the one for testing stands behind those for training */
 } nn__cifar;
-
-/* Room for more records in both arrays. */
-static nn_status nn__cifar_room(const char *path, nn_dataset *d, size_t more)
-{
-    size_t count, bytes;
-    void *pixels = NULL, *labels = NULL;
-    if (nn__add_sizes(d->count, more, &count) && nn__multiply(count, NN__CIFAR_PIXELS, &bytes)) {
-        pixels = NN_REALLOC(d->owned[NN__OWNS_SAMPLES], bytes);
-        if (pixels) d->owned[NN__OWNS_SAMPLES] = pixels;
-        if (pixels) labels = NN_REALLOC(d->owned[NN__OWNS_LABELS], count * sizeof *d->labels);
-        if (labels) d->owned[NN__OWNS_LABELS] = labels;
-    }
-    d->samples = pixels;
-    d->labels = (int *)labels;
-    return labels ? NN_OK : nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
-}
 
 static nn_status nn__add_cifar_file(const char *path, const nn__cifar *kind, nn_dataset *d)
 {
     nn__file file;
-    size_t record = kind->label_bytes + NN__CIFAR_PIXELS;
+    const size_t record = kind->label_bytes + NN__CIFAR_PIXELS;
     nn_status status = nn__file_read(path, &file);
     if (status != NN_OK) return status;
+    const size_t more = file.size / record, count = d->count + more;
     if (file.size % record != 0)
         status = nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, expected a multiple of %llu", path,
                           (nn__ull)file.size, (nn__ull)record);
-    else status = nn__cifar_room(path, d, file.size / record);
-    for (size_t i = 0; status == NN_OK && i < file.size / record; i++, d->count++) {
+    if (status == NN_OK)
+        status = nn__resize(&d->owned[NN__OWNS_SAMPLES], count, NN__CIFAR_PIXELS, 1);
+    if (status == NN_OK)
+        status = nn__resize(&d->owned[NN__OWNS_LABELS], count, 1, sizeof *d->labels);
+    uint8_t *samples = (uint8_t *)d->owned[NN__OWNS_SAMPLES];
+    d->samples = samples, d->labels = (int *)d->owned[NN__OWNS_LABELS];
+    for (size_t i = 0; status == NN_OK && i < more; i++, d->count++) {
         const unsigned char *from = file.bytes + i * record;
-        uint8_t *to = (uint8_t *)d->owned[NN__OWNS_SAMPLES] + d->count * NN__CIFAR_PIXELS;
-        int label = from[kind->label_at];
+        const int label = from[kind->label_at];
         if (label >= kind->classes)
             status = nn__fail(NN_ERROR_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %d",
                               path, label, (nn__ull)i, kind->classes - 1);
         d->labels[d->count] = label;
-        memcpy(to, from + kind->label_bytes, NN__CIFAR_PIXELS);
+        memcpy(samples + d->count * NN__CIFAR_PIXELS, from + kind->label_bytes, NN__CIFAR_PIXELS);
     }
     nn__file_free(&file);
     return status;
 }
 
-static nn_status nn__load_cifar(const char *folder, const nn__cifar *kind, size_t file_count,
-                                const char *const *files, nn_dataset *out)
+static nn_status nn__load_cifar_part(const char *folder, const void *kind, int test,
+                                     nn_dataset *out)
 {
+    const nn__cifar *cifar = (const nn__cifar *)kind;
+    const size_t first = test ? cifar->train_files : 0;
     nn_dataset d;
     nn_status status = NN_OK;
     memset(&d, 0, sizeof d);
-    for (size_t i = 0; status == NN_OK && i < file_count; i++) {
-        char *path = nn__path(folder, files[i]);
-        status = path ? nn__add_cifar_file(path, kind, &d) : NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = first; status == NN_OK && i < cifar->train_files + (test != 0); i++) {
+        char *path = nn__path(folder, cifar->files[i]);
+        status = path ? nn__add_cifar_file(path, cifar, &d) : NN_ERROR_OUT_OF_MEMORY;
         NN_FREE(path);
     }
-    d.dtype = NN_DTYPE_U8, d.features = NN__CIFAR_PIXELS, d.classes = kind->classes;
+    d.dtype = NN_DTYPE_U8, d.features = NN__CIFAR_PIXELS, d.classes = cifar->classes;
     d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32;
     if (status == NN_OK) status = nn__set_norm(&d, 1 / 255.0, 0);
     return nn__hand_over(&d, status, out);
@@ -9149,25 +9049,19 @@ static nn_status nn__load_cifar(const char *folder, const nn__cifar *kind, size_
 
 NN_DEF nn_status nn_load_cifar10(const char *folder, nn_dataset *train, nn_dataset *test)
 {
-    static const char *const files[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-                                        "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
-    static const nn__cifar kind = {1, 0, 10};
-    nn_status status = nn__check_load("nn_load_cifar10", folder, train, test);
-    if (status == NN_OK && train) status = nn__load_cifar(folder, &kind, 5, files, train);
-    if (status == NN_OK && test) status = nn__load_cifar(folder, &kind, 1, files + 5, test);
-    return nn__loaded(status, train, test);
+    static const nn__cifar kind = {1, 0, 10, 5,
+                                   {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                    "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"}};
+    return nn__load_parts("nn_load_cifar10", folder, nn__load_cifar_part, &kind, train, test);
 }
 
 NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
                                   nn_dataset *test)
 {
-    static const char *const files[] = {"train.bin", "test.bin"};
-    static const nn__cifar kinds[] = {{2, 1, 100}, {2, 0, 20}};
-    const nn__cifar *kind = &kinds[coarse != 0];
-    nn_status status = nn__check_load("nn_load_cifar100", folder, train, test);
-    if (status == NN_OK && train) status = nn__load_cifar(folder, kind, 1, files, train);
-    if (status == NN_OK && test) status = nn__load_cifar(folder, kind, 1, files + 1, test);
-    return nn__loaded(status, train, test);
+    static const nn__cifar fine = {2, 1, 100, 1, {"train.bin", "test.bin", 0, 0, 0, 0}};
+    static const nn__cifar broad = {2, 0, 20, 1, {"train.bin", "test.bin", 0, 0, 0, 0}};
+    return nn__load_parts("nn_load_cifar100", folder, nn__load_cifar_part, coarse ? &broad : &fine,
+                          train, test);
 }
 
 /* -------------------------------------------------------------------------------------- >>text
@@ -9182,8 +9076,7 @@ static size_t nn__span_size(nn__span s) { return (size_t)(s.end - s.begin); }
 
 static nn__span nn__span_of(const char *text)
 {
-    nn__span s;
-    s.begin = text, s.end = text + strlen(text);
+    nn__span s = {text, text + strlen(text)};
     return s;
 }
 
@@ -9287,8 +9180,8 @@ static nn__span nn__number_name(double x, char text[64])
 /* -- distinct texts, numbered in order of appearance: a hash table over their concatenation -- */
 
 typedef struct nn__words {
-    char *text;             /* each ends with a zero byte */
-    size_t size, capacity;  /* of text */
+    char *text;            /* each ends with a zero byte */
+    size_t size, capacity; /* of text */
     size_t *starts, count, start_capacity;
     size_t *slots, slot_count; /* a power of two; number + 1, or 0 */
 } nn__words;
@@ -9303,9 +9196,8 @@ static void nn__words_free(nn__words *w)
 
 static nn__span nn__word(const nn__words *w, size_t i)
 {
-    nn__span s;
-    s.begin = w->text + w->starts[i];
-    s.end = w->text + (i + 1 < w->count ? w->starts[i + 1] : w->size) - 1;
+    const size_t end = i + 1 < w->count ? w->starts[i + 1] : w->size;
+    nn__span s = {w->text + w->starts[i], w->text + end - 1};
     return s;
 }
 
@@ -9323,57 +9215,63 @@ static size_t nn__words_slot(const nn__words *w, nn__span s)
     return slot;
 }
 
-static nn_status nn__words_room(nn__words *w, size_t more)
+/* One more text, whether it is there or not. */
+static nn_status nn__words_append(nn__words *w, nn__span s)
 {
-    nn_status status = NN_OK;
-    while (status == NN_OK && w->capacity - w->size < more) {
-        void *text = w->text;
-        status = nn__grow(&text, w->capacity, &w->capacity, 1);
-        w->text = (char *)text;
-    }
-    if (status != NN_OK || w->slot_count > 2 * w->count) return status;
-    size_t wider = w->slot_count ? 2 * w->slot_count : 64;
-    size_t *slots = (size_t *)nn__allocate(wider, sizeof *slots);
+    const size_t size = nn__span_size(s);
+    nn_status status = nn__grow(&w->starts, w->count, &w->start_capacity, sizeof *w->starts);
+    while (status == NN_OK && w->capacity - w->size <= size)
+        status = nn__grow(&w->text, w->capacity, &w->capacity, 1);
+    if (status != NN_OK) return status;
+    if (size) memcpy(w->text + w->size, s.begin, size);
+    w->starts[w->count++] = w->size;
+    w->size += size + 1;
+    w->text[w->size - 1] = 0;
+    return NN_OK;
+}
+
+/* At least half of the slots are empty. */
+static nn_status nn__words_rehash(nn__words *w)
+{
+    if (w->slot_count > 2 * w->count) return NN_OK;
+    const size_t wider = w->slot_count ? 2 * w->slot_count : 64;
+    size_t *slots = (size_t *)nn__allocate_zeros(wider, sizeof *slots);
     if (!slots) return NN_ERROR_OUT_OF_MEMORY;
-    memset(slots, 0, wider * sizeof *slots);
     NN_FREE(w->slots);
     w->slots = slots, w->slot_count = wider;
-    for (size_t i = 0; i < w->count; i++) w->slots[nn__words_slot(w, nn__word(w, i))] = i + 1;
+    for (size_t i = 0; i < w->count; i++) slots[nn__words_slot(w, nn__word(w, i))] = i + 1;
     return NN_OK;
 }
 
 /* *number is the text's number; a text that is new is added. */
 static nn_status nn__words_add(nn__words *w, nn__span s, size_t *number)
 {
-    nn_status status = nn__words_room(w, nn__span_size(s) + 1);
+    nn_status status = nn__words_rehash(w);
     if (status != NN_OK) return status;
-    size_t slot = nn__words_slot(w, s);
-    if (w->slots[slot]) return *number = w->slots[slot] - 1, NN_OK;
-    void *starts = w->starts;
-    status = nn__grow(&starts, w->count, &w->start_capacity, sizeof *w->starts);
-    w->starts = (size_t *)starts;
-    if (status != NN_OK) return status;
-    w->starts[w->count] = w->size;
-    if (nn__span_size(s)) memcpy(w->text + w->size, s.begin, nn__span_size(s));
-    w->size += nn__span_size(s) + 1;
-    w->text[w->size - 1] = 0;
-    *number = w->count++;
-    w->slots[slot] = w->count;
-    return NN_OK;
+    size_t *slot = &w->slots[nn__words_slot(w, s)];
+    if (*slot == 0) {
+        status = nn__words_append(w, s);
+        if (status == NN_OK) *slot = w->count;
+    }
+    *number = *slot - 1;
+    return status;
 }
 
-/* The texts as a list of strings, list and strings in one block. */
-static char **nn__words_list(const nn__words *w)
+/* *list gets the texts, list and strings in one block, unless there are none. Frees the table. */
+static nn_status nn__words_list(nn__words *w, nn_status status, char ***list)
 {
     size_t bytes;
-    char **list = NULL;
-    if (nn__multiply(w->count, sizeof *list, &bytes) && nn__add_sizes(bytes, w->size, &bytes))
-        list = (char **)nn__allocate(bytes, 1);
-    if (!list) return NULL;
-    char *text = (char *)(list + w->count);
-    if (w->size) memcpy(text, w->text, w->size);
-    for (size_t i = 0; i < w->count; i++) list[i] = text + w->starts[i];
-    return list;
+    if (status == NN_OK && w->count) {
+        const int fits = nn__multiply(w->count, sizeof **list, &bytes) &&
+                         nn__add_sizes(bytes, w->size, &bytes);
+        *list = (char **)nn__allocate(fits ? bytes : SIZE_MAX, 1);
+        if (!*list) status = NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t i = 0; status == NN_OK && i < w->count; i++)
+        (*list)[i] = (char *)(*list + w->count) + w->starts[i];
+    if (status == NN_OK && w->count) memcpy(**list, w->text, w->size);
+    nn__words_free(w);
+    return status;
 }
 
 typedef struct nn__ranked {
@@ -9399,14 +9297,6 @@ static int nn__words_rank(const nn__words *w, nn__ranked *ranked)
     return 1;
 }
 
-/* Whether ranked numbers can be indices as they stand: integers, none below 0. */
-static int nn__are_indices(const nn__ranked *ranked, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (ranked[i].value != floor(ranked[i].value)) return 0;
-    return count > 0 && ranked[0].value >= 0;
-}
-
 /* What texts mean: text i is category map[i], and names gets the categories' names. Numbers are
    categories in numeric order, however they are written; texts keep their order. With `indices`,
    integers >= 0 mean themselves and have no names. */
@@ -9416,11 +9306,13 @@ static nn_status nn__words_sort(const nn__words *w, int indices, size_t *map, nn
     char text[64];
     nn__ranked *ranked = (nn__ranked *)nn__allocate(w->count, sizeof *ranked);
     if (!ranked) return NN_ERROR_OUT_OF_MEMORY;
-    int numbers = nn__words_rank(w, ranked);
-    indices = indices && numbers && nn__are_indices(ranked, w->count);
+    const int numbers = nn__words_rank(w, ranked);
+    indices = indices && numbers && w->count && ranked[0].value >= 0;
+    for (size_t i = 0; indices && i < w->count; i++)
+        indices = ranked[i].value == floor(ranked[i].value);
     for (size_t i = 0; status == NN_OK && i < w->count; i++) {
-        size_t number = numbers ? ranked[i].number : i;
-        nn__span name = numbers ? nn__number_name(ranked[i].value, text) : nn__word(w, i);
+        const size_t number = numbers ? ranked[i].number : i;
+        const nn__span name = numbers ? nn__number_name(ranked[i].value, text) : nn__word(w, i);
         if (indices) map[number] = (size_t)(ranked[i].value < INT_MAX ? ranked[i].value : INT_MAX);
         else status = nn__words_add(names, name, &map[number]);
     }
@@ -9438,23 +9330,18 @@ static nn_status nn__words_match(const nn__words *w, char **list, size_t count, 
     double value;
     char text[64];
     for (size_t i = 0, number; list && status == NN_OK && i < count; i++) {
-        nn__span name = nn__span_of(list[i]);
-        numbers = numbers && nn__parse_number(name, &value);
-        status = nn__words_add(names, name, &number);
+        numbers = numbers && nn__parse_number(nn__span_of(list[i]), &value);
+        status = nn__words_add(names, nn__span_of(list[i]), &number);
     }
     for (size_t i = 0; status == NN_OK && i < w->count; i++) {
         nn__span name = nn__word(w, i);
-        int number = numbers && nn__parse_number(name, &value), known;
-        if (list) {
-            if (number) name = nn__number_name(value, text);
-            size_t slot = nn__words_slot(names, name);
-            known = names->slots[slot] != 0;
-            map[i] = names->slots[slot] - 1;
-        } else {
-            known = number && value >= 0 && value < (double)count && value == floor(value);
-            map[i] = known ? (size_t)value : 0;
-        }
-        if (!known) *unknown = i, status = NN_ERROR_MISMATCH;
+        const int number = numbers && nn__parse_number(name, &value);
+        if (list && number) name = nn__number_name(value, text);
+        if (list) map[i] = names->slots[nn__words_slot(names, name)] - 1;
+        else map[i] = number && value >= 0 && value < (double)count && value == floor(value)
+                          ? (size_t)value
+                          : SIZE_MAX;
+        if (map[i] == SIZE_MAX) *unknown = i, status = NN_ERROR_MISMATCH;
     }
     return status;
 }
@@ -9476,6 +9363,12 @@ typedef enum nn__scan { /* what came of looking for a cell or a record in the bu
     NN__SCAN_CELL, NN__SCAN_RECORD, NN__SCAN_SHORT, NN__SCAN_END, NN__SCAN_FAILED
 } nn__scan;
 
+typedef struct nn__record {
+    nn__cell *cells;
+    size_t count, capacity, line; /* lines are counted from 1; 0: none in particular */
+    nn__span text;
+} nn__record;
+
 typedef struct nn__csv {
     nn_csv_desc desc;
     nn__stream stream;
@@ -9484,13 +9377,11 @@ typedef struct nn__csv {
     size_t begin, limit, capacity; /* not yet read: buffer[begin..limit) */
     int at_end;                    /* nothing comes after the limit */
     unsigned char kinds[256];
-    size_t line, next_line;        /* of the record, of the one behind it; from 1 */
-    nn__span record;
-    nn__cell *cells;
-    size_t cell_count, cell_capacity;
+    nn__record record;             /* the present one */
+    size_t next_line;
     nn_status status;              /* of a scan that failed */
     /* what the columns are for */
-    size_t column_count, width, target_size, label_size, label_column;
+    size_t width, target_size, label_size, label_column;
     struct nn__columns *columns;
     nn__words *words;              /* the texts of every column */
     /* what has been read */
@@ -9498,6 +9389,27 @@ typedef struct nn__csv {
     int *labels;
     size_t rows, row_capacity, skipped;
 } nn__csv;
+
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 4, 5)))
+#endif
+/* "path: line 3, column 6 (age): ..."; column SIZE_MAX is none in particular. */
+static nn_status nn__csv_fail(const nn__csv *csv, nn_status status, size_t column,
+                              const char *format, ...)
+{
+    const struct nn__columns *c = csv->columns;
+    const char *name = c && c->names && column < c->count ? c->names[column] : NULL;
+    char line[32] = "", place[128] = "", text[320];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (csv->record.line) snprintf(line, sizeof line, ": line %llu", (nn__ull)csv->record.line);
+    if (column != SIZE_MAX)
+        snprintf(place, sizeof place, "%s column %llu%s%.60s%s", *line ? "," : ":",
+                 (nn__ull)column + 1, name ? " (" : "", name ? name : "", name ? ")" : "");
+    return nn__fail(status, "%.120s%s%s: %s", csv->stream.path, line, place, text);
+}
 
 static int nn__csv_is_blank(const nn__csv *csv, char c)
 {
@@ -9513,17 +9425,13 @@ static nn__scan nn__csv_stop(nn__csv *csv, nn_status status)
 /* Moves the rest of the buffer to its front and fills it up. */
 static nn_status nn__csv_refill(nn__csv *csv)
 {
-    size_t kept = csv->limit - csv->begin, got;
-    nn_status status = NN_OK;
+    const size_t kept = csv->limit - csv->begin;
+    size_t got;
     if (kept) memmove(csv->buffer, csv->buffer + csv->begin, kept);
     csv->begin = 0, csv->limit = kept;
-    if (kept + 1 >= csv->capacity) {
-        void *buffer = csv->buffer;
-        status = nn__grow(&buffer, csv->capacity, &csv->capacity, 1);
-        csv->buffer = (char *)buffer;
-    }
+    nn_status status = nn__grow(&csv->buffer, kept + 1, &csv->capacity, 1);
     if (status != NN_OK) return status;
-    size_t room = csv->capacity - 1 - kept;
+    const size_t room = csv->capacity - 1 - kept;
     status = nn__stream_read(&csv->stream, csv->buffer + kept, room, &got);
     csv->limit += got;
     csv->buffer[csv->limit] = '\n';
@@ -9531,97 +9439,78 @@ static nn_status nn__csv_refill(nn__csv *csv)
     return status;
 }
 
+/* Past the end of a line: LF, CR LF, CR, or the end of the file. */
+static nn__scan nn__csv_end_line(const nn__csv *csv, const char **at)
+{
+    const char *p = *at, *limit = csv->buffer + csv->limit;
+    if (!csv->at_end && (p == limit || (*p == '\r' && p + 1 == limit))) return NN__SCAN_SHORT;
+    if (p < limit) *at = p + (*p == '\r' && p + 1 < limit && p[1] == '\n' ? 2 : 1);
+    return NN__SCAN_RECORD;
+}
+
 /* Behind a cell: on to the next one, or past the end of the record. */
 static nn__scan nn__csv_after_cell(nn__csv *csv, const char **at)
 {
-    const char *p = *at, *limit = csv->buffer + csv->limit;
     if (csv->desc.delimiter == ' ')
-        while (csv->kinds[(unsigned char)*p] == NN__BYTE_DELIMITER) p++;
-    if (p == limit && !csv->at_end) return NN__SCAN_SHORT;
-    *at = p;
-    if (p == limit) return NN__SCAN_RECORD;
-    if (*p == 0)
-        return nn__csv_stop(csv, nn__fail(NN_ERROR_BAD_FORMAT,
-                                          "%s: line %llu holds a zero byte, so it is not text (or "
-                                          "UTF-16, which is not read: save it as UTF-8)",
-                                          csv->stream.path, (nn__ull)csv->next_line));
-    if (csv->kinds[(unsigned char)*p] == NN__BYTE_LINE_END) {
-        if (*p == '\r' && p + 1 == limit && !csv->at_end) return NN__SCAN_SHORT;
-        *at = p + (*p == '\r' && p + 1 < limit && p[1] == '\n' ? 2 : 1);
-        return NN__SCAN_RECORD;
-    }
-    if (csv->desc.delimiter != ' ') *at = p + 1;
+        while (csv->kinds[(unsigned char)**at] == NN__BYTE_DELIMITER) ++*at;
+    if (csv->kinds[(unsigned char)**at] == NN__BYTE_LINE_END) return nn__csv_end_line(csv, at);
+    if (**at == 0)
+        return nn__csv_stop(csv, nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, SIZE_MAX,
+                                              "a zero byte, so it is not text (or UTF-16, which is "
+                                              "not read: save it as UTF-8)"));
+    if (csv->desc.delimiter != ' ') ++*at;
     return NN__SCAN_CELL;
 }
 
-static nn__scan nn__csv_add_cell(nn__csv *csv, const char *begin, const char *end, int quotes,
-                                 const char **at)
-{
-    void *cells = csv->cells;
-    nn_status status =
-        nn__grow(&cells, csv->cell_count, &csv->cell_capacity, sizeof *csv->cells);
-    csv->cells = (nn__cell *)cells;
-    if (status != NN_OK) return nn__csv_stop(csv, status);
-    nn__cell *cell = &csv->cells[csv->cell_count++];
-    cell->text.begin = begin, cell->text.end = end, cell->quotes = quotes;
-    return nn__csv_after_cell(csv, at);
-}
-
 /* Quotes may hold delimiters and line ends; a quote in them is doubled. */
-static nn__scan nn__csv_quoted(nn__csv *csv, const char **at)
+static nn__scan nn__csv_quoted(nn__csv *csv, const char **at, nn__cell *cell)
 {
-    const char *begin = *at + 1, *limit = csv->buffer + csv->limit, *q = begin;
-    int quotes = 1;
-    for (;; quotes = 2, q += 2) {
+    const char *limit = csv->buffer + csv->limit, *q = *at + 1;
+    cell->text.begin = q;
+    for (cell->quotes = 1;; cell->quotes = 2, q += 2) {
         q = (const char *)memchr(q, '"', (size_t)(limit - q));
         if ((!q || q + 1 == limit) && !csv->at_end) return NN__SCAN_SHORT;
         if (!q)
-            return nn__csv_stop(csv, nn__fail(NN_ERROR_BAD_FORMAT,
-                                              "%s: line %llu, column %llu: the quote is not closed",
-                                              csv->stream.path, (nn__ull)csv->next_line,
-                                              (nn__ull)csv->cell_count + 1));
+            return nn__csv_stop(csv, nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, csv->record.count,
+                                                  "the quote is not closed"));
         if (q + 1 == limit || q[1] != '"') break;
     }
+    cell->text.end = q;
     for (*at = q + 1; nn__csv_is_blank(csv, **at);) ++*at;
-    if (csv->kinds[(unsigned char)**at] == NN__BYTE_TEXT)
-        return nn__csv_stop(csv, nn__fail(NN_ERROR_BAD_FORMAT,
-                                          "%s: line %llu, column %llu: '%c' stands behind the "
-                                          "closing quote; a quote in quotes is doubled",
-                                          csv->stream.path, (nn__ull)csv->next_line,
-                                          (nn__ull)csv->cell_count + 1, **at));
-    return nn__csv_add_cell(csv, begin, q, quotes, at);
+    if (csv->kinds[(unsigned char)**at] != NN__BYTE_TEXT) return NN__SCAN_CELL;
+    return nn__csv_stop(csv, nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, csv->record.count,
+                                          "'%c' stands behind the closing quote; a quote in quotes "
+                                          "is doubled", **at));
 }
 
 static nn__scan nn__csv_scan_cell(nn__csv *csv, const char **at)
 {
-    const char *p = *at, *end;
+    nn__record *r = &csv->record;
+    const char *p = *at;
+    nn_status status = nn__grow(&r->cells, r->count, &r->capacity, sizeof *r->cells);
+    if (status != NN_OK) return nn__csv_stop(csv, status);
+    nn__cell *cell = &r->cells[r->count];
     while (nn__csv_is_blank(csv, *p)) p++;
-    *at = p;
-    if (*p == '"') return nn__csv_quoted(csv, at);
-    while (csv->kinds[(unsigned char)*p] == NN__BYTE_TEXT) p++;
-    for (end = p; end > *at && nn__csv_is_blank(csv, end[-1]);) end--;
-    const char *begin = *at;
-    *at = p;
-    return nn__csv_add_cell(csv, begin, end, 0, at);
+    cell->text.begin = *at = p, cell->quotes = 0;
+    if (*p == '"') {
+        nn__scan scan = nn__csv_quoted(csv, at, cell);
+        if (scan != NN__SCAN_CELL) return scan;
+    } else {
+        while (csv->kinds[(unsigned char)*p] == NN__BYTE_TEXT) p++;
+        const char *end = *at = p;
+        while (end > cell->text.begin && nn__csv_is_blank(csv, end[-1])) end--;
+        cell->text.end = end;
+    }
+    r->count++;
+    return nn__csv_after_cell(csv, at);
 }
 
-/* A line that is not looked into: before the data, or a comment. */
-static nn__scan nn__csv_skip_line(nn__csv *csv, const char **at)
-{
-    const char *p = *at, *limit = csv->buffer + csv->limit;
-    while (p < limit && *p != '\n' && *p != '\r') p++;
-    if (p == limit && !csv->at_end) return NN__SCAN_SHORT;
-    if (p < limit && *p == '\r' && p + 1 == limit && !csv->at_end) return NN__SCAN_SHORT;
-    *at = p == limit ? p : p + (*p == '\r' && p + 1 < limit && p[1] == '\n' ? 2 : 1);
-    return NN__SCAN_RECORD;
-}
-
-static size_t nn__csv_lines_inside(const nn__csv *csv)
+static size_t nn__csv_lines_inside(const nn__record *r)
 {
     size_t lines = 0;
-    for (size_t i = 0; i < csv->cell_count; i++) {
-        nn__span s = csv->cells[i].text;
-        while (csv->cells[i].quotes && s.begin < s.end) lines += *s.begin++ == '\n';
+    for (size_t i = 0; i < r->count; i++) {
+        nn__span s = r->cells[i].text;
+        while (r->cells[i].quotes && s.begin < s.end) lines += *s.begin++ == '\n';
     }
     return lines;
 }
@@ -9630,24 +9519,23 @@ static size_t nn__csv_lines_inside(const nn__csv *csv)
 static nn__scan nn__csv_scan(nn__csv *csv)
 {
     const char *at = csv->buffer + csv->begin, *limit = csv->buffer + csv->limit;
+    nn__record *r = &csv->record;
     nn__scan scan = NN__SCAN_CELL;
-    csv->cell_count = 0;
+    r->count = 0, r->line = csv->next_line, r->text.begin = at;
     if (at == limit) return csv->at_end ? NN__SCAN_END : NN__SCAN_SHORT;
-    csv->record.begin = at;
-    int skip = csv->next_line <= csv->desc.skip_lines;
+    const int skip = r->line <= csv->desc.skip_lines;
     while (!skip && (*at == ' ' || (*at == '\t' && csv->desc.delimiter != '\t'))) at++;
     if (at == limit && !csv->at_end) return NN__SCAN_SHORT;
-    if (skip || (csv->desc.comment && at < limit && *at == csv->desc.comment))
-        scan = nn__csv_skip_line(csv, &at);
+    if (skip || (csv->desc.comment && at < limit && *at == csv->desc.comment)) {
+        while (at < limit && *at != '\n' && *at != '\r') at++;
+        scan = nn__csv_end_line(csv, &at);
+    }
     while (scan == NN__SCAN_CELL) scan = nn__csv_scan_cell(csv, &at);
     if (scan != NN__SCAN_RECORD) return scan;
-    csv->record.end = at;
+    r->text.end = at;
     csv->begin = (size_t)(at - csv->buffer);
-    csv->line = csv->next_line;
-    csv->next_line += 1 + nn__csv_lines_inside(csv);
-    if (csv->cell_count == 1 && csv->cells[0].text.begin == csv->cells[0].text.end &&
-        !csv->cells[0].quotes)
-        csv->cell_count = 0;
+    csv->next_line += 1 + nn__csv_lines_inside(r);
+    if (r->count == 1 && nn__span_size(r->cells[0].text) == 0 && !r->cells[0].quotes) r->count = 0;
     return scan;
 }
 
@@ -9666,20 +9554,20 @@ static void nn__csv_unescape(const nn__csv *csv, nn__cell *cell)
 static nn_status nn__csv_record(nn__csv *csv)
 {
     for (;;) {
-        nn__scan scan = nn__csv_scan(csv);
+        const nn__scan scan = nn__csv_scan(csv);
         nn_status status = scan == NN__SCAN_FAILED ? csv->status : NN_OK;
         if (scan == NN__SCAN_SHORT) status = nn__csv_refill(csv);
         if (status != NN_OK || scan == NN__SCAN_END) return status;
-        if (scan == NN__SCAN_SHORT || csv->cell_count == 0) continue;
-        for (size_t i = 0; i < csv->cell_count; i++)
-            if (csv->cells[i].quotes == 2) nn__csv_unescape(csv, &csv->cells[i]);
+        if (scan == NN__SCAN_SHORT || csv->record.count == 0) continue;
+        for (size_t i = 0; i < csv->record.count; i++)
+            if (csv->record.cells[i].quotes == 2) nn__csv_unescape(csv, &csv->record.cells[i]);
         return NN_OK;
     }
 }
 
-static nn_status nn__csv_open(nn__csv *csv, const char *path)
+static nn_status nn__csv_open(nn__csv *csv)
 {
-    unsigned char delimiter = (unsigned char)csv->desc.delimiter;
+    const unsigned char delimiter = (unsigned char)csv->desc.delimiter;
     csv->kinds[(unsigned char)'\n'] = csv->kinds[(unsigned char)'\r'] = NN__BYTE_LINE_END;
     csv->kinds[0] = NN__BYTE_ZERO;
     csv->kinds[delimiter] = NN__BYTE_DELIMITER;
@@ -9691,11 +9579,11 @@ static nn_status nn__csv_open(nn__csv *csv, const char *path)
     csv->hint = nn__stream_hint(&csv->stream);
     nn_status status = nn__csv_refill(csv);
     const unsigned char *bytes = (const unsigned char *)csv->buffer;
-    if (status == NN_OK) status = nn__check_content(path, bytes, csv->limit);
+    if (status == NN_OK) status = nn__check_content(csv->stream.path, bytes, csv->limit);
     if (status != NN_OK) return status;
     if (csv->limit >= 2 && (bytes[0] ^ bytes[1]) == 1 && bytes[0] >= 0xFE)
         return nn__fail(NN_ERROR_BAD_FORMAT, "%s: UTF-16, which is not read: save it as UTF-8",
-                        path);
+                        csv->stream.path);
     if (csv->limit >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) csv->begin = 3;
     return NN_OK;
 }
@@ -9705,24 +9593,15 @@ static nn_status nn__csv_open(nn__csv *csv, const char *path)
    column: a number as it is, a text as its number among the distinct texts of the column, a gap as
    NaN. */
 
-/* "path: line 3, column 6 (age)" for messages. */
-static const char *nn__csv_place(const nn__csv *csv, size_t column, char text[256])
-{
-    const char *name = csv->columns->names ? csv->columns->names[column] : NULL;
-    snprintf(text, 256, "%.120s: line %llu, column %llu%s%.60s%s", csv->stream.path,
-             (nn__ull)csv->line, (nn__ull)column + 1, name ? " (" : "", name ? name : "",
-             name ? ")" : "");
-    return text;
-}
-
 /* Another delimiter that the line seems to have: a surer one, or any where it is one cell. */
 static const char *nn__csv_separator(const nn__csv *csv)
 {
     static const char *const names[] = {";';'", "\ttabs", "|'|'", ",','", " blanks"};
-    size_t length = nn__span_size(csv->record);
-    while (length && strchr(" \t\r\n", csv->record.begin[length - 1])) length--;
-    for (size_t i = 0; i < (csv->cell_count == 1 ? 5 : 3); i++)
-        if (*names[i] != csv->desc.delimiter && memchr(csv->record.begin, *names[i], length) &&
+    const nn__record *r = &csv->record;
+    size_t length = nn__span_size(r->text);
+    while (length && strchr(" \t\r\n", r->text.begin[length - 1])) length--;
+    for (size_t i = 0; i < (r->count == 1 ? 5 : 3); i++)
+        if (*names[i] != csv->desc.delimiter && memchr(r->text.begin, *names[i], length) &&
             (*names[i] != '\t' || csv->desc.delimiter != ' '))
             return names[i] + 1;
     return NULL;
@@ -9743,13 +9622,15 @@ static const char *nn__csv_hint(const nn__csv *csv, nn__span cell, char text[80]
     return "; a line of names: header, a mark of gaps: missing, categories: one_hot, codes";
 }
 
+/* The text of a cell in messages, with "%.*s". */
+#define NN__SHOW(span) (int)nn__min_size(nn__span_size(span), 40), (span).begin
+
 static nn_status nn__csv_bad_cell(const nn__csv *csv, size_t column, const char *expected)
 {
-    char place[256], hint[80];
-    nn__span cell = csv->cells[column].text;
-    return nn__fail(NN_ERROR_BAD_NUMBER, "%s: '%.*s' is not %s%s",
-                    nn__csv_place(csv, column, place), (int)nn__min_size(nn__span_size(cell), 40),
-                    cell.begin, expected, nn__csv_hint(csv, cell, hint));
+    char hint[80];
+    const nn__span cell = csv->record.cells[column].text;
+    return nn__csv_fail(csv, NN_ERROR_BAD_NUMBER, column, "'%.*s' is not %s%s", NN__SHOW(cell),
+                        expected, nn__csv_hint(csv, cell, hint));
 }
 
 /* Takes the next item off a list: up to a comma, or in quotes. */
@@ -9770,9 +9651,10 @@ static nn__span nn__csv_item(const char **list)
 /* The column of this name, or of this number from 1, or from the end; SIZE_MAX: none. */
 static size_t nn__csv_find(const nn__csv *csv, nn__span item)
 {
-    double number, count = (double)csv->column_count;
-    for (size_t i = 0; csv->columns->names && i < csv->column_count; i++)
-        if (nn__same_text(nn__span_of(csv->columns->names[i]), item)) return i;
+    const struct nn__columns *c = csv->columns;
+    double number, count = (double)c->count;
+    for (size_t i = 0; c->names && i < c->count; i++)
+        if (nn__same_text(nn__span_of(c->names[i]), item)) return i;
     if (!nn__parse_number(item, &number) || number != floor(number)) return SIZE_MAX;
     if (number >= 1 && number <= count) return (size_t)number - 1;
     return number <= -1 && number >= -count ? (size_t)(count + number) : SIZE_MAX;
@@ -9783,9 +9665,8 @@ static int nn__csv_range(const nn__csv *csv, nn__span item, size_t *first, size_
 {
     *first = *last = nn__csv_find(csv, item);
     for (const char *p = item.begin; *first == SIZE_MAX && p + 1 < item.end; p++) {
-        nn__span from = item, to = item;
+        const nn__span from = {item.begin, p}, to = {p + 2, item.end};
         if (p[0] != '.' || p[1] != '.') continue;
-        from.end = p, to.begin = p + 2;
         *first = nn__csv_find(csv, from), *last = nn__csv_find(csv, to);
     }
     return *first <= *last && *last != SIZE_MAX;
@@ -9795,7 +9676,7 @@ static int nn__csv_range(const nn__csv *csv, nn__span item, size_t *first, size_
 static const char *nn__csv_one_column(const nn__csv *csv, char text[80])
 {
     nn__span none = {"", ""};
-    return csv->cell_count == 1 && nn__csv_separator(csv) ? nn__csv_hint(csv, none, text) : "";
+    return csv->record.count == 1 && nn__csv_separator(csv) ? nn__csv_hint(csv, none, text) : "";
 }
 
 static nn_status nn__csv_assign(nn__csv *csv, const char *member, const char *list, nn__role role)
@@ -9803,80 +9684,71 @@ static nn_status nn__csv_assign(nn__csv *csv, const char *member, const char *li
     size_t c, last;
     char hint[80];
     while (list && *list) {
-        nn__span item = nn__csv_item(&list);
+        const nn__span item = nn__csv_item(&list);
         if (!nn__csv_range(csv, item, &c, &last))
-            return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "%s: %s is '%.*s', but there is no such column among %llu%s%s",
-                            csv->stream.path, member, (int)nn__min_size(nn__span_size(item), 60),
-                            item.begin, (nn__ull)csv->column_count,
-                            csv->columns->names ? "" : " and no line of names was found",
-                            nn__csv_one_column(csv, hint));
+            return nn__csv_fail(csv, NN_ERROR_BAD_ARGUMENT, SIZE_MAX,
+                                "%s is '%.*s', but there is no such column among %llu%s%s", member,
+                                NN__SHOW(item), (nn__ull)csv->columns->count,
+                                csv->columns->names ? "" : " and no line of names was found",
+                                nn__csv_one_column(csv, hint));
         for (; c <= last; c++) {
             nn__role *now = &csv->columns->columns[c].role;
             if (role == NN__ROLE_FEATURE && (*now == NN__ROLE_ONE_HOT || *now == NN__ROLE_CODE))
                 continue;
             if (*now != NN__ROLE_NONE)
-                return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                "%s: %s has column %llu, which is named twice", csv->stream.path,
-                                member, (nn__ull)c + 1);
+                return nn__csv_fail(csv, NN_ERROR_BAD_ARGUMENT, SIZE_MAX,
+                                    "%s has column %llu, which is named twice", member,
+                                    (nn__ull)c + 1);
             *now = role;
         }
     }
     return NN_OK;
 }
 
+/* The lists of the desc; features are last, because categories may be among them. */
+enum { NN__CSV_LISTS = 6 };
+
+static const char *nn__csv_list(const nn_csv_desc *d, size_t i)
+{
+    const char *lists[] = {d->labels, d->targets, d->ignore, d->one_hot, d->codes, d->features};
+    return lists[i];
+}
+
 /* Every column gets its role; the counts follow. */
 static nn_status nn__csv_roles(nn__csv *csv)
 {
-    const nn_csv_desc *d = &csv->desc;
-    nn_status status = nn__csv_assign(csv, "labels", d->labels, NN__ROLE_LABEL);
-    if (status == NN_OK) status = nn__csv_assign(csv, "targets", d->targets, NN__ROLE_TARGET);
-    if (status == NN_OK) status = nn__csv_assign(csv, "ignore", d->ignore, NN__ROLE_IGNORED);
-    if (status == NN_OK) status = nn__csv_assign(csv, "one_hot", d->one_hot, NN__ROLE_ONE_HOT);
-    if (status == NN_OK) status = nn__csv_assign(csv, "codes", d->codes, NN__ROLE_CODE);
-    if (status == NN_OK) status = nn__csv_assign(csv, "features", d->features, NN__ROLE_FEATURE);
-    for (size_t c = 0; status == NN_OK && c < csv->column_count; c++) {
+    static const char *const members[] = {"labels",  "targets", "ignore",
+                                          "one_hot", "codes",   "features"};
+    static const nn__role roles[] = {NN__ROLE_LABEL,   NN__ROLE_TARGET, NN__ROLE_IGNORED,
+                                     NN__ROLE_ONE_HOT, NN__ROLE_CODE,   NN__ROLE_FEATURE};
+    const nn__role others = csv->desc.features ? NN__ROLE_IGNORED : NN__ROLE_FEATURE;
+    char hint[80];
+    for (size_t i = 0; i < NN__CSV_LISTS; i++) {
+        nn_status status = nn__csv_assign(csv, members[i], nn__csv_list(&csv->desc, i), roles[i]);
+        if (status != NN_OK) return status;
+    }
+    for (size_t c = 0; c < csv->columns->count; c++) {
         nn__column *column = &csv->columns->columns[c];
-        if (column->role == NN__ROLE_NONE)
-            column->role = d->features ? NN__ROLE_IGNORED : NN__ROLE_FEATURE;
+        if (column->role == NN__ROLE_NONE) column->role = others;
         if (column->role == NN__ROLE_LABEL && csv->label_size++ == 0) csv->label_column = c;
         csv->target_size += column->role == NN__ROLE_TARGET;
         csv->width += (size_t)nn__is_feature(column);
     }
-    char hint[80];
-    if (status == NN_OK && csv->width == 0)
-        return nn__fail(NN_ERROR_EMPTY, "%s: there is no column of features among %llu%s",
-                        csv->stream.path, (nn__ull)csv->column_count,
-                        nn__csv_one_column(csv, hint));
-    return status;
+    if (csv->width > 0) return NN_OK;
+    return nn__csv_fail(csv, NN_ERROR_EMPTY, SIZE_MAX,
+                        "there is no column of features among %llu%s",
+                        (nn__ull)csv->columns->count, nn__csv_one_column(csv, hint));
 }
 
 /* -- rows -- */
 
-/* An array of count rows of `each` items, which keeps what it holds. */
-static nn_status nn__csv_resize(void **block, size_t count, size_t each, size_t size)
-{
-    size_t bytes;
-    void *resized = NULL;
-    if (each == 0) return NN_OK;
-    if (nn__multiply(count, each, &bytes) && nn__multiply(bytes, size, &bytes))
-        resized = NN_REALLOC(*block, bytes);
-    if (!resized)
-        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu values",
-                        (nn__ull)count, (nn__ull)each);
-    *block = resized;
-    return NN_OK;
-}
-
 static nn_status nn__csv_set_rows(nn__csv *csv, size_t rows)
 {
-    void *x = csv->x, *targets = csv->targets, *labels = csv->labels;
-    nn_status status = nn__csv_resize(&x, rows, csv->width, sizeof *csv->x);
+    nn_status status = nn__resize(&csv->x, rows, csv->width, sizeof *csv->x);
     if (status == NN_OK)
-        status = nn__csv_resize(&targets, rows, csv->target_size, sizeof *csv->targets);
+        status = nn__resize(&csv->targets, rows, csv->target_size, sizeof *csv->targets);
     if (status == NN_OK)
-        status = nn__csv_resize(&labels, rows, csv->label_size ? 1 : 0, sizeof *csv->labels);
-    csv->x = (nn_real *)x, csv->targets = (nn_real *)targets, csv->labels = (int *)labels;
+        status = nn__resize(&csv->labels, rows, csv->label_size ? 1 : 0, sizeof *csv->labels);
     if (status == NN_OK) csv->row_capacity = rows;
     return status;
 }
@@ -9906,7 +9778,7 @@ static int nn__csv_is_gap(const nn__csv *csv, nn__span cell)
 static nn_status nn__csv_number(const nn__csv *csv, size_t column, nn_real *to)
 {
     double value;
-    if (!nn__parse_number(csv->cells[column].text, &value))
+    if (!nn__parse_number(csv->record.cells[column].text, &value))
         return nn__csv_bad_cell(csv, column, "a finite number");
     *to = (nn_real)value;
     return NN_OK;
@@ -9915,21 +9787,18 @@ static nn_status nn__csv_number(const nn__csv *csv, size_t column, nn_real *to)
 /* A feature: a number, the number of a text, or NaN for a gap that is to be filled. */
 static nn_status nn__csv_feature(const nn__csv *csv, size_t column, nn_real *to)
 {
-    nn__span cell = csv->cells[column].text;
-    int categories = csv->columns->columns[column].role != NN__ROLE_FEATURE;
+    const nn__span cell = csv->record.cells[column].text;
+    const int is_number = csv->columns->columns[column].role == NN__ROLE_FEATURE;
     size_t number;
-    if (cell.begin == cell.end || csv->desc.missing)
-        if (nn__csv_is_gap(csv, cell)) {
-            if (csv->desc.fill < NN_MISSING_MEAN)
-                return nn__csv_bad_cell(csv, column, categories ? "a category" : "a finite number");
-            *to = (nn_real)NAN;
-            return NN_OK;
-        }
-    if (!categories) return nn__csv_number(csv, column, to);
+    if ((cell.begin == cell.end || csv->desc.missing) && nn__csv_is_gap(csv, cell)) {
+        *to = (nn_real)NAN;
+        if (csv->desc.fill >= NN_MISSING_MEAN) return NN_OK;
+        return nn__csv_bad_cell(csv, column, is_number ? "a finite number" : "a category");
+    }
+    if (is_number) return nn__csv_number(csv, column, to);
     nn_status status = nn__words_add(&csv->words[column], cell, &number);
     if (status == NN_OK && number >> 24)
-        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: column %llu has more than 2^24 categories",
-                          csv->stream.path, (nn__ull)column + 1);
+        status = nn__csv_fail(csv, NN_ERROR_TOO_LARGE, column, "more than 2^24 categories");
     *to = (nn_real)number;
     return status;
 }
@@ -9937,35 +9806,31 @@ static nn_status nn__csv_feature(const nn__csv *csv, size_t column, nn_real *to)
 /* The number of the label's text, or which of several columns has the 1. */
 static nn_status nn__csv_label(const nn__csv *csv, size_t column, size_t place, int *label)
 {
-    char where[256];
-    nn__span cell = csv->cells[column].text;
+    const nn__span cell = csv->record.cells[column].text;
     double value = 0;
     size_t number = place;
     if (nn__csv_is_gap(csv, cell))
-        return nn__fail(NN_ERROR_BAD_LABEL, "%s: the label is missing",
-                        nn__csv_place(csv, column, where));
+        return nn__csv_fail(csv, NN_ERROR_BAD_LABEL, column, "the label is missing");
     if (csv->label_size == 1) {
         nn_status status = nn__words_add(&csv->words[column], cell, &number);
         if (status == NN_OK && number >= INT_MAX)
-            status = nn__fail(NN_ERROR_TOO_LARGE, "%s: too many labels", csv->stream.path);
+            status = nn__csv_fail(csv, NN_ERROR_TOO_LARGE, column, "too many labels");
         *label = (int)nn__min_size(number, INT_MAX);
         return status;
     }
     if (!nn__parse_number(cell, &value) || (value != 0 && value != 1) ||
         (value == 1 && *label >= 0))
-        return nn__fail(NN_ERROR_BAD_LABEL, "%s: '%.*s' in a one-hot label, expected one 1 and "
-                                            "zeros",
-                        nn__csv_place(csv, column, where),
-                        (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
+        return nn__csv_fail(csv, NN_ERROR_BAD_LABEL, column,
+                            "'%.*s' in a one-hot label, expected one 1 and zeros", NN__SHOW(cell));
     if (value == 1) *label = (int)place;
     return NN_OK;
 }
 
 static int nn__csv_has_gap(const nn__csv *csv)
 {
-    for (size_t c = 0; c < csv->column_count; c++)
+    for (size_t c = 0; c < csv->columns->count; c++)
         if (csv->columns->columns[c].role != NN__ROLE_IGNORED &&
-            nn__csv_is_gap(csv, csv->cells[c].text))
+            nn__csv_is_gap(csv, csv->record.cells[c].text))
             return 1;
     return 0;
 }
@@ -9973,25 +9838,24 @@ static int nn__csv_has_gap(const nn__csv *csv)
 static nn_status nn__csv_row(nn__csv *csv)
 {
     char hint[80];
-    if (csv->cell_count != csv->column_count)
-        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: line %llu: %llu columns, expected %llu%s",
-                        csv->stream.path, (nn__ull)csv->line, (nn__ull)csv->cell_count,
-                        (nn__ull)csv->column_count, nn__csv_one_column(csv, hint));
+    if (csv->record.count != csv->columns->count)
+        return nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, SIZE_MAX, "%llu columns, expected %llu%s",
+                            (nn__ull)csv->record.count, (nn__ull)csv->columns->count,
+                            nn__csv_one_column(csv, hint));
     if (csv->desc.fill == NN_MISSING_SKIP && nn__csv_has_gap(csv)) return csv->skipped++, NN_OK;
     nn_status status = nn__csv_room(csv);
     if (status != NN_OK) return status;
     nn_real *x = csv->x + csv->rows * csv->width, *t = csv->targets + csv->rows * csv->target_size;
     size_t place = 0;
     int label = -1;
-    for (size_t c = 0; status == NN_OK && c < csv->column_count; c++) {
-        nn__role role = csv->columns->columns[c].role;
+    for (size_t c = 0; status == NN_OK && c < csv->columns->count; c++) {
+        const nn__role role = csv->columns->columns[c].role;
         if (role == NN__ROLE_TARGET) status = nn__csv_number(csv, c, t++);
         else if (role == NN__ROLE_LABEL) status = nn__csv_label(csv, c, place++, &label);
         else if (role != NN__ROLE_IGNORED) status = nn__csv_feature(csv, c, x++);
     }
     if (status == NN_OK && csv->label_size && label < 0)
-        status = nn__fail(NN_ERROR_BAD_LABEL, "%s: line %llu: no 1 in a one-hot label",
-                          csv->stream.path, (nn__ull)csv->line);
+        status = nn__csv_fail(csv, NN_ERROR_BAD_LABEL, SIZE_MAX, "no 1 in a one-hot label");
     if (status == NN_OK && csv->label_size) csv->labels[csv->rows] = label;
     csv->rows += status == NN_OK;
     return status;
@@ -9999,39 +9863,32 @@ static nn_status nn__csv_row(nn__csv *csv)
 
 /* -- the first line: names or data -- */
 
-/* A record that outlives the buffer. */
-typedef struct nn__saved {
-    char *bytes;
-    nn__cell *cells;
-    size_t count, line;
-    nn__span record;
-} nn__saved;
-
-static nn_status nn__csv_save(const nn__csv *csv, nn__saved *s)
+/* A copy of the present record that outlives the buffer. */
+static nn_status nn__csv_save(const nn__csv *csv, nn__record *copy)
 {
-    size_t size = nn__span_size(csv->record);
-    s->count = csv->cell_count, s->line = csv->line;
-    s->bytes = (char *)nn__allocate(size, 1);
-    s->cells = (nn__cell *)nn__allocate(s->count, sizeof *s->cells);
-    if (!s->bytes || !s->cells) return NN_ERROR_OUT_OF_MEMORY;
-    memcpy(s->bytes, csv->record.begin, size);
-    s->record.begin = s->bytes, s->record.end = s->bytes + size;
-    for (size_t i = 0; i < s->count; i++) {
-        s->cells[i] = csv->cells[i];
-        s->cells[i].text.begin = s->bytes + (csv->cells[i].text.begin - csv->record.begin);
-        s->cells[i].text.end = s->bytes + (csv->cells[i].text.end - csv->record.begin);
+    const nn__record *r = &csv->record;
+    const size_t size = nn__span_size(r->text);
+    char *text = (char *)nn__allocate(size, 1);
+    *copy = *r;
+    copy->capacity = r->count;
+    copy->text.begin = text, copy->text.end = text + size;
+    copy->cells = (nn__cell *)nn__allocate(r->count, sizeof *r->cells);
+    if (!text || !copy->cells) return NN_ERROR_OUT_OF_MEMORY;
+    memcpy(text, r->text.begin, size);
+    for (size_t i = 0; i < r->count; i++) {
+        copy->cells[i].text.begin = text + (r->cells[i].text.begin - r->text.begin);
+        copy->cells[i].text.end = text + (r->cells[i].text.end - r->text.begin);
     }
     return NN_OK;
 }
 
 /* Whether a list of the desc names a cell of the line by what stands there. */
-static int nn__csv_is_named(const nn_csv_desc *d, const nn__saved *line)
+static int nn__csv_is_named(const nn_csv_desc *d, const nn__record *line)
 {
-    const char *lists[] = {d->labels, d->targets, d->ignore, d->features, d->one_hot, d->codes};
     double value;
-    for (size_t i = 0; i < 6; i++)
-        for (const char *list = lists[i]; list && *list;) {
-            nn__span item = nn__csv_item(&list);
+    for (size_t i = 0; i < NN__CSV_LISTS; i++)
+        for (const char *list = nn__csv_list(d, i); list && *list;) {
+            const nn__span item = nn__csv_item(&list);
             for (size_t c = 0; c < line->count && !nn__parse_number(item, &value); c++)
                 if (nn__same_text(item, line->cells[c].text)) return 1;
         }
@@ -10040,51 +9897,31 @@ static int nn__csv_is_named(const nn_csv_desc *d, const nn__saved *line)
 
 /* Whether the first line holds names: it was said so and nothing speaks against it, or it was not
    said, and the line has a name that the desc uses or is all text where the next has a number. */
-static nn_status nn__csv_header(const nn__csv *csv, const nn__saved *first, int *header)
+static nn_status nn__csv_header(const nn__csv *csv, const nn__record *first, int *header)
 {
+    const nn__record *next = &csv->record;
     size_t numbers = 0, over_numbers = 0;
     double value;
-    if (csv->cell_count && csv->cell_count != first->count)
-        return nn__fail(NN_ERROR_BAD_FORMAT,
-                        "%s: line %llu: %llu columns, expected %llu as in line %llu; lines before "
-                        "the data are left out by nn_csv_desc.skip_lines",
-                        csv->stream.path, (nn__ull)csv->line, (nn__ull)csv->cell_count,
-                        (nn__ull)first->count, (nn__ull)first->line);
+    if (next->count && next->count != first->count)
+        return nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, SIZE_MAX,
+                            "%llu columns, expected %llu as in line %llu; nn_csv_desc.skip_lines "
+                            "leaves out lines before the data", (nn__ull)next->count,
+                            (nn__ull)first->count, (nn__ull)first->line);
     for (size_t i = 0; i < first->count; i++) {
-        nn__span cell = first->cells[i].text;
-        int number = nn__parse_number(cell, &value);
+        const nn__span cell = first->cells[i].text;
+        const int number = nn__parse_number(cell, &value);
         numbers += number || (cell.begin < cell.end && nn__csv_is_gap(csv, cell));
-        over_numbers += !number && csv->cell_count && nn__parse_number(csv->cells[i].text, &value);
+        over_numbers += !number && next->count && nn__parse_number(next->cells[i].text, &value);
     }
     *header = csv->desc.header > 0;
     if (csv->desc.header == 0)
         *header = nn__csv_is_named(&csv->desc, first) || (numbers == 0 && over_numbers > 0);
-    if (csv->desc.header > 0 && csv->cell_count && numbers > 0 && over_numbers == 0)
+    if (csv->desc.header > 0 && next->count && numbers > 0 && over_numbers == 0)
         return nn__fail(NN_ERROR_BAD_FORMAT,
-                        "%s: header is 1, but line %llu holds numbers where the next one does: set "
-                        "it to -1, or to 0 with skip_lines to leave the line out",
+                        "%s: header is 1, but line %llu holds numbers as the next one does: set it "
+                        "to -1, or leave the line out by skip_lines",
                         csv->stream.path, (nn__ull)first->line);
     return NN_OK;
-}
-
-/* The cells as strings, list and strings in one block. */
-static char **nn__csv_names(const nn__saved *s)
-{
-    size_t bytes;
-    char **list = NULL;
-    if (nn__multiply(s->count, sizeof *list + 1, &bytes) &&
-        nn__add_sizes(bytes, nn__span_size(s->record), &bytes))
-        list = (char **)nn__allocate(bytes, 1);
-    if (!list) return NULL;
-    char *text = (char *)(list + s->count);
-    for (size_t i = 0; i < s->count; i++) {
-        size_t size = nn__span_size(s->cells[i].text);
-        list[i] = text;
-        if (size) memcpy(text, s->cells[i].text.begin, size);
-        text[size] = 0;
-        text += size + 1;
-    }
-    return list;
 }
 
 /* The next column of features of another file. */
@@ -10100,92 +9937,80 @@ static nn_status nn__csv_check_like(const nn__csv *csv)
     const struct nn__columns *like = csv->desc.like ? csv->desc.like->columns : NULL;
     size_t at = 0;
     if (!like) return NN_OK;
-    for (size_t c = 0; c < csv->column_count; c++) {
+    for (size_t c = 0; c < csv->columns->count; c++) {
         const char *name = csv->columns->names ? csv->columns->names[c] : "";
         if (!nn__is_feature(&csv->columns->columns[c])) continue;
         const nn__column *other = nn__csv_next(like, &at);
         const char *other_name = other && like->names ? like->names[at - 1] : "";
         if (!other || other->role != csv->columns->columns[c].role ||
             (*name && *other_name && strcmp(name, other_name) != 0))
-            return nn__fail(NN_ERROR_MISMATCH,
-                            "%s: column %llu (%.60s) is not what column %llu (%.60s) of the data "
-                            "set `like` is",
-                            csv->stream.path, (nn__ull)c + 1, name, (nn__ull)at, other_name);
+            return nn__csv_fail(csv, NN_ERROR_MISMATCH, c,
+                                "it is not what column %llu (%.60s) of the data set `like` is",
+                                (nn__ull)at, other_name);
     }
-    return nn__csv_next(like, &at)
-               ? nn__fail(NN_ERROR_MISMATCH, "%s: %llu columns of features, `like` has more",
-                          csv->stream.path, (nn__ull)csv->width)
-               : NN_OK;
+    if (!nn__csv_next(like, &at)) return NN_OK;
+    return nn__csv_fail(csv, NN_ERROR_MISMATCH, SIZE_MAX,
+                        "%llu columns of features, `like` has more", (nn__ull)csv->width);
 }
 
-static struct nn__columns *nn__columns_make(size_t count)
+/* The columns that the first record has, with its texts as names when it is a header. */
+static nn_status nn__csv_make_columns(nn__csv *csv, int header)
 {
-    struct nn__columns *c = (struct nn__columns *)nn__allocate(1, sizeof *c);
-    nn__column *columns = c ? (nn__column *)nn__allocate(count, sizeof *columns) : NULL;
-    if (!columns) return NN_FREE(c), (struct nn__columns *)NULL;
-    memset(columns, 0, count * sizeof *columns);
-    for (size_t i = 0; i < count; i++) columns[i].fill = (double)NAN;
-    c->count = count, c->names = NULL, c->columns = columns;
-    return c;
-}
-
-static nn_status nn__csv_make_columns(nn__csv *csv, const nn__saved *first, int header)
-{
-    csv->column_count = first->count;
-    csv->columns = nn__columns_make(first->count);
-    csv->words = (nn__words *)nn__allocate(first->count, sizeof *csv->words);
-    if (csv->words) memset(csv->words, 0, first->count * sizeof *csv->words);
-    if (!csv->columns || !csv->words) return NN_ERROR_OUT_OF_MEMORY;
-    if (header) csv->columns->names = nn__csv_names(first);
-    if (header && !csv->columns->names) return NN_ERROR_OUT_OF_MEMORY;
-    nn_status status = nn__csv_roles(csv);
+    const nn__record *first = &csv->record;
+    struct nn__columns *c = (struct nn__columns *)nn__allocate_zeros(1, sizeof *c);
+    nn__words names;
+    nn_status status = NN_OK;
+    csv->columns = c;
+    if (!c) return NN_ERROR_OUT_OF_MEMORY;
+    c->columns = (nn__column *)nn__allocate_zeros(first->count, sizeof *c->columns);
+    csv->words = (nn__words *)nn__allocate_zeros(first->count, sizeof *csv->words);
+    if (!c->columns || !csv->words) return NN_ERROR_OUT_OF_MEMORY;
+    c->count = first->count;
+    memset(&names, 0, sizeof names);
+    for (size_t i = 0; i < c->count; i++) {
+        c->columns[i].fill = (double)NAN;
+        if (header && status == NN_OK) status = nn__words_append(&names, first->cells[i].text);
+    }
+    status = nn__words_list(&names, status, &c->names);
+    if (status == NN_OK) status = nn__csv_roles(csv);
     return status == NN_OK ? nn__csv_check_like(csv) : status;
 }
 
-static void nn__csv_swap(nn__csv *csv, nn__saved *s)
-{
-    nn__saved other;
-    other.bytes = s->bytes, other.cells = csv->cells, other.count = csv->cell_count;
-    other.line = csv->line, other.record = csv->record;
-    csv->cells = s->cells, csv->cell_count = s->count, csv->line = s->line;
-    csv->record = s->record;
-    *s = other;
-}
-
 /* Reads two records, so that the second can tell what the first one is. */
-static nn_status nn__csv_begin(nn__csv *csv, nn__saved *first)
+static nn_status nn__csv_begin(nn__csv *csv, nn__record *first)
 {
     int header = 0;
     nn_status status = nn__csv_record(csv);
-    if (status == NN_OK && csv->cell_count == 0)
-        return nn__fail(NN_ERROR_EMPTY, "%s: no rows of data", csv->stream.path);
-    if (status == NN_OK) status = nn__csv_save(csv, first);
+    if (status != NN_OK || csv->record.count == 0) return status;
+    status = nn__csv_save(csv, first);
     if (status == NN_OK) status = nn__csv_record(csv);
     if (status == NN_OK) status = nn__csv_header(csv, first, &header);
-    if (status == NN_OK) status = nn__csv_make_columns(csv, first, header);
-    if (status != NN_OK || header) return status;
-    size_t capacity = csv->cell_capacity;
-    nn__csv_swap(csv, first);
-    status = nn__csv_row(csv);
-    nn__csv_swap(csv, first);
-    csv->cell_capacity = capacity;
+    if (status != NN_OK) return status;
+    const nn__record second = csv->record;
+    csv->record = *first;
+    csv->record.line = 0; /* a column is not wrong in one line */
+    status = nn__csv_make_columns(csv, header);
+    csv->record.line = first->line;
+    if (status == NN_OK && !header) status = nn__csv_row(csv);
+    csv->record = second;
     return status;
 }
 
 static nn_status nn__csv_rows(nn__csv *csv)
 {
-    nn__saved first;
+    nn__record first;
     memset(&first, 0, sizeof first);
     nn_status status = nn__csv_begin(csv, &first);
-    while (status == NN_OK && csv->cell_count) {
+    while (status == NN_OK && csv->record.count) {
         status = nn__csv_row(csv);
         if (status == NN_OK) status = nn__csv_record(csv);
     }
-    NN_FREE(first.bytes);
+    NN_FREE((char *)first.text.begin);
     NN_FREE(first.cells);
+    csv->record.line = 0;
     if (status == NN_OK && csv->rows == 0)
-        status = nn__fail(NN_ERROR_EMPTY, "%s: no rows of data%s", csv->stream.path,
-                          csv->skipped ? " without a gap" : "");
+        status = nn__csv_fail(csv, NN_ERROR_EMPTY, SIZE_MAX, "no rows of data%s",
+                              csv->skipped ? " without a gap" : "");
     return status == NN_OK ? nn__csv_set_rows(csv, csv->rows) : status;
 }
 
@@ -10193,106 +10018,84 @@ static nn_status nn__csv_rows(nn__csv *csv)
    What texts and gaps become is decided when the whole file has been read, and kept for the next
    one. */
 
-/* Where the texts of a column stand among the names of `like`, or in an order of their own; sorted
-   gets the names. */
-static nn_status nn__csv_map(const nn__csv *csv, size_t c, char **names, size_t count, int label,
-                             size_t *map, nn__words *sorted)
+/* What the texts of column c mean: text i is category (*map)[i], and the column gets the names of
+   the categories. They are those of `like`, or in an order of their own when it is NULL. */
+static nn_status nn__csv_map(nn__csv *csv, size_t c, const nn__column *like, size_t **map)
 {
+    nn__column *column = &csv->columns->columns[c];
+    const nn__words *words = &csv->words[c];
+    const int label = column->role == NN__ROLE_LABEL;
     size_t unknown = 0;
-    if (!csv->desc.like || (label && !csv->desc.like->labels))
-        return nn__words_sort(&csv->words[c], label && !csv->desc.relabel, map, sorted);
-    nn_status status = nn__words_match(&csv->words[c], names, count, map, sorted, &unknown);
-    if (status != NN_ERROR_MISMATCH) return status;
-    nn__span word = nn__word(&csv->words[c], unknown);
-    return nn__fail(NN_ERROR_MISMATCH,
-                    "%s: column %llu: '%.*s' is not among the %llu %s of the data set `like`",
-                    csv->stream.path, (nn__ull)c + 1, (int)nn__min_size(nn__span_size(word), 40),
-                    word.begin, (nn__ull)count, label ? "classes" : "categories");
+    nn_status status;
+    nn__words names;
+    memset(&names, 0, sizeof names);
+    *map = (size_t *)nn__allocate(words->count, sizeof **map);
+    if (!*map) return NN_ERROR_OUT_OF_MEMORY;
+    if (!like) status = nn__words_sort(words, label && !csv->desc.relabel, *map, &names);
+    else
+        status = nn__words_match(words, like->categories, like->category_count, *map, &names,
+                                 &unknown);
+    if (status == NN_ERROR_MISMATCH)
+        nn__csv_fail(csv, status, c, "'%.*s' is not among the %llu %s of the data set `like`",
+                     NN__SHOW(nn__word(words, unknown)), (nn__ull)like->category_count,
+                     label ? "classes" : "categories");
+    column->category_count = names.count;
+    return nn__words_list(&names, status, &column->categories);
 }
 
 /* Labels of one column: texts that have been numbered become classes. */
-static nn_status nn__csv_label_texts(nn__csv *csv, nn_dataset *d, size_t *map)
+static nn_status nn__csv_label_texts(nn__csv *csv, const nn_dataset *like, nn_dataset *d)
 {
-    const nn_dataset *like = csv->desc.like && csv->desc.like->labels ? csv->desc.like : NULL;
-    nn__words sorted;
-    memset(&sorted, 0, sizeof sorted);
-    nn_status status = nn__csv_map(csv, csv->label_column, like ? like->class_names : NULL,
-                                   like ? (size_t)like->classes : 0, 1, map, &sorted);
-    if (status == NN_OK && sorted.count) {
-        d->class_names = nn__words_list(&sorted);
-        if (!d->class_names) status = NN_ERROR_OUT_OF_MEMORY;
-    }
+    const size_t c = csv->label_column;
+    nn__column *column = &csv->columns->columns[c], known;
+    size_t *map;
+    memset(&known, 0, sizeof known);
+    if (like) known.categories = like->class_names, known.category_count = (size_t)like->classes;
+    nn_status status = nn__csv_map(csv, c, like ? &known : NULL, &map);
+    d->class_names = column->categories, column->categories = NULL;
     for (size_t i = 0; status == NN_OK && i < d->count; i++) {
-        nn__span word = nn__word(&csv->words[csv->label_column], (size_t)d->labels[i]);
-        d->labels[i] = (int)map[(size_t)d->labels[i]];
+        const nn__span word = nn__word(&csv->words[c], (size_t)d->labels[i]);
+        d->labels[i] = (int)map[d->labels[i]];
         if (d->labels[i] == INT_MAX)
-            status = nn__fail(NN_ERROR_BAD_LABEL,
-                              "%s: label %.40s is too large for a class; nn_csv_desc.relabel takes "
-                              "it as a name",
-                              csv->stream.path, word.begin);
+            status = nn__csv_fail(csv, NN_ERROR_BAD_LABEL, c,
+                                  "label %.*s is too large for a class; nn_csv_desc.relabel takes "
+                                  "it as a name", NN__SHOW(word));
     }
-    d->classes = like ? like->classes : sorted.count ? (int)sorted.count
-                                                     : nn__class_count(d->count, d->labels);
-    nn__words_free(&sorted);
-    return status;
-}
-
-/* Labels of several columns: the header names the classes. */
-static nn_status nn__csv_label_columns(const nn__csv *csv, nn_dataset *d)
-{
-    nn__saved names;
-    size_t at = 0;
-    d->classes = (int)csv->label_size;
-    if (csv->desc.like && csv->desc.like->labels && csv->desc.like->classes != d->classes)
-        return nn__fail(NN_ERROR_MISMATCH, "%s: %d classes, the data set `like` has %d",
-                        csv->stream.path, d->classes, csv->desc.like->classes);
-    if (!csv->columns->names) return NN_OK;
-    names.count = csv->label_size;
-    names.cells = (nn__cell *)nn__allocate(names.count, sizeof *names.cells);
-    if (!names.cells) return NN_ERROR_OUT_OF_MEMORY;
-    for (size_t c = 0; c < csv->column_count; c++) {
-        char *name = csv->columns->names[c];
-        if (csv->columns->columns[c].role != NN__ROLE_LABEL) continue;
-        if (at == 0) names.record.begin = name;
-        names.cells[at].text.begin = name;
-        names.cells[at++].text.end = names.record.end = name + strlen(name);
-    }
-    d->class_names = nn__csv_names(&names);
-    NN_FREE(names.cells);
-    return d->class_names ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
-}
-
-static nn_status nn__csv_labels(nn__csv *csv, nn_dataset *d)
-{
-    if (csv->label_size == 0) return NN_OK;
-    if (csv->label_size > 1) return nn__csv_label_columns(csv, d);
-    size_t *map = (size_t *)nn__allocate(csv->words[csv->label_column].count, sizeof *map);
-    if (!map) return NN_ERROR_OUT_OF_MEMORY;
-    nn_status status = nn__csv_label_texts(csv, d, map);
+    d->classes = like ? like->classes : (int)column->category_count;
+    if (d->classes == 0 && status == NN_OK) d->classes = nn__class_count(d->count, d->labels);
     NN_FREE(map);
     return status;
+}
+
+/* Labels of several columns: the header names the classes, or what this file is to be read like. */
+static nn_status nn__csv_label_columns(const nn__csv *csv, const nn_dataset *like, nn_dataset *d)
+{
+    char **header = csv->columns->names;
+    const int named = like ? like->class_names != NULL : header != NULL;
+    nn__words names;
+    nn_status status = NN_OK;
+    memset(&names, 0, sizeof names);
+    d->classes = (int)csv->label_size;
+    if (like && like->classes != d->classes)
+        return nn__csv_fail(csv, NN_ERROR_MISMATCH, SIZE_MAX,
+                            "%d classes, the data set `like` has %d", d->classes, like->classes);
+    for (size_t c = 0, i = 0; named && status == NN_OK && c < csv->columns->count; c++) {
+        if (csv->columns->columns[c].role != NN__ROLE_LABEL) continue;
+        const char *name = header ? header[c] : like->class_names[i++];
+        status = nn__words_append(&names, nn__span_of(name));
+    }
+    return nn__words_list(&names, status, &d->class_names);
 }
 
 /* A column of categories, feature `place`: its texts have been numbered. */
 static nn_status nn__csv_categories(nn__csv *csv, size_t c, size_t place, const nn__column *like)
 {
-    nn__column *column = &csv->columns->columns[c];
-    nn__words sorted;
-    memset(&sorted, 0, sizeof sorted);
-    size_t *map = (size_t *)nn__allocate(csv->words[c].count, sizeof *map);
-    if (!map) return NN_ERROR_OUT_OF_MEMORY;
-    nn_status status = nn__csv_map(csv, c, like ? like->categories : NULL,
-                                   like ? like->category_count : 0, 0, map, &sorted);
-    if (status == NN_OK) {
-        column->category_count = sorted.count;
-        column->categories = nn__words_list(&sorted);
-        if (!column->categories) status = NN_ERROR_OUT_OF_MEMORY;
-    }
+    size_t *map;
+    nn_status status = nn__csv_map(csv, c, like, &map);
     for (size_t r = 0; status == NN_OK && r < csv->rows; r++) {
         nn_real *x = csv->x + r * csv->width + place;
         if (nn__is_finite((double)*x)) *x = (nn_real)map[(size_t)*x];
     }
-    nn__words_free(&sorted);
     NN_FREE(map);
     return status;
 }
@@ -10325,19 +10128,20 @@ static nn_status nn__csv_fill(nn__csv *csv, size_t c, size_t place, const nn__co
                               nn_real *present)
 {
     nn__column *column = &csv->columns->columns[c];
+    const int is_number = column->role == NN__ROLE_FEATURE;
     size_t n = 0;
     for (size_t r = 0; r < csv->rows; r++) {
-        nn_real x = csv->x[r * csv->width + place];
+        const nn_real x = csv->x[r * csv->width + place];
         if (nn__is_finite((double)x)) present[n++] = x;
     }
     if (like ? !nn__is_finite(like->fill) : n == 0)
-        return nn__fail(NN_ERROR_EMPTY, "%s: column %llu: %s", csv->stream.path, (nn__ull)c + 1,
-                        like ? "the data set `like` was read without nn_csv_desc.fill"
-                             : "there is no value to fill its gaps from");
-    column->fill = like ? like->fill
-                        : nn__csv_fit(column->role == NN__ROLE_FEATURE ? csv->desc.fill
-                                                                      : NN_MISSING_MOST_FREQUENT,
-                                      n, present);
+        return nn__csv_fail(csv, NN_ERROR_EMPTY, c, "%s",
+                            like ? "the data set `like` was read without nn_csv_desc.fill"
+                                 : "there is no value to fill its gaps from");
+    if (like) column->fill = like->fill;
+    else
+        column->fill =
+            nn__csv_fit(is_number ? csv->desc.fill : NN_MISSING_MOST_FREQUENT, n, present);
     for (size_t r = 0; r < csv->rows; r++) {
         nn_real *x = csv->x + r * csv->width + place;
         if (!nn__is_finite((double)*x)) *x = (nn_real)column->fill;
@@ -10351,19 +10155,17 @@ static nn_status nn__csv_expand(nn__csv *csv)
 {
     size_t wide = csv->width, rows = csv->rows;
     const nn__column *columns = csv->columns->columns;
-    for (size_t c = 0; c < csv->column_count; c++)
+    for (size_t c = 0; c < csv->columns->count; c++)
         if (columns[c].role == NN__ROLE_ONE_HOT &&
             !nn__add_sizes(wide, columns[c].category_count - 1, &wide))
             return nn__fail(NN_ERROR_TOO_LARGE, "%s: too many categories", csv->stream.path);
     if (wide == csv->width) return NN_OK;
-    void *x = csv->x;
-    nn_status status = nn__csv_resize(&x, rows, wide, sizeof *csv->x);
-    csv->x = (nn_real *)x;
+    nn_status status = nn__resize(&csv->x, rows, wide, sizeof *csv->x);
     if (status != NN_OK) return status;
     const nn_real *from = csv->x + rows * csv->width;
     nn_real *to = csv->x + rows * wide;
     while (rows--)
-        for (size_t c = csv->column_count; c--;) {
+        for (size_t c = csv->columns->count; c--;) {
             if (!nn__is_feature(&columns[c])) continue;
             size_t n = columns[c].role == NN__ROLE_ONE_HOT ? columns[c].category_count : 0;
             nn_real value = *--from;
@@ -10378,51 +10180,43 @@ static nn_status nn__csv_expand(nn__csv *csv)
 static nn_status nn__csv_features(nn__csv *csv)
 {
     const struct nn__columns *like = csv->desc.like ? csv->desc.like->columns : NULL;
+    const int fills = csv->desc.fill >= NN_MISSING_MEAN;
     size_t at = 0, place = 0;
-    nn_status status = NN_OK;
     nn_real *present = NULL;
-    if (csv->desc.fill >= NN_MISSING_MEAN) {
-        present = (nn_real *)nn__allocate(csv->rows, sizeof *present);
-        if (!present) return NN_ERROR_OUT_OF_MEMORY;
-    }
-    for (size_t c = 0; status == NN_OK && c < csv->column_count; c++) {
+    nn_status status = nn__resize(&present, csv->rows, fills ? 1 : 0, sizeof *present);
+    for (size_t c = 0; status == NN_OK && c < csv->columns->count; c++) {
         if (!nn__is_feature(&csv->columns->columns[c])) continue;
         const nn__column *other = like ? nn__csv_next(like, &at) : NULL;
         if (csv->columns->columns[c].role != NN__ROLE_FEATURE)
             status = nn__csv_categories(csv, c, place, other);
-        if (status == NN_OK && present) status = nn__csv_fill(csv, c, place, other, present);
+        if (status == NN_OK && fills) status = nn__csv_fill(csv, c, place, other, present);
         place++;
     }
     NN_FREE(present);
     return status == NN_OK ? nn__csv_expand(csv) : status;
 }
 
-/* -- the call -- */
-
-/* What was read belongs to the data set from here on, finished or not. */
-static void nn__csv_give(nn__csv *csv, nn_dataset *d)
+/* What was read belongs to the data set, finished or not. */
+static nn_status nn__csv_load(nn__csv *csv, nn_dataset *d)
 {
+    nn_status status = nn__csv_open(csv);
+    if (status == NN_OK) status = nn__csv_rows(csv);
+    status = nn__stream_close(&csv->stream, status);
     d->count = csv->rows, d->dtype = NN_DTYPE_REAL;
     d->owned[NN__OWNS_LABELS] = d->labels = csv->labels;
     d->owned[NN__OWNS_TARGETS] = csv->targets;
     d->targets = csv->targets, d->target_size = csv->target_size;
     d->owned[NN__OWNS_COLUMNS] = csv->columns;
     d->columns = csv->columns;
-}
-
-static nn_status nn__csv_load(nn__csv *csv, const char *path, nn_dataset *d)
-{
-    nn_status status = nn__csv_open(csv, path);
-    if (status == NN_OK) status = nn__csv_rows(csv);
-    status = nn__stream_close(&csv->stream, status);
-    nn__csv_give(csv, d);
-    if (status == NN_OK) status = nn__csv_labels(csv, d);
+    const nn_dataset *like = csv->desc.like && csv->desc.like->labels ? csv->desc.like : NULL;
+    if (status == NN_OK && csv->label_size == 1) status = nn__csv_label_texts(csv, like, d);
+    if (status == NN_OK && csv->label_size > 1) status = nn__csv_label_columns(csv, like, d);
     if (status == NN_OK) status = nn__csv_features(csv);
     d->samples = d->owned[NN__OWNS_SAMPLES] = csv->x;
     d->rank = 1, d->features = d->shape[0] = csv->width;
-    for (size_t c = 0; csv->words && c < csv->column_count; c++) nn__words_free(&csv->words[c]);
+    for (size_t c = 0; csv->words && c < csv->columns->count; c++) nn__words_free(&csv->words[c]);
     NN_FREE(csv->words);
-    NN_FREE(csv->cells);
+    NN_FREE(csv->record.cells);
     NN_FREE(csv->buffer);
     return status;
 }
@@ -10430,8 +10224,8 @@ static nn_status nn__csv_load(nn__csv *csv, const char *path, nn_dataset *d)
 static nn_status nn__csv_check(const nn_csv_desc *d, const nn_dataset *out)
 {
     if (strchr("\"\n\r.+-eE0123456789", d->delimiter) || d->delimiter == d->comment)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: delimiter is '%c', which cannot "
-                                               "separate numbers",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_load_csv: delimiter is '%c', which cannot separate numbers",
                         d->delimiter);
     if ((unsigned)d->fill > NN_MISSING_MOST_FREQUENT)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: fill is %d, expected 0 to 4",
@@ -10459,7 +10253,7 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
     if (status == NN_OK && !path)
         status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: the path is NULL");
     if (status == NN_OK) status = nn__stream_open(path, &csv.stream);
-    if (status == NN_OK) status = nn__csv_load(&csv, path, &d);
+    if (status == NN_OK) status = nn__csv_load(&csv, &d);
     return nn__hand_over(&d, status, out);
 }
 

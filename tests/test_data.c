@@ -1861,6 +1861,59 @@ static void csv_codes(void)
     nn_dataset_free(&d);
 }
 
+/* Files with other labels that were not read like each other do not belong together. */
+static void csv_classes_agree(void)
+{
+    static const char *const names[] = {"a", "b"};
+    nn_csv_desc desc = csv_desc(0, -1, 0, 0);
+    nn_dataset train, test;
+    desc.labels = "-1";
+    CHECK_OK(load_csv("5,0\n6,1\n", &desc, &train));
+    CHECK_OK(load_csv("5,-1\n6,1\n", &desc, &test));
+    CHECK_ERROR(nn__check_kin("nn_evaluate", &test, &train), NN_ERROR_MISMATCH,
+                "nn_evaluate: class 0 is '-1', in the training set it is '0'", "nn_csv_desc.like");
+    CHECK_ERROR(nn__check_kin("nn_evaluate", &train, &test), NN_ERROR_MISMATCH,
+                "class 0 is '0', in the training set it is '-1'", "nn_csv_desc.like");
+    nn_dataset_free(&test);
+    CHECK_OK(load_csv("5,-1\n6,1\n7,0\n", &desc, &test));
+    CHECK_ERROR(nn__check_kin("nn_evaluate", &test, &train), NN_ERROR_MISMATCH,
+                "3 classes, the training set 2", "nn_csv_desc.like");
+    nn_dataset_free(&test);
+    CHECK_OK(load_csv("5,-1\n6,1\n", &desc, &test));
+    train.columns = NULL; /* where labels come from elsewhere, no one has named them */
+    CHECK_OK(nn__check_kin("nn_evaluate", &test, &train));
+    nn_dataset_free(&test);
+    train.columns = (const struct nn__columns *)train.owned[NN__OWNS_COLUMNS];
+    desc.relabel = 1;
+    CHECK_OK(load_csv("5,1\n6,0\n", &desc, &test)); /* named 0 and 1 */
+    CHECK(test.class_names && !train.class_names);
+    CHECK_OK(nn__check_kin("nn_evaluate", &test, &train));
+    CHECK_OK(nn__check_kin("nn_evaluate", &train, &test));
+    nn_dataset_free(&test);
+    nn_dataset_free(&train);
+    desc.relabel = 0, desc.header = 1, desc.labels = "2, 3"; /* one-hot: the header has the names */
+    CHECK_OK(load_csv("x,a,b\n5,0,1\n6,1,0\n", &desc, &train));
+    check_names(&train, 2, names);
+    desc.header = -1;
+    CHECK_OK(load_csv("5,0,1\n", &desc, &test));
+    CHECK_ERROR(nn__check_kin("nn_evaluate", &test, &train), NN_ERROR_MISMATCH, "'a'", "like");
+    nn_dataset_free(&test);
+    desc.like = &train;
+    CHECK_OK(load_csv("5,0,1\n", &desc, &test));
+    check_names(&test, 2, names);
+    CHECK_OK(nn__check_kin("nn_evaluate", &test, &train));
+    nn_dataset_free(&test);
+    nn_dataset_free(&train);
+    desc.like = NULL;
+    CHECK_OK(load_csv("5,0,1\n", &desc, &train));
+    desc.header = 1, desc.like = &train;
+    CHECK_OK(load_csv("x,a,b\n5,0,1\n", &desc, &test));
+    CHECK(!test.class_names);
+    CHECK_OK(nn__check_kin("nn_evaluate", &test, &train));
+    nn_dataset_free(&test);
+    nn_dataset_free(&train);
+}
+
 /* The next file gets the classes, categories and fills of the first. */
 static void csv_like(void)
 {
@@ -1881,10 +1934,10 @@ static void csv_like(void)
     CHECK_ERROR(load_csv("size,kind,colour\n1,pear,red\n", &desc, &test), NN_ERROR_MISMATCH, "size",
                 "colour");
     CHECK_ERROR(load_csv("kind,colour,size\nnut,blue,5\n", &desc, &test), NN_ERROR_MISMATCH,
-                "column 1: 'nut'", "3 classes");
+                "column 1 (kind): 'nut'", "3 classes");
     CHECK(holds_failure(&test, NN_ERROR_MISMATCH));
     CHECK_ERROR(load_csv("kind,colour,size\nfig,green,5\n", &desc, &test), NN_ERROR_MISMATCH,
-                "column 2: 'green'", "2 categories");
+                "column 2 (colour): 'green'", "2 categories");
     CHECK_ERROR(load_csv("kind,colour,weight\nfig,red,5\n", &desc, &test), NN_ERROR_MISMATCH,
                 "weight", "size");
     CHECK_ERROR(load_csv("kind,colour,size,x\nfig,red,5,1\n", &desc, &test), NN_ERROR_MISMATCH,
@@ -3153,6 +3206,7 @@ static void test_readers(void)
     RUN(csv_categories_and_gaps);
     RUN(csv_codes);
     RUN(csv_like);
+    RUN(csv_classes_agree);
     RUN(csv_errors_say_what_it_looks_like);
     RUN(files_that_are_no_plain_files);
     RUN(files_of_every_size);
