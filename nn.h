@@ -4100,11 +4100,9 @@ enum {
 };
 
 /* Flags of the library's own operations beside the public ones. */
-enum {
-    NN__OP_CLAIMS = 4, /* backward asks nn__claim_gradient instead of finding zeros to add to */
-    NN__OP_SUMS = 8,   /* a scalar that adds up samples, where others take their mean */
-    NN__OP_LOSS = 16
-};
+#define NN__OP_CLAIMS 4u /* backward asks nn__claim_gradient instead of finding zeros to add to */
+#define NN__OP_SUMS 8u   /* a scalar that adds up samples, where others take their mean */
+#define NN__OP_LOSS 16u
 
 /* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
    was fed last. */
