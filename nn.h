@@ -897,7 +897,7 @@ typedef struct nn_train_desc {
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
                      const nn_real *targets); /* summed over rows of the validation set */
     int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
-    int (*on_check)(void *user, nn_net *net, const nn_check *check);   /* not 0: stop here */
+    int (*on_check)(void *user, nn_net *net, const nn_check *c);   /* not 0: stop here */
     void *user;
 } nn_train_desc;
 
@@ -1499,7 +1499,7 @@ typedef struct nn__kernels {
     nn__tile_fn *const (*tile)[NN__MAX_VECTORS]; /* [rows - 1][vectors - 1] */
     /* Products of a few steps; of one row; of few columns (or rows, when swapped). The last two may
        be NULL. */
-    void (*small)(const nn__gemm_args *g);
+    void (*tiny)(const nn__gemm_args *g);
     void (*row)(const nn__gemm_args *g);
     void (*narrow)(const nn__gemm_args *g, int swapped);
     /* dst[cols,rows] = src[rows,cols]' */
@@ -1860,13 +1860,13 @@ static void nn__gemm_large(const nn__kernels *f, const nn__gemm_args *g)
 /* A product on this thread. */
 static void nn__gemm_serial(const nn__kernels *f, const nn__gemm_args *g)
 {
-    if ((g->m | g->n | g->k) < 64 && g->m * g->n * g->k <= 48) f->small(g);
+    if ((g->m | g->n | g->k) < 64 && g->m * g->n * g->k <= 48) f->tiny(g);
     else nn__gemm_large(f, g);
 }
 
 /* What an instruction reads, for the compiler */
 typedef struct nn__16_bytes {
-    uint8_t byte[16];
+    uint8_t bytes[16];
 } nn__16_bytes;
 
 #define NN__PORTABLE 1
@@ -2128,7 +2128,7 @@ NN__INLINE void nn__store_tail_avx2(nn_real *p, NN__VEC v, NN__TAIL m)
     __asm__("vmaskmov" NN__PS " %1, %2, %0" : "+m"(*(NN__STORED *)p) : "x"(v), "x"(m));
 }
 typedef struct nn__lane_bytes {
-    uint8_t byte[NN__WIDTH];
+    uint8_t bytes[NN__WIDTH];
 } nn__lane_bytes;
 NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
 {
@@ -2399,8 +2399,8 @@ NN__INLINE NN__VEC NN__FN(tanh)(NN__VEC x)
     NN__VEC a = NN__MIN(NN__C(NN__EXPM1_HIGH / 4), NN__FN(abs)(x));
     NN__VEC low, two = NN__C(2), e = NN__FN(expm1_pair)(NN__ADD(a, a), &low), d = NN__ADD(e, two);
     /* what the sum loses: exactly, with the larger term first */
-    NN__VEC large = NN__MAX(e, two), small = NN__MIN(e, two);
-    NN__VEC d_low = NN__ADD(NN__ADD(NN__SUB(large, d), small), low);
+    NN__VEC large = NN__MAX(e, two), lesser = NN__MIN(e, two);
+    NN__VEC d_low = NN__ADD(NN__ADD(NN__SUB(large, d), lesser), low);
     return NN__FN(with_sign)(NN__FN(quotient)(e, low, d, d_low), x);
 }
 
@@ -2670,27 +2670,29 @@ static void NN__FN(gemm_small)(const nn__gemm_args *g)
 }
 #endif
 
-/* column[W] = the first W columns of the NN__WIDTH rows at src, W being the reals in 16 bytes.
-   Vectors are put together from pieces of 16 bytes of rows that are W apart; then squares of W by W
-   are transposed within the pieces. Most of that is loads, since shuffles compete for one port. */
+/* column[] = the first columns of the NN__WIDTH rows at src, as many as reals are in 16 bytes.
+   Vectors are put together from pieces of 16 bytes of rows that far apart; then the squares are
+   transposed within the pieces. Most of that is loads, since shuffles compete for one port. */
 #if NN__WIDTH > 1
-enum { NN__FN(W) = 16 / sizeof(nn_real) };
+enum { NN__FN(per16) = 16 / sizeof(nn_real) };
 NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__VEC *column)
 {
-    enum { W = NN__FN(W) };
-    NN__VEC r[W], t[W];
+    enum { per16 = NN__FN(per16) };
+    NN__VEC r[per16], t[per16];
     NN__OPAQUE(lds);
-    NN__UNROLL for (int i = 0; i < W; i++) r[i] = NN__GATHER_16B(src + (size_t)i * lds, W * lds);
-    NN__UNROLL for (int i = 0; i < W / 2; i++)
-        t[2 * i] = NN__ZIPLO(r[i], r[i + W / 2]), t[2 * i + 1] = NN__ZIPHI(r[i], r[i + W / 2]);
-    if (W == 2) {
-        NN__UNROLL for (int i = 0; i < W; i++) column[i] = t[i];
+    NN__UNROLL for (int i = 0; i < per16; i++) r[i] =
+        NN__GATHER_16B(src + (size_t)i * lds, per16 * lds);
+    NN__UNROLL for (int i = 0; i < per16 / 2; i++) t[2 * i] = NN__ZIPLO(r[i], r[i + per16 / 2]),
+                                                         t[2 * i + 1] =
+                                                             NN__ZIPHI(r[i], r[i + per16 / 2]);
+    if (per16 == 2) {
+        NN__UNROLL for (int i = 0; i < per16; i++) column[i] = t[i];
         return;
     }
-    NN__UNROLL for (int i = 0; i < W / 2; i++)
+    NN__UNROLL for (int i = 0; i < per16 / 2; i++)
     {
-        column[2 * i] = NN__ZIPLO(t[i], t[i + W / 2]);
-        column[2 * i + 1] = NN__ZIPHI(t[i], t[i + W / 2]);
+        column[2 * i] = NN__ZIPLO(t[i], t[i + per16 / 2]);
+        column[2 * i + 1] = NN__ZIPHI(t[i], t[i + per16 / 2]);
     }
 }
 #endif
@@ -2702,14 +2704,14 @@ static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size
 {
     size_t i = 0;
 #if NN__WIDTH > 1
-    enum { W = NN__FN(W) };
-    for (; i + 2 < rows && rows >= NN__WIDTH && cols >= W; i += NN__WIDTH) {
+    enum { per16 = NN__FN(per16) };
+    for (; i + 2 < rows && rows >= NN__WIDTH && cols >= per16; i += NN__WIDTH) {
         i = nn__min_size(i, rows - NN__WIDTH);
-        for (size_t j = 0; j < cols; j += W) {
-            NN__VEC column[W];
-            j = nn__min_size(j, cols - W);
+        for (size_t j = 0; j < cols; j += per16) {
+            NN__VEC column[per16];
+            j = nn__min_size(j, cols - per16);
             NN__FN(columns)(src + i * lds + j, lds, column);
-            NN__UNROLL for (int q = 0; q < W; q++)
+            NN__UNROLL for (int q = 0; q < per16; q++)
                 NN__STORE(dst + (j + (size_t)q) * ldd + i, column[q]);
         }
     }
@@ -2751,19 +2753,19 @@ static void NN__FN(gemm_row)(const nn__gemm_args *g)
 }
 
 /* A product with few columns. A block of rows, `groups` vectors of them, lies along the lanes: the
-   rows are transposed in registers, W steps at a time, so that nothing waits for a copy of them.
-   Each column's sums are `groups` vectors, in registers where the number of columns is `fixed` and
-   in memory where that is 0. When swapped, B' has the rows and A' the columns. */
+   rows are transposed in registers, per16 steps at a time, so that nothing waits for a copy. Each
+   column's sums are `groups` vectors, in registers where the number of columns is `fixed` and in
+   memory where that is 0. When swapped, B' has the rows and A' the columns. */
 typedef struct NN__FN(narrow_args) {
     const nn_real *rows, *few; /* few: the other operand, by k and column */
     size_t ld, fk, fj, columns, k;
 } NN__FN(narrow_args);
 
-/* v[groups] += the W columns, each times its element by[q][at] */
+/* v[groups] += the per16 columns, each times its element by[q][at] */
 NN__INLINE void NN__FN(narrow_step)(const int groups, const nn_real *const *by, size_t at,
-                                    NN__VEC (*column)[NN__FN(W)], NN__VEC *v)
+                                    NN__VEC (*column)[NN__FN(per16)], NN__VEC *v)
 {
-    NN__UNROLL for (int q = 0; q < NN__FN(W); q++)
+    NN__UNROLL for (int q = 0; q < NN__FN(per16); q++)
     {
 #if NN__PASS == NN__AVX512
         NN__UNROLL for (int u = 0; u < groups; u++)
@@ -2778,17 +2780,17 @@ NN__INLINE void NN__FN(narrow_step)(const int groups, const nn_real *const *by, 
 NN__INLINE void NN__FN(narrow_steps)(const int groups, const int fixed,
                                      const NN__FN(narrow_args) * s, nn_real *sum)
 {
-    enum { W = NN__FN(W) };
+    enum { per16 = NN__FN(per16) };
     const size_t ld = s->ld, fk = s->fk, fj = fixed == 10 ? 1 : s->fj;
     const size_t size = (size_t)groups * NN__WIDTH;
-    NN__VEC column[4][W], v[NN__FEW];
-    const nn_real *rows = s->rows, *few = s->few, *by[W];
+    NN__VEC column[4][per16], v[NN__FEW];
+    const nn_real *rows = s->rows, *few = s->few, *by[per16];
     size_t k = s->k;
     NN__UNROLL for (int j = 0; j < fixed * groups; j++) v[j] = NN__LOAD(sum + j * NN__WIDTH);
-    for (; k >= W; k -= W, rows += W, few += W * fk) {
+    for (; k >= per16; k -= per16, rows += per16, few += per16 * fk) {
         NN__UNROLL for (int u = 0; u < groups; u++)
             NN__FN(columns)(rows + (size_t)u * NN__WIDTH * ld, ld, column[u]);
-        NN__UNROLL for (int q = 0; q < W; q++)
+        NN__UNROLL for (int q = 0; q < per16; q++)
         {
             by[q] = few + (size_t)q * fk;
             NN__OPAQUE(by[q]);
@@ -3769,20 +3771,20 @@ static void nn__aligned_release(nn_net *net, void *aligned)
    for them, or in a new one, which has room for two tensors and what belongs to them. */
 static void *nn__arena(nn_net *net, size_t count, size_t size)
 {
-    enum { ALIGN = 8, TRIED = 4, ROOM = 528 };
-    const size_t head = nn__round_up(sizeof(nn__chunk), ALIGN);
+    enum { ITEM_ALIGN = 8, CHUNKS_TRIED = 4, CHUNK_ROOM = 528 };
+    const size_t head = nn__round_up(sizeof(nn__chunk), ITEM_ALIGN);
     size_t bytes;
-    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - ALIGN) {
+    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - ITEM_ALIGN) {
         nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu items of %llu bytes", (nn__ull)count,
                  (nn__ull)size);
         return NULL;
     }
-    bytes = nn__round_up(bytes ? bytes : 1, ALIGN);
+    bytes = nn__round_up(bytes ? bytes : 1, ITEM_ALIGN);
     nn__chunk *chunk = net->chunks;
     for (int i = 1; chunk && chunk->size - chunk->used < bytes; i++)
-        chunk = i < TRIED ? chunk->next : NULL;
+        chunk = i < CHUNKS_TRIED ? chunk->next : NULL;
     if (!chunk) {
-        size_t room = nn__max_size(bytes, ROOM);
+        size_t room = nn__max_size(bytes, CHUNK_ROOM);
         chunk = (nn__chunk *)nn__net_alloc(net, head + room);
         if (!chunk) return NULL;
         chunk->next = net->chunks, chunk->used = 0, chunk->size = room;
@@ -3840,10 +3842,10 @@ static nn_real *nn__store_array(nn_net *net, size_t count)
    the store before it has more room to spare. */
 static nn__store *nn__new_store(nn_net *net, nn__store **list, size_t reals, size_t behind)
 {
-    enum { SHARED = 512 / sizeof(nn_real) };
+    enum { SHARED_REALS = 512 / sizeof(nn_real) };
     nn__store *store = (nn__store *)nn__arena(net, 1, sizeof *store);
     if (!store) return NULL;
-    store->size = nn__max_size(reals + behind, SHARED);
+    store->size = nn__max_size(reals + behind, SHARED_REALS);
     store->values = nn__store_array(net, store->size);
     if (!store->values) return NULL;
     if (*list && (*list)->size - (*list)->used > store->size - reals) list = &(*list)->next;
@@ -7478,13 +7480,13 @@ static double nn__allowed(const nn__checker *c, double a, double b)
    smooth function it shrinks with h) and any value between them is a subgradient. */
 static int nn__is_kink(nn__checker *c, nn_real *x, double analytic, nn__slopes wide)
 {
-    nn__slopes near = nn__numeric_slopes(c, x, c->desc.h / 64);
-    double gap = fabs(wide.right - wide.left), near_gap = fabs(near.right - near.left);
-    double allowed = nn__allowed(c, analytic, near.central);
-    double low = near.left < near.right ? near.left : near.right;
-    double high = near.left < near.right ? near.right : near.left;
+    nn__slopes close_by = nn__numeric_slopes(c, x, c->desc.h / 64);
+    double gap = fabs(wide.right - wide.left), near_gap = fabs(close_by.right - close_by.left);
+    double allowed = nn__allowed(c, analytic, close_by.central);
+    double low = close_by.left < close_by.right ? close_by.left : close_by.right;
+    double high = close_by.left < close_by.right ? close_by.right : close_by.left;
     if (gap <= allowed) return 0;
-    if (near_gap <= allowed) return fabs(analytic - near.central) <= allowed;
+    if (near_gap <= allowed) return fabs(analytic - close_by.central) <= allowed;
     return near_gap > gap / 8 && analytic >= low - allowed && analytic <= high + allowed;
 }
 
@@ -10052,12 +10054,12 @@ static nn_status nn__csv_label_texts(nn__csv *csv, const nn_dataset *like, nn_da
     nn_status status = nn__csv_map(csv, c, like ? &known : NULL, &map);
     d->class_names = column->categories, column->categories = NULL;
     for (size_t i = 0; status == NN_OK && i < d->count; i++) {
-        const nn__span word = nn__word(&csv->words[c], (size_t)d->labels[i]);
+        const nn__span label_word = nn__word(&csv->words[c], (size_t)d->labels[i]);
         d->labels[i] = (int)map[d->labels[i]];
         if (d->labels[i] == INT_MAX)
             status = nn__csv_fail(csv, NN_ERROR_BAD_LABEL, c,
                                   "label %.*s is too large for a class; nn_csv_desc.relabel takes "
-                                  "it as a name", NN__SHOW(word));
+                                  "it as a name", NN__SHOW(label_word));
     }
     d->classes = like ? like->classes : (int)column->category_count;
     if (d->classes == 0 && status == NN_OK) d->classes = nn__class_count(d->count, d->labels);
@@ -10772,12 +10774,12 @@ static nn_status nn__log_step(nn_history *h, double loss)
     return status;
 }
 
-static nn_status nn__log_check(nn_history *h, const nn_check *check)
+static nn_status nn__log_check(nn_history *h, const nn_check *c)
 {
     void *items = h->checks;
     nn_status status = nn__grow(&items, h->check_count, &h->check_capacity, sizeof *h->checks);
     h->checks = (nn_check *)items;
-    if (status == NN_OK) h->checks[h->check_count++] = *check;
+    if (status == NN_OK) h->checks[h->check_count++] = *c;
     return status;
 }
 
