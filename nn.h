@@ -4092,7 +4092,11 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 }
 
 /* ------------------------------------------------------------------------------------- >>graph
-   nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside. */
+   nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside.
+
+   Builders check their arguments and record: nothing is computed before nn_forward. A tensor of a
+   batch is recorded with shape[0] = 0; row_size, the values of one sample, is all that the layout
+   needs to know, and shape[0] and size follow when a batch runs. */
 
 /* Bits of nn_tensor.state. */
 enum {
@@ -4608,7 +4612,19 @@ NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count
 /* --------------------------------------------------------------------------------------- >>run
    The layout gives every tensor its memory for a batch, a plan lists what a target depends on, then
    one pass up the list computes values and one down it gradients. While network, target and batch
-   stay the same a run goes straight through the list. */
+   stay the same a run goes straight through the list.
+
+   With x -> dense(W, b) -> loss(answer), in the order of their making:
+
+       tensor      x      W, b     dense         answer   loss
+       values      its    store    data_block    its      data_block     (its: grown by nn_feed)
+       gradients   -      store    grad_block    -        grad_block     (x: if requires_grad)
+       forward                     1                      2
+       backward           2        2 <---------------------- 1 starts with d loss / d loss = 1
+
+   Backpropagation is the chain rule, one operation at a time: when it is an operation's turn, its
+   own gradient is complete, since all that depends on it was made later and has had its turn; it
+   then adds its part to the gradients of its sources (Rumelhart, Hinton and Williams 1986). */
 
 /* A tensor's values, or so many others of that size, for a batch of `rows`. */
 static size_t nn__tensor_bytes(const nn_tensor *t, size_t rows)
@@ -4956,8 +4972,9 @@ static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
 }
 
 /* -------------------------------------------------------------------------------- >>arithmetic
-   Operations by element, and sums. One block per operation, from the formula to the builder; dX
-   means d loss / dX.
+   Operations by element. One block per operation, from the formula to the builder; dX means
+   d loss / dX. Where an operand was repeated by broadcasting, each of its values has moved several
+   results, so its gradient is the sum of theirs.
 
    To add an operation: such a block, its prototype, a row in tests/test_ops.c. */
 
@@ -4989,7 +5006,8 @@ static size_t nn__dim_from_end(const nn__operand *x, int from_end)
     return from_end < x->rank ? x->dim[x->rank - 1 - from_end] : 1;
 }
 
-/* Puts a dimension in front of those that are there, or joins it with the first. */
+/* Puts a dimension in front of those that are there, or joins it with the first: [32, 4, 10] + [10]
+   becomes 128 runs of 10, and two operands of one shape become a single run. */
 static void nn__broadcast_push(nn__broadcast *s, size_t dim, size_t a, size_t b)
 {
     if (s->rank && a == s->a[0] * s->dim[0] && b == s->b[0] * s->dim[0]) {
@@ -5817,7 +5835,8 @@ NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis)
 /* ------------------------------------------------------------------------------------ >>layers
    What parameters are multiplied with; activations, dropout, the user's own operations. */
 
-/* -- matrix products -- */
+/* -- matrix products: one for each combination of the leading dimensions, or a single large one
+   where all of them meet the same B, as a batch meets a weight -- */
 
 /* C[m,n] (+)= op(A) op(B) of dense matrices. */
 static void nn__product(nn_net *net, int trans_a, int trans_b, size_t m, size_t n, size_t k,
@@ -7003,7 +7022,12 @@ NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
 
 /* ------------------------------------------------------------------------------------- >>optim
    What a step does with gradients. The formulas of the kinds stand in >>kernels; here is what they
-   need: which members of the desc, how much state, which defaults. */
+   need: which members of the desc, how much state, which defaults. A step clips, finds the rate of
+   the schedule, and then goes through the store in stretches of parameters that share rate and
+   decay: a small network is a single call of the kernel.
+
+   To add a kind: its value in nn_optimizer_kind with the formula, a line here, its members in the
+   table of ranges, a case in the kernel `update`, and a reference in tests/test_optim.c. */
 
 typedef struct nn__optimizer_kind {
     int state;      /* arrays as large as the parameters */
@@ -10258,7 +10282,9 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
 }
 
 /* ---------------------------------------------------------------------------------- >>evaluate
-   A scalar over a data set, in chunks; predictions, and what they are worth. */
+   A scalar over a data set, in chunks; predictions, and what they are worth. A data set is larger
+   than what fits a cache, and a chunk's last part is smaller than the others: means are weighted
+   by what they are means of, so that the result does not depend on the chunks. */
 
 enum { NN__EVALUATION_ROWS = 64 }; /* a chunk of inputs stays in the second-level cache */
 
@@ -10753,7 +10779,9 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
 }
 
 /* ------------------------------------------------------------------------------------- >>train
-   A loop of one's own on the public calls above can do what a trainer does. */
+   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
+   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
+   a check, which is what early stopping, the best weights and the history are made of. */
 
 /* -- history -- */
 
