@@ -3146,10 +3146,13 @@ static void NN__FN(affine)(size_t n, const nn_real *x, const nn_real *scale, con
                            int each, nn_real *out)
 {
     NN__VEC a = NN__C(*scale), b = NN__C(*shift);
-    NN__EACH(n)
-    {
-        if (each) a = NN__LD(scale + i, c), b = NN__LD(shift + i, c);
-        NN__ST(out + i, NN__FMA(NN__LD(x + i, c), a, b), c);
+    size_t i = 0;
+    for (; !each && i + 4 * NN__WIDTH <= n; i += 4 * NN__WIDTH)
+        NN__UNROLL for (int j = 0; j < 4; j++)
+            NN__STORE(out + i + j * NN__WIDTH, NN__FMA(NN__LOAD(x + i + j * NN__WIDTH), a, b));
+    for (; i < n; i += NN__WIDTH) {
+        if (each) a = NN__LD(scale + i, n - i), b = NN__LD(shift + i, n - i);
+        NN__ST(out + i, NN__FMA(NN__LD(x + i, n - i), a, b), n - i);
     }
 }
 
