@@ -1449,7 +1449,7 @@ static void shape_and_targets(void)
 
 static int same_bits(double a, double b)
 {
-    return bits_of(a) == bits_of(b);
+    return memcmp(&a, &b, sizeof a) == 0;
 }
 
 /* Every number is rounded as strtod rounds it, whichever way it is read. */
