@@ -78,10 +78,10 @@ $(BUILD)/test_determinism_double: tests/test_determinism.c tests/test.h nn.h exa
 	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) -DNN_DOUBLE $< -o $@ -lm
 
 # These look behind the API or bring memory of their own, so they have a body of their own.
-$(ALONE:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/test.h nn.h
+$(ALONE:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/test.h nn.h | $(BUILD)
 	@$(CC) $(TEST_FLAGS) $< -o $@ -lm
 
-$(ALONE:%=$(BUILD)/test_%_double): $(BUILD)/test_%_double: tests/test_%.c tests/test.h nn.h
+$(ALONE:%=$(BUILD)/test_%_double): $(BUILD)/test_%_double: tests/test_%.c tests/test.h nn.h | $(BUILD)
 	@$(CC) $(TEST_FLAGS) -DNN_DOUBLE $< -o $@ -lm
 
 $(BUILD)/test_%_float: tests/test_%.c tests/test.h $(BUILD)/nn_float.o

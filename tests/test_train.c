@@ -2298,7 +2298,7 @@ static void chunks_are_one_batch(void)
         whole[i] = scalar[i]->value;
     }
     for (int i = 0; i < SCALARS; i++) {
-        char name[16];
+        char name[32];
         nn_result result;
         snprintf(name, sizeof name, "scalar %d", i);
         test_current = name;
