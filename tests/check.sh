@@ -215,6 +215,14 @@ each_says() { # each_says STATUS TEXT OPTION...: every example answers so
 }
 step 'every example answers --help' each_says 0 '--help  *this text' --help
 step 'every example answers an unknown option' each_says 2 'unknown option --helf' --helf
+tables() { # the examples on their own tables, and on the same ones as a user's, by numbers of columns
+  out=$dir/tables right='^Accuracy 87\.3 ± 4\.9 % in 5 folds$' energy=' 21\.6  *57\.45  *0\.859$'
+  "$build/csv" --out "$out" | grep -- "$right" && "$build/regression" --out "$out" | grep "^energy .*$energy" &&
+    "$build/csv" --data "$out/birds.csv" --ignore 1 --one-hot 2 --out "$out/again" | grep -- "$right" &&
+    "$build/regression" --data "$out/houses.csv" --ignore 1 --one-hot 5,6 --targets -3..-1 --out "$out/again" |
+      grep "^target 3 .*$energy"
+}
+step 'tables: csv and regression' tables
 quickstart_alone() { # its own compile line, in a folder that has nothing else
   mkdir "$dir/clone" && cp -r nn.h examples "$dir/clone" && (cd "$dir/clone" &&
     $cc -O2 examples/quickstart.c -lm -o quickstart && ./quickstart --out some/where && [ -d some/where ])
