@@ -13,13 +13,14 @@ CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 MAKEFLAGS += --jobs=$(CORES) --no-print-directory
 
 TESTS = random plain graph ops gradcheck optim train data determinism
-LINKED = random plain ops gradcheck optim
+ALONE = graph train data
 EXAMPLES = $(filter-out examples/tdt4265% examples/dd2424% examples/report.c,$(wildcard examples/*.c))
 TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
+DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test check examples tasks data reproduce bench bench-reproduce install help clean
+.PHONY: all run test suite check examples tasks data reproduce bench bench-reproduce install help clean
 
 all: examples
 
@@ -37,21 +38,29 @@ $(BUILD):
 $(STB): tests/get_stb.sh | $(BUILD)
 	@CC="$(CC)" sh tests/get_stb.sh $(BUILD)/stb && touch $@
 
-$(BUILD)/%: examples/%.c nn.h $(wildcard examples/*.h) $(STB)
-	$(CC) $(CFLAGS) $(WARN) -I$(BUILD)/stb $< -o $@ -lm
+# The body of nn.h is compiled once. A program defines NN_IMPLEMENTATION, so that it compiles alone;
+# here it is told that the body has been there already.
+$(BUILD)/nn_float.o: nn.h | $(BUILD)
+	$(CC) $(CFLAGS) $(WARN) -c -DNN_IMPLEMENTATION -x c $< -o $@
+
+$(BUILD)/nn_double.o: nn.h | $(BUILD)
+	$(CC) $(CFLAGS) $(WARN) -c -DNN_IMPLEMENTATION -DNN_DOUBLE -x c $< -o $@
+
+WITH_FLOAT = $(CFLAGS) $(WARN) -DNN__IMPLEMENTED $< $(BUILD)/nn_float.o -o $@ -lm
+WITH_DOUBLE = $(CFLAGS) $(WARN) -DNN__IMPLEMENTED $< $(BUILD)/nn_double.o -o $@ -lm
+
+$(DOUBLE:examples/%.c=$(BUILD)/%): $(BUILD)/%: examples/%.c $(wildcard examples/*.h) $(BUILD)/nn_double.o $(STB)
+	$(CC) -I$(BUILD)/stb $(WITH_DOUBLE)
+
+$(BUILD)/%: examples/%.c $(wildcard examples/*.h) $(BUILD)/nn_float.o $(STB)
+	$(CC) -I$(BUILD)/stb $(WITH_FLOAT)
 
 examples: $(EXAMPLES:examples/%.c=$(BUILD)/%)
 
-# -- tests: each in float and double; the header's body is compiled once for most of them --
+# -- tests: each in float and double --
 
-$(BUILD)/isa: tests/isa.c nn.h | $(BUILD)
-	@$(CC) $(CFLAGS) $(WARN) $< -o $@ -lm
-
-$(BUILD)/nn_float.o: nn.h | $(BUILD)
-	@$(CC) $(CFLAGS) $(WARN) -DNN_IMPLEMENTATION -x c -c $< -o $@
-
-$(BUILD)/nn_double.o: nn.h | $(BUILD)
-	@$(CC) $(CFLAGS) $(WARN) -DNN_DOUBLE -DNN_IMPLEMENTATION -x c -c $< -o $@
+$(BUILD)/isa $(BUILD)/real_data: $(BUILD)/%: tests/%.c tests/test.h examples/digits.h $(BUILD)/nn_float.o
+	@$(CC) $(WITH_FLOAT)
 
 # Threads are tested where the compiler has them: this file holds its flag, or nothing.
 OPENMP = $(BUILD)/openmp.flag
@@ -59,14 +68,8 @@ $(OPENMP): | $(BUILD)
 	@echo 'int main(void) { return 0; }' | $(CC) -fopenmp -x c - -o $(BUILD)/openmp.probe 2>/dev/null \
 	  && echo -fopenmp >$@ || : >$@
 
-TEST_FLAGS = $(CFLAGS) $(WARN) -DTEST_TMP='"$(BUILD)/tmp/$(@F)"'
-LINKED_FLAGS = $(TEST_FLAGS) -DTEST_LINKED
-
-$(LINKED:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/test.h $(BUILD)/nn_float.o
-	@$(CC) $(LINKED_FLAGS) $< $(BUILD)/nn_float.o -o $@ -lm
-
-$(LINKED:%=$(BUILD)/test_%_double): $(BUILD)/test_%_double: tests/test_%.c tests/test.h $(BUILD)/nn_double.o
-	@$(CC) $(LINKED_FLAGS) -DNN_DOUBLE $< $(BUILD)/nn_double.o -o $@ -lm
+TMP = -DTEST_TMP='"$(BUILD)/tmp/$(@F)"'
+TEST_FLAGS = $(CFLAGS) $(WARN) $(TMP)
 
 $(BUILD)/test_determinism_float: tests/test_determinism.c tests/test.h nn.h examples/digits.h $(OPENMP)
 	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) $< -o $@ -lm
@@ -74,11 +77,18 @@ $(BUILD)/test_determinism_float: tests/test_determinism.c tests/test.h nn.h exam
 $(BUILD)/test_determinism_double: tests/test_determinism.c tests/test.h nn.h examples/digits.h $(OPENMP)
 	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) -DNN_DOUBLE $< -o $@ -lm
 
-$(BUILD)/test_%_float: tests/test_%.c tests/test.h nn.h examples/digits.h examples/chart.h $(STB)
-	@$(CC) $(TEST_FLAGS) -I$(BUILD)/stb $< -o $@ -lm
+# These look behind the API or bring memory of their own, so they have a body of their own.
+$(ALONE:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/test.h nn.h | $(BUILD)
+	@$(CC) $(TEST_FLAGS) $< -o $@ -lm
 
-$(BUILD)/test_%_double: tests/test_%.c tests/test.h nn.h examples/digits.h examples/chart.h $(STB)
-	@$(CC) $(TEST_FLAGS) -I$(BUILD)/stb -DNN_DOUBLE $< -o $@ -lm
+$(ALONE:%=$(BUILD)/test_%_double): $(BUILD)/test_%_double: tests/test_%.c tests/test.h nn.h | $(BUILD)
+	@$(CC) $(TEST_FLAGS) -DNN_DOUBLE $< -o $@ -lm
+
+$(BUILD)/test_%_float: tests/test_%.c tests/test.h $(BUILD)/nn_float.o
+	@$(CC) $(TMP) $(WITH_FLOAT)
+
+$(BUILD)/test_%_double: tests/test_%.c tests/test.h $(BUILD)/nn_double.o
+	@$(CC) $(TMP) -DNN_DOUBLE $(WITH_DOUBLE)
 
 $(BUILD)/test_chart: tests/test_chart.c tests/test.h examples/chart.h $(STB)
 	@$(CC) $(TEST_FLAGS) -I$(BUILD)/stb $< -o $@ -lm
@@ -95,7 +105,13 @@ TEST_PROGRAMS = $(foreach t,$(TESTS),$(BUILD)/test_$(t)_float $(BUILD)/test_$(t)
 test: $(BUILD)/isa $(TEST_PROGRAMS)
 	@sh tests/run.sh $(TEST_PROGRAMS)
 
-check: $(BUILD)/isa
+# For a row of tests/check.sh's table: TESTS in REALS, with its compiler and flags.
+REALS = float double
+SUITE = $(foreach t,$(TESTS),$(REALS:%=$(BUILD)/test_$(t)_%))
+suite: $(SUITE)
+	@sh tests/run.sh $(SUITE)
+
+check:
 	@CC="$(CC)" sh tests/check.sh
 
 # -- data, figures, measurements --

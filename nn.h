@@ -36,8 +36,7 @@
             nn_train_desc train = {0};
             train.epochs = 500;
             train.batch_size = 4;
-            train.optimizer.kind = NN_OPTIMIZER_ADAM;
-            train.optimizer.learning_rate = 0.05;
+            train.optimizer = nn_adam(0.05);
             nn_status status = nn_train(loss, &data, &train, NULL);
             if (status != NN_OK) fprintf(stderr, "%s\n", nn_last_error());
 
@@ -52,7 +51,10 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
-        write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step
+        steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
+                                      nn_net_optimizer, nn_change_optimizer at any time
+        write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
+                                      nn_net_set_training where there is dropout
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
@@ -60,45 +62,53 @@
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
-        implementation   >>base  >>random  >>threads  >>simd  >>vectors  >>math  >>gemm  >>kernels
-                         >>plain  >>tensor  >>graph  >>ops  >>layers  >>loss  >>optim  >>gradcheck
-                         >>files  >>dataset  >>formats  >>csv  >>train  >>licence
+        implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
+                         >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
+                         >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
+                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
+                         >>evaluate  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
         NN_STATIC             all   every function static: a private copy for one source file
-        NN_DOUBLE             all   nn_real is double instead of float
+        NN_DOUBLE             all   nn_real is double, not float; files that differ do not link
         NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets and histories; all three or none.
                                     Networks take an allocator in nn_net_desc, these by default
-        NN_ASSERT(x)          impl  checks of the library's own invariants (default: assert)
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
+        NN_THREAD_LOCAL       impl  how a variable of each thread is declared; empty: none, for
+                                    systems without threads
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
-        -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level: training is as
-                                    fast at -O0. clang has no such switch and takes -O1 or more: at
-                                    -O0 it is some 7 to 10 times slower. -march adds nothing:
+        -O0 ... -O3           impl  gcc compiles the kernels with -O2 at any level, and products are
+                                    in assembly: training is about as fast at -O0. clang has no such
+                                    switch: at -O0 all but products is slow. -march adds nothing:
                                     kernels are chosen at run time
     ENVIRONMENT   (NN_ISA is read once, at the first call that computes)
         NN_ISA=portable|avx2|avx512|neon   force a kernel path that this CPU has; others are ignored
         NN_THREADS=n                       threads when compiled with -fopenmp (default: OpenMP's)
 
     CONVENTIONS
-        Matrices are row-major. What depends on an input has the batch as its first dimension.
+        Matrices are row-major. What depends on an input has the batch as its first dimension, which
+        arguments never count: shapes and axes are those of one sample.
         Descs are zero-initialised structs (= {0} in C, = {} in C++): a member left at 0 takes its
-        documented default.
+        documented default, and NN_ZERO is a 0 where that is something else. A member that has no
+        meaning where it is set is an error, not ignored.
         Functions that can fail return nn_status; nn_last_error() then tells the whole story.
         Building a network cannot crash on a bad argument: the operation returns NULL, NULL in gives
-        NULL out, and the network keeps the first error, which every later call on it returns.
+        NULL out, and the network keeps the first error, which every later call on it returns; a
+        call that is handed the NULL says what it came from. One check at the end is enough.
 
     LIMITS
         float or double, one at a time; at most 8 dimensions; CPU only. One network is used by one
         thread at a time; different networks may run in different threads at once. The readers check
         every count against the file's real size before they allocate. With -ffast-math results stay
         correct, but a program LINKED with it (gcc) flushes subnormal numbers: other last bits.
-        A matrix product takes up to 260 KB of stack (16 KB on the portable path).
+        After fork() a child of a process that has used OpenMP threads must not use them (GNU's
+        runtime hangs): set NN_THREADS=1 or nn_net_desc.threads there.
+        A matrix product takes up to 64 KB of stack.
 
     LICENCE
         Public domain or MIT, your choice; the text is at the end of this file.
@@ -128,11 +138,25 @@ extern "C" {
 
 #ifdef NN_DOUBLE
 typedef double nn_real;
+#define NN__REAL_MARK nn_real_is_double
 #else
 typedef float nn_real;
+#define NN__REAL_MARK nn_real_is_float
+#endif
+
+/* Every file asks the one with the implementation for the real type that it was compiled with:
+   files that disagree do not link. */
+#if !defined(NN_STATIC) && (defined(__GNUC__) || defined(__clang__))
+extern const char NN__REAL_MARK;
+__attribute__((used)) static const char *const nn__real_mark = &NN__REAL_MARK;
 #endif
 
 #define NN_MAX_RANK 8
+
+/* In a desc, a number that is really 0 where 0 would take the default. */
+#define NN_ZERO 1e-300
+
+typedef enum nn_dtype { NN_DTYPE_U8, NN_DTYPE_REAL } nn_dtype;
 
 /* ----------------------------------------------------------------------------------- >>api-base */
 
@@ -222,10 +246,10 @@ NN_DEF void nn_vec_axpy(size_t n, nn_real s, const nn_real *x, nn_real *y); /* y
 NN_DEF nn_real nn_vec_sum(size_t n, const nn_real *x);
 NN_DEF nn_real nn_vec_dot(size_t n, const nn_real *a, const nn_real *b);
 
-/* Activations f. `alpha` belongs to leaky ReLU (slope, default 0.01) and ELU (default 1); 0 takes
-   the default, below 0 is not for backward. GELU is the exact x Phi(x) (Hendrycks and Gimpel
-   2016), SiLU is x sigmoid(x), the scaled tanh is 1.7159 tanh(2x/3) (LeCun et al., "Efficient
-   BackProp", 1998). ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
+/* Activations f. `alpha` belongs to leaky ReLU (its slope, usually 0.01) and ELU (usually 1), and
+   is not looked at for the others; below 0 it is not for backward. GELU is the exact x Phi(x)
+   (Hendrycks and Gimpel 2016), SiLU is x sigmoid(x), the scaled tanh is 1.7159 tanh(2x/3) (LeCun et
+   al., "Efficient BackProp", 1998). ReLU and leaky ReLU have slope 0 and alpha at x = 0. */
 #define NN_ACTIVATION_LIST(X)                                                                      \
     X(NN_ACTIVATION_IDENTITY, "identity")                                                          \
     X(NN_ACTIVATION_SIGMOID, "sigmoid")                                                            \
@@ -254,101 +278,62 @@ NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n,
 
 /* ------------------------------------------------------------------------------------ >>api-graph
    A network is a list of tensors in the order in which they were made: forward walks it up,
-   backward walks it down. The network owns every tensor and all memory behind it. */
+   backward walks it down. The network owns every tensor and all memory behind it.
 
-#define NN_OP_LIST(X)                                                                              \
-    X(INPUT, "input", input)                                                                       \
-    X(PARAMETER, "parameter", parameter)                                                           \
-    X(MATMUL, "matmul", matmul)                                                                    \
-    X(DENSE, "dense", dense)                                                                       \
-    X(ADD, "add", add)                                                                             \
-    X(SUB, "sub", sub)                                                                             \
-    X(MUL, "mul", mul)                                                                             \
-    X(SCALE, "scale", scale)                                                                       \
-    X(ACTIVATE, "activation", activate)                                                            \
-    X(SOFTMAX, "softmax", softmax)                                                                 \
-    X(LOG_SOFTMAX, "log_softmax", log_softmax)                                                     \
-    X(RESHAPE, "reshape", reshape)                                                                 \
-    X(CONCAT, "concat", concat)                                                                    \
-    X(SLICE, "slice", slice)                                                                       \
-    X(SUM, "sum", sum)                                                                             \
-    X(DROPOUT, "dropout", dropout)                                                                 \
-    X(SOFTMAX_CROSS_ENTROPY, "softmax_cross_entropy", softmax_cross_entropy)                       \
-    X(BINARY_CROSS_ENTROPY, "binary_cross_entropy", binary_cross_entropy)                          \
-    X(MSE, "mse", mse)                                                                             \
-    X(HUBER, "huber", huber)                                                                       \
-    X(L1, "l1_loss", l1)                                                                           \
-    X(HINGE, "hinge", hinge)                                                                       \
-    X(PENALTY, "weight_penalty", penalty)                                                          \
-    X(CUSTOM, "custom", custom)
-
-#define NN__OP_ENUM(id, text, fn) NN_OP_##id,
-typedef enum nn_op { NN_OP_LIST(NN__OP_ENUM) NN_OP_COUNT } nn_op;
+   Shapes and axes are those of one sample. A tensor that depends on an input has the batch as the
+   first dimension of its `shape`, but no argument counts it: an axis of 0 is a sample's first
+   dimension, and negative axes count from the end (-1 is the last). A parameter has no batch, so
+   its axes are all of its dimensions. Operands broadcast as in NumPy, sample against sample: shapes
+   are aligned at their ends, and a dimension of 1 or a missing one is repeated. */
 
 typedef struct nn_net nn_net;
 typedef struct nn_tensor nn_tensor;
 
-/* How a parameter starts. fan_in and fan_out are the rows and columns of a [fan_in, fan_out]
-   weight. NN_INIT_DEFAULT is Glorot uniform, but zeros for the bias of a dense layer. */
-typedef enum nn_init_kind {
-    NN_INIT_DEFAULT,
-    NN_INIT_ZERO,
-    NN_INIT_CONSTANT,       /* a */
-    NN_INIT_UNIFORM,        /* U(a, b) */
-    NN_INIT_NORMAL,         /* mean a, deviation b */
-    NN_INIT_LECUN_NORMAL,   /* N(0, 1/sqrt(fan_in)): LeCun et al. 1998; Xavier in the courses */
-    NN_INIT_GLOROT_UNIFORM, /* U(-r, r), r = sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010 */
-    NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
-    NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
-    NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
-    NN_INIT_COUNT
-} nn_init_kind;
+/* An operation. The built-in ones are such records; nn_custom takes one of the user's own. */
+typedef struct nn_op {
+    const char *name;
+    /* Fills t->data from t->src[i]->data. NN_OK, or the error that the run then stops with. */
+    nn_status (*forward)(nn_tensor *t);
+    /* ADDS d loss / d source to t->src[i]->grad, which is zeroed before its first use and NULL
+       where no gradient is wanted, from t->grad. NULL: no gradient passes. */
+    nn_status (*backward)(nn_tensor *t);
+    /* Bytes that forward leaves at t->saved for backward, for a batch of `rows`. NULL: none. */
+    size_t (*saved)(const nn_tensor *t, size_t rows);
+    /* Bytes at nn_scratch(t), valid within one call of forward or backward. NULL: none. */
+    size_t (*scratch)(const nn_tensor *t, size_t rows);
+    unsigned flags;
+} nn_op;
 
-typedef struct nn_init {
-    nn_init_kind kind;
-    double a, b;
-} nn_init;
-
-/* A node's private members: settings of its operation and its buffers. Open for a debugger only. */
-typedef struct nn__node {
-    nn_activation activation;
-    double alpha; /* slope of an activation, factor of scale, dropout's p, Huber's delta, ... */
-    double beta;
-    size_t axis, begin;
-    int flag_a, flag_b; /* transposes of matmul; reduction of a loss */
-    int needed;         /* in the present run */
-    size_t rows;        /* batch: what an input was fed, what another tensor ran with last */
-    int grad_set;       /* grad holds something in the present backward */
-    size_t capacity;    /* input: rows that its buffer can hold */
-    nn_real *aux;       /* what forward keeps for backward beside the output */
-    nn_real *work;      /* what backward works in */
-    int *labels;        /* loss: one per row, when fed */
-    nn_real *targets;   /* loss: as many per row as its source has, when fed */
-    size_t label_rows, label_capacity, target_rows, target_capacity;
-    nn_real *slot[2];   /* parameter: optimiser state */
-    struct nn_custom_op *custom;
-} nn__node;
+enum {
+    NN_OP_TRAINING = 1, /* computes something else in training, as dropout does */
+    NN_OP_VALUE = 2     /* forward leaves t->value, in double, where the output is a scalar */
+};
 
 struct nn_tensor {
-    nn_real *data;  /* `size` values, row-major; moves when the batch or the network grows, but
-                       not in a parameter */
-    nn_real *grad;  /* d loss / d data after nn_backward; NULL where no gradient is kept */
-    int rank;
+    nn_real *data;    /* `size` values, row-major; moves when the batch or the network grows, but
+                         not in a parameter. NULL before the first run and in an input of labels */
+    nn_real *grad;    /* d loss / d data after nn_backward; NULL where no gradient is kept */
+    int *labels;      /* the values of an input of integers; NULL elsewhere */
+    const nn_op *op;
+    void *settings;   /* of the operation; in nn_custom's tensors what the caller gave */
+    void *saved;      /* what forward keeps for backward */
+    const char *name; /* "" or owned by the network */
+    nn_net *net;
+    nn_tensor **src;
+    size_t src_count;
+    size_t id;        /* position in the network */
+    size_t size;      /* product of the shape; 1 at rank 0 */
+    size_t row_size;  /* values in one sample; all of them where there is no batch */
     size_t shape[NN_MAX_RANK]; /* shape[0] is the present batch when `batched` */
-    size_t size;               /* product of the shape; 1 at rank 0 */
-    const char *name;          /* "" or owned by the network */
-    nn_op op;
+    int rank;
     int batched;
     int requires_grad; /* set it on an input to get the input's gradient (saliency, checks) */
     int frozen;        /* a parameter that nn_step leaves alone */
     int no_decay;      /* a parameter free of weight decay and penalties: the default for a bias */
+    unsigned state;    /* private: what the present run knows of the tensor, */
+    size_t written;    /* and the backward pass that wrote its gradient last */
     double learning_rate_scale; /* of a parameter; default 1 */
-    double value;      /* a scalar after nn_forward; losses are summed in double precision */
-    nn_net *net;
-    nn_tensor **src;
-    size_t src_count;
-    size_t id;         /* position in the network */
-    nn__node node;
+    double value;      /* of a scalar after nn_forward, in double precision */
 };
 
 typedef struct nn_allocator {
@@ -367,58 +352,118 @@ typedef struct nn_net_desc {
    may be NULL. */
 NN_DEF nn_net *nn_net_create(const nn_net_desc *desc);
 NN_DEF void nn_net_destroy(nn_net *net); /* NULL is fine */
-/* The first error made while the network was built, NN_OK when there is none. NN_ERROR_BAD_ARGUMENT for
-   NULL. nn_last_error() tells the rest when called right after this. */
+/* The first error made while the network was built, NN_OK when there is none.
+   NN_ERROR_BAD_ARGUMENT for NULL. nn_last_error() tells the rest when called right after this. */
 NN_DEF nn_status nn_net_status(const nn_net *net);
 NN_DEF size_t nn_net_tensor_count(const nn_net *net);
 NN_DEF nn_tensor *nn_net_tensor(const nn_net *net, size_t id); /* NULL past the end */
 NN_DEF nn_tensor *nn_net_find(const nn_net *net, const char *name); /* NULL when there is none */
+/* Parameter number i in the order of their making, NULL past the last: for loops over them. Buffers
+   come in a list of their own. */
+NN_DEF nn_tensor *nn_net_parameter(const nn_net *net, size_t i);
+NN_DEF nn_tensor *nn_net_buffer(const nn_net *net, size_t i);
 NN_DEF size_t nn_net_parameter_count(const nn_net *net); /* scalars in all parameters */
 NN_DEF nn_rng *nn_net_rng(nn_net *net);
-/* 1 (the state at the start): dropout is active; 0: it is not. nn_evaluate and nn_predict use 0. */
+/* 1: nn_forward computes as in training, with dropout; 0: it gives the network's own answer. A new
+   network is in neither state: nn_forward gives its own answer, and nn_backward after it is an
+   error where dropout was left out, so that a training loop cannot lose it unnoticed. nn_train,
+   nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
+NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
 /* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
-/* Names a tensor (copied). Returns the tensor. */
+/* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
 
-/* Leaves. `shape` of an input is that of one sample; the tensor gets the batch in front of it. */
+/* Inputs. The tensor gets the batch in front of the shape of one sample. */
 NN_DEF nn_tensor *nn_input(nn_net *net, size_t features);
 NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape);
+/* Labels or tokens: integers in [0, classes), fed with nn_feed_labels, read from `labels`. */
+NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, int classes);
+
+/* How a parameter starts. fan_in and fan_out: a [in, out] weight has `in` and `out`; a kernel
+   [out, in, size...] has both times its size. NN_INIT_DEFAULT is Glorot uniform, but zeros for the
+   bias of a dense layer. */
+typedef enum nn_init_kind {
+    NN_INIT_DEFAULT,
+    NN_INIT_ZERO,
+    NN_INIT_CONSTANT,       /* a */
+    NN_INIT_UNIFORM,        /* U(a, b) */
+    NN_INIT_NORMAL,         /* mean a, deviation b */
+    NN_INIT_LECUN_NORMAL,   /* N(0, 1/sqrt(fan_in)): LeCun et al. 1998; Xavier in the courses */
+    NN_INIT_GLOROT_UNIFORM, /* U(-r, r), r = sqrt(6 / (fan_in + fan_out)): Glorot and Bengio 2010 */
+    NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
+    NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
+    NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
+    NN_INIT_COUNT
+} nn_init_kind;
+
+typedef struct nn_init {
+    nn_init_kind kind;
+    double a, b;
+    double fan_in, fan_out; /* 0: from the shape */
+} nn_init;
+
+NN_DEF nn_init nn_init_constant(double value);
+NN_DEF nn_init nn_init_uniform(double low, double high);
+NN_DEF nn_init nn_init_normal(double mean, double deviation);
+NN_DEF nn_init nn_init_scaled(nn_init_kind kind); /* the kinds without numbers of their own */
+
+/* A parameter is trained; a buffer is state that is kept with the network but not trained. */
 NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
                                const char *name);
-/* Draws a parameter's values again, as at its making; fan_in, fan_out from its first and last
-   dimension. */
-NN_DEF nn_status nn_initialize(nn_tensor *parameter, nn_init init);
+NN_DEF nn_tensor *nn_buffer(nn_net *net, int rank, const size_t *shape, nn_init init,
+                            const char *name);
+/* Draws the values of a parameter or buffer again, as at its making. */
+NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init);
+/* Copies all values of a parameter or buffer in; those of any tensor that has been computed out.
+   NN_ERROR_BAD_SHAPE unless count is the tensor's size. */
+NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count);
+NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count);
 
 typedef struct nn_dense_desc {
-    size_t units;
+    size_t units;             /* may be left out with shared_weight */
     nn_activation activation; /* default: NN_ACTIVATION_IDENTITY */
-    double alpha;             /* see nn_vec_activate */
+    double alpha;             /* of leaky ReLU and ELU (default 0.01 and 1; NN_ZERO for 0) */
     int no_bias;
     int decay_bias;           /* the bias, too, is subject to weight decay and penalties */
     nn_init weight, bias;
+    nn_tensor *shared_weight, *shared_bias; /* parameters of another layer to use here, too */
     const char *name;         /* names "NAME.weight" and "NAME.bias"; default "denseI" */
 } nn_dense_desc;
 
-/* y[batch,units] = f(x[batch,in] W[in,units] + b[units]); an x of higher rank is read as a row.
-   W is drawn when the layer is made: two layers made as arguments of one call come in no fixed
-   order. */
+/* y[...,units] = f(x[...,in] W[in,units] + b[units]), over the last dimension of x: nn_flatten
+   first to join several. W is drawn when the layer is made: two layers made as arguments of one
+   call come in no fixed order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
 /* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
 NN_DEF nn_tensor *nn_weight(const nn_tensor *dense);
 NN_DEF nn_tensor *nn_bias(const nn_tensor *dense);
 
-/* op(a) op(b) of two matrices; a transposed operand must not be batched, nor may b be. */
+/* op(a)[...,m,k] op(b)[...,k,n]: the last two dimensions are multiplied, those before them and the
+   batch broadcast. An a of one dimension is a row, and the result has no rows then. */
 NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b);
-/* a + b, a - b, a * b by element. b has a's shape, or equals the last dimensions of a and is then
-   repeated over the others (a bias). */
+/* By element, with broadcasting. At a tie maximum and minimum give each operand half the
+   gradient. */
 NN_DEF nn_tensor *nn_add(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_sub(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_mul(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_div(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_maximum(nn_tensor *a, nn_tensor *b);
+NN_DEF nn_tensor *nn_minimum(nn_tensor *a, nn_tensor *b);
 NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor);
+NN_DEF nn_tensor *nn_exp(nn_tensor *x);
+NN_DEF nn_tensor *nn_log(nn_tensor *x);  /* NaN below 0, -infinity at 0 */
+NN_DEF nn_tensor *nn_sqrt(nn_tensor *x); /* NaN below 0; its slope at 0 is infinite */
+NN_DEF nn_tensor *nn_abs(nn_tensor *x);  /* slope 0 at 0 */
+/* x^exponent: NaN where x < 0 and the exponent is no integer. */
+NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent);
+/* The nearest number in [low, high]: slope 1 inside and at the ends, 0 outside. */
+NN_DEF nn_tensor *nn_clamp(nn_tensor *x, double low, double high);
+
+/* Activations; alpha as in nn_vec_activate, 0 where the function has none. */
 NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha);
 NN_DEF nn_tensor *nn_sigmoid(nn_tensor *x);
 NN_DEF nn_tensor *nn_tanh(nn_tensor *x);
@@ -429,37 +474,43 @@ NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha);
 NN_DEF nn_tensor *nn_gelu(nn_tensor *x);
 NN_DEF nn_tensor *nn_silu(nn_tensor *x);
 NN_DEF nn_tensor *nn_softplus(nn_tensor *x);
-NN_DEF nn_tensor *nn_softmax(nn_tensor *x);     /* over the last dimension */
-NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x); /* over the last dimension */
-/* The same values in another shape; of one sample when x is batched. */
+/* Over the last dimension, or over an axis. */
+NN_DEF nn_tensor *nn_softmax(nn_tensor *x);
+NN_DEF nn_tensor *nn_softmax_axis(nn_tensor *x, int axis);
+NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x);
+NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis);
+
+/* Of everything, batch included: a scalar, summed in double. The gradient of a maximum goes to the
+   first element that has it; NaN counts as smallest. */
+NN_DEF nn_tensor *nn_sum(nn_tensor *x);
+NN_DEF nn_tensor *nn_mean(nn_tensor *x);
+NN_DEF nn_tensor *nn_max(nn_tensor *x);
+/* Along one axis, which stays with length 1 when `keep`, or else goes. */
+NN_DEF nn_tensor *nn_sum_axis(nn_tensor *x, int axis, int keep);
+NN_DEF nn_tensor *nn_mean_axis(nn_tensor *x, int axis, int keep);
+NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep);
+
+/* The same values in another shape. */
 NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape);
-NN_DEF nn_tensor *nn_flatten(nn_tensor *x); /* [batch, everything else] */
-/* Joins `count` tensors along `axis` (an index of their shape; not the batch). */
-NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, size_t axis);
-/* x[..., begin:end, ...] along `axis` (not the batch). */
-NN_DEF nn_tensor *nn_slice(nn_tensor *x, size_t axis, size_t begin, size_t end);
-NN_DEF nn_tensor *nn_sum(nn_tensor *x);  /* of everything: rank 0 */
-NN_DEF nn_tensor *nn_mean(nn_tensor *x); /* of everything: rank 0 */
+NN_DEF nn_tensor *nn_flatten(nn_tensor *x); /* a sample in one dimension */
+/* Dimension i of the result is dimension axes[i] of x; `rank` axes, each once. */
+NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes);
+NN_DEF nn_tensor *nn_transpose(nn_tensor *x, int axis_a, int axis_b);
+/* Joins `count` tensors along an axis. */
+NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, int axis);
+/* x[..., begin:end, ...] along an axis. */
+NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end);
 /* In training sets each value to 0 with probability p and divides the others by 1 - p (Srivastava
    et al. 2014, inverted); otherwise the identity. p in [0, 1). */
 NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p);
 
-/* An operation of the user's own. forward fills t->data from t->src[i]->data; backward ADDS to
-   t->src[i]->grad (zeroed before the first use; NULL when not wanted) from t->grad. user: t's desc
-   is nn_custom_user(t). Both return NN_OK or the error that the run then stops with. The struct is
-   copied, `user` is borrowed. */
-typedef struct nn_custom_op {
-    const char *name;
-    nn_status (*forward)(nn_tensor *t);
-    nn_status (*backward)(nn_tensor *t);
-    void *user;
-} nn_custom_op;
-
-/* The output has the given shape, of one sample when a source is batched; rank 0 with `per_sample`
-   0 gives a scalar for the whole batch (a loss). */
+/* An operation of the user's own. The output has the given shape, of one sample when a source is
+   batched; rank 0 with `per_sample` 0 gives a scalar for the whole batch (a loss). The record is
+   copied; `settings`, which t->settings gives back, is borrowed. */
 NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample, int rank,
-                            const size_t *shape, const nn_custom_op *op);
-NN_DEF void *nn_custom_user(const nn_tensor *t);
+                            const size_t *shape, const nn_op *op, void *settings);
+/* Working memory of the operation that is running: as many bytes as its `scratch` said. */
+NN_DEF void *nn_scratch(const nn_tensor *t);
 
 /* Copies `rows` samples into an input. The first call for a larger batch allocates. */
 NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows);
@@ -472,58 +523,90 @@ NN_DEF nn_status nn_backward(nn_tensor *loss);
 NN_DEF nn_status nn_backward_add(nn_tensor *loss);
 
 /* ------------------------------------------------------------------------------------- >>api-loss
-   A loss is a scalar tensor with its own slot for what it compares with: labels (one class index
-   per row) or targets (as many values as its source has). Rows of a [batch, ...] source are
-   samples. */
+   A loss compares the last dimension of its source with labels (a class index each) or with targets
+   (as many values). It makes the input for them itself, loss->src[1], and so can be one of several
+   in a network; sums of losses, and a loss plus any scalar, are trained like one. */
 
 typedef enum nn_reduction {
-    NN_REDUCE_MEAN, /* over rows for softmax cross-entropy and hinge, over elements for the others */
-    NN_REDUCE_SUM
+    NN_REDUCE_MEAN, /* over labels (softmax cross-entropy, hinge, KL) or elements (the others); with
+                       weights the weighted mean */
+    NN_REDUCE_SUM,
+    NN_REDUCE_NONE  /* one value for each label or element, batch first: no scalar */
 } nn_reduction;
 
+typedef enum nn_loss_kind {
+    NN_LOSS_SOFTMAX_CROSS_ENTROPY,
+    NN_LOSS_SIGMOID_CROSS_ENTROPY,
+    NN_LOSS_MSE,
+    NN_LOSS_L1,
+    NN_LOSS_HUBER,
+    NN_LOSS_HINGE,
+    NN_LOSS_KL_DIVERGENCE,
+    NN_LOSS_COUNT
+} nn_loss_kind;
+
+/* What a loss that could take labels or targets is compared with. */
+typedef enum nn_answers {
+    NN_ANSWERS_ANY,    /* what it is fed; a data set that has both is an error */
+    NN_ANSWERS_LABELS,
+    NN_ANSWERS_TARGETS
+} nn_answers;
+
+/* A member that the kind does not use must be 0: NN_ERROR_BAD_ARGUMENT names it. */
 typedef struct nn_loss_desc {
     nn_reduction reduction;
+    nn_answers answers;
     double label_smoothing; /* softmax cross-entropy, s in [0, 1): targets become
                                (1 - s) t + s / classes (Szegedy et al. 2016) */
-    double delta;           /* nn_huber: where square turns linear (default 1) */
-    double margin;          /* nn_hinge (default 1) */
+    double delta;           /* Huber: where square turns linear (default 1) */
+    double margin;          /* hinge (default 1; NN_ZERO for 0) */
+    const nn_real *class_weights; /* softmax cross-entropy and hinge: one per class, >= 0, copied;
+                                     a mean over labels divides by the sum of their weights */
+    const nn_real *positive_weights; /* sigmoid cross-entropy: one per column, >= 0, copied: what
+                                        the term of t counts (PyTorch's pos_weight) */
+    int ignore_label;       /* labels equal to ignored_label count for nothing */
+    int ignored_label;
+    int sample_weights;     /* takes a weight >= 0 per sample with nn_feed_weights */
 } nn_loss_desc;
 
-/* -sum_k t_k log softmax(z)_k; gradient softmax(z) - t. Labels or targets that sum to 1. */
+/* Any of them with settings of its own; desc may be NULL. */
+NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *desc);
+/* -sum_k t_k log softmax(z)_k; gradient softmax(z) - t. Labels, or targets >= 0 that sum to 1. */
 NN_DEF nn_tensor *nn_softmax_cross_entropy(nn_tensor *logits);
-NN_DEF nn_tensor *nn_softmax_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
-/* -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)). Targets
-   in [0, 1], or labels 0 and 1 when there is one column. */
+/* Binary: -t log sigmoid(z) - (1 - t) log(1 - sigmoid(z)), as max(z,0) - z t + log(1 + exp(-|z|)).
+   Targets in [0, 1], or labels 0 and 1 where the last dimension is 1. */
 NN_DEF nn_tensor *nn_sigmoid_cross_entropy(nn_tensor *logits);
-NN_DEF nn_tensor *nn_sigmoid_cross_entropy_with(nn_tensor *logits, const nn_loss_desc *desc);
-NN_DEF nn_tensor *nn_mse(nn_tensor *y);                       /* (y - t)^2, averaged */
-NN_DEF nn_tensor *nn_mse_with(nn_tensor *y, const nn_loss_desc *desc);
-NN_DEF nn_tensor *nn_l1_loss(nn_tensor *y);                   /* |y - t|, averaged */
-NN_DEF nn_tensor *nn_l1_loss_with(nn_tensor *y, const nn_loss_desc *desc);
-/* (y-t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta/2) (Huber 1964). */
-NN_DEF nn_tensor *nn_huber(nn_tensor *y);
-NN_DEF nn_tensor *nn_huber_with(nn_tensor *y, const nn_loss_desc *desc);
+NN_DEF nn_tensor *nn_mse(nn_tensor *y);     /* (y - t)^2, averaged */
+NN_DEF nn_tensor *nn_l1_loss(nn_tensor *y); /* |y - t|, averaged */
+/* (y-t)^2 / 2 where |y - t| <= delta, else delta (|y - t| - delta/2) (Huber 1964). delta > 0. */
+NN_DEF nn_tensor *nn_huber(nn_tensor *y, double delta);
 /* sum_{j != label} max(0, z_j - z_label + margin): multi-class SVM (Weston and Watkins 1999;
    CS231n). Labels only. */
 NN_DEF nn_tensor *nn_hinge(nn_tensor *scores);
-NN_DEF nn_tensor *nn_hinge_with(nn_tensor *scores, const nn_loss_desc *desc);
+/* sum_k t_k (log t_k - y_k) of log-probabilities y (nn_log_softmax) and targets as above. */
+NN_DEF nn_tensor *nn_kl_divergence(nn_tensor *log_probabilities);
 /* loss + l1 sum |w| + l2 sum w^2 over the parameters made so far, those with no_decay left out; the
    gradient of the second is 2 l2 w, as in the courses. */
 NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2);
 
-NN_DEF nn_status nn_feed_labels(nn_tensor *loss, const int *labels, size_t rows);
+/* For `rows` samples: labels of a loss or an input of labels, targets and weights of a loss. Their
+   documented ranges are checked, and the error names the first that is outside. */
+NN_DEF nn_status nn_feed_labels(nn_tensor *t, const int *labels, size_t rows);
 NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t rows);
+NN_DEF nn_status nn_feed_weights(nn_tensor *loss, const nn_real *weights, size_t rows);
 
 /* ------------------------------------------------------------------------------------ >>api-optim
    g is the gradient, w the parameter, r the learning rate, t = 1, 2, ... the step. */
 
 typedef enum nn_optimizer_kind {
-    NN_OPTIMIZER_SGD, /* v = momentum v + g;  w -= r v  (nesterov: w -= r (g + momentum v)): PyTorch */
-    NN_OPTIMIZER_ADAGRAD, /* s += g^2;  w -= r g / (sqrt(s) + epsilon): Duchi et al. 2011; epsilon 1e-10 */
-    NN_OPTIMIZER_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton; .99, 1e-8 */
-    NN_OPTIMIZER_ADAM,  /* m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;
-                   w -= r m/(1-b1^t) / (sqrt(s/(1-b2^t)) + epsilon): Kingma and Ba 2015; 1e-8 */
-    NN_OPTIMIZER_ADAMW, /* w -= r weight_decay w, then Adam: Loshchilov and Hutter 2019 */
+    NN_OPTIMIZER_KEEP,    /* in nn_train: go on with the optimiser set before, state included */
+    NN_OPTIMIZER_SGD,     /* v = momentum v + g;  w -= r v  (nesterov: w -= r (g + momentum v)):
+                             as PyTorch has it */
+    NN_OPTIMIZER_ADAGRAD, /* s += g^2;  w -= r g / (sqrt(s) + epsilon): Duchi et al. 2011 */
+    NN_OPTIMIZER_RMSPROP, /* s = rho s + (1-rho) g^2;  w -= r g / (sqrt(s) + epsilon): Hinton */
+    NN_OPTIMIZER_ADAM,    /* m = b1 m + (1-b1) g;  s = b2 s + (1-b2) g^2;
+                             w -= r m/(1-b1^t) / (sqrt(s/(1-b2^t)) + epsilon): Kingma, Ba 2015 */
+    NN_OPTIMIZER_ADAMW,   /* w -= r weight_decay w, then Adam: Loshchilov and Hutter 2019 */
     NN_OPTIMIZER_COUNT
 } nn_optimizer_kind;
 
@@ -531,52 +614,75 @@ typedef enum nn_schedule_kind {
     NN_SCHEDULE_CONSTANT,
     NN_SCHEDULE_STEP_DECAY,  /* r gamma^floor(t / period) */
     NN_SCHEDULE_EXPONENTIAL, /* r gamma^t */
-    NN_SCHEDULE_COSINE, /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov, Hutter 2017 */
-    NN_SCHEDULE_TRIANGULAR, /* final -> r -> final ... with half period `period`: Smith 2017 */
+    NN_SCHEDULE_COSINE,      /* final + (r - final) (1 + cos(pi t / total)) / 2: Loshchilov and
+                                Hutter 2017 */
+    NN_SCHEDULE_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
+    NN_SCHEDULE_ONE_CYCLE,   /* r / 25 -> r in `period` steps, then down to final at `total`, both
+                                linearly: Smith and Topin 2018 */
+    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma, but not below final, after each `period`
+                                checks without a lower validation loss: nn_train does that */
+    NN_SCHEDULE_CUSTOM,      /* rate(user, t) */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
 
 /* Counted in steps from t = 0; the steps of the warm-up come first and do not count for the
-   rest. */
+   rest. A member that the kind does not use must be 0. */
 typedef struct nn_schedule {
     nn_schedule_kind kind;
     size_t warm_up;    /* r rises linearly, (t + 1) / warm_up, over this many steps (default 0) */
-    size_t period;     /* step decay: steps per stage; triangular: steps of a rise */
-    size_t total;      /* cosine: its length; default in nn_train: the run without the warm-up */
-    double gamma;      /* step and exponential decay (default 0.1 and 1) */
-    double final_rate; /* cosine: the end, triangular: the low end (default 0) */
+    size_t period;     /* step decay: steps per stage; triangular: steps of a rise; one cycle: the
+                          same (default 0.3 total); plateau: checks */
+    size_t total;      /* cosine, one cycle: its length; default in nn_train: the run without the
+                          warm-up */
+    double gamma;      /* step decay, plateau (default 0.1), exponential (default 1); NN_ZERO: 0 */
+    double final_rate; /* cosine, one cycle: the end; triangular, plateau: the low end; default 0 */
+    double (*rate)(void *user, size_t t); /* custom: the learning rate of a step, 0 or more */
+    void *user;
 } nn_schedule;
 
+/* A member that the kind does not use must be 0; NN_ZERO is a 0 where 0 takes the default. */
 typedef struct nn_optimizer_desc {
     nn_optimizer_kind kind;
     double learning_rate; /* > 0, no default */
     double momentum;      /* SGD: [0, 1) (default 0) */
-    int nesterov;
-    double beta1, beta2;  /* Adam (default 0.9, 0.999) */
-    double rho;           /* RMSprop (default 0.99) */
-    double epsilon;       /* default: see the kind */
+    int nesterov;         /* SGD, with momentum */
+    double beta1, beta2;  /* Adam, AdamW: [0, 1) (default 0.9, 0.999) */
+    double rho;           /* RMSprop: [0, 1) (default 0.99) */
+    double epsilon;       /* > 0, all but SGD (default 1e-10 for AdaGrad, else 1e-8) */
     double weight_decay;  /* g += weight_decay w, after clipping; AdamW: see there (default 0) */
     double clip_norm;     /* scale all gradients to a joint 2-norm of at most this (0: off) */
     double clip_value;    /* clamp each gradient to +-this, before the norm (0: off) */
     nn_schedule schedule;
 } nn_optimizer_desc;
 
-/* Chooses the optimiser and clears its state and step count. NN_ERROR_BAD_ARGUMENT names the member. */
+/* Descs with the members that matter most; the others may be set afterwards. */
+NN_DEF nn_optimizer_desc nn_sgd(double learning_rate, double momentum);
+NN_DEF nn_optimizer_desc nn_adam(double learning_rate);
+NN_DEF nn_optimizer_desc nn_adamw(double learning_rate, double weight_decay);
+
+/* Chooses the optimiser and clears its state and step count. NN_ERROR_BAD_ARGUMENT names the
+   member. */
 NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc);
+/* Other numbers for the optimiser in force, from the next step on: its state and step count stay.
+   At any time, also from the callbacks of nn_train. NN_ERROR_MISMATCH for another kind. */
+NN_DEF nn_status nn_change_optimizer(nn_net *net, const nn_optimizer_desc *desc);
+/* The desc in force with its defaults filled in, good to copy, change and hand back; NULL without
+   an optimiser. */
+NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net);
 /* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not
    count in clip_norm; clip_value changes the gradients themselves. NN_ERROR_BAD_ARGUMENT without an
    optimiser. */
 NN_DEF nn_status nn_step(nn_net *net);
 NN_DEF size_t nn_step_count(const nn_net *net);
-/* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot. */
+/* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot;
+   NaN with a message for a desc that nn_set_optimizer would refuse. Of NN_SCHEDULE_PLATEAU the rate
+   without reductions. */
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 
 /* ------------------------------------------------------------------------------------- >>api-data
    A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is
    gathered: x = raw * scale + shift. Views (subset, split) share the samples of the set they were
    made from, which must outlive them; labels and normalisation are their own. */
-
-typedef enum nn_dtype { NN_DTYPE_U8, NN_DTYPE_REAL } nn_dtype;
 
 typedef struct nn_dataset {
     size_t count;              /* samples */
@@ -593,7 +699,8 @@ typedef struct nn_dataset {
     nn_real *scale, *shift;    /* norm_count values each: 0 none, 1 for all, `features` one each */
     size_t norm_count;
     char **class_names;        /* `classes` names, or NULL */
-    void *owned[4];            /* what nn_dataset_free releases */
+    const struct nn__columns *columns; /* how a CSV file was read; NULL for other sets */
+    void *owned[6];            /* what nn_dataset_free releases */
     nn_status status;          /* of the call that made the set. When it failed the set is empty, */
     char failure[256];         /* owns nothing, and every call on it returns this status and text */
 } nn_dataset;
@@ -614,16 +721,38 @@ NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *tr
    `classes` (0: largest label + 1). */
 NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out);
 
+/* What a gap becomes: an error, a row that is left out, or for every feature a value of those that
+   are there (of categories always the most frequent one). */
+typedef enum nn_missing {
+    NN_MISSING_ERROR, NN_MISSING_SKIP, NN_MISSING_MEAN, NN_MISSING_MEDIAN,
+    NN_MISSING_MOST_FREQUENT
+} nn_missing;
+
+/* Lists name columns: "age, fare", "1, -1", "2..5", "sepal..petal": names of the header, or numbers
+   from 1, or from the end when negative. In quotes a name may hold a comma. */
 typedef struct nn_csv_desc {
-    char delimiter;    /* default ',' */
-    int header;        /* the first line holds names */
-    int label_column;  /* counted from 1; negative from the end (-1 the last); 0: no labels */
-    int targets;       /* the label column holds a real target instead of a class */
+    char delimiter;       /* default ','; ' ' stands for runs of blanks and tabs */
+    char comment;         /* lines that begin with it are left out (default: none) */
+    size_t skip_lines;    /* so many lines at the start are left out */
+    int header;           /* the first line holds names: 1 yes, -1 no; 0: yes, if a list below uses
+                             one, or it is all text and the next line has a number */
+    const char *labels;   /* the column of classes, or several: one-hot */
+    int relabel;          /* integers >= 0 become classes in numeric order, too: 1, 3, 7: 0, 1, 2 */
+    const char *targets;  /* columns of real targets */
+    const char *ignore;   /* columns that are left out */
+    const char *features; /* default: all other columns */
+    const char *one_hot;  /* features that are categories: each becomes a feature of 0 and 1 */
+    const char *codes;    /* features that are categories, numbered from 0 */
+    const char *missing;  /* marks of gaps beside the empty cell: "?, NA" */
+    nn_missing fill;
+    const nn_dataset *like; /* read with that set's classes, categories and fills: a name that it
+                               does not have is an error */
 } nn_csv_desc;
 
-/* Numbers in decimal notation with a point, whatever the locale. A label column of integers >= 0 is
-   taken as it is; any other text names classes in order of appearance (class_names). Blank lines
-   are skipped. NN_ERROR_BAD_NUMBER names line and column of what is not a finite number. */
+/* Text as RFC 4180 has it, lines ending in LF, CR LF or CR, numbers with a decimal point whatever
+   the locale. Blank lines are skipped. Labels that are integers >= 0, however they are written, are
+   taken as they are; other numbers are classes in numeric order, and texts are classes in order of
+   appearance: class_names. Errors name line and column. Read all files of a task like the first. */
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
 
 /* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
@@ -636,6 +765,9 @@ NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets
                                         size_t target_size);
 /* Sets the shape of one sample; its product must be `features`. */
 NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *shape);
+/* Swaps the last two dimensions of every sample (EMNIST's images lie on their side). Not for a
+   view; normalise per feature afterwards. */
+NN_DEF nn_status nn_dataset_transpose(nn_dataset *data);
 
 /* Views. first + count <= data->count. */
 NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
@@ -643,10 +775,28 @@ NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t 
 /* The samples of the named classes, in order; class classes[i] becomes label i. */
 NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
                                            const int *classes, nn_dataset *out);
+/* The given samples, in that order; one may come several times. */
+NN_DEF nn_status nn_dataset_select(const nn_dataset *data, const size_t *samples, size_t count,
+                                   nn_dataset *out);
 /* A random split: round(fraction * count) samples into a, the rest into b. 0 < fraction < 1, and
-   neither part may be empty. */
+   neither part may be empty. Fit the normalisation on a part and give it to the other. */
 NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint64_t seed,
                                   nn_dataset *a, nn_dataset *b);
+/* The same with every class in its share, to within one sample. */
+NN_DEF nn_status nn_dataset_split_stratified(const nn_dataset *data, double fraction, uint64_t seed,
+                                             nn_dataset *a, nn_dataset *b);
+/* Cross-validation: fold 0, 1, ... of `folds` into held_out, the rest into train. With one seed
+   every sample is held out once. Stratified: every class is spread evenly. */
+NN_DEF nn_status nn_dataset_fold(const nn_dataset *data, size_t folds, size_t fold, int stratified,
+                                 uint64_t seed, nn_dataset *train, nn_dataset *held_out);
+/* data->count draws with replacement into drawn, what was never drawn into rest. */
+NN_DEF nn_status nn_dataset_bootstrap(const nn_dataset *data, uint64_t seed, nn_dataset *drawn,
+                                      nn_dataset *rest);
+/* All samples, those of smaller classes repeated: every class as often as the largest. */
+NN_DEF nn_status nn_dataset_balance(const nn_dataset *data, uint64_t seed, nn_dataset *out);
+/* weights[classes]: samples / (classes that occur * samples of the class); 0 for one that does not
+   occur. Their mean over the samples is 1. */
+NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weights);
 NN_DEF void nn_dataset_free(nn_dataset *data); /* leaves it zeroed; NULL is fine */
 
 /* Normalisation replaces the one in force and refuses samples that are not finite. Rescaling maps
@@ -665,29 +815,48 @@ NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *f
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out);
 
-/* ---------------------------------------------------------------------------------- >>api-train */
+/* ---------------------------------------------------------------------------------- >>api-train
+   Accuracy: the share of samples whose label is the predicted class, the largest of a row of
+   outputs (the first at a tie), or for one output whether it lies above its threshold: 0.5 for a
+   sigmoid or for regression of 0 and 1, else 0. A row with a NaN is a wrong prediction. Without
+   labels the class is that of targets which are distributions, one-hot rows, or 0 and 1 in one
+   column. Else there is no accuracy, which is NaN here, nothing in what is printed and an empty
+   cell in a CSV file. With several losses it is that of the first that takes labels.
+
+   A data set that a trained network is asked about, for validation, evaluation or prediction, must
+   mean the same by its numbers as the set that it was trained on last: the same shape where both
+   have more than one dimension, where both have the same dtype the same normalisation
+   (nn_dataset_normalize_like), and, where labels are looked at, as many classes of the same names.
+   NN_ERROR_MISMATCH says what differs. */
 
 typedef struct nn_result {
     double loss;
-    double accuracy; /* by the largest output (one column: output > 0); 0 without labels */
-    double metric;   /* of nn_train_desc.metric; 0 without one */
+    double accuracy;
+    double metric;   /* of nn_train_desc.metric; NaN without one */
     size_t count;    /* samples */
 } nn_result;
 
-/* Loss and accuracy over a data set, dropout off. */
+/* Loss and accuracy over a data set, dropout off: a mean is the mean over all samples (or over the
+   weights of all), a sum is over all samples, a maximum of all. A scalar of nn_custom counts as a
+   mean over samples. */
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out);
-/* output's values for every sample: out[count, output's size per sample]. Dropout off. */
+/* output's values for every sample: out[count, output's row_size]. Dropout off. */
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
-/* matrix[classes,classes]: how often label (row) was taken for (column), by the largest output. */
+/* The same for x[rows,...] in memory, fed as it is: normalise it as the training data was. */
+NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out);
+/* matrix[classes,classes]: how often label (row) was taken for (column). NN_ERROR_NOT_FINITE names
+   the first sample whose output is NaN. */
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix);
 
 typedef struct nn_check {
-    size_t step, epoch; /* steps done; epoch from 0 */
-    double train_loss, train_accuracy; /* the batch's, or the whole set's with evaluate_training */
-    double validation_loss, validation_accuracy, validation_metric;
-    double learning_rate;
-    double seconds;     /* since the start */
-    int improved;       /* the validation loss is the best so far */
+    size_t step, epoch;                /* steps done; epoch from 0 */
+    double train_loss, train_accuracy; /* mean over the epoch's samples so far, each as its batch
+                                          found it; the whole set's with evaluate_training */
+    double batch_loss, batch_accuracy; /* of the last batch, before its step */
+    double validation_loss, validation_accuracy, validation_metric; /* NaN without validation */
+    double learning_rate; /* of the last step, with the parameters' scale where they share one */
+    double seconds;       /* since the start */
+    int improved;         /* the validation loss is the best so far */
 } nn_check;
 
 /* What happened in training. Zero it before the first use; nn_history_free afterwards. Runs
@@ -695,7 +864,7 @@ typedef struct nn_check {
 typedef struct nn_history {
     nn_check *checks;
     size_t check_count, check_capacity;
-    float *step_loss; /* every step's batch loss, with nn_train_desc.log_steps */
+    double *step_loss; /* every step's batch loss, with nn_train_desc.log_steps */
     size_t step_count, step_capacity;
     size_t epochs;    /* epochs begun in the last run; 33 when it stopped within epoch 32 */
     size_t best;      /* index of the best check of the last run */
@@ -704,8 +873,9 @@ typedef struct nn_history {
 } nn_history;
 
 NN_DEF void nn_history_free(nn_history *history);
-/* step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,learning_rate,seconds:
-   one line per check, a decimal point whatever the locale. */
+/* step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,
+   validation_accuracy,learning_rate,seconds: one line per check, a decimal point whatever the
+   locale, an empty cell for NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
 
 typedef struct nn_train_desc {
@@ -713,7 +883,7 @@ typedef struct nn_train_desc {
     size_t batch_size; /* > 0, at most the number of samples */
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
-    nn_optimizer_desc optimizer; /* all zero: go on with the optimiser set before, state included */
+    nn_optimizer_desc optimizer; /* kind 0: go on with the one set before, state included */
     const nn_dataset *validation;
     /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
        step; checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at
@@ -725,16 +895,31 @@ typedef struct nn_train_desc {
     int log_steps;         /* keep every step's loss in the history */
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
-                     const nn_real *targets); /* summed over rows; nn_check has the mean */
+                     const nn_real *targets); /* summed over rows of the validation set */
     int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
-    int (*on_check)(void *user, nn_net *net, const nn_check *check);   /* not 0: stop here */
+    int (*on_check)(void *user, nn_net *net, const nn_check *c);   /* not 0: stop here */
     void *user;
 } nn_train_desc;
 
-/* Trains the network that `loss` belongs to: it must have one input. history may be NULL.
-   NN_ERROR_NOT_FINITE: stopped because the loss was not finite; the message names step and tensor. */
+/* Trains the network that `loss` belongs to, any scalar that depends on one input of samples; its
+   losses are fed from the data set's labels, or from its targets where they take none.
+   history may be NULL. NN_ERROR_NOT_FINITE: stopped because the loss was not finite, or the weights
+   after the last step; the message names step and tensor. */
 NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_train_desc *desc,
                           nn_history *history);
+
+/* The same in steps of the caller's: create, then step or epoch until done, then destroy. data, the
+   validation set and history must outlive it. Memory comes from the network's allocator. */
+typedef struct nn_trainer nn_trainer;
+NN_DEF nn_status nn_trainer_create(nn_tensor *loss, const nn_dataset *data,
+                                   const nn_train_desc *desc, nn_history *history,
+                                   nn_trainer **out);
+NN_DEF nn_status nn_trainer_step(nn_trainer *trainer);  /* one update, and its check when due */
+NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epoch, or of all */
+/* Whether there is nothing left to do: all epochs, early stopping, a callback or an error. */
+NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
+/* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
+NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
@@ -760,9 +945,9 @@ typedef struct nn_gradcheck_report {
 
 /* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
    parameters made before it. Dropout draws the same mask in every evaluation. The network's values
-   are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element, NN_ERROR_GRADIENT_ZERO with
-   the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near a value. desc and report may be
-   NULL. */
+   are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element,
+   NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near
+   a value. desc and report may be NULL. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report);
 /* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by hand.
@@ -781,7 +966,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
    IMPLEMENTATION
    =================================================================================================
    This file includes itself once per instruction set: with NN__PASS defined, all it contributes is
-   the sections >>vectors, >>math, >>gemm and >>kernels, compiled for that set. So each kernel is
+   the sections >>vectors, >>math, >>tile and >>kernels, compiled for that set. So each kernel is
    written once, and a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
@@ -808,19 +993,9 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #endif
 
 #if !defined(NN_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
-#if defined(__x86_64__) || defined(__i386__)
+#if defined(__x86_64__) && !defined(__ILP32__)
 #define NN__X86
 #include <cpuid.h>
-#if defined(__GNUC__) && !defined(__clang__)
-/* gcc's own AVX-512 header reads variables that it leaves undefined on purpose, and warns of it. */
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wuninitialized"
-#pragma GCC diagnostic ignored "-Wmaybe-uninitialized"
-#include <immintrin.h>
-#pragma GCC diagnostic pop
-#else
-#include <immintrin.h>
-#endif
 #elif defined(__aarch64__)
 #define NN__ARM
 #include <arm_neon.h>
@@ -834,11 +1009,6 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN_FREE(block) free(block)
 #else
 #error "define all three of NN_MALLOC, NN_REALLOC and NN_FREE, or none"
-#endif
-
-#ifndef NN_ASSERT
-#include <assert.h>
-#define NN_ASSERT(x) assert(x)
 #endif
 
 #ifndef NN_SELF
@@ -856,10 +1026,10 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #pragma STDC FP_CONTRACT OFF
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__NOINLINE __attribute__((noinline))
-#define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
-#define NN__ANEW(n) __asm__("" : "+r"(n)) /* the compiler forgets what it derived from n */
+/* The compiler forgets what it derived from n, instead of keeping it in registers that it lacks. */
+#define NN__OPAQUE(n) __asm__("" : "+r"(n))
 #elif defined(__GNUC__)
 #pragma GCC push_options
 #pragma GCC optimize("no-fast-math", "no-associative-math", "no-reciprocal-math")
@@ -869,24 +1039,42 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #endif
 #define NN__INLINE static inline __attribute__((always_inline, unused))
 #define NN__NOINLINE __attribute__((noinline))
-#define NN__THREAD_LOCAL static __thread
 #define NN__ALIGNED __attribute__((aligned(64)))
 #define NN__PREFETCH(p) __builtin_prefetch(p)
-#define NN__ANEW(n) __asm__("" : "+r"(n)) /* the compiler forgets what it derived from n */
+/* The compiler forgets what it derived from n, instead of keeping it in registers that it lacks. */
+#define NN__OPAQUE(n) __asm__("" : "+r"(n))
 #else
 #define NN__INLINE static inline
 #define NN__NOINLINE
-#define NN__THREAD_LOCAL static _Thread_local
 #define NN__ALIGNED
 #define NN__PREFETCH(p) (void)(p)
-#define NN__ANEW(n) (void)(n)
+#define NN__OPAQUE(n) (void)(n)
+#endif
+
+#ifndef NN_THREAD_LOCAL
+#if defined(__TINYC__)
+#define NN_THREAD_LOCAL
+#elif defined(__GNUC__) || defined(__clang__)
+#define NN_THREAD_LOCAL __thread
+#else
+#define NN_THREAD_LOCAL _Thread_local
+#endif
+#endif
+
+#if defined(__clang__) && defined(__FAST_MATH__)
+#error                                                                                             \
+    "nn.h: clang's -ffast-math and -Ofast change results whatever a file asks for: use -O2 or -O3"
+#endif
+#if defined(FLT_EVAL_METHOD) && FLT_EVAL_METHOD != 0 && !defined(__SSE2_MATH__)
+#error "nn.h: this compiler keeps more digits than nn_real has (FLT_EVAL_METHOD is not 0), which \
+gives other results: compile with -msse2 (gcc: and -mfpmath=sse) on x86, with -std=gnu99 elsewhere"
 #endif
 
 /* -------------------------------------------------------------------------------------- >>base
    Errors, sizes, memory. Everything that can fail passes through nn__fail, so that the message and
    the status cannot drift apart. */
 
-NN__THREAD_LOCAL char nn__message[512];
+static NN_THREAD_LOCAL char nn__message[512];
 
 #define NN__STATUS_TEXT(id, text) text,
 NN_DEF const char *nn_status_string(nn_status status)
@@ -908,6 +1096,10 @@ static nn_status nn__fail(nn_status status, const char *format, ...)
     va_end(args);
     return status;
 }
+
+#if !defined(NN_STATIC) && (defined(__GNUC__) || defined(__clang__))
+const char NN__REAL_MARK = 0;
+#endif
 
 /* Messages print sizes as unsigned long long: C89-era printf libraries do not know %zu. */
 typedef unsigned long long nn__ull;
@@ -1002,6 +1194,99 @@ static double nn__power(double base, size_t exponent)
     for (; exponent; exponent >>= 1, base *= base)
         if (exponent & 1) result *= base;
     return result;
+}
+
+/* e^x: x = k ln 2 + r, e^r by its series; ln 2 in two parts, so that r is exact to the last bit. */
+static double nn__exp_scalar(double x)
+{
+    if (!(x > -746)) return x <= -746 ? 0 : x;
+    if (x > 710) return HUGE_VAL;
+    const double k = floor(x * 1.4426950408889634074 + 0.5);
+    const double r = (x - k * 6.93147180369123816490e-01) - k * 1.90821492927058770002e-10;
+    double sum = 1;
+    for (int i = 14; i >= 1; i--) sum = 1 + sum * r / i;
+    return ldexp(sum, (int)k);
+}
+
+/* x^p; NaN for x < 0 unless p is an integer. */
+static double nn__pow_scalar(double x, double p)
+{
+    const double size = fabs(p);
+    if (p == floor(p) && size <= 1024) {
+        const double result = nn__power(x, (size_t)size);
+        return p < 0 ? 1 / result : result;
+    }
+    if (x < 0 && p == floor(p))
+        return fmod(p, 2) != 0 ? -nn__pow_scalar(-x, p) : nn__pow_scalar(-x, p);
+    if (!(x > 0)) return x == 0 ? (p > 0 ? 0 : HUGE_VAL) : NAN;
+    if (!nn__is_finite(x)) return p > 0 ? x : 0;
+    return nn__exp_scalar(p * nn__log_scalar(x));
+}
+
+/* -- arguments -- */
+
+/* What an operation was refused for last while networks were being built in this thread. A chain
+   of builders that began with an error passes NULL on, and whoever meets the NULL says why. */
+static NN_THREAD_LOCAL char nn__message_cause[sizeof nn__message];
+static NN_THREAD_LOCAL nn_status nn__message_status;
+
+/* Keeps the present message as the cause of NULLs to come; NN_OK forgets the one before. */
+static void nn__keep_cause(nn_status status)
+{
+    nn__message_status = status;
+    memcpy(nn__message_cause, nn__message, sizeof nn__message);
+}
+
+static nn_status nn__fail_null(const char *call, const char *what)
+{
+    if (nn__message_status == NN_OK)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the %s is NULL", call, what);
+    return nn__fail(nn__message_status, "%s: the %s is NULL: %s", call, what, nn__message_cause);
+}
+
+/* A desc's member: the stated value, or what 0 stands for. */
+static double nn__or_default(double value, double otherwise)
+{
+    return value == NN_ZERO ? 0 : value != 0 ? value : otherwise;
+}
+
+/* A number in a desc, where it lies and which kinds have a use for it (0: all). */
+typedef struct nn__range {
+    const char *name;
+    size_t offset;
+    double low, high;
+    const char *expected;
+    unsigned kinds;
+} nn__range;
+
+#define NN__LARGEST 1e300
+#define NN__BELOW_1 (1 - DBL_EPSILON / 2)
+
+static double nn__range_value(const void *desc, const nn__range *range)
+{
+    double value;
+    memcpy(&value, (const char *)desc + range->offset, sizeof value);
+    return value;
+}
+
+/* All numbers of a desc lie in their ranges, also once they are nn_real; those that the kind (a
+   bit) does not use are 0. */
+static nn_status nn__check_ranges(const char *call, const char *prefix, const void *desc,
+                                  const nn__range *ranges, size_t count, unsigned kind)
+{
+    for (size_t i = 0; i < count; i++) {
+        const nn__range *r = &ranges[i];
+        const double value = nn__range_value(desc, r), rounded = (double)(nn_real)value;
+        if (value != 0 && r->kinds && !(r->kinds & kind))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: %s%s is set, which this kind does not use", call, prefix, r->name);
+        if (!(value >= r->low && value <= r->high && rounded >= r->low && rounded <= r->high) ||
+            !nn__is_finite(rounded))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s%s is %g, expected %s%s", call, prefix,
+                            r->name, value, r->expected,
+                            value >= r->low && value <= r->high ? ", as nn_real too" : "");
+    }
+    return NN_OK;
 }
 
 /* ------------------------------------------------------------------------------------ >>random */
@@ -1175,14 +1460,51 @@ typedef struct nn__gemm_args {
 typedef struct nn__update {
     nn_optimizer_kind kind;
     int nesterov;
-    nn_real rate, momentum, beta1, beta2, epsilon, decay, shrink; /* shrink: AdamW's own decay */
+    nn_real rate, momentum, beta1, beta2, epsilon, decay, decoupled_decay;
     nn_real scale; /* of the gradient */
     nn_real correction1, correction2; /* Adam: 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
 } nn__update;
 
+/* What `activate` computes beside the activations. */
+enum { NN__MAP_EXP = NN_ACTIVATION_COUNT + 1, NN__MAP_LOG };
+
+/* A real's bits */
+#ifdef NN_DOUBLE
+typedef uint64_t nn__bits;
+#else
+typedef uint32_t nn__bits;
+#endif
+
+/* One tile of C, for a micro-kernel: what >>gemm and >>tile explain. Strides are in bytes, as
+   assembly wants them. */
+enum { NN__MR = 6, NN__MAX_VECTORS = 4 };
+typedef struct nn__tile {
+    const nn_real *const *a; /* where each of its rows begins in A */
+    size_t ak;               /* from one k to the next in all of them */
+    const nn_real *b;
+    size_t ldb, k; /* ldb: 0 in a panel */
+    const nn_real *init; /* what the first row starts from: C, the bias or zeros */
+    size_t init_ld;
+    nn_real *c;
+    size_t ldc, next_c;   /* next_c: from this tile to the one that follows, for the cache */
+    nn_real *panel;       /* NULL, or where the rows of B are left for the tiles that follow */
+    size_t vectors, last; /* vectors in a row; lanes of the last one that exist, */
+    const nn__bits *mask; /* and which those are */
+} nn__tile;
+typedef void nn__tile_fn(const nn__tile *t);
+
 typedef struct nn__kernels {
     const char *name;
-    void (*gemm)(const nn__gemm_args *g);
+    size_t width, vectors; /* reals in a vector; vectors in a row of a tile, at most */
+    nn__tile_fn *const (*tile)[NN__MAX_VECTORS]; /* [rows - 1][vectors - 1] */
+    /* Products of a few steps; of one row; of few columns (or rows, when swapped). The last two may
+       be NULL. */
+    void (*tiny)(const nn__gemm_args *g);
+    void (*row)(const nn__gemm_args *g);
+    void (*narrow)(const nn__gemm_args *g, int swapped);
+    /* dst[cols,rows] = src[rows,cols]' */
+    void (*transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds, nn_real *dst,
+                      size_t ldd);
     void (*add_row)(size_t rows, size_t cols, nn_real *x, const nn_real *row);
     void (*sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out, int accumulate);
     /* y = softmax or its log; stats, when given, gets each row's maximum and log of the sum. */
@@ -1234,7 +1556,6 @@ static nn_real nn__fma(nn_real a, nn_real b, nn_real c)
 #endif
 
 #ifdef NN_DOUBLE
-typedef uint64_t nn__bits;
 #define NN__SQRT_SCALAR(x) sqrt(x)
 #define NN__MANTISSA 52
 #define NN__EXPONENT_BIAS 1023
@@ -1248,7 +1569,6 @@ typedef uint64_t nn__bits;
 #define NN__EXP_TERMS 12
 #define NN__LOG_TERMS 11
 #else
-typedef uint32_t nn__bits;
 #define NN__SQRT_SCALAR(x) sqrtf(x)
 #define NN__MANTISSA 23
 #define NN__EXPONENT_BIAS 127
@@ -1318,6 +1638,237 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__CAT2(a, b) NN__PASTE2(a, b)
 #define NN__CAT3(a, b, c) NN__PASTE3(a, b, c)
 
+/* -------------------------------------------------------------------------------------- >>gemm
+   The matrix product C = init + op(A) op(B). What it computes, to the bit, is
+
+       for (i = 0; i < m; i++)
+           for (j = 0; j < n; j++) {
+               sum = init(i, j);
+               for (l = 0; l < k; l++) sum = fma(A(i, l), B(l, j), sum);
+               C(i, j) = sum;
+           }
+
+   and a product of a few steps is computed just so. The others keep the order of each sum, hence
+   its bits, and go through C and k in blocks. The words are those of BLIS:
+
+                 C                           A                        B
+        NR    NR    NR    NR                 KC                NR    NR    NR    NR
+       +-----+-----+-----+-----+      +---------------+      +-----+-----+-----+-----+
+       |tile |     |     |     | MR   | MR rows       |      |     |     |     |     |
+       +-----+-----+-----+-----+      +---------------+      |panel|panel|panel|panel| KC
+       |     |     |     |     |  +=  |               |  x   |     |     |     |     |
+       |     |     |     |     |      |               |      |     |     |     |     |
+       |     |     |     |     |      |               |      +-----+-----+-----+-----+
+       +-----+-----+-----+-----+      +---------------+
+
+   - A micro-kernel (>>tile) adds KC steps to a tile of C, MR = 6 rows of up to NR columns, whose
+     sums stay in registers: each step reads a few vectors of B and multiplies them by one element
+     of each of the six rows of A.
+   - A panel of B is NR columns of KC rows, packed one after the other. It stays in a near cache
+     while the rows of A pass by. The first tile that reads B leaves the panel behind: a copy of its
+     own would only wait for memory. B transposed is packed beforehand. B that one or two tiles read
+     is read where it is.
+   - A is read where it is, too: only its rows' beginnings matter. Where it is transposed, so that
+     each step is a whole row of memory further, and where many panels meet it, MC rows at a time
+     are copied.
+   - Panels and copy lie in a workspace of 60 KB, on the stack unless the caller brings one.
+
+   Where C has few columns, most lanes of its rows' vectors would be empty. There the vectors run
+   down the rows (`narrow`; nn__gemm_swapped where A is transposed). A single row of C is computed
+   as wide as the registers allow (`row`). */
+enum {
+    NN__WORKSPACE = 60 * 1024 / (int)sizeof(nn_real),
+    NN__LITTLE = 6 * 1024 / (int)sizeof(nn_real),
+    NN__MC = 240,
+    NN__COPIED_ROWS = 72,
+    NN__MAX_PANELS = 8,
+    NN__FEW = 12 /* columns that `narrow` takes; rows of A that are too few for a panel of B */
+};
+
+static const nn__bits nn__lane_masks[32] = {
+    (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1,
+    (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1,
+    (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, (nn__bits)-1, 0};
+static const nn_real nn__zeros[64] = {0};
+
+/* n in as few blocks of at most `max` as possible, all about alike. */
+static size_t nn__block_size(size_t n, size_t max)
+{
+    if (n <= max) return n + !n;
+    const size_t blocks = (n + max - 1) / max;
+    return (n + blocks - 1) / blocks;
+}
+
+/* The tiles at the top of up to NN__MAX_PANELS panels: rows from i0 on, columns from j0 on, the k
+   steps from k0 on. `panels` is NULL where B is read in place. Returns how many
+   tiles that are. */
+static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__tile *t, size_t cols,
+                            size_t i0, size_t j0, size_t k0, size_t k, nn_real *panels)
+{
+    const size_t real = sizeof(nn_real), nr = f->width * f->vectors;
+    const nn__tile *first = t;
+    for (size_t j = j0; j < j0 + cols; j += nr, t++) {
+        const size_t n = nn__min_size(nr, j0 + cols - j);
+        t->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
+        t->ldb = g->ldb * real, t->k = k;
+        t->ak = g->trans_a ? g->lda * real : real;
+        t->c = g->c + i0 * g->ldc + j, t->ldc = g->ldc * real;
+        t->init = nn__zeros, t->init_ld = 0;
+        if (k0 || g->accumulate) t->init = t->c, t->init_ld = t->ldc;
+        else if (g->bias) t->init = g->bias + j;
+        t->vectors = 1, t->last = n;
+        for (; t->last > f->width; t->last -= f->width) t->vectors++;
+        t->mask = nn__lane_masks + 16 - t->last;
+        t->panel = panels;
+        if (!panels) continue;
+        if (g->trans_b) {
+            if (n < nr) memset(panels, 0, k * nr * real);
+            f->transpose(n, k, t->b, g->ldb, panels, nr);
+            t->b = panels, t->ldb = 0, t->panel = NULL;
+        }
+        panels += k * nr;
+    }
+    return (size_t)(t - first);
+}
+
+/* m rows of C, in tiles of about the same height, in each of the strips. */
+static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t strips, size_t m,
+                              const nn_real *a, size_t ai)
+{
+    const unsigned tiles = (unsigned)(m + NN__MR - 1) / NN__MR;
+    const size_t low = m <= NN__MR ? m : (unsigned)m / tiles;
+    const nn_real *row[NN__MR];
+    for (size_t rows, higher = m - low * tiles; m; m -= rows, a += rows * ai) {
+        rows = low + (higher > 0), higher -= higher > 0;
+        for (size_t r = 0; r < rows; r++) row[r] = a + r * ai;
+        for (nn__tile *t = strip; t < strip + strips; t++) {
+            t->a = row, t->next_c = rows * t->ldc;
+            f->tile[rows - 1][t->vectors - 1](t);
+            if (t->panel) t->b = t->panel, t->ldb = 0, t->panel = NULL;
+            t->c = (nn_real *)((char *)t->c + t->next_c);
+            t->init = (const nn_real *)((const char *)t->init + rows * t->init_ld);
+        }
+    }
+}
+
+/* Whether A, transposed, is copied: for several panels and long columns, or shorter ones whose
+   elements share sets of the caches. */
+static int nn__copies_a(const nn__kernels *f, const nn__gemm_args *g)
+{
+    const size_t min_k = g->lda * sizeof(nn_real) % 1024 == 0 ? 16 : 64;
+    return g->trans_a && g->n > 2 * f->width * f->vectors && g->k >= min_k && g->m > NN__FEW;
+}
+
+static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_real *space,
+                            size_t size)
+{
+    const size_t nr = f->width * f->vectors;
+    const int copies_a = nn__copies_a(f, g);
+    /* rows of B that share a set of the cache do not stay there for a second tile */
+    const int shares_sets = g->ldb * sizeof(nn_real) % 4096 == 0 && f->vectors == 2;
+    const size_t few = shares_sets ? (size_t)NN__MR : (size_t)NN__FEW;
+    const int packs_b = g->trans_b || (space && g->ldb > nr && g->m > few);
+    const size_t max_k = copies_a ? size / 156 : packs_b ? size / 64 : g->k;
+    const size_t kc = nn__block_size(g->k, max_k), lda = kc + 16;
+    size_t max_m = NN__MC;
+    if (copies_a) max_m = NN__COPIED_ROWS;
+    else if (g->trans_b) max_m *= 2; /* since B is transposed again for each block */
+    const size_t mc = nn__block_size(g->m, max_m);
+    const size_t left = copies_a ? size - mc * lda : size;
+    size_t strips = NN__MAX_PANELS;
+    if (packs_b && g->n > nr) strips = nn__min_size(strips, left / (kc * nr));
+    nn_real *const copy = copies_a ? space + left : NULL;
+    for (size_t i0 = 0; i0 < g->m; i0 += mc)
+        for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc) {
+            const size_t m = nn__min_size(mc, g->m - i0), k = nn__min_size(kc, g->k - k0);
+            const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
+            if (copies_a) f->transpose(k, m, a, g->lda, copy, lda);
+            for (size_t j0 = 0, n; j0 < g->n; j0 += n) {
+                nn__tile strip[NN__MAX_PANELS];
+                n = nn__min_size(strips * nr, g->n - j0);
+                const size_t count =
+                    nn__set_tiles(f, g, strip, n, i0, j0, k0, k, packs_b ? space : NULL);
+                for (size_t s = 0; copies_a && s < count; s++) strip[s].ak = sizeof *a;
+                nn__multiply_rows(f, strip, count, m, copies_a ? copy : a,
+                                  copies_a ? lda : g->trans_a ? 1 : g->lda);
+            }
+        }
+}
+
+/* C' = B' A, for A transposed and few columns: blocks of C', whose rows are long, are computed in
+   `tile` and transposed. */
+static void nn__gemm_swapped(const nn__kernels *f, const nn__gemm_args *g, nn_real *tile,
+                             size_t size)
+{
+    const size_t most = NN__LITTLE / g->n / 16 * 16;
+    nn__gemm_args s = *g;
+    s.trans_a = !g->trans_b, s.trans_b = 0, s.m = g->n;
+    s.a = g->b, s.lda = g->ldb, s.b = g->a, s.ldb = g->lda;
+    s.c = tile, s.bias = NULL, s.accumulate = g->accumulate || g->bias;
+    for (size_t i = 0; i < g->m; i += s.n, s.b += s.n) {
+        nn_real *c = g->c + i * g->ldc;
+        s.n = s.ldc = nn__min_size(most, g->m - i);
+        if (g->accumulate) f->transpose(s.n, g->n, c, g->ldc, tile, s.n);
+        else if (g->bias)
+            for (size_t j = 0; j < g->n; j++)
+                for (size_t r = 0; r < s.n; r++) tile[j * s.n + r] = g->bias[j];
+        nn__gemm_direct(f, &s, tile + NN__LITTLE, size - NN__LITTLE);
+        f->transpose(g->n, s.n, tile, s.n, c, g->ldc);
+    }
+}
+
+/* C with one column, A transposed: a row of C'. */
+static void nn__gemm_column(const nn__kernels *f, const nn__gemm_args *g)
+{
+    nn__gemm_args s = *g;
+    for (size_t i = 0; g->bias && !g->accumulate && i < g->m; i++) g->c[i] = *g->bias;
+    s.accumulate = g->accumulate || g->bias, s.bias = NULL;
+    s.trans_a = !g->trans_b, s.trans_b = 0, s.m = 1, s.n = g->m;
+    s.a = g->b, s.lda = g->ldb, s.b = g->a, s.ldb = g->lda;
+    f->row(&s);
+}
+
+static NN__NOINLINE void nn__gemm_on_stack(const nn__kernels *f, const nn__gemm_args *g)
+{
+    NN__ALIGNED nn_real space[NN__WORKSPACE];
+    nn__gemm_direct(f, g, space, NN__WORKSPACE);
+}
+
+static NN__NOINLINE void nn__gemm_swapped_on_stack(const nn__kernels *f, const nn__gemm_args *g)
+{
+    NN__ALIGNED nn_real space[NN__WORKSPACE];
+    nn__gemm_swapped(f, g, space, NN__WORKSPACE);
+}
+
+/* Chooses one of the ways; none of them changes a bit. */
+static void nn__gemm_large(const nn__kernels *f, const nn__gemm_args *g)
+{
+    const size_t nr = f->width * f->vectors;
+    const int lanes = f->narrow && g->k >= 16; /* whether rows may lie along them */
+    if (f->row && g->m == 1 && !g->trans_b) f->row(g);
+    else if (f->row && g->n == 1 && g->trans_a && g->ldc == 1) nn__gemm_column(f, g);
+    else if (lanes && !g->trans_a && g->n <= NN__FEW && g->n % f->width && g->m >= f->width)
+        f->narrow(g, 0);
+    else if (lanes && g->trans_b && g->m <= NN__FEW && g->n >= f->width) f->narrow(g, 1);
+    else if (g->trans_a && g->n <= NN__FEW && g->n < nr && g->m >= f->width)
+        nn__gemm_swapped_on_stack(f, g);
+    else if (!g->trans_b && !nn__copies_a(f, g) && (g->m <= NN__FEW || g->ldb <= nr))
+        nn__gemm_direct(f, g, NULL, 0);
+    else nn__gemm_on_stack(f, g);
+}
+
+/* A product on this thread. */
+static void nn__gemm_serial(const nn__kernels *f, const nn__gemm_args *g)
+{
+    if ((g->m | g->n | g->k) < 64 && g->m * g->n * g->k <= 48) f->tiny(g);
+    else nn__gemm_large(f, g);
+}
+
+/* What an instruction reads, for the compiler */
+typedef struct nn__16_bytes {
+    uint8_t bytes[16];
+} nn__16_bytes;
+
 #define NN__PORTABLE 1
 #define NN__AVX2 2
 #define NN__AVX512 3
@@ -1343,13 +1894,11 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #elif defined(NN__PASS)
 
 /* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
-   kernels even in a debug build. The portable ones are there for their bits: left small, they keep
-   the compile time down, and so does leaving out passes that gain nothing on intrinsics. */
+   kernels even in a debug build. */
 #if !defined(__clang__) && defined(__GNUC__)
 #pragma GCC push_options
 #if NN__PASS != NN__PORTABLE
-#pragma GCC optimize("O2", "no-tree-vectorize", "no-tree-slp-vectorize", "no-tree-vrp")
-#pragma GCC optimize("no-tree-pre", "no-gcse", "no-tree-dominator-opts", "no-schedule-insns2")
+#pragma GCC optimize("O2")
 #endif
 #endif
 #if NN__PASS == NN__PORTABLE
@@ -1363,36 +1912,41 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #endif
 
 /* ----------------------------------------------------------------------------------- >>vectors
-   The whole vocabulary of the kernels. NN__V is a vector of NN__VL reals; NN__FIRST(n) is the mask,
-   of type NN__MN, of the first n lanes: NN__LOADN and NN__STOREN touch only those, the rest reads
-   as 0; NN__KEEPN clears the rest. MAX and MIN return their second operand when one is NaN, on
-   every path. NN__FMA_TO(sum, a, b) is sum = a b + sum for the loops of >>gemm: in assembly,
-   because gcc moves the results of intrinsics from register to register. NN__FMA_FROM reads a, the
-   same for all lanes, at a pointer: part of the instruction with AVX-512. For transposing:
-   NN__SIXTEENS(p, step) puts the 16 bytes at p, p + step, ... side by side, ZIPLO and ZIPHI
-   interleave the lower and upper halves of two vectors' sixteens. */
+   The whole vocabulary of the kernels. NN__VEC is a vector of NN__WIDTH reals, NN__IVEC one of
+   their bits. NN__TAIL_MASK(n), of type NN__TAIL, tells the first n lanes: NN__LOAD_TAIL and
+   NN__STORE_TAIL touch only those, the rest reads as 0; NN__ZERO_TAIL clears the rest. MAX and MIN
+   return their second operand when one is NaN, on every path. For transposing, NN__GATHER_16B(p,
+   step) puts the 16 bytes at p, p + step, ... side by side, and ZIPLO and ZIPHI interleave the
+   lower and upper halves of two vectors' pieces of 16 bytes.
+
+   On x86 a vector is a type that gcc and clang know. What their operators do not offer is one
+   instruction in assembly, so that no header of intrinsics has to be compiled. */
 
 #define NN__FN(name) NN__CAT3(nn__, name, NN__SUFFIX)
+#if NN__PASS == NN__AVX512 /* which is worth code of its own in few places */
+#define NN__SHARED(name) NN__CAT3(nn__, name, _avx2)
+#else
+#define NN__SHARED(name) NN__FN(name)
+#endif
 
 #if NN__PASS == NN__PORTABLE
 #define NN__SUFFIX _portable
 #define NN__NAME "portable"
-#define NN__VL 1
-#define NN__V nn_real
-#define NN__VI nn__bits
-#define NN__M int
+#define NN__WIDTH 1
+#define NN__VEC nn_real
+#define NN__IVEC nn__bits
+#define NN__MASK int
 #define NN__LOAD(p) (*(p))
 #define NN__STORE(p, v) (void)(*(p) = (v))
-#define NN__MN size_t
-#define NN__FIRST(n) (n)
-#define NN__LOADN(p, m) ((m) ? *(p) : (nn_real)0)
-#define NN__STOREN(p, v, m) ((m) ? (void)(*(p) = (v)) : (void)0)
-#define NN__KEEPN(v, m) ((m) ? (v) : (nn_real)0)
-#define NN__BYTES(p) ((nn_real)*(p))
+#define NN__TAIL size_t
+#define NN__TAIL_MASK(n) (n)
+#define NN__LOAD_TAIL(p, m) ((m) ? *(p) : (nn_real)0)
+#define NN__STORE_TAIL(p, v, m) ((m) ? (void)(*(p) = (v)) : (void)0)
+#define NN__ZERO_TAIL(v, m) ((m) ? (v) : (nn_real)0)
+#define NN__LOAD_U8(p) ((nn_real)*(p))
 #define NN__SET1(x) (x)
 #define NN__FMA(a, b, c) nn__fma(a, b, c)
-#define NN__FMA_TO(sum, a, b) ((sum) = nn__fma(a, b, sum))
-#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, *(p), b)
+#define NN__FMA_SCALAR(a, b, c) nn__fma(a, b, c)
 #define NN__SQRT(a) NN__SQRT_SCALAR(a)
 #define NN__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define NN__MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -1407,148 +1961,211 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 #define NN__ISHR(a, k) ((nn__bits)((a) >> (k)))
 #endif
 
-#if NN__PASS == NN__AVX512
-#define NN__SUFFIX _avx512
-#define NN__NAME "avx512"
-#if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
-#else
-#pragma GCC target("avx512f")
-#endif
-#ifdef NN_DOUBLE
-#define NN__VL 8
-#define NN__V __m512d
-#define NN__M __mmask8
-#define NN__X(op) NN__CAT3(_mm512_, op, _pd)
-#define NN__XI(op) NN__CAT3(_mm512_, op, _epi64)
-#define NN__TOI(v) _mm512_castpd_si512(v)
-#define NN__TOF(i) _mm512_castsi512_pd(i)
-#define NN__ISET1(i) _mm512_set1_epi64((long long)(i))
-#define NN__LT(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
-#define NN__BYTES(p) _mm512_cvtepi32_pd(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
-#define NN__QUARTER(p) _mm_castpd_ps(_mm_loadu_pd(p))
-#define NN__QUARTERS(v) _mm512_castps_pd(v)
-#else
-#define NN__VL 16
-#define NN__V __m512
-#define NN__M __mmask16
-#define NN__X(op) NN__CAT3(_mm512_, op, _ps)
-#define NN__XI(op) NN__CAT3(_mm512_, op, _epi32)
-#define NN__TOI(v) _mm512_castps_si512(v)
-#define NN__TOF(i) _mm512_castsi512_ps(i)
-#define NN__ISET1(i) _mm512_set1_epi32((int)(i))
-#define NN__LT(a, b) _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ)
-#define NN__BYTES(p) _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)(p))))
-#define NN__QUARTER(p) _mm_loadu_ps(p)
-#define NN__QUARTERS(v) (v)
-#endif
-#define NN__SIXTEENS(p, step) NN__QUARTERS(nn__sixteens_avx512(p, step))
-/* Broadcast under a mask: to insert would be a shuffle each, and those share one port. */
-NN__INLINE __m512 nn__sixteens_avx512(const nn_real *p, size_t step)
-{
-    __m512 v = _mm512_castps128_ps512(NN__QUARTER(p));
-    v = _mm512_mask_broadcast_f32x4(v, 0x00f0, NN__QUARTER(p + step));
-    v = _mm512_mask_broadcast_f32x4(v, 0x0f00, NN__QUARTER(p + 2 * step));
-    return _mm512_mask_broadcast_f32x4(v, 0xf000, NN__QUARTER(p + 3 * step));
-}
-#define NN__VI __m512i
-#define NN__MN NN__M
-#define NN__FIRST(n) ((NN__M)((1u << (n)) - 1))
-#define NN__LOADN(p, m) NN__X(maskz_loadu)(m, p)
-#define NN__STOREN(p, v, m) NN__X(mask_storeu)(p, m, v)
-#define NN__KEEPN(v, m) NN__X(maskz_mov)(m, v)
-#define NN__SELECT(m, a, b) NN__X(mask_blend)(m, b, a)
-#endif
-
 #if NN__PASS == NN__AVX2
 #define NN__SUFFIX _avx2
 #define NN__NAME "avx2"
+#define NN__VECTOR_BYTES 32
 #if defined(__clang__)
 #pragma clang attribute push(__attribute__((target("avx2,fma"))), apply_to = function)
 #else
 #pragma GCC target("avx2,fma")
 #endif
 #ifdef NN_DOUBLE
-#define NN__VL 4
-#define NN__V __m256d
-#define NN__X(op) NN__CAT3(_mm256_, op, _pd)
-#define NN__XI(op) NN__CAT3(_mm256_, op, _epi64)
-#define NN__TOI(v) _mm256_castpd_si256(v)
-#define NN__TOF(i) _mm256_castsi256_pd(i)
-#define NN__ISET1(i) _mm256_set1_epi64x((long long)(i))
-#define NN__FIRST(n)                                                                               \
-    _mm256_cmpgt_epi64(_mm256_set1_epi64x((long long)(n)), _mm256_setr_epi64x(0, 1, 2, 3))
-#define NN__BYTES(p) _mm256_cvtepi32_pd(_mm_cvtepu8_epi32(_mm_cvtsi32_si128(nn__four_bytes(p))))
-NN__INLINE int nn__four_bytes(const uint8_t *p)
-{
-    int four;
-    memcpy(&four, p, sizeof four);
-    return four;
-}
+#define NN__WIDTH 4
+#define NN__REPEAT(x) x, x, x, x
 #else
-#define NN__VL 8
-#define NN__V __m256
-#define NN__X(op) NN__CAT3(_mm256_, op, _ps)
-#define NN__XI(op) NN__CAT3(_mm256_, op, _epi32)
-#define NN__TOI(v) _mm256_castps_si256(v)
-#define NN__TOF(i) _mm256_castsi256_ps(i)
-#define NN__ISET1(i) _mm256_set1_epi32((int)(i))
-#define NN__FIRST(n)                                                                               \
-    _mm256_cmpgt_epi32(_mm256_set1_epi32((int)(n)), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
-#define NN__BYTES(p) _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)(p))))
-#endif
-#define NN__VI __m256i
-#define NN__M NN__V
-#define NN__MN __m256i
-#define NN__LOADN(p, m) NN__X(maskload)(p, m)
-#define NN__STOREN(p, v, m) NN__X(maskstore)(p, m, v)
-#define NN__KEEPN(v, m) NN__TOF(_mm256_and_si256(NN__TOI(v), m))
-#define NN__LT(a, b) NN__X(cmp)(a, b, _CMP_LT_OQ)
-#define NN__SELECT(m, a, b) NN__X(blendv)(b, a, m)
-#ifdef NN_DOUBLE
-#define NN__SIXTEENS(p, step)                                                                      \
-    _mm256_insertf128_pd(_mm256_castpd128_pd256(_mm_loadu_pd(p)), _mm_loadu_pd((p) + (step)), 1)
-#else
-#define NN__SIXTEENS(p, step)                                                                      \
-    _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(p)), _mm_loadu_ps((p) + (step)), 1)
+#define NN__WIDTH 8
+#define NN__REPEAT(x) x, x, x, x, x, x, x, x
 #endif
 #endif
 
-#if NN__PASS == NN__AVX512 || NN__PASS == NN__AVX2
-#define NN__LOAD(p) NN__X(loadu)(p)
-#define NN__STORE(p, v) NN__X(storeu)(p, v)
-#define NN__SET1(x) NN__X(set1)(x)
-#define NN__FMA(a, b, c) NN__X(fmadd)(a, b, c)
-#ifdef NN_DOUBLE
-#define NN__FMA_TO(sum, a, b) __asm__("vfmadd231pd %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
-#define NN__FMA_BROADCAST "vfmadd231pd %1%{1to8%}, %2, %0"
-#else
-#define NN__FMA_TO(sum, a, b) __asm__("vfmadd231ps %2, %1, %0" : "+v"(sum) : "v"(a), "v"(b))
-#define NN__FMA_BROADCAST "vfmadd231ps %1%{1to16%}, %2, %0"
-#endif
 #if NN__PASS == NN__AVX512
-#define NN__FMA_FROM(sum, p, b) __asm__(NN__FMA_BROADCAST : "+v"(sum) : "m"(*(p)), "v"(b))
+#define NN__SUFFIX _avx512
+#define NN__NAME "avx512"
+#define NN__VECTOR_BYTES 64
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f,fma"))), apply_to = function)
 #else
-#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, NN__SET1(*(p)), b)
+#pragma GCC target("avx512f,fma")
 #endif
-#define NN__ZIPLO(a, b) NN__X(unpacklo)(a, b)
-#define NN__ZIPHI(a, b) NN__X(unpackhi)(a, b)
-#define NN__SQRT(a) NN__X(sqrt)(a)
-#define NN__MAX(a, b) NN__X(max)(a, b)
-#define NN__MIN(a, b) NN__X(min)(a, b)
-#define NN__IADD(a, b) NN__XI(add)(a, b)
-#define NN__ISUB(a, b) NN__XI(sub)(a, b)
-#define NN__ISHL(a, k) NN__XI(slli)(a, k)
-#define NN__ISHR(a, k) NN__XI(srli)(a, k)
+#ifdef NN_DOUBLE
+#define NN__WIDTH 8
+#define NN__REPEAT(x) x, x, x, x, x, x, x, x
+#else
+#define NN__WIDTH 16
+#define NN__REPEAT(x) x, x, x, x, x, x, x, x, x, x, x, x, x, x, x, x
+#endif
+#endif
+
+#if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
+#ifdef NN_DOUBLE
+#define NN__PS "pd"
+#define NN__SS "sd"
+#define NN__FMA_SCALAR(a, b, c) __builtin_fma(a, b, c)
+#else
+#define NN__PS "ps"
+#define NN__SS "ss"
+#define NN__FMA_SCALAR(a, b, c) __builtin_fmaf(a, b, c)
+#endif
+#define NN__VEC NN__FN(vec)
+#define NN__IVEC NN__FN(ivec)
+#define NN__STORED NN__FN(stored)
+typedef nn_real NN__VEC __attribute__((vector_size(NN__VECTOR_BYTES)));
+typedef nn__bits NN__IVEC __attribute__((vector_size(NN__VECTOR_BYTES)));
+/* A vector in memory is aligned as its reals are. */
+typedef nn_real NN__STORED
+    __attribute__((vector_size(NN__VECTOR_BYTES), aligned(sizeof(nn_real)), may_alias));
+/* An instruction of two operands: compilers need to know no more, nor headers of intrinsics. */
+#define NN__TWO(name, instruction)                                                                 \
+    NN__INLINE NN__VEC NN__FN(name)(NN__VEC a, NN__VEC b)                                          \
+    {                                                                                              \
+        NN__VEC r;                                                                                 \
+        __asm__(instruction " %2, %1, %0" : "=v"(r) : "v"(a), "v"(b));                             \
+        return r;                                                                                  \
+    }
+NN__TWO(zip_low, "vunpckl" NN__PS)
+NN__TWO(zip_high, "vunpckh" NN__PS)
+NN__INLINE NN__VEC NN__FN(set1)(nn_real x)
+{
+    const NN__VEC v = {NN__REPEAT(x)};
+    return v;
+}
+NN__INLINE NN__VEC NN__FN(fma)(NN__VEC a, NN__VEC b, NN__VEC c)
+{
+    __asm__("vfmadd231" NN__PS " %2, %1, %0" : "+v"(c) : "v"(a), "v"(b));
+    return c;
+}
+#if NN__PASS == NN__AVX512
+#ifdef NN_DOUBLE
+#define NN__TIMES_ONE "%{1to8%}"
+#else
+#define NN__TIMES_ONE "%{1to16%}"
+#endif
+NN__INLINE NN__VEC nn__fma_from_avx512(const nn_real *a, NN__VEC b, NN__VEC c)
+{
+    __asm__("vfmadd231" NN__PS " %1" NN__TIMES_ONE ", %2, %0" : "+v"(c) : "m"(*a), "v"(b));
+    return c;
+}
+#endif
+NN__INLINE NN__VEC NN__FN(gather_16b)(const nn_real *p, size_t step)
+{
+    NN__VEC r;
+#if NN__PASS == NN__AVX2
+    __asm__("vmovups %1, %x0\n\tvinsertf128 $1, %2, %0, %0"
+            : "=&x"(r)
+            : "m"(*(const nn__16_bytes *)p), "m"(*(const nn__16_bytes *)(p + step)));
+#else
+    __asm__("vmovups %1, %x0\n\tvinsertf32x4 $1, %2, %0, %0\n\t"
+            "vinsertf32x4 $2, %3, %0, %0\n\tvinsertf32x4 $3, %4, %0, %0"
+            : "=&x"(r) /* 16 bytes of a register from 16 on would need AVX-512VL */
+            : "m"(*(const nn__16_bytes *)p), "m"(*(const nn__16_bytes *)(p + step)),
+              "m"(*(const nn__16_bytes *)(p + 2 * step)),
+              "m"(*(const nn__16_bytes *)(p + 3 * step)));
+#endif
+    return r;
+}
+#define NN__LOAD(p) ((NN__VEC)(*(const NN__STORED *)(p)))
+#define NN__STORE(p, v) (void)(*(NN__STORED *)(p) = (v))
+#define NN__SET1(x) NN__FN(set1)(x)
+#define NN__FMA(a, b, c) NN__FN(fma)(a, b, c)
+#define NN__ZIPLO(a, b) NN__FN(zip_low)(a, b)
+#define NN__ZIPHI(a, b) NN__FN(zip_high)(a, b)
+#define NN__GATHER_16B(p, step) NN__FN(gather_16b)(p, step)
+#endif
+
+#if NN__PASS == NN__AVX512 /* no more than that is used */
+#ifdef NN_DOUBLE
+#define NN__TAIL unsigned char
+#else
+#define NN__TAIL unsigned short
+#endif
+NN__INLINE NN__VEC nn__load_tail_avx512(const nn_real *p, NN__TAIL m)
+{
+    NN__VEC r;
+    __asm__("vmovu" NN__PS " %1, %0%{%2%}%{z%}" : "=v"(r) : "m"(*(const NN__STORED *)p), "Yk"(m));
+    return r;
+}
+NN__INLINE void nn__store_tail_avx512(nn_real *p, NN__VEC v, NN__TAIL m)
+{
+    __asm__("vmovu" NN__PS " %1, %0%{%2%}" : "+m"(*(NN__STORED *)p) : "v"(v), "Yk"(m));
+}
+#define NN__TAIL_MASK(n) ((NN__TAIL)((1u << (n)) - 1))
+#define NN__LOAD_TAIL(p, m) nn__load_tail_avx512(p, m)
+#define NN__STORE_TAIL(p, v, m) nn__store_tail_avx512(p, v, m)
+#endif
+
+#if NN__PASS == NN__AVX2
+#define NN__MASK NN__IVEC
+#define NN__TAIL NN__IVEC
+NN__TWO(max, "vmax" NN__PS)
+NN__TWO(min, "vmin" NN__PS)
+NN__INLINE NN__VEC nn__sqrt_avx2(NN__VEC a)
+{
+    NN__VEC r;
+    __asm__("vsqrt" NN__PS " %1, %0" : "=x"(r) : "x"(a));
+    return r;
+}
+NN__INLINE NN__MASK nn__less_avx2(NN__VEC a, NN__VEC b)
+{
+    NN__MASK r; /* 17: false for NaN, and no exception */
+    __asm__("vcmp" NN__PS " $17, %2, %1, %0" : "=x"(r) : "x"(a), "x"(b));
+    return r;
+}
+NN__INLINE NN__VEC nn__select_avx2(NN__MASK m, NN__VEC a, NN__VEC b)
+{
+    NN__VEC r;
+    __asm__("vblendv" NN__PS " %3, %2, %1, %0" : "=x"(r) : "x"(b), "x"(a), "x"(m));
+    return r;
+}
+NN__INLINE NN__VEC nn__load_tail_avx2(const nn_real *p, NN__TAIL m)
+{
+    NN__VEC r;
+    __asm__("vmaskmov" NN__PS " %1, %2, %0" : "=x"(r) : "m"(*(const NN__STORED *)p), "x"(m));
+    return r;
+}
+NN__INLINE void nn__store_tail_avx2(nn_real *p, NN__VEC v, NN__TAIL m)
+{
+    __asm__("vmaskmov" NN__PS " %1, %2, %0" : "+m"(*(NN__STORED *)p) : "x"(v), "x"(m));
+}
+typedef struct nn__lane_bytes {
+    uint8_t bytes[NN__WIDTH];
+} nn__lane_bytes;
+NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
+{
+    NN__VEC r;
+#ifdef NN_DOUBLE
+    __asm__("vpmovzxbd %1, %x0\n\tvcvtdq2pd %x0, %0" : "=x"(r) : "m"(*(const nn__lane_bytes *)p));
+#else
+    __asm__("vpmovzxbd %1, %0\n\tvcvtdq2ps %0, %0" : "=x"(r) : "m"(*(const nn__lane_bytes *)p));
+#endif
+    return r;
+}
+#define NN__MAX(a, b) nn__max_avx2(a, b)
+#define NN__MIN(a, b) nn__min_avx2(a, b)
+#define NN__SQRT(a) nn__sqrt_avx2(a)
+#define NN__LT(a, b) nn__less_avx2(a, b)
+#define NN__SELECT(m, a, b) nn__select_avx2(m, a, b)
+#define NN__TAIL_MASK(n) ((NN__IVEC)NN__LOAD(nn__lane_masks + 16 - (n)))
+#define NN__LOAD_TAIL(p, m) nn__load_tail_avx2(p, m)
+#define NN__STORE_TAIL(p, v, m) nn__store_tail_avx2(p, v, m)
+#define NN__ZERO_TAIL(v, m) ((NN__VEC)((NN__IVEC)(v) & (m)))
+#define NN__LOAD_U8(p) nn__load_u8_avx2(p)
+#define NN__TOI(v) ((NN__IVEC)(v))
+#define NN__TOF(i) ((NN__VEC)(i))
+#define NN__ISET1(i) NN__TOI(NN__SET1(nn__from_bits((nn__bits)(i))))
+#define NN__IADD(a, b) ((a) + (b))
+#define NN__ISUB(a, b) ((a) - (b))
+#define NN__ISHL(a, k) ((a) << (k))
+#define NN__ISHR(a, k) ((a) >> (k))
 #endif
 
 #if NN__PASS == NN__NEON
 #define NN__SUFFIX _neon
 #define NN__NAME "neon"
 #ifdef NN_DOUBLE
-#define NN__VL 2
-#define NN__V float64x2_t
-#define NN__VI uint64x2_t
+#define NN__WIDTH 2
+#define NN__VEC float64x2_t
+#define NN__IVEC uint64x2_t
 #define NN__X(op) NN__CAT2(op, _f64)
 #define NN__XI(op) NN__CAT2(op, _u64)
 #define NN__TOI(v) vreinterpretq_u64_f64(v)
@@ -1556,9 +2173,9 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__COUNTS(i) vdupq_n_s64(-(int64_t)(i))
 #define NN__ISHR_COUNT(a, k) vshlq_u64(a, NN__COUNTS(k))
 #else
-#define NN__VL 4
-#define NN__V float32x4_t
-#define NN__VI uint32x4_t
+#define NN__WIDTH 4
+#define NN__VEC float32x4_t
+#define NN__IVEC uint32x4_t
 #define NN__X(op) NN__CAT2(op, _f32)
 #define NN__XI(op) NN__CAT2(op, _u32)
 #define NN__TOI(v) vreinterpretq_u32_f32(v)
@@ -1566,19 +2183,18 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__COUNTS(i) vdupq_n_s32(-(int32_t)(i))
 #define NN__ISHR_COUNT(a, k) vshlq_u32(a, NN__COUNTS(k))
 #endif
-#define NN__M NN__VI
+#define NN__MASK NN__IVEC
 #define NN__LOAD(p) NN__X(vld1q)(p)
 #define NN__STORE(p, v) NN__X(vst1q)(p, v)
-#define NN__MN size_t
-#define NN__FIRST(n) (n)
-#define NN__LOADN(p, m) nn__loadn_neon(p, m)
-#define NN__STOREN(p, v, m) nn__storen_neon(p, v, m)
-#define NN__KEEPN(v, m) nn__keepn_neon(v, m)
-#define NN__BYTES(p) nn__bytes_neon(p)
+#define NN__TAIL size_t
+#define NN__TAIL_MASK(n) (n)
+#define NN__LOAD_TAIL(p, m) nn__loadn_neon(p, m)
+#define NN__STORE_TAIL(p, v, m) nn__storen_neon(p, v, m)
+#define NN__ZERO_TAIL(v, m) nn__keepn_neon(v, m)
+#define NN__LOAD_U8(p) nn__bytes_neon(p)
 #define NN__SET1(x) NN__X(vdupq_n)(x)
 #define NN__FMA(a, b, c) NN__X(vfmaq)(c, a, b)
-#define NN__FMA_TO(sum, a, b) ((sum) = NN__X(vfmaq)(sum, a, b))
-#define NN__FMA_FROM(sum, p, b) NN__FMA_TO(sum, NN__SET1(*(p)), b)
+#define NN__FMA_SCALAR(a, b, c) nn__fma(a, b, c)
 #define NN__SQRT(a) NN__X(vsqrtq)(a)
 #define NN__LT(a, b) NN__X(vcltq)(a, b)
 #define NN__SELECT(m, a, b) NN__X(vbslq)(m, a, b)
@@ -1589,75 +2205,78 @@ NN__INLINE int nn__four_bytes(const uint8_t *p)
 #define NN__ISUB(a, b) NN__XI(vsubq)(a, b)
 #define NN__ISHL(a, k) NN__XI(vshlq_n)(a, k)
 #define NN__ISHR(a, k) NN__XI(vshrq_n)(a, k)
-#define NN__SIXTEENS(p, step) NN__LOAD(p)
+#define NN__GATHER_16B(p, step) NN__LOAD(p)
 #define NN__ZIPLO(a, b) NN__X(vzip1q)(a, b)
 #define NN__ZIPHI(a, b) NN__X(vzip2q)(a, b)
-NN__INLINE NN__V nn__max_neon(NN__V a, NN__V b) { return NN__SELECT(NN__LT(b, a), a, b); }
-NN__INLINE NN__V nn__min_neon(NN__V a, NN__V b) { return NN__SELECT(NN__LT(a, b), a, b); }
-NN__INLINE NN__V nn__loadn_neon(const nn_real *p, size_t n)
+NN__INLINE NN__VEC nn__max_neon(NN__VEC a, NN__VEC b) { return NN__SELECT(NN__LT(b, a), a, b); }
+NN__INLINE NN__VEC nn__min_neon(NN__VEC a, NN__VEC b) { return NN__SELECT(NN__LT(a, b), a, b); }
+NN__INLINE NN__VEC nn__loadn_neon(const nn_real *p, size_t n)
 {
-    nn_real lane[NN__VL] = {0};
+    nn_real lane[NN__WIDTH] = {0};
     for (size_t i = 0; i < n; i++) lane[i] = p[i];
     return NN__LOAD(lane);
 }
-NN__INLINE void nn__storen_neon(nn_real *p, NN__V v, size_t n)
+NN__INLINE void nn__storen_neon(nn_real *p, NN__VEC v, size_t n)
 {
-    nn_real lane[NN__VL];
+    nn_real lane[NN__WIDTH];
     NN__STORE(lane, v);
     for (size_t i = 0; i < n; i++) p[i] = lane[i];
 }
-NN__INLINE NN__V nn__keepn_neon(NN__V v, size_t n)
+NN__INLINE NN__VEC nn__keepn_neon(NN__VEC v, size_t n)
 {
-    nn_real lane[NN__VL];
+    nn_real lane[NN__WIDTH];
     NN__STORE(lane, v);
     return nn__loadn_neon(lane, n);
 }
-NN__INLINE NN__V nn__bytes_neon(const uint8_t *p)
+NN__INLINE NN__VEC nn__bytes_neon(const uint8_t *p)
 {
-    nn_real lane[NN__VL];
-    for (int i = 0; i < NN__VL; i++) lane[i] = (nn_real)p[i];
+    nn_real lane[NN__WIDTH];
+    for (int i = 0; i < NN__WIDTH; i++) lane[i] = (nn_real)p[i];
     return NN__LOAD(lane);
 }
 #endif
 
-#define NN__ADD(a, b) ((a) + (b))
-#define NN__SUB(a, b) ((a) - (b))
-#define NN__MUL(a, b) ((a) * (b))
-#define NN__DIV(a, b) ((a) / (b))
 #define NN__C(x) NN__SET1((nn_real)(x))
 
 /* The vector at p, of which c values are left in the array; whole vectors take the plain way. */
-NN__INLINE NN__V NN__FN(load)(const nn_real *p, size_t c)
+NN__INLINE NN__VEC NN__FN(load)(const nn_real *p, size_t c)
 {
-    return c >= NN__VL ? NN__LOAD(p) : NN__LOADN(p, NN__FIRST(c));
+    return c >= NN__WIDTH ? NN__LOAD(p) : NN__LOAD_TAIL(p, NN__TAIL_MASK(c));
 }
 
-NN__INLINE void NN__FN(store)(nn_real *p, NN__V v, size_t c)
+NN__INLINE void NN__FN(store)(nn_real *p, NN__VEC v, size_t c)
 {
-    if (c >= NN__VL) NN__STORE(p, v);
-    else NN__STOREN(p, v, NN__FIRST(c));
-}
-
-NN__INLINE NN__V NN__FN(keep)(NN__V v, size_t c)
-{
-    return c >= NN__VL ? v : NN__KEEPN(v, NN__FIRST(c));
+    if (c >= NN__WIDTH) NN__STORE(p, v);
+    else NN__STORE_TAIL(p, v, NN__TAIL_MASK(c));
 }
 
 #define NN__LD(p, c) NN__FN(load)(p, c)
 #define NN__ST(p, v, c) NN__FN(store)(p, v, c)
+
+#if NN__PASS != NN__AVX512 /* which shares with AVX2 all that it is not faster at */
+#define NN__ADD(a, b) ((a) + (b))
+#define NN__SUB(a, b) ((a) - (b))
+#define NN__MUL(a, b) ((a) * (b))
+#define NN__DIV(a, b) ((a) / (b))
+
+NN__INLINE NN__VEC NN__FN(keep)(NN__VEC v, size_t c)
+{
+    return c >= NN__WIDTH ? v : NN__ZERO_TAIL(v, NN__TAIL_MASK(c));
+}
+
 /* for each vector of an array of n reals: i its first index, c how many values are left from
    there */
-#define NN__EACH(n) for (size_t i = 0, c = (n); i < (n); i += NN__VL, c = (n)-i)
+#define NN__EACH(n) for (size_t i = 0, c = (n); i < (n); i += NN__WIDTH, c = (n)-i)
 
 /* A sum has 16 virtual lanes: lane j adds the elements j, j + 16, j + 32, ... in order; then lanes
    8 apart are added, then 4, 2, 1. NN__PARTS vectors make up the lanes. */
 #define NN__LANES 16
-#define NN__PARTS (NN__LANES / NN__VL)
+#define NN__PARTS (NN__LANES / NN__WIDTH)
 
-NN__INLINE nn_real NN__FN(reduce)(const NN__V *part)
+NN__INLINE nn_real NN__FN(reduce)(const NN__VEC *part)
 {
     nn_real lane[NN__LANES];
-    for (int l = 0; l < NN__PARTS; l++) NN__STORE(lane + l * NN__VL, part[l]);
+    for (int l = 0; l < NN__PARTS; l++) NN__STORE(lane + l * NN__WIDTH, part[l]);
     for (int step = NN__LANES / 2; step; step /= 2)
         for (int j = 0; j < step; j++) lane[j] += lane[j + step];
     return lane[0];
@@ -1668,1052 +2287,610 @@ NN__INLINE nn_real NN__FN(reduce)(const NN__V *part)
    the rounding error. Adding 1.5 * 2^mantissa rounds to an integer, left in the low bits. */
 
 /* 2^n for t = n + NN__ROUND_MAGIC, n a whole number in the normal exponents. */
-NN__INLINE NN__V NN__FN(pow2)(NN__V t)
+NN__INLINE NN__VEC NN__FN(pow2)(NN__VEC t)
 {
     return NN__TOF(NN__ISHL(NN__IADD(NN__TOI(t), NN__ISET1(NN__EXPONENT_BIAS)), NN__MANTISSA));
 }
 
 /* x = n ln 2 + r with |r| <= ln(2) / 2: returns exp(r) - 1, *t = n + NN__ROUND_MAGIC. */
-NN__INLINE NN__V NN__FN(exp_reduced)(NN__V x, NN__V *t)
+NN__INLINE NN__VEC NN__FN(exp_reduced)(NN__VEC x, NN__VEC *t)
 {
     *t = NN__FMA(x, NN__C(1.44269504088896340736), NN__C(NN__ROUND_MAGIC));
-    NN__V n = NN__SUB(*t, NN__C(NN__ROUND_MAGIC));
-    NN__V r = NN__FMA(n, NN__C(-0.69314718055994530942), x);
+    NN__VEC n = NN__SUB(*t, NN__C(NN__ROUND_MAGIC));
+    NN__VEC r = NN__FMA(n, NN__C(-0.69314718055994530942), x);
     r = NN__FMA(n, NN__C(-NN__LN2_LOW), r);
-    NN__V q = NN__C(nn__exp_terms[0]);
+    NN__VEC q = NN__C(nn__exp_terms[0]);
     NN__UNROLL for (int k = 1; k < NN__EXP_TERMS; k++) q = NN__FMA(q, r, NN__C(nn__exp_terms[k]));
     return NN__FMA(NN__MUL(r, r), q, r);
 }
 
 /* exp(x), and in *low what its rounding lost. 2^n is applied in two halves, so that subnormal
    results and infinity come out right. */
-NN__INLINE NN__V NN__FN(exp_pair)(NN__V x, NN__V *low)
+NN__INLINE NN__VEC NN__FN(exp_pair)(NN__VEC x, NN__VEC *low)
 {
-    NN__V t, magic = NN__C(NN__ROUND_MAGIC);
-    NN__V p = NN__FN(exp_reduced)(NN__MIN(NN__C(NN__EXP_HIGH), NN__MAX(NN__C(NN__EXP_LOW), x)), &t);
-    NN__V n = NN__SUB(t, magic), half = NN__FMA(n, NN__C(0.5), magic);
-    NN__V rest = NN__FN(pow2)(NN__ADD(NN__SUB(n, NN__SUB(half, magic)), magic));
-    NN__V s = NN__FN(pow2)(half), e = NN__FMA(p, s, s);
+    NN__VEC t, magic = NN__C(NN__ROUND_MAGIC);
+    NN__VEC p =
+        NN__FN(exp_reduced)(NN__MIN(NN__C(NN__EXP_HIGH), NN__MAX(NN__C(NN__EXP_LOW), x)), &t);
+    NN__VEC n = NN__SUB(t, magic), half = NN__FMA(n, NN__C(0.5), magic);
+    NN__VEC rest = NN__FN(pow2)(NN__ADD(NN__SUB(n, NN__SUB(half, magic)), magic));
+    NN__VEC s = NN__FN(pow2)(half), e = NN__FMA(p, s, s);
     *low = NN__MUL(NN__FMA(p, s, NN__SUB(s, e)), rest);
     return NN__MUL(e, rest);
 }
 
-NN__INLINE NN__V NN__FN(exp)(NN__V x)
+NN__INLINE NN__VEC NN__FN(exp)(NN__VEC x)
 {
-    NN__V low;
+    NN__VEC low;
     return NN__FN(exp_pair)(x, &low);
 }
 
 /* exp(x) - 1 for x up to NN__EXPM1_HIGH, and what its rounding lost. */
-NN__INLINE NN__V NN__FN(expm1_pair)(NN__V x, NN__V *low)
+NN__INLINE NN__VEC NN__FN(expm1_pair)(NN__VEC x, NN__VEC *low)
 {
-    NN__V t;
-    NN__V p = NN__FN(exp_reduced)(NN__MAX(NN__C(NN__EXPM1_LOW), x), &t), s = NN__FN(pow2)(t);
-    NN__V less = NN__SUB(s, NN__C(1)), e = NN__FMA(p, s, less);
+    NN__VEC t;
+    NN__VEC p = NN__FN(exp_reduced)(NN__MAX(NN__C(NN__EXPM1_LOW), x), &t), s = NN__FN(pow2)(t);
+    NN__VEC less = NN__SUB(s, NN__C(1)), e = NN__FMA(p, s, less);
     *low = NN__FMA(p, s, NN__SUB(less, e));
     return e;
 }
 
-NN__INLINE NN__V NN__FN(expm1)(NN__V x)
+NN__INLINE NN__VEC NN__FN(expm1)(NN__VEC x)
 {
-    NN__V low;
+    NN__VEC low;
     return NN__FN(expm1_pair)(x, &low);
 }
 
 /* (a + a_low) / (b + b_low), rounded about once: the quotient's remainder is divided again. */
-NN__INLINE NN__V NN__FN(quotient)(NN__V a, NN__V a_low, NN__V b, NN__V b_low)
+NN__INLINE NN__VEC NN__FN(quotient)(NN__VEC a, NN__VEC a_low, NN__VEC b, NN__VEC b_low)
 {
-    NN__V w = NN__DIV(NN__C(1), b), q = NN__MUL(a, w), minus_q = NN__SUB(NN__C(0), q);
-    NN__V left = NN__ADD(NN__FMA(minus_q, b, a), NN__FMA(minus_q, b_low, a_low));
+    NN__VEC w = NN__DIV(NN__C(1), b), q = NN__MUL(a, w), minus_q = NN__SUB(NN__C(0), q);
+    NN__VEC left = NN__ADD(NN__FMA(minus_q, b, a), NN__FMA(minus_q, b_low, a_low));
     return NN__FMA(left, w, q);
 }
 
 /* ln x for normal x; infinity and NaN are returned as they are. */
-NN__INLINE NN__V NN__FN(log)(NN__V x)
+NN__INLINE NN__VEC NN__FN(log)(NN__VEC x)
 {
-    NN__VI offset = NN__ISET1(((nn__bits)NN__EXPONENT_BIAS << NN__MANTISSA) - NN__HALF_SQRT_BITS);
-    NN__VI biased = NN__ISHR(NN__IADD(NN__TOI(x), offset), NN__MANTISSA); /* exponent + bias */
-    NN__VI shift = NN__ISHL(NN__ISUB(biased, NN__ISET1(NN__EXPONENT_BIAS)), NN__MANTISSA);
-    NN__V m = NN__TOF(NN__ISUB(NN__TOI(x), shift));
-    NN__V e = NN__SUB(NN__TOF(NN__IADD(biased, NN__TOI(NN__C(NN__ROUND_MAGIC)))),
+    NN__IVEC offset = NN__ISET1(((nn__bits)NN__EXPONENT_BIAS << NN__MANTISSA) - NN__HALF_SQRT_BITS);
+    NN__IVEC biased = NN__ISHR(NN__IADD(NN__TOI(x), offset), NN__MANTISSA); /* exponent + bias */
+    NN__IVEC shift = NN__ISHL(NN__ISUB(biased, NN__ISET1(NN__EXPONENT_BIAS)), NN__MANTISSA);
+    NN__VEC m = NN__TOF(NN__ISUB(NN__TOI(x), shift));
+    NN__VEC e = NN__SUB(NN__TOF(NN__IADD(biased, NN__TOI(NN__C(NN__ROUND_MAGIC)))),
                       NN__C(NN__ROUND_MAGIC + NN__EXPONENT_BIAS));
-    NN__V f = NN__SUB(m, NN__C(1)), s = NN__DIV(f, NN__ADD(m, NN__C(1))), z = NN__MUL(s, s);
-    NN__V q = NN__C(nn__log_terms[0]);
+    NN__VEC f = NN__SUB(m, NN__C(1)), s = NN__DIV(f, NN__ADD(m, NN__C(1))), z = NN__MUL(s, s);
+    NN__VEC q = NN__C(nn__log_terms[0]);
     NN__UNROLL for (int k = 1; k < NN__LOG_TERMS; k++) q = NN__FMA(q, z, NN__C(nn__log_terms[k]));
     /* ln m = f - s (f - z q): s q z alone would carry the rounding error of 2 s */
-    NN__V low = NN__FMA(s, NN__SUB(f, NN__MUL(z, q)), NN__MUL(e, NN__C(-NN__LN2_LOW)));
-    NN__V y = NN__FMA(e, NN__C(0.69314718055994530942), NN__SUB(f, low));
+    NN__VEC low = NN__FMA(s, NN__SUB(f, NN__MUL(z, q)), NN__MUL(e, NN__C(-NN__LN2_LOW)));
+    NN__VEC y = NN__FMA(e, NN__C(0.69314718055994530942), NN__SUB(f, low));
     return NN__SELECT(NN__LT(x, NN__C(HUGE_VAL)), y, x);
 }
 
-/* ln(1 + u) for u in [0, 1]: ln of the rounded sum, and what the rounding lost. */
-NN__INLINE NN__V NN__FN(log1p)(NN__V u)
+/* ln x for every x: subnormal ones are scaled by 2^mantissa first; -infinity at 0, NaN below. */
+NN__INLINE NN__VEC NN__FN(log_everywhere)(NN__VEC x)
 {
-    NN__V w = NN__ADD(u, NN__C(1)), lost = NN__SUB(u, NN__SUB(w, NN__C(1)));
+    const double scale = (double)((nn__bits)1 << NN__MANTISSA);
+    NN__MASK subnormal = NN__LT(x, NN__C(sizeof(nn_real) == 4 ? 1.17549435082228751e-38 : DBL_MIN));
+    NN__VEC y = NN__FN(log)(NN__SELECT(subnormal, NN__MUL(x, NN__C(scale)), x));
+    y = NN__SELECT(subnormal, NN__SUB(y, NN__C(NN__MANTISSA * 0.69314718055994530942)), y);
+    NN__VEC none = NN__SELECT(NN__LT(x, NN__C(0)), NN__C(NAN), NN__SUB(x, NN__C(HUGE_VAL)));
+    return NN__SELECT(NN__LT(NN__C(0), x), y, none);
+}
+
+/* ln(1 + u) for u in [0, 1]: ln of the rounded sum, and what the rounding lost. */
+NN__INLINE NN__VEC NN__FN(log1p)(NN__VEC u)
+{
+    NN__VEC w = NN__ADD(u, NN__C(1)), lost = NN__SUB(u, NN__SUB(w, NN__C(1)));
     return NN__ADD(NN__FN(log)(w), NN__DIV(lost, w));
 }
 
-NN__INLINE NN__V NN__FN(abs)(NN__V x) { return NN__TOF(NN__ISHR(NN__ISHL(NN__TOI(x), 1), 1)); }
+NN__INLINE NN__VEC NN__FN(abs)(NN__VEC x) { return NN__TOF(NN__ISHR(NN__ISHL(NN__TOI(x), 1), 1)); }
 
 /* y >= 0 with the sign of x */
-NN__INLINE NN__V NN__FN(with_sign)(NN__V y, NN__V x)
+NN__INLINE NN__VEC NN__FN(with_sign)(NN__VEC y, NN__VEC x)
 {
-    NN__VI sign = NN__ISUB(NN__TOI(x), NN__TOI(NN__FN(abs)(x)));
+    NN__IVEC sign = NN__ISUB(NN__TOI(x), NN__TOI(NN__FN(abs)(x)));
     return NN__TOF(NN__IADD(NN__TOI(y), sign));
 }
 
 /* (e^2|x| - 1) / (e^2|x| + 1) */
-NN__INLINE NN__V NN__FN(tanh)(NN__V x)
+NN__INLINE NN__VEC NN__FN(tanh)(NN__VEC x)
 {
-    NN__V a = NN__MIN(NN__C(NN__EXPM1_HIGH / 4), NN__FN(abs)(x));
-    NN__V low, two = NN__C(2), e = NN__FN(expm1_pair)(NN__ADD(a, a), &low), d = NN__ADD(e, two);
+    NN__VEC a = NN__MIN(NN__C(NN__EXPM1_HIGH / 4), NN__FN(abs)(x));
+    NN__VEC low, two = NN__C(2), e = NN__FN(expm1_pair)(NN__ADD(a, a), &low), d = NN__ADD(e, two);
     /* what the sum loses: exactly, with the larger term first */
-    NN__V large = NN__MAX(e, two), small = NN__MIN(e, two);
-    NN__V d_low = NN__ADD(NN__ADD(NN__SUB(large, d), small), low);
+    NN__VEC large = NN__MAX(e, two), lesser = NN__MIN(e, two);
+    NN__VEC d_low = NN__ADD(NN__ADD(NN__SUB(large, d), lesser), low);
     return NN__FN(with_sign)(NN__FN(quotient)(e, low, d, d_low), x);
 }
 
 /* With e = exp(-|x|): 1 / (1 + e) or e / (1 + e), so that neither end overflows or cancels. */
-NN__INLINE NN__V NN__FN(sigmoid)(NN__V x)
+NN__INLINE NN__VEC NN__FN(sigmoid)(NN__VEC x)
 {
-    NN__V low, zero = NN__C(0), one = NN__C(1);
-    NN__V e = NN__FN(exp_pair)(NN__SUB(zero, NN__FN(abs)(x)), &low), d = NN__ADD(e, one);
-    NN__V d_low = NN__ADD(NN__ADD(NN__SUB(one, d), e), low);
-    NN__M negative = NN__LT(x, zero);
-    NN__V top = NN__SELECT(negative, e, one), top_low = NN__SELECT(negative, low, zero);
+    NN__VEC low, zero = NN__C(0), one = NN__C(1);
+    NN__VEC e = NN__FN(exp_pair)(NN__SUB(zero, NN__FN(abs)(x)), &low), d = NN__ADD(e, one);
+    NN__VEC d_low = NN__ADD(NN__ADD(NN__SUB(one, d), e), low);
+    NN__MASK negative = NN__LT(x, zero);
+    NN__VEC top = NN__SELECT(negative, e, one), top_low = NN__SELECT(negative, low, zero);
     return NN__FN(quotient)(top, top_low, d, d_low);
 }
 
 /* max(x, 0) + ln(1 + exp(-|x|)) */
-NN__INLINE NN__V NN__FN(softplus)(NN__V x)
+NN__INLINE NN__VEC NN__FN(softplus)(NN__VEC x)
 {
-    NN__V e = NN__FN(exp)(NN__SUB(NN__C(0), NN__FN(abs)(x)));
+    NN__VEC e = NN__FN(exp)(NN__SUB(NN__C(0), NN__FN(abs)(x)));
     return NN__ADD(NN__MAX(NN__C(0), x), NN__FN(log1p)(e));
 }
 
 /* exp(-x^2 / 2), 0 from 40 on: the part of x^2 / 2 that its rounding loses comes back as a
    factor. */
-NN__INLINE NN__V NN__FN(gauss)(NN__V x)
+NN__INLINE NN__VEC NN__FN(gauss)(NN__VEC x)
 {
     x = NN__MIN(NN__C(40), NN__FN(abs)(x));
-    NN__V half = NN__MUL(x, NN__C(0.5)), h = NN__MUL(half, x);
-    NN__V lost = NN__FMA(half, x, NN__SUB(NN__C(0), h));
-    NN__V y = NN__FN(exp)(NN__SUB(NN__C(0), h));
+    NN__VEC half = NN__MUL(x, NN__C(0.5)), h = NN__MUL(half, x);
+    NN__VEC lost = NN__FMA(half, x, NN__SUB(NN__C(0), h));
+    NN__VEC y = NN__FN(exp)(NN__SUB(NN__C(0), h));
     return NN__FMA(NN__SUB(NN__C(0), y), lost, y);
 }
 
 /* The standard normal distribution function: erfc(|x| / sqrt 2) / 2, or one less that. */
-NN__INLINE NN__V NN__FN(normal_cdf)(NN__V x, NN__V gauss)
+NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
 {
-    NN__V a = NN__MUL(NN__FN(abs)(x), NN__C(0.70710678118654752440));
-    NN__V t = NN__DIV(NN__C(3), NN__ADD(a, NN__C(3))), u = NN__SUB(NN__ADD(t, t), NN__C(1));
-    NN__V h = NN__C(nn__erfc_terms[NN__ERFC_TERMS - 1]);
+    NN__VEC a = NN__MUL(NN__FN(abs)(x), NN__C(0.70710678118654752440));
+    NN__VEC t = NN__DIV(NN__C(3), NN__ADD(a, NN__C(3))), u = NN__SUB(NN__ADD(t, t), NN__C(1));
+    NN__VEC h = NN__C(nn__erfc_terms[NN__ERFC_TERMS - 1]);
     for (int k = NN__ERFC_TERMS - 2; k >= 0; k--) h = NN__FMA(h, u, NN__C(nn__erfc_terms[k]));
-    NN__V tail = NN__MUL(NN__MUL(gauss, t), NN__MUL(h, NN__C(0.5)));
+    NN__VEC tail = NN__MUL(NN__MUL(gauss, t), NN__MUL(h, NN__C(0.5)));
     return NN__SELECT(NN__LT(x, NN__C(0)), tail, NN__SUB(NN__C(1), tail));
 }
 
-/* -------------------------------------------------------------------------------------- >>gemm
-   C is cut into register tiles of mr rows by nv vectors; a tile runs over one block of k with its
-   sums in registers. A is read element by element with any two strides, so that it can stay where
-   it is; only where it is transposed and many tiles read it, a block is turned into rows first. B
-   is read in vectors along a row. Where several tiles read it, the first of them leaves its rows in
-   a panel while it computes: a copy of its own would wait for the second-level cache meanwhile.
-
-   Where B is narrow or its transposition dear, the product is computed as C' = B' A' instead,
-   with the vectors along C's columns; for a few widths A is then transposed in registers, for the
-   others into a panel. None of these choices changes a bit: each element is the same chain of
-   fused multiply-adds over k = 0, 1, 2, ... (a block boundary only stores and reloads it).
-
-   Where the numbers come from: a panel of B (NN__KC by NN__NR: 32 KB with AVX2, 128 KB with
-   AVX-512, twice that where its length pays) passes from the second-level cache to the first for
-   each tile. A block of A of more than NN__BESIDE (512 KB) would not stay in a second cache of 1 MB
-   beside it, and comes from the third for each strip: then as many strips share a tile's rows as
-   have room for their panels, up to NN__STRIPS. Long panels mean that C is stored and reloaded
-   rarely; but few rows cannot make up for a panel that leaves the first cache on its way, so theirs
-   has NN__NEAR steps (26 KB). NN__MC bounds the rows that are gone through again for the next
-   strips. Hardware does not foresee rows of B that are NN__FAR apart. A large product takes
-   NN__SPACE on the stack, a small one NN__LITTLE: compilers may be told to touch every page of a
-   frame. */
-#if NN__PASS == NN__PORTABLE
-#define NN__NV 1
-#define NN__KC 256
-#define NN__SPACE (16 * 1024 / (int)sizeof(nn_real))
-#else
-#define NN__NV (NN__PASS == NN__AVX2 ? 2 : 4)
-#define NN__KC 512
-#define NN__SPACE (256 * 1024 / (int)sizeof(nn_real))
 #endif
-#define NN__MC 1024
-#define NN__LITTLE (8 * 1024 / (int)sizeof(nn_real))
-#define NN__FAR (1024 / sizeof(nn_real))
-#define NN__SOON (16 / NN__NV) /* rows of B to fetch ahead: some fifty cycles */
-#define NN__NEAR (26 * 1024 / (int)sizeof(nn_real) / NN__NR)
-#define NN__STRIPS 4
-#define NN__BESIDE (512 * 1024 / sizeof(nn_real))
-#define NN__PAD 16 /* rows of a copied block of A lie off the powers of two */
-#define NN__NR (NN__NV * NN__VL)
-#define NN__TURNED_ROWS ((NN__SPACE - NN__KC * NN__NR) / NN__NR) /* of a product that is turned */
 
-/* A strip of C: m rows by up to NN__NR columns. Row r starts from init[r * init_ld ...], or from
-   0. */
-typedef struct NN__FN(strip_args) {
-    size_t m, k, cols;
-    const nn_real *a;
-    size_t ai, ak; /* strides of A along C's rows and along k */
-    const nn_real *b;
-    size_t ldb;
-    size_t whole; /* the rows of B, from the first on, in which whole vectors can be read */
-    nn_real *c;
-    size_t ldc;
-    const nn_real *init;
-    size_t init_ld;
-    nn_real *panel; /* NULL, or k rows of NN__NR for the first tile to pack B into */
-} NN__FN(strip_args);
+/* -------------------------------------------------------------------------------------- >>tile
+   The micro-kernels, and the other parts of a product that depend on the instruction set. A tile is
+   `mr` rows of `nv` vectors, one function for each size. The x86 ones are in assembly, which takes
+   the compilers no time, and which runs as fast without optimisation. */
 
-/* B's rows are at b, ldb apart. Past the strip's last column a vector holds what follows there,
-   which no one sees; only the array's end must not be passed. */
-NN__INLINE void NN__FN(set_b)(NN__FN(strip_args) * s, const nn_real *b, size_t ldb)
-{
-    const size_t beyond = (NN__VL - s->cols % NN__VL) % NN__VL;
-    size_t rows = beyond > 0; /* whose last vector passes the end */
-    if (beyond > ldb) rows = (unsigned)(beyond - 1) / (unsigned)(ldb + !ldb) + 1;
-    s->b = b, s->ldb = ldb;
-    s->whole = rows < s->k ? s->k - rows : 0;
-}
-
-/* What a tile knows of B and A: nothing; that B has to be fetched ahead; likewise, and it leaves
-   B's rows in the panel; that B is packed and A's rows, or its columns, are consecutive. A stride
-   known is an instruction less in each step. */
-enum {
-    NN__FN(loose),
-    NN__FN(ahead),
-    NN__FN(packing),
-    NN__FN(packed_rows),
-    NN__FN(packed_columns)
-};
-
-/* One k of a tile: sum[mr][nv] += a b'. Row i + r of A, r < 3, is at a[i / 3] + r * ai: two
-   pointers and two strides reach six rows. Large tiles, with reads to spare, save an instruction
-   where a pointer is the address: the multiplications read it. Of the last vector only `last`
-   values are read when `cut`. Written out, not in loops: a build without optimisation would count
-   more than it multiplies. */
-NN__INLINE void NN__FN(tile_step)(const int mr, const int nv, const int cut, const int how,
-                                  NN__V (*sum)[NN__NV], const nn_real *const *a, size_t ai,
-                                  const nn_real *b, size_t last, nn_real *panel)
-{
-    NN__V bv[NN__NV], av;
-    NN__UNROLL for (int j = 0; j < nv; j++)
-    {
-        bv[j] = cut && j == nv - 1 ? NN__LD(b + j * NN__VL, last) : NN__LOAD(b + j * NN__VL);
-        if (how == NN__FN(packing)) NN__STORE(panel + j * NN__VL, bv[j]);
-    }
-#define NN__TIMES(i, j)                                                                            \
-    if (nv > 1 && (j) < nv) NN__FMA_TO(sum[i][(j) % NN__NV], av, bv[(j) % NN__NV])
-#define NN__TIMES_FROM(i, j)                                                                       \
-    if ((j) < nv) NN__FMA_FROM(sum[i][(j) % NN__NV], a[(i) / 3], bv[(j) % NN__NV])
-#define NN__ROW(i, offset)                                                                         \
-    if ((i) < mr) {                                                                                \
-        av = NN__SET1(a[(i) / 3][offset]);                                                         \
-        if (nv == 1) sum[i][0] = NN__FMA(av, bv[0], sum[i][0]); /* with av from memory */          \
-        NN__TIMES(i, 0);                                                                           \
-        NN__TIMES(i, 1);                                                                           \
-        NN__TIMES(i, 2);                                                                           \
-        NN__TIMES(i, 3);                                                                           \
-    }
-#define NN__THREE_ROWS(i)                                                                          \
-    if (how > NN__FN(ahead) && nv > 2 && (i) < mr) {                                               \
-        NN__TIMES_FROM(i, 0);                                                                      \
-        NN__TIMES_FROM(i, 1);                                                                      \
-        NN__TIMES_FROM(i, 2);                                                                      \
-        NN__TIMES_FROM(i, 3);                                                                      \
-    }                                                                                              \
-    else NN__ROW(i, 0)                                                                             \
-    NN__ROW(i + 1, ai)                                                                             \
-    NN__ROW(i + 2, 2 * ai)
-    NN__THREE_ROWS(0)
-    NN__THREE_ROWS(3)
-    NN__THREE_ROWS(6)
-    NN__THREE_ROWS(9)
-    NN__THREE_ROWS(12)
-    NN__ROW(15, 0)
-#undef NN__TIMES
-#undef NN__TIMES_FROM
-#undef NN__ROW
-#undef NN__THREE_ROWS
-}
-
-/* clang -O0 keeps every value in memory, and nothing makes it optimise a function. The loop of the
-   widest tiles, where it would spend most of its time, is therefore written in assembly for it. */
-#if NN__NV > 1 && defined(__clang__) && !defined(__OPTIMIZE__) && !defined(__i386__)
-#define NN__ASM_LOOP
-#if NN__PASS == NN__NEON
+#if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Woverlength-strings"
+#endif
+/* Rows of A are in rax, rdx, r8 to r11, and rcx is the offset of the step in all of them. Vector
+   registers: the sums of a row are next to each other; then the row of B, an element of A, and with
+   AVX2 the mask of the last vector. */
+#if NN__PASS == NN__AVX2
+#define NN__VECTOR "%%ymm"
+#define NN__BYTES "32"
+#define NN__ROW_BYTES "64"
+#define NN__ROWS_AHEAD "24" /* to fetch: some 150 cycles */
+#define NN__ROWS1(f, nv) f(nv, "0", "1", "", "", "0", "rax")
+#define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "2", "3", "", "", "8", "rdx")
+#define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "4", "5", "", "", "16", "r8")
+#define NN__ROWS4(f, nv) NN__ROWS3(f, nv) f(nv, "6", "7", "", "", "24", "r9")
+#define NN__ROWS5(f, nv) NN__ROWS4(f, nv) f(nv, "8", "9", "", "", "32", "r10")
+#define NN__ROWS6(f, nv) NN__ROWS5(f, nv) f(nv, "10", "11", "", "", "40", "r11")
+#define NN__B0 "12"
+#define NN__B1 "13"
+#define NN__ELEMENT NN__VECTOR "14"
+#define NN__SET_MASK "vmovups (%%rax), %%ymm15\n"
+#define NN__GET_MASKED(from, to) "vmaskmov" NN__PS " " from ", %%ymm15, " to "\n"
+#define NN__PUT_MASKED(from, to) "vmaskmov" NN__PS " " from ", %%ymm15, " to "\n"
+#define NN__MORE_REGISTERS
+#else
+#define NN__VECTOR "%%zmm"
+#define NN__BYTES "64"
+#define NN__ROW_BYTES "256"
+#define NN__ROWS_AHEAD "8"
+#define NN__ROWS1(f, nv) f(nv, "0", "1", "2", "3", "0", "rax")
+#define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "4", "5", "6", "7", "8", "rdx")
+#define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "8", "9", "10", "11", "16", "r8")
+#define NN__ROWS4(f, nv) NN__ROWS3(f, nv) f(nv, "12", "13", "14", "15", "24", "r9")
+#define NN__ROWS5(f, nv) NN__ROWS4(f, nv) f(nv, "16", "17", "18", "19", "32", "r10")
+#define NN__ROWS6(f, nv) NN__ROWS5(f, nv) f(nv, "20", "21", "22", "23", "40", "r11")
+#define NN__B0 "24"
+#define NN__B1 "25"
+#define NN__ELEMENT NN__VECTOR "28"
 #ifdef NN_DOUBLE
-#define NN__ASM_REALS(v) "%[" v "].2d"
+#define NN__SET_MASK "vmovdqu64 (%%rax), %%zmm28\n vptestmq %%zmm28, %%zmm28, %%k1\n"
 #else
-#define NN__ASM_REALS(v) "%[" v "].4s"
+#define NN__SET_MASK "vmovdqu32 (%%rax), %%zmm28\n vptestmd %%zmm28, %%zmm28, %%k1\n"
 #endif
-#define NN__ASM_V "w"
-#define NN__ASM_B(i, j) "ldr %q[b" #j "], [%[b], #16 * " #j "]\n"
-#define NN__ASM_A(i) "ld1r {" NN__ASM_REALS("av") "}, [%[a" #i "]], %[ak]\n"
-#define NN__ASM_FMA(i, j)                                                                          \
-    "fmla " NN__ASM_REALS("s" #i #j) ", " NN__ASM_REALS("b" #j) ", " NN__ASM_REALS("av") "\n"
-#define NN__ASM_NEXT "add %[b], %[b], %[ldb]\nsubs %[steps], %[steps], #1\nb.ne 1b\n"
-#else
-#ifdef NN_DOUBLE
-#define NN__ASM_REAL "d"
-#else
-#define NN__ASM_REAL "s"
-#endif
-#if NN__PASS == NN__AVX512
-#define NN__ASM_BYTES "64"
-#else
-#define NN__ASM_BYTES "32"
-#endif
-#define NN__ASM_V "v"
-#define NN__ASM_B(i, j) "vmovups " NN__ASM_BYTES " * " #j "(%[b]), %[b" #j "]\n"
-#define NN__ASM_A(i) "vbroadcasts" NN__ASM_REAL " (%[a" #i "]), %[av]\nadd %[ak], %[a" #i "]\n"
-#define NN__ASM_FMA(i, j) "vfmadd231p" NN__ASM_REAL " %[b" #j "], %[av], %[s" #i #j "]\n"
-#define NN__ASM_NEXT "add %[ldb], %[b]\ndec %[steps]\njnz 1b\n"
-#endif
-#if NN__NV == 2
-#define NN__ASM_EACH(f, i) f(i, 0) f(i, 1)
-#else
-#define NN__ASM_EACH(f, i) f(i, 0) f(i, 1) f(i, 2) f(i, 3)
-#endif
-#define NN__ASM_ROW(i) NN__ASM_A(i) NN__ASM_EACH(NN__ASM_FMA, i)
-#define NN__ASM_SUM(i, j) [s##i##j] "+" NN__ASM_V(sum[i][j]),
-#define NN__ASM_SUMS(i) NN__ASM_EACH(NN__ASM_SUM, i) [a##i] "+r"(a[i]),
-#define NN__ASM_BV(i, j) [b##j] "=&" NN__ASM_V(bv[j]),
-
-/* The first `steps` of a tile of up to six rows, whose last one makes up for those that are not
-   there. */
-static void NN__FN(asm_loop)(int mr, NN__V (*sum)[NN__NV], const nn_real *from, size_t ai,
-                             size_t ak, const nn_real *b, size_t ldb, size_t steps)
-{
-    NN__V av, bv[NN__NV];
-    const nn_real *a[6];
-    for (int i = 0; i < 6; i++) a[i] = from + (size_t)(i < mr ? i : mr - 1) * ai;
-    for (int i = mr; i < 6; i++)
-        for (int j = 0; j < NN__NV; j++) sum[i][j] = NN__C(0);
-    __asm__ volatile("1:\n" NN__ASM_EACH(NN__ASM_B, 0) NN__ASM_ROW(0) NN__ASM_ROW(1) NN__ASM_ROW(2)
-                         NN__ASM_ROW(3) NN__ASM_ROW(4) NN__ASM_ROW(5) NN__ASM_NEXT
-                     : NN__ASM_SUMS(0) NN__ASM_SUMS(1) NN__ASM_SUMS(2) NN__ASM_SUMS(3)
-                       NN__ASM_SUMS(4) NN__ASM_SUMS(5) NN__ASM_EACH(NN__ASM_BV, 0)
-                       [av] "=&" NN__ASM_V(av), [b] "+r"(b), [steps] "+r"(steps)
-                     : [ak] "r"(ak * sizeof(nn_real)), [ldb] "r"(ldb * sizeof(nn_real))
-                     : "memory", "cc");
-}
-#undef NN__ASM_REALS
-#undef NN__ASM_REAL
-#undef NN__ASM_BYTES
-#undef NN__ASM_V
-#undef NN__ASM_B
-#undef NN__ASM_A
-#undef NN__ASM_FMA
-#undef NN__ASM_NEXT
-#undef NN__ASM_EACH
-#undef NN__ASM_ROW
-#undef NN__ASM_SUM
-#undef NN__ASM_SUMS
-#undef NN__ASM_BV
+#define NN__GET_MASKED(from, to) "vmovu" NN__PS " " from ", " to " %{%%k1%}%{z%}\n"
+#define NN__PUT_MASKED(from, to) "vmovu" NN__PS " " from ", " to " %{%%k1%}\n"
+#define NN__MORE_REGISTERS                                                                         \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",    \
+        "xmm26", "xmm27", "xmm28", "k1"
 #endif
 
-/* The sums from or to rows that are ld apart; of the last vector in each only `last` values are
-   touched when it is `cut`. */
-NN__INLINE void NN__FN(tile_load)(const int mr, const int nv, const int cut, NN__V (*sum)[NN__NV],
-                                  const nn_real *from, size_t ld, size_t last)
-{
-    const NN__MN mask = NN__FIRST(last);
-    NN__UNROLL for (int i = 0; i < mr; i++, from += ld) {
-        NN__UNROLL for (int j = 0; j < nv - cut; j++) sum[i][j] = NN__LOAD(from + j * NN__VL);
-        if (cut) sum[i][nv - 1] = NN__LOADN(from + (nv - 1) * NN__VL, mask);
-    }
-}
+/* For each vector of a row: f, or for the last one `end`, with its offset in memory, its register
+   of B and that of its sum. */
+#define NN__VECTORS1(f, end, s0, s1, s2, s3) end("0", NN__B0, s0)
+#define NN__VECTORS2(f, end, s0, s1, s2, s3) f("0", NN__B0, s0) end(NN__BYTES, NN__B1, s1)
+#define NN__VECTORS3(f, end, s0, s1, s2, s3)                                                       \
+    NN__VECTORS2(f, f, s0, s1, s2, s3) end("2*" NN__BYTES, "26", s2)
+#define NN__VECTORS4(f, end, s0, s1, s2, s3)                                                       \
+    NN__VECTORS3(f, f, s0, s1, s2, s3) end("3*" NN__BYTES, "27", s3)
 
-NN__INLINE void NN__FN(tile_store)(const int mr, const int nv, const int cut,
-                                   NN__V (*sum)[NN__NV], nn_real *to, size_t ld, size_t last)
-{
-    const NN__MN mask = NN__FIRST(last);
-    NN__UNROLL for (int i = 0; i < mr; i++, to += ld) {
-        NN__UNROLL for (int j = 0; j < nv - cut; j++) NN__STORE(to + j * NN__VL, sum[i][j]);
-        if (cut) NN__STOREN(to + (nv - 1) * NN__VL, sum[i][nv - 1], mask);
-    }
-}
+#define NN__GET_C(at, b, sum) "vmovu" NN__PS " " at "(%%r12), " NN__VECTOR sum "\n"
+#define NN__GET_C_END(at, b, sum) NN__GET_MASKED(at "(%%r12)", NN__VECTOR sum)
+#define NN__PUT_C(at, b, sum) "vmovu" NN__PS " " NN__VECTOR sum ", " at "(%%r12)\n"
+#define NN__PUT_C_END(at, b, sum) NN__PUT_MASKED(NN__VECTOR sum, at "(%%r12)")
+#define NN__FETCH_C(at, b, sum) "prefetcht0 " at "(%%r12)\n"
+#define NN__GET_B(at, b, sum) "vmovu" NN__PS " " at "(%%rsi), " NN__VECTOR b "\n"
+#define NN__GET_B_END(at, b, sum) NN__GET_MASKED(at "(%%rsi)", NN__VECTOR b)
+#define NN__PUT_B(at, b, sum) "vmovu" NN__PS " " NN__VECTOR b ", " at "(%%r14)\n"
+#define NN__FETCH_B(at, b, sum) "prefetcht0 " at "(%%rsi,%%r15)\n"
+#define NN__MADD(at, b, sum)                                                                       \
+    "vfmadd231" NN__PS " " NN__VECTOR b ", " NN__ELEMENT ", " NN__VECTOR sum "\n"
 
-/* Two steps in a turn of the loop spare instructions; packing has other things to do there. What
-   is only written of C is fetched early by small tiles alone: it would keep B from coming. With
-   AVX-512 a masked vector costs no more than a whole one. */
-NN__INLINE void NN__FN(tile)(const int mr, const int nv, const int how,
-                             const NN__FN(strip_args) * s, size_t row)
-{
-    const int steps = how != NN__FN(packing) && nv > 1 ? 2 : 1;
-    NN__V sum[16][NN__NV];
-    const nn_real *a[6], *next[6], *b = s->b;
-    nn_real *panel = s->panel;
-    const size_t ai = how == NN__FN(packed_columns) ? 1 : s->ai;
-    const size_t ak = how == NN__FN(packed_rows) ? 1 : s->ak;
-    const size_t ldb = how >= NN__FN(packed_rows) ? NN__NR : s->ldb;
-    size_t last = s->cols - (size_t)(nv - 1) * NN__VL;
-    const int cut = NN__PASS == NN__AVX512 || last < NN__VL;
-    nn_real *c = s->c + row * s->ldc;
-    if (how <= NN__FN(ahead) || s->init_ld)
-        NN__UNROLL for (int i = 0; i < mr; i++)
-            NN__UNROLL for (int j = 0; j < nv; j++)
-                NN__PREFETCH(c + (size_t)i * s->ldc + j * NN__VL);
-    const nn_real *init = s->init ? s->init + row * s->init_ld : NULL;
-    if (init && cut) NN__FN(tile_load)(mr, nv, 1, sum, init, s->init_ld, last);
-    else if (init) NN__FN(tile_load)(mr, nv, 0, sum, init, s->init_ld, last);
-    else
-        NN__UNROLL for (int i = 0; i < mr; i++)
-            NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__C(0);
-    NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] = s->a + (row + (size_t)i) * ai;
-    size_t turns = s->whole / (size_t)steps, rest = s->k - turns * (size_t)steps;
-#ifdef NN__ASM_LOOP
-    if (nv == NN__NV && s->whole) {
-        for (size_t k = 0; how == NN__FN(packing) && k < s->whole; k++, panel += NN__NR)
-            memcpy(panel, b + k * ldb, NN__NR * sizeof *b);
-        NN__FN(asm_loop)(mr, sum, a[0], ai, ak, b, ldb, s->whole);
-        for (int i = 0; i < mr; i += 3) a[i / 3] += s->whole * ak;
-        b += s->whole * ldb, turns = 0, rest = s->k - s->whole;
-    }
-#endif
-    for (; turns; turns--, b += (size_t)steps * ldb) {
-        if (how == NN__FN(packing) || how == NN__FN(ahead))
-            NN__UNROLL for (int j = 0; j < nv; j++) {
-                NN__PREFETCH(b + NN__SOON * ldb + j * NN__VL);
-                if (steps == 2) NN__PREFETCH(b + (NN__SOON + 1) * ldb + j * NN__VL);
-            }
-        NN__FN(tile_step)(mr, nv, 0, how, sum, a, ai, b, last, panel);
-        if (steps == 2) {
-            NN__UNROLL for (int i = 0; i < mr; i += 3) next[i / 3] = a[i / 3] + ak;
-            NN__FN(tile_step)(mr, nv, 0, how, sum, next, ai, b + ldb, last, NULL);
-        }
-        NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += (size_t)steps * ak;
-        if (how == NN__FN(packing)) panel += NN__NR;
-    }
-    NN__ANEW(last); /* masks are made again: kept over the loop they would cost it registers */
-    for (; rest; rest--, b += ldb) {
-        NN__FN(tile_step)(mr, nv, 1, how, sum, a, ai, b, last, panel);
-        NN__UNROLL for (int i = 0; i < mr; i += 3) a[i / 3] += ak;
-        if (how == NN__FN(packing)) panel += NN__NR;
-    }
-    if (cut) NN__FN(tile_store)(mr, nv, 1, sum, c, s->ldc, last);
-    else NN__FN(tile_store)(mr, nv, 0, sum, c, s->ldc, last);
-}
+/* For each row of a tile */
+#define NN__ROW_A(nv, s0, s1, s2, s3, i, a) "mov " i "(%%r12), %%" a "\n"
+#define NN__ROW_GET(nv, s0, s1, s2, s3, i, a)                                                      \
+    NN__VECTORS##nv(NN__GET_C, NN__GET_C_END, s0, s1, s2, s3) "add %%r13, %%r12\n"
+#define NN__ROW_FETCH(nv, s0, s1, s2, s3, i, a)                                                    \
+    NN__VECTORS##nv(NN__FETCH_C, NN__FETCH_C, s0, s1, s2, s3) "add %%r13, %%r12\n"
+#define NN__ROW_MADD(nv, s0, s1, s2, s3, i, a)                                                     \
+    "vbroadcast" NN__SS " (%%" a ",%%rcx), " NN__ELEMENT "\n"                                      \
+    NN__VECTORS##nv(NN__MADD, NN__MADD, s0, s1, s2, s3)
+#define NN__ROW_PUT(nv, s0, s1, s2, s3, i, a)                                                      \
+    NN__VECTORS##nv(NN__PUT_C, NN__PUT_C, s0, s1, s2, s3) "add %%r13, %%r12\n"
+#define NN__ROW_PUT_END(nv, s0, s1, s2, s3, i, a)                                                  \
+    NN__VECTORS##nv(NN__PUT_C, NN__PUT_C_END, s0, s1, s2, s3) "add %%r13, %%r12\n"
 
-/* Each tile is a function of its own: inlined side by side they would share the registers, and some
-   sums would lie in memory. */
-typedef void NN__FN(tile_fn)(const NN__FN(strip_args) * s, size_t row);
-#define NN__TILE(name, mr, nv, how)                                                                \
-    static NN__NOINLINE void NN__FN(name)(const NN__FN(strip_args) * s, size_t row)                \
+#define NN__GET_ROW_OF_B(nv) NN__VECTORS##nv(NN__GET_B, NN__GET_B_END, "", "", "", "")
+#define NN__PACKED_ROW_OF_B(nv) NN__VECTORS##nv(NN__GET_B, NN__GET_B, "", "", "", "")
+#define NN__FETCH_ROW_OF_B(nv) NN__VECTORS##nv(NN__FETCH_B, NN__FETCH_B, "", "", "", "")
+#define NN__PUT_ROW_OF_B(nv) NN__VECTORS##nv(NN__PUT_B, NN__PUT_B, "", "", "", "")
+#define NN__MEMBER(name, to) "mov %c[" #name "](%[t]), %%" to "\n"
+#define NN__OFFSET(name) [name] "i"(offsetof(nn__tile, name))
+
+#define NN__PACKED_STEP(mr, nv)                                                                    \
+    NN__PACKED_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)                                         \
+    "add $" NN__ROW_BYTES ", %%rsi\n add %%r12, %%rcx\n"
+#define NN__TILE(mr, nv)                                                                           \
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t)                              \
     {                                                                                              \
-        NN__FN(tile)(mr, nv, NN__FN(how), s, row);                                                 \
+        __asm__ volatile(                                                                          \
+            NN__MEMBER(mask, "rax") NN__SET_MASK                                                   \
+            NN__MEMBER(init, "r12") NN__MEMBER(init_ld, "r13") NN__ROWS##mr(NN__ROW_GET, nv)       \
+            NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13") "add %c[next_c](%[t]), %%r12\n"            \
+            NN__ROWS##mr(NN__ROW_FETCH, nv)                                                        \
+            NN__MEMBER(a, "r12") NN__ROWS##mr(NN__ROW_A, nv)                                       \
+            NN__MEMBER(b, "rsi") NN__MEMBER(ldb, "rdi") NN__MEMBER(panel, "r14")                   \
+            "imul $" NN__ROWS_AHEAD ", %%rdi, %%r15\n" \
+            NN__MEMBER(ak, "r12") NN__MEMBER(k, "r13")                                             \
+            "xor %%ecx, %%ecx\n test %%r13, %%r13\n jz 3f\n"                                       \
+            "test %%r14, %%r14\n jnz 2f\n test %%rdi, %%rdi\n jnz 1f\n .p2align 5\n"               \
+            "0:\n test $1, %%r13b\n jz 7f\n" NN__PACKED_STEP(mr, nv) "dec %%r13\n jz 3f\n"         \
+            ".p2align 5\n 7:\n" NN__PACKED_STEP(mr, nv) NN__PACKED_STEP(mr, nv)                    \
+            "sub $2, %%r13\n jnz 7b\n jmp 3f\n"                                                   \
+            "1:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)      \
+            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 1b\n jmp 3f\n"                  \
+            "2:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__PUT_ROW_OF_B(nv)                \
+            NN__ROWS##mr(NN__ROW_MADD, nv) "add $" NN__ROW_BYTES ", %%r14\n"                       \
+            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 2b\n"                           \
+            "3:\n" NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13")                                     \
+            "cmpq $" NN__BYTES "/%c[real], %c[last](%[t])\n jne 4f\n"                              \
+            NN__ROWS##mr(NN__ROW_PUT, nv) "jmp 5f\n"                                               \
+            "4:\n" NN__ROWS##mr(NN__ROW_PUT_END, nv)                                               \
+            "5:\n vzeroupper\n"                                                                    \
+            :                                                                                      \
+            : [t] "r"(t), [real] "i"(sizeof(nn_real)), NN__OFFSET(mask), NN__OFFSET(init),         \
+              NN__OFFSET(init_ld), NN__OFFSET(c), NN__OFFSET(ldc), NN__OFFSET(next_c),             \
+              NN__OFFSET(a), NN__OFFSET(b), NN__OFFSET(ldb), NN__OFFSET(panel), NN__OFFSET(ak),    \
+              NN__OFFSET(k), NN__OFFSET(last)                                                      \
+            : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",    \
+              "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",       \
+              "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                 \
+              "xmm15" NN__MORE_REGISTERS);                                                         \
     }
-NN__TILE(tile_6, 6, NN__NV, loose)
-NN__TILE(tile_5, 5, NN__NV, loose)
-NN__TILE(tile_4, 4, NN__NV, loose)
-NN__TILE(tile_2, 2, NN__NV, loose)
-NN__TILE(tile_1, 1, NN__NV, loose)
-NN__TILE(tile_6_packing, 6, NN__NV, packing)
-#if NN__NV >= 2
-NN__TILE(tile_6_rows, 6, NN__NV, packed_rows)
-NN__TILE(tile_5_rows, 5, NN__NV, packed_rows)
-NN__TILE(tile_5_ahead, 5, NN__NV, ahead)
-NN__TILE(tile_4_ahead, 4, NN__NV, ahead)
-NN__TILE(tile_6_columns, 6, NN__NV, packed_columns)
-NN__TILE(tile_10_of_one, 10, 1, loose)
-NN__TILE(tile_4_of_one, 4, 1, loose)
-NN__TILE(tile_1_of_one, 1, 1, loose)
-#endif
-#if NN__NV == 4
-NN__TILE(tile_16_of_one, 16, 1, loose)
-NN__TILE(tile_12_of_two, 12, 2, loose)
-NN__TILE(tile_12_of_two_ahead, 12, 2, ahead)
-NN__TILE(tile_10_of_two, 10, 2, loose)
-NN__TILE(tile_10_of_two_ahead, 10, 2, ahead)
-NN__TILE(tile_8_of_two, 8, 2, loose)
-NN__TILE(tile_5_of_two, 5, 2, loose)
-NN__TILE(tile_4_of_two, 4, 2, loose)
-NN__TILE(tile_1_of_two, 1, 2, loose)
-NN__TILE(tile_8_of_three, 8, 3, loose)
-NN__TILE(tile_8_of_three_ahead, 8, 3, ahead)
-NN__TILE(tile_5_of_three, 5, 3, loose)
-NN__TILE(tile_4_of_three, 4, 3, loose)
-NN__TILE(tile_1_of_three, 1, 3, loose)
-#endif
-#undef NN__TILE
 
-/* Tiles of mr rows from `row` on, as long as they end by `end`, in each of the strips. Returns the
-   first row that is left. */
-static size_t NN__FN(tiles)(NN__FN(tile_fn) * tile, size_t mr, const NN__FN(strip_args) * s,
-                            int strips, size_t row, size_t end)
-{
-    for (; row + mr <= end; row += mr)
-        for (int i = 0; i < strips; i++) tile(s + i, row);
-    return row;
-}
-
-/* Whether B comes from afar, in rows that hardware does not foresee. */
-static int NN__FN(is_far)(size_t ldb, size_t k) { return ldb >= NN__FAR && k >= 256; }
-
-#if NN__NV >= 2
-static void NN__FN(strip_of_one)(const NN__FN(strip_args) * s)
-{
-    size_t row = 0;
-#if NN__NV == 4
-    /* rows at such strides share a set of the first cache, which holds eight lines or a few more */
-    const int far_apart = s->ai * sizeof(nn_real) % 2048 == 0;
-    if (!far_apart) row = NN__FN(tiles)(NN__FN(tile_16_of_one), 16, s, 1, row, s->m);
-#endif
-    row = NN__FN(tiles)(NN__FN(tile_10_of_one), 10, s, 1, row, s->m);
-    row = NN__FN(tiles)(NN__FN(tile_4_of_one), 4, s, 1, row, s->m);
-    NN__FN(tiles)(NN__FN(tile_1_of_one), 1, s, 1, row, s->m);
-}
-#endif
-
-#if NN__NV == 4
-/* Two or three vectors. Up to three tiles of five rows leave fours: single rows would wait for
-   themselves. */
-static void NN__FN(strip_of_few)(const NN__FN(strip_args) * s)
-{
-    const int two = s->cols <= 2 * NN__VL, far = NN__FN(is_far)(s->ldb, s->k);
-    const size_t fives = 5 * (s->m % 4), end = s->m >= fives ? s->m - fives : 0;
-    NN__FN(tile_fn) *eight = two ? NN__FN(tile_8_of_two) : NN__FN(tile_8_of_three);
-    NN__FN(tile_fn) *ten = NN__FN(tile_10_of_two), *twelve = NN__FN(tile_12_of_two);
-    if (far && !two && s->m == 8) eight = NN__FN(tile_8_of_three_ahead);
-    if (far) ten = NN__FN(tile_10_of_two_ahead);
-    if (far && s->m == 12) twelve = NN__FN(tile_12_of_two_ahead);
-    size_t row = 0;
-    if (two && s->m == 10) row = NN__FN(tiles)(ten, 10, s, 1, 0, 10);
-    else if (two) row = NN__FN(tiles)(twelve, 12, s, 1, 0, end);
-    row = NN__FN(tiles)(eight, 8, s, 1, row, end);
-    row = NN__FN(tiles)(two ? NN__FN(tile_4_of_two) : NN__FN(tile_4_of_three), 4, s, 1, row, end);
-    row = NN__FN(tiles)(two ? NN__FN(tile_5_of_two) : NN__FN(tile_5_of_three), 5, s, 1, row, s->m);
-    NN__FN(tiles)(two ? NN__FN(tile_1_of_two) : NN__FN(tile_1_of_three), 1, s, 1, row, s->m);
-}
-#endif
-
-/* The widest strips, one or more beside each other. The first tile of each packs B where that is
-   asked for. Rows that six does not divide go to tiles of five or four, which lose less than
-   smaller ones: `missing` is how many rows the tiles fall short of sixes. */
-static void NN__FN(wide_strips)(NN__FN(strip_args) * s, int strips)
-{
-    NN__FN(tile_fn) *six = NN__FN(tile_6), *five = NN__FN(tile_5), *four = NN__FN(tile_4);
-    size_t row = 0;
-    if (s->panel && s->m >= 6) {
-        row = NN__FN(tiles)(NN__FN(tile_6_packing), 6, s, strips, 0, 6);
-        for (int i = 0; i < strips; i++)
-            s[i].b = s[i].panel, s[i].ldb = NN__NR, s[i].whole = s->k;
-    }
-#if NN__NV >= 2
-    if (s->ldb == NN__NR && s->ak == 1) six = NN__FN(tile_6_rows), five = NN__FN(tile_5_rows);
-    else if (s->ldb == NN__NR && s->ai == 1) six = NN__FN(tile_6_columns); /* and few fives */
-    else if (NN__FN(is_far)(s->ldb, s->k))
-        five = NN__FN(tile_5_ahead), four = NN__FN(tile_4_ahead);
-#endif
-    const size_t left = s->m - row, tiles = (left + 5) / 6, missing = 6 * tiles - left;
-    const size_t fours = missing > tiles ? missing - tiles : 0;
-    if (missing <= 2 * tiles) {
-        row = NN__FN(tiles)(six, 6, s, strips, row, row + 6 * (tiles - missing + fours));
-        row = NN__FN(tiles)(five, 5, s, strips, row, s->m - 4 * fours);
-    }
-    else row = NN__FN(tiles)(five, 5, s, strips, row, s->m);
-    row = NN__FN(tiles)(four, 4, s, strips, row, s->m);
-    row = NN__FN(tiles)(NN__FN(tile_2), 2, s, strips, row, s->m);
-    NN__FN(tiles)(NN__FN(tile_1), 1, s, strips, row, s->m);
-}
-
-static void NN__FN(strip)(NN__FN(strip_args) * s)
-{
-#if NN__NV >= 2
-    if (s->cols <= NN__VL) {
-        NN__FN(strip_of_one)(s);
-        return;
-    }
-#endif
-#if NN__NV == 4
-    if (s->cols <= 3 * NN__VL) {
-        NN__FN(strip_of_few)(s);
-        return;
-    }
-#endif
-    NN__FN(wide_strips)(s, 1);
-}
-
-/* column[W] = the first W columns of the NN__VL rows at src, W being the reals in 16 bytes. Vectors
-   are put together from pieces of 16 bytes of rows that are W apart; then squares of W by W are
-   transposed within the pieces. Most of that is loads; shuffles would compete with each other. */
-enum { NN__FN(W) = NN__VL > 1 ? 16 / sizeof(nn_real) : 1 };
-#if NN__VL > 1
-NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__V *column)
-{
-    enum { W = NN__FN(W) };
-    NN__V r[W], t[W];
-    NN__UNROLL for (int i = 0; i < W; i++) r[i] = NN__SIXTEENS(src + (size_t)i * lds, W * lds);
-    NN__UNROLL for (int i = 0; i < W / 2; i++)
-        t[2 * i] = NN__ZIPLO(r[i], r[i + W / 2]), t[2 * i + 1] = NN__ZIPHI(r[i], r[i + W / 2]);
-    if (W == 2) {
-        NN__UNROLL for (int i = 0; i < W; i++) column[i] = t[i];
-        return;
-    }
-    NN__UNROLL for (int i = 0; i < W / 2; i++) {
-        column[2 * i] = NN__ZIPLO(t[i], t[i + W / 2]);
-        column[2 * i + 1] = NN__ZIPHI(t[i], t[i + W / 2]);
-    }
-}
-#endif
-
-/* dst[n,m] = src[m,n]', where a whole square of one vector by one vector can be read at src. */
-static void NN__FN(transpose_square)(size_t m, size_t n, const nn_real *src, size_t lds,
-                                     nn_real *dst, size_t ldd)
-{
-#if NN__VL == 1
-    (void)m, (void)n, (void)lds, (void)ldd;
-    *dst = *src;
 #else
-    enum { W = NN__FN(W) };
-    NN__UNROLL for (int q = 0; q < NN__VL; q += W) {
-        NN__V column[W];
-        NN__FN(columns)(src + q, lds, column);
-        NN__UNROLL for (int i = 0; i < W; i++, dst += ldd) {
-            NN__ST(dst, column[i], m);
-            if (--n == 0) return;
-        }
-    }
+#if NN__PASS == NN__PORTABLE
+#define NN__TILE_INLINE static /* each step is a call or several instructions anyway */
+#else
+#define NN__TILE_INLINE NN__INLINE
 #endif
-}
-
-/* What of a transposition lies in rows of whole vectors: then it is read or written as such. Past
-   the ends src may hold anything, and dst gets zeros: arithmetic on what a stack holds can be slow
-   (subnormal numbers) or raise exceptions. */
-enum { NN__FN(neither), NN__FN(src_whole), NN__FN(dst_whole) };
-
-/* dst[cols,rows] = src[rows,cols]' */
-static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
-                              nn_real *dst, size_t ldd, int whole)
+NN__TILE_INLINE void NN__FN(tile)(const int mr, const int nv, const nn__tile *t)
 {
-    enum { W = NN__FN(W) };
-    NN__ALIGNED nn_real copy[NN__VL * NN__VL];
-    for (size_t i = 0; i < rows; i += NN__VL)
-        for (size_t j = 0; j < cols; j += NN__VL) {
-            const size_t m = nn__min_size(NN__VL, rows - i), n = nn__min_size(NN__VL, cols - j);
-            const size_t lanes = whole == NN__FN(dst_whole) ? NN__VL : m;
-            const nn_real *from = src + i * lds + j;
-            nn_real *to = dst + j * ldd + i;
-            /* the last 16 bytes of a row may be read whole where another row follows */
-            const int sixteens = n % W == 0 || (i + NN__VL < rows && lds >= W);
-            if (whole == NN__FN(src_whole) || (m == NN__VL && sixteens)) {
-                NN__FN(transpose_square)(lanes, n, from, lds, to, ldd);
-                continue;
-            }
-            for (size_t r = 0; r < NN__VL; r++)
-                NN__STORE(copy + r * NN__VL, r < m ? NN__LD(from + r * lds, n) : NN__C(0));
-            NN__FN(transpose_square)(lanes, n, copy, NN__VL, to, ldd);
+    NN__VEC sum[NN__MR][NN__MAX_VECTORS], bv[NN__MAX_VECTORS];
+    const size_t real = sizeof(nn_real), ak = t->ak / real;
+    const size_t ldb = t->ldb ? t->ldb / real : NN__MAX_VECTORS * NN__WIDTH;
+    const size_t init_ld = t->init_ld / real, ldc = t->ldc / real;
+    const nn_real *a[NN__MR], *b = t->b;
+    nn_real *panel = t->panel;
+    NN__UNROLL for (int i = 0; i < mr; i++)
+    {
+        const nn_real *init = t->init + (size_t)i * init_ld;
+        a[i] = t->a[i];
+        NN__UNROLL for (int j = 0; j < nv; j++)
+            sum[i][j] = NN__LD(init + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
+    }
+    for (size_t k = t->k; k; k--, b += ldb) {
+        NN__UNROLL for (int j = 0; j < nv; j++)
+        {
+            bv[j] = NN__LD(b + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
+            if (panel) NN__STORE(panel + j * NN__WIDTH, bv[j]);
         }
-}
-
-/* Whether B, whose rows are ldb apart, is worth packing for so many of C's rows. */
-static int NN__FN(packs_b)(size_t rows, size_t ldb) { return rows >= 12 && ldb != NN__NR; }
-
-/* Columns of a strip: fewer where a tile then has all of 8, 10 or 12 rows, and a B that comes from
-   afar comes once. */
-static size_t NN__FN(strip_width)(const nn__gemm_args *g)
-{
-    const int far = NN__FN(is_far)(g->ldb, g->k) && g->n >= 2 * NN__FAR && !g->trans_b;
-    if (NN__NV == 4 && far && g->m == 8) return 3 * NN__VL;
-    if (NN__NV == 4 && far && (g->m == 10 || g->m == 12)) return 2 * NN__VL;
-    return NN__NR;
-}
-
-/* One strip of C's columns, from j on: where it is and what B is there. */
-static void NN__FN(set_strip)(const nn__gemm_args *g, NN__FN(strip_args) * s, size_t i0, size_t j,
-                              size_t k0, nn_real *panel)
-{
-    const nn_real *b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
-    s->cols = nn__min_size(NN__FN(strip_width)(g), g->n - j);
-    s->c = g->c + i0 * g->ldc + j;
-    s->init = NULL, s->init_ld = 0;
-    if (k0 || g->accumulate) s->init = s->c, s->init_ld = g->ldc;
-    else if (g->bias) s->init = g->bias + j;
-    s->panel = NN__FN(packs_b)(s->m, g->ldb) && !g->trans_b ? panel : NULL;
-    if (g->trans_b) {
-        NN__FN(transpose)(s->cols, s->k, b, g->ldb, panel, NN__NR, NN__FN(dst_whole));
-        b = panel;
-    }
-    NN__FN(set_b)(s, b, g->trans_b ? NN__NR : g->ldb);
-}
-
-/* A block of A against all of B's columns, by up to `most` strips at a time. `from` holds what
-   concerns A. */
-static void NN__FN(gemm_block)(const nn__gemm_args *g, const NN__FN(strip_args) * from, size_t i0,
-                               size_t k0, nn_real *panels, int most)
-{
-    NN__FN(strip_args) s[NN__STRIPS];
-    for (size_t j = 0; j < g->n;) {
-        int strips = 0;
-        do {
-            s[strips] = *from;
-            NN__FN(set_strip)(g, s + strips, i0, j, k0, panels + (size_t)strips * from->k * NN__NR);
-            j += s[strips++].cols;
-        } while (strips < most && g->n - j >= NN__NR);
-        if (strips > 1) NN__FN(wide_strips)(s, strips);
-        else NN__FN(strip)(s);
-    }
-}
-
-/* Whether A, transposed, is turned into rows first: for many tiles and long columns, or shorter
-   ones whose elements share sets of the caches. */
-static int NN__FN(copies_a)(const nn__gemm_args *g)
-{
-    const double work = (double)g->m * (double)g->n * (double)g->k;
-    const size_t least = g->lda % NN__FAR == 0 ? 16 : g->n < 4 * NN__NR ? 80 : 64;
-    return g->trans_a && g->n >= NN__NR && g->k >= least && work >= 2e6 && NN__VL > 1;
-}
-
-/* How many steps of k a panel holds at most. */
-static size_t NN__FN(longest_panel)(const nn__gemm_args *g, int copy_a)
-{
-    const int many_rows = g->m >= 128 || g->n <= NN__NR; /* for one panel */
-    const int few_rows = g->m > 12 && g->m <= 32 && g->n >= 2 * NN__FAR && !g->trans_b;
-    const int short_rows = g->n <= NN__VL && !g->trans_b; /* of B: they need no panel */
-    if (few_rows && NN__VL > 1) return NN__NEAR;
-    const int twice = short_rows || (NN__VL > 1 && many_rows && !copy_a);
-    return copy_a ? NN__KC / 2 : twice ? 2 * NN__KC : NN__KC;
-}
-
-/* n in as few blocks of up to `most` as possible, all about alike, of whole tiles or turns of their
-   loops. */
-static size_t NN__FN(block_size)(size_t n, size_t most, size_t unit)
-{
-    if (n <= most) return n + !n; /* without divisions, which small products would notice */
-    const size_t blocks = (n + most - 1) / most;
-    return ((n + blocks - 1) / blocks + unit - 1) / unit * unit;
-}
-
-static void NN__FN(gemm_straight)(const nn__gemm_args *g, nn_real *space, size_t size)
-{
-    const int copy_a = NN__FN(copies_a)(g);
-    const size_t kc = NN__FN(block_size)(g->k, NN__FN(longest_panel)(g, copy_a), 2);
-    const size_t lda = kc + NN__PAD, panel = kc * NN__NR;
-    const size_t most = copy_a ? (size - panel) / lda / 12 * 12 : NN__MC;
-    const size_t mc = NN__FN(block_size)(g->m, most, 6);
-    const int one = copy_a || NN__VL == 1 || mc * kc <= NN__BESIDE;
-    const int strips = one ? 1 : (int)nn__min_size(NN__STRIPS, size / panel);
-    NN__FN(strip_args) s;
-    s.ldc = g->ldc;
-    for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc)
-        for (size_t i0 = 0; i0 < g->m; i0 += s.m) {
-            const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
-            s.m = nn__min_size(mc, g->m - i0), s.k = nn__min_size(kc, g->k - k0);
-            s.a = copy_a ? space + panel : a;
-            s.ai = copy_a ? lda : g->trans_a ? 1 : g->lda;
-            s.ak = copy_a ? 1 : g->trans_a ? g->lda : 1;
-            if (copy_a)
-                NN__FN(transpose)(s.k, s.m, a, g->lda, space + panel, lda, NN__FN(neither));
-            NN__FN(gemm_block)(g, &s, i0, k0, space, strips);
+        NN__UNROLL for (int i = 0; i < mr; i++, a[i - 1] += ak)
+        {
+            const NN__VEC av = NN__SET1(*a[i]);
+            NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__FMA(av, bv[j], sum[i][j]);
         }
-}
-
-/* What a turned tile starts from, at `tile` with rows ld apart: `cols` of C's columns from j0 on,
-   each with `rows` of C's rows from i0 on. Returns NULL for zeros. */
-static const nn_real *NN__FN(turned_start)(const nn__gemm_args *g, size_t rows, size_t cols,
-                                           size_t i0, size_t j0, nn_real *tile, size_t ld)
-{
-    if (g->accumulate) {
-        NN__FN(transpose)(rows, cols, g->c + i0 * g->ldc + j0, g->ldc, tile, ld, NN__FN(dst_whole));
-        return tile;
+        if (panel) panel += NN__MAX_VECTORS * NN__WIDTH;
     }
-    if (!g->bias) return NULL;
-    for (size_t r = 0; r < cols; r++) {
-        NN__V v = NN__C(g->bias[j0 + r]);
-        NN__EACH(rows) NN__ST(tile + r * ld + i, v, c);
-    }
-    return tile;
+    NN__UNROLL for (int i = 0; i < mr; i++)
+        NN__UNROLL for (int j = 0; j < nv; j++)
+            NN__ST(t->c + (size_t)i * ldc + j * NN__WIDTH, sum[i][j],
+                   j == nv - 1 ? t->last : NN__WIDTH);
 }
+#define NN__TILE(mr, nv)                                                                           \
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t) { NN__FN(tile)(mr, nv, t); }
+#endif
 
-/* C' = B' A' in tiles of `nb` of C's columns by a strip of C's rows. */
-static void NN__FN(gemm_turned)(const nn__gemm_args *g, nn_real *space)
-{
-    const size_t nb = nn__min_size(g->n, NN__TURNED_ROWS);
-    nn_real *tile = space, *panel = space + nb * NN__NR;
-    NN__FN(strip_args) s;
-    s.ai = g->trans_b ? g->ldb : 1, s.ak = g->trans_b ? 1 : g->ldb;
-    s.c = tile, s.ldc = NN__NR;
-    for (size_t i0 = 0; i0 < g->m; i0 += s.cols) {
-        s.cols = nn__min_size(NN__NR, g->m - i0);
-        for (size_t j0 = 0; j0 < g->n; j0 += nb) {
-            s.m = nn__min_size(nb, g->n - j0);
-            s.panel = NN__FN(packs_b)(s.m, g->lda) && g->trans_a ? panel : NULL;
-            s.init = NN__FN(turned_start)(g, s.cols, s.m, i0, j0, tile, NN__NR);
-            s.init_ld = NN__NR;
-            for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += NN__KC) {
-                s.k = nn__min_size(NN__KC, g->k - k0);
-                s.a = g->b + j0 * s.ai + k0 * s.ak;
-                if (g->trans_a) NN__FN(set_b)(&s, g->a + k0 * g->lda + i0, g->lda);
-                else NN__FN(set_b)(&s, panel, NN__NR);
-                if (!g->trans_a && (j0 == 0 || g->k > NN__KC))
-                    NN__FN(transpose)(s.cols, s.k, g->a + i0 * g->lda + k0, g->lda, panel,
-                                      NN__NR, NN__FN(dst_whole));
-                NN__FN(strip)(&s);
-                s.init = tile;
-            }
-            NN__FN(transpose)(s.m, s.cols, tile, NN__NR, g->c + i0 * g->ldc + j0, g->ldc,
-                              NN__FN(src_whole));
-        }
-    }
-}
+#if NN__PASS == NN__AVX2
+#define NN__VECTORS_OF_A_TILE 2
+#define NN__TILES(mr) NN__TILE(mr, 1) NN__TILE(mr, 2)
+#define NN__NAMES(mr) {NN__CAT2(NN__FN(tile_##mr), x1), NN__CAT2(NN__FN(tile_##mr), x2)}
+#else
+#define NN__VECTORS_OF_A_TILE 4
+#define NN__TILES(mr) NN__TILE(mr, 1) NN__TILE(mr, 2) NN__TILE(mr, 3) NN__TILE(mr, 4)
+#define NN__NAMES(mr)                                                                              \
+    {NN__CAT2(NN__FN(tile_##mr), x1), NN__CAT2(NN__FN(tile_##mr), x2),                             \
+     NN__CAT2(NN__FN(tile_##mr), x3), NN__CAT2(NN__FN(tile_##mr), x4)}
+#endif
+NN__TILES(1)
+NN__TILES(2)
+NN__TILES(3)
+NN__TILES(4)
+NN__TILES(5)
+NN__TILES(6)
+static nn__tile_fn *const NN__FN(tiles)[NN__MR][NN__MAX_VECTORS] = {
+    NN__NAMES(1), NN__NAMES(2), NN__NAMES(3), NN__NAMES(4), NN__NAMES(5), NN__NAMES(6)};
+#if defined(__clang__) && (NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512)
+#pragma clang diagnostic pop
+#endif
 
-#if NN__VL > 1
-/* Products that take less time than the way through the choices below: a vector of C at a time, or
-   an element where B is transposed. */
-static int NN__FN(gemm_is_tiny)(const nn__gemm_args *g)
-{
-    const size_t vectors = g->trans_b ? g->n : (g->n + NN__VL - 1) / NN__VL;
-    return g->m * vectors * g->k <= 32;
-}
-
-static void NN__FN(gemm_tiny)(const nn__gemm_args *g)
+#if NN__PASS != NN__AVX512
+/* The three loops of >>gemm. */
+static void NN__FN(gemm_small)(const nn__gemm_args *g)
 {
     const size_t ai = g->trans_a ? 1 : g->lda, ak = g->trans_a ? g->lda : 1;
     const size_t bk = g->trans_b ? 1 : g->ldb, bj = g->trans_b ? g->ldb : 1;
-    const size_t width = g->trans_b ? 1 : NN__VL;
-    for (size_t j = 0; j < g->n; j += width) {
-        const NN__MN mask = NN__FIRST(nn__min_size(width, g->n - j));
-        for (size_t i = 0; i < g->m; i++) {
+    for (size_t i = 0; i < g->m; i++)
+        for (size_t j = 0; j < g->n; j++) {
             const nn_real *a = g->a + i * ai, *b = g->b + j * bj;
-            nn_real *c = g->c + i * g->ldc + j;
-            NN__V sum = NN__C(0);
-            if (g->accumulate) sum = NN__LOADN(c, mask);
-            else if (g->bias) sum = NN__LOADN(g->bias + j, mask);
-            for (size_t k = g->k; k; k--, a += ak, b += bk) {
-                const NN__V bv = g->trans_b ? NN__SET1(*b) : NN__LOADN(b, mask);
-                sum = NN__FMA(NN__SET1(*a), bv, sum);
-            }
-            NN__STOREN(c, sum, mask);
+            nn_real *c = g->c + i * g->ldc + j, sum = 0;
+            if (g->accumulate) sum = *c;
+            else if (g->bias) sum = g->bias[j];
+            for (size_t k = g->k; k; k--, a += ak, b += bk) sum = NN__FMA_SCALAR(*a, *b, sum);
+            *c = sum;
         }
-    }
 }
+#endif
 
-/* C with 1, 2, 4 or 10 columns, each of which is a vector of sums: rows of A are transposed in
-   registers, a few steps of k at a time, so that nothing waits for a copy of A. */
-#define NN__MOST 10 /* columns */
-
-/* The last k < W steps, by way of a copy: A ends there. */
-NN__INLINE void NN__FN(narrow_rest)(const int groups, const int cols, size_t k, const nn_real *a,
-                                    size_t lda, const nn_real *b, size_t ldb,
-                                    NN__V (*sum)[NN__MOST])
+/* column[] = the first columns of the NN__WIDTH rows at src, as many as reals are in 16 bytes.
+   Vectors are put together from pieces of 16 bytes of rows that far apart; then the squares are
+   transposed within the pieces. Most of that is loads, since shuffles compete for one port. */
+#if NN__WIDTH > 1
+enum { NN__FN(per16) = 16 / sizeof(nn_real) };
+NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__VEC *column)
 {
-    enum { W = NN__FN(W) };
-    NN__ALIGNED nn_real rest[2 * NN__VL * W];
-    NN__V column[W];
-    for (size_t r = 0; r < (size_t)groups * NN__VL; r++)
-        memcpy(rest + r * W, a + r * lda, k * sizeof *a);
-    NN__UNROLL for (int u = 0; u < groups; u++) {
-        NN__FN(columns)(rest + u * NN__VL * W, W, column);
-        for (size_t i = 0; i < k; i++)
-            NN__UNROLL for (int j = 0; j < cols; j++)
-                sum[u][j] = NN__FMA(NN__SET1(b[i * ldb + (size_t)j]), column[i], sum[u][j]);
+    enum { per16 = NN__FN(per16) };
+    NN__VEC r[per16], t[per16];
+    NN__OPAQUE(lds);
+    NN__UNROLL for (int i = 0; i < per16; i++) r[i] =
+        NN__GATHER_16B(src + (size_t)i * lds, per16 * lds);
+    NN__UNROLL for (int i = 0; i < per16 / 2; i++) t[2 * i] = NN__ZIPLO(r[i], r[i + per16 / 2]),
+                                                         t[2 * i + 1] =
+                                                             NN__ZIPHI(r[i], r[i + per16 / 2]);
+    if (per16 == 2) {
+        NN__UNROLL for (int i = 0; i < per16; i++) column[i] = t[i];
+        return;
+    }
+    NN__UNROLL for (int i = 0; i < per16 / 2; i++)
+    {
+        column[2 * i] = NN__ZIPLO(t[i], t[i + per16 / 2]);
+        column[2 * i + 1] = NN__ZIPHI(t[i], t[i + per16 / 2]);
     }
 }
+#endif
 
-/* NN__VL rows, or twice as many (groups), of which the first `skip` are not stored. */
-NN__INLINE void NN__FN(narrow_tile)(const int groups, const int cols, const nn__gemm_args *g,
-                                    size_t row, size_t skip)
-{
-    enum { W = NN__FN(W) };
-    const size_t rows = (size_t)groups * NN__VL, lda = g->lda, ldb = g->trans_b ? 1 : g->ldb;
-    NN__ALIGNED nn_real tile[(NN__MOST + NN__VL + 1) * 2 * NN__VL]; /* read in whole squares */
-    const nn_real *init = NN__FN(turned_start)(g, rows, (size_t)cols, row, 0, tile, rows);
-    const nn_real *a = g->a + row * lda, *b[W];
-    NN__V sum[2][NN__MOST], column[W];
-    size_t k = g->k;
-    NN__UNROLL for (int u = 0; u < groups; u++)
-        NN__UNROLL for (int j = 0; j < cols; j++)
-            sum[u][j] = init ? NN__LOAD(init + (j * groups + u) * NN__VL) : NN__C(0);
-    NN__UNROLL for (int i = 0; i < W; i++) b[i] = g->b + (size_t)i * ldb;
-    for (; k >= W; k -= W, a += W) {
-        NN__UNROLL for (int u = 0; u < groups; u++) {
-            NN__FN(columns)(a + (size_t)u * NN__VL * lda, lda, column);
-            NN__UNROLL for (int i = 0; i < W; i++)
-                NN__UNROLL for (int j = 0; j < cols; j++)
-                    sum[u][j] = NN__FMA(NN__SET1(b[i][j]), column[i], sum[u][j]);
-        }
-        NN__UNROLL for (int i = 0; i < W; i++) b[i] += W * ldb;
-    }
-    if (k) NN__FN(narrow_rest)(groups, cols, k, a, lda, b[0], ldb, sum);
-    NN__UNROLL for (int u = 0; u < groups; u++)
-        NN__UNROLL for (int j = 0; j < cols; j++)
-            NN__STORE(tile + (j * groups + u) * NN__VL, sum[u][j]);
-    NN__FN(transpose)((size_t)cols, rows - skip, tile + skip, rows, g->c + (row + skip) * g->ldc,
-                      g->ldc, NN__FN(src_whole));
-}
-
-/* Whole vectors of rows: the last ones with some above them again. */
-NN__INLINE void NN__FN(narrow_strip)(const int cols, const nn__gemm_args *g)
+#if NN__PASS != NN__AVX512
+/* dst[cols,rows] = src[rows,cols]'. The last vectors take some rows or columns again. */
+static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
+                              nn_real *dst, size_t ldd)
 {
     size_t i = 0;
-    for (; cols == 1 && i + 2 * NN__VL <= g->m; i += 2 * NN__VL)
-        NN__FN(narrow_tile)(2, cols, g, i, 0); /* one chain of sums would wait for itself */
-    for (; i < g->m; i += NN__VL) {
-        const size_t row = nn__min_size(i, g->m - NN__VL);
-        NN__FN(narrow_tile)(1, cols, g, row, i - row);
-    }
-}
-
-static void NN__FN(gemm_narrow)(const nn__gemm_args *g)
-{
-    if (g->n == 1) NN__FN(narrow_strip)(1, g);
-    if (g->n == 2) NN__FN(narrow_strip)(2, g);
-    if (g->n == 4) NN__FN(narrow_strip)(4, g);
-    if (g->n == 10) NN__FN(narrow_strip)(10, g);
-}
-
-/* Not for short rows, where beginning and ending would take longer than the rest, and not where C's
-   rows are whole vectors. */
-static int NN__FN(gemm_is_narrow)(const nn__gemm_args *g)
-{
-    const int few = g->n == 1 || g->n == 2 || g->n == 4 || g->n == 10;
-    return few && g->n % NN__VL != 0 && g->m >= NN__VL && g->k >= 48 && !g->trans_a &&
-           (!g->trans_b || g->n == 1);
-}
-
-/* A row times B transposed is B times a column. */
-static nn__gemm_args NN__FN(row_as_column)(const nn__gemm_args *g)
-{
-    nn__gemm_args column = *g;
-    column.trans_a = column.trans_b = 0;
-    column.m = g->n, column.n = 1;
-    column.a = g->b, column.lda = g->ldb;
-    column.b = g->a, column.ldb = g->trans_a ? g->lda : 1;
-    column.ldc = 1;
-    return column;
-}
-
-/* C with one column, A transposed: A's rows, each times a value of B, are added up for nv vectors
-   of C at a time, of the last of which `last` values exist. Long pieces of a row follow memory. */
-NN__INLINE void NN__FN(column_tile)(const int nv, const nn__gemm_args *g, size_t row, size_t last)
-{
-    const size_t ldb = g->trans_b ? 1 : g->ldb;
-    const nn_real *a = g->a + row, *b = g->b;
-    nn_real *c = g->c + row;
-    NN__V sum[16];
-    NN__UNROLL for (int j = 0; j < nv; j++)
-    {
-        if (!g->accumulate) sum[j] = NN__C(g->bias ? *g->bias : 0);
-        else sum[j] = j == nv - 1 ? NN__LD(c + j * NN__VL, last) : NN__LOAD(c + j * NN__VL);
-    }
-    for (size_t k = g->k; k; k--, a += g->lda, b += ldb) {
-        const NN__V by = NN__SET1(*b);
-        NN__UNROLL for (int j = 0; j < nv; j++)
-        {
-            const int cut = nv <= 2 && j == nv - 1;
-            NN__V av = cut ? NN__LD(a + j * NN__VL, last) : NN__LOAD(a + j * NN__VL);
-            sum[j] = NN__FMA(by, av, sum[j]);
+#if NN__WIDTH > 1
+    enum { per16 = NN__FN(per16) };
+    for (; i + 2 < rows && rows >= NN__WIDTH && cols >= per16; i += NN__WIDTH) {
+        i = nn__min_size(i, rows - NN__WIDTH);
+        for (size_t j = 0; j < cols; j += per16) {
+            NN__VEC column[per16];
+            j = nn__min_size(j, cols - per16);
+            NN__FN(columns)(src + i * lds + j, lds, column);
+            NN__UNROLL for (int q = 0; q < per16; q++)
+                NN__STORE(dst + (j + (size_t)q) * ldd + i, column[q]);
         }
     }
-    NN__UNROLL for (int j = 0; j < nv; j++)
+#endif
+    for (; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) dst[j * ldd + i] = src[i * lds + j];
+}
+
+#endif
+
+#if NN__WIDTH > 1
+/* nv vectors of the row of C = a B, of the last of which `last` values exist. */
+NN__INLINE void NN__FN(row_piece)(const int nv, const nn__gemm_args *g, size_t j, size_t last)
+{
+    const size_t ak = g->trans_a ? g->lda : 1;
+    const nn_real *a = g->a, *b = g->b + j;
+    const nn_real *init = g->accumulate ? g->c + j : g->bias ? g->bias + j : NULL;
+    NN__VEC sum[8];
+    NN__UNROLL for (int l = 0; l < nv; l++)
+        sum[l] = init ? NN__LD(init + l * NN__WIDTH, l == nv - 1 ? last : NN__WIDTH) : NN__C(0);
+    for (size_t k = g->k; k; k--, a += ak, b += g->ldb) {
+        const NN__VEC by = NN__SET1(*a);
+        NN__UNROLL for (int l = 0; l < nv; l++)
+            sum[l] = NN__FMA(by, NN__LD(b + l * NN__WIDTH, l == nv - 1 ? last : NN__WIDTH), sum[l]);
+    }
+    NN__UNROLL for (int l = 0; l < nv; l++)
+        NN__ST(g->c + j + l * NN__WIDTH, sum[l], l == nv - 1 ? last : NN__WIDTH);
+}
+
+/* One row of C, B not transposed: each row of B, times an element of A, is added to as many vectors
+   of C as keep the multipliers busy. */
+static void NN__FN(gemm_row)(const nn__gemm_args *g)
+{
+    size_t j = 0;
+    for (; j + 8 * NN__WIDTH <= g->n; j += 8 * NN__WIDTH) NN__FN(row_piece)(8, g, j, NN__WIDTH);
+    for (; j + NN__WIDTH < g->n; j += 2 * NN__WIDTH)
+        NN__FN(row_piece)(2, g, j, nn__min_size(NN__WIDTH, g->n - j - NN__WIDTH));
+    if (j < g->n) NN__FN(row_piece)(1, g, j, g->n - j);
+}
+
+/* A product with few columns. A block of rows, `groups` vectors of them, lies along the lanes: the
+   rows are transposed in registers, per16 steps at a time, so that nothing waits for a copy. Each
+   column's sums are `groups` vectors, in registers where the number of columns is `fixed` and in
+   memory where that is 0. When swapped, B' has the rows and A' the columns. */
+typedef struct NN__FN(narrow_args) {
+    const nn_real *rows, *few; /* few: the other operand, by k and column */
+    size_t ld, fk, fj, columns, k;
+} NN__FN(narrow_args);
+
+/* v[groups] += the per16 columns, each times its element by[q][at] */
+NN__INLINE void NN__FN(narrow_step)(const int groups, const nn_real *const *by, size_t at,
+                                    NN__VEC (*column)[NN__FN(per16)], NN__VEC *v)
+{
+    NN__UNROLL for (int q = 0; q < NN__FN(per16); q++)
     {
-        if (j == nv - 1) NN__ST(c + j * NN__VL, sum[j], last);
-        else NN__STORE(c + j * NN__VL, sum[j]);
-    }
-}
-
-static void NN__FN(gemm_column)(const nn__gemm_args *g)
-{
-    const size_t sixteen = 16 * NN__VL, four = 4 * NN__VL, two = 2 * NN__VL;
-    size_t row = 0;
-    for (; row + sixteen <= g->m; row += sixteen) NN__FN(column_tile)(16, g, row, NN__VL);
-    for (; row + four <= g->m; row += four) NN__FN(column_tile)(4, g, row, NN__VL);
-    for (; row + two <= g->m; row += two) NN__FN(column_tile)(2, g, row, NN__VL);
-    if (g->m - row > NN__VL) NN__FN(column_tile)(2, g, row, g->m - row - NN__VL);
-    else if (g->m > row) NN__FN(column_tile)(1, g, row, g->m - row);
-}
-#endif
-
-/* Cycles, roughly, with weights found by timing some thousand products that networks have. First
-   `rows` of a product with `cols` columns on the lanes: narrow strips wait for A, tiles cost some
-   cycles each. */
-static double NN__FN(cost_of_strips)(size_t rows, size_t cols, size_t k)
-{
-#if NN__NV == 4
-    static const double cost[] = {0, 0.75, 1.1, 1.45, 2};
+#if NN__PASS == NN__AVX512
+        NN__UNROLL for (int u = 0; u < groups; u++)
+            v[u] = nn__fma_from_avx512(by[q] + at, column[u][q], v[u]);
 #else
-    static const double cost[] = {0, 0.75, 1};
+        const NN__VEC x = NN__SET1(by[q][at]);
+        NN__UNROLL for (int u = 0; u < groups; u++) v[u] = NN__FMA(x, column[u][q], v[u]);
 #endif
-    const size_t wide = cols / NN__NR, rest = (cols % NN__NR + NN__VL - 1) / NN__VL;
-    const double tiles = (double)((rows + 5) / 6) * (double)(wide + (rest > 0));
-    return (double)k * (double)rows * ((double)wide * NN__NV / 2 + cost[rest]) + 20 * tiles;
+    }
 }
 
-/* Of a transposition, in squares of a vector by four. */
-static double NN__FN(cost_of_turning)(size_t rows, size_t cols)
+NN__INLINE void NN__FN(narrow_steps)(const int groups, const int fixed,
+                                     const NN__FN(narrow_args) * s, nn_real *sum)
 {
-    const size_t whole_rows = (rows + NN__VL - 1) / NN__VL, fours = (cols + 3) / 4;
-    return 28 * (double)whole_rows * (double)fours;
+    enum { per16 = NN__FN(per16) };
+    const size_t ld = s->ld, fk = s->fk, fj = fixed == 10 ? 1 : s->fj;
+    const size_t size = (size_t)groups * NN__WIDTH;
+    NN__VEC column[4][per16], v[NN__FEW];
+    const nn_real *rows = s->rows, *few = s->few, *by[per16];
+    size_t k = s->k;
+    NN__UNROLL for (int j = 0; j < fixed * groups; j++) v[j] = NN__LOAD(sum + j * NN__WIDTH);
+    for (; k >= per16; k -= per16, rows += per16, few += per16 * fk) {
+        NN__UNROLL for (int u = 0; u < groups; u++)
+            NN__FN(columns)(rows + (size_t)u * NN__WIDTH * ld, ld, column[u]);
+        NN__UNROLL for (int q = 0; q < per16; q++)
+        {
+            by[q] = few + (size_t)q * fk;
+            NN__OPAQUE(by[q]);
+        }
+        NN__UNROLL for (int j = 0; j < fixed; j++)
+            NN__FN(narrow_step)(groups, by, (size_t)j * fj, column, v + j * groups);
+        for (size_t j = 0; !fixed && j < s->columns; j++) {
+            nn_real *to = sum + j * size;
+            NN__UNROLL for (int u = 0; u < groups; u++) v[u] = NN__LOAD(to + u * NN__WIDTH);
+            NN__FN(narrow_step)(groups, by, j * fj, column, v);
+            NN__UNROLL for (int u = 0; u < groups; u++) NN__STORE(to + u * NN__WIDTH, v[u]);
+        }
+    }
+    NN__UNROLL for (int j = 0; j < fixed * groups; j++) NN__STORE(sum + j * NN__WIDTH, v[j]);
+    for (; k; k--, rows++, few += fk)
+        for (size_t l = 0; l < size; l++)
+            for (size_t j = 0; j < s->columns; j++)
+                sum[j * size + l] = NN__FMA_SCALAR(few[j * fj], rows[l * ld], sum[j * size + l]);
 }
 
-static int NN__FN(gemm_is_better_turned)(const nn__gemm_args *g)
-{
-    if (!g->trans_b && g->m <= g->n && g->n <= NN__NR) return 0; /* as most small ones would get */
-    const double turn_c = (g->accumulate ? 2 : 1) * NN__FN(cost_of_turning)(g->m, g->n);
-    double straight = NN__FN(cost_of_strips)(g->m, g->n, g->k);
-    double turned = NN__FN(cost_of_strips)(g->n, g->m, g->k) + turn_c;
-    if (g->trans_b) straight += NN__FN(cost_of_turning)(g->n, g->k);
-    if (!g->trans_a) turned += NN__FN(cost_of_turning)(g->m, g->k);
-    return NN__VL > 1 && turned < straight;
-}
+/* One function each: side by side in one they would share its registers. */
+#define NN__NARROW(groups, fixed)                                                                  \
+    static NN__NOINLINE void NN__CAT3(NN__FN(narrow_##groups), x, fixed)(                          \
+        const NN__FN(narrow_args) * s, nn_real *sum)                                               \
+    {                                                                                              \
+        NN__FN(narrow_steps)(groups, fixed, s, sum);                                               \
+    }
+NN__NARROW(4, 1)
+NN__NARROW(2, 1)
+NN__NARROW(1, 10)
+NN__NARROW(2, 0)
+NN__NARROW(1, 0)
+#undef NN__NARROW
 
-/* The reals that a product's panels and tile take, at most. */
-static size_t NN__FN(space_needed)(const nn__gemm_args *g, int turned)
+/* The sums of a block of rows from C, the bias or 0. */
+static void NN__FN(narrow_begin)(const nn__gemm_args *g, int swapped, size_t row, size_t size,
+                                 nn_real *sum)
 {
-    const size_t k = nn__min_size(g->k, 2 * NN__KC);
-    const int in_place = turned ? g->trans_a && !NN__FN(packs_b)(g->n, g->lda)
-                                : !g->trans_b && !NN__FN(packs_b)(g->m, g->ldb);
-    if (!turned && NN__FN(copies_a)(g)) return NN__SPACE;
-    return (in_place ? 0 : k * NN__NR) + (turned ? nn__min_size(g->n, NN__SPACE) * NN__NR : 0);
-}
-
-static NN__NOINLINE void NN__FN(gemm_in_little)(const nn__gemm_args *g, int turned)
-{
-    NN__ALIGNED nn_real space[NN__LITTLE];
-    if (turned) NN__FN(gemm_turned)(g, space);
-    else NN__FN(gemm_straight)(g, space, NN__LITTLE);
-}
-
-static NN__NOINLINE void NN__FN(gemm_in_much)(const nn__gemm_args *g, int turned)
-{
-    NN__ALIGNED nn_real space[NN__SPACE];
-    if (turned) NN__FN(gemm_turned)(g, space);
-    else NN__FN(gemm_straight)(g, space, NN__SPACE);
-}
-
-static void NN__FN(gemm)(const nn__gemm_args *g)
-{
-#if NN__VL > 1
-    if (NN__FN(gemm_is_tiny)(g)) {
-        NN__FN(gemm_tiny)(g);
+    nn_real *c = g->c + (swapped ? row : row * g->ldc);
+    const size_t columns = swapped ? g->m : g->n;
+    if (g->accumulate && !swapped) {
+        NN__SHARED(transpose)(size, columns, c, g->ldc, sum, size);
         return;
     }
-    if (g->n == 1 && g->trans_a && g->ldc == 1) {
-        NN__FN(gemm_column)(g);
-        return;
+    for (size_t j = 0; j < columns; j++)
+        for (size_t l = 0; l < size; l += NN__WIDTH) {
+            NN__VEC v = NN__C(0);
+            if (g->accumulate) v = NN__LOAD(c + j * g->ldc + l);
+            else if (g->bias) v = swapped ? NN__LOAD(g->bias + row + l) : NN__SET1(g->bias[j]);
+            NN__STORE(sum + j * size + l, v);
+        }
+}
+
+/* All but the first `skip` of the rows */
+static void NN__FN(narrow_end)(const nn__gemm_args *g, int swapped, size_t row, size_t size,
+                               size_t skip, const nn_real *sum)
+{
+    nn_real *c = g->c + (row + skip) * (swapped ? 1 : g->ldc);
+    if (!swapped) NN__SHARED(transpose)(g->n, size - skip, sum + skip, size, c, g->ldc);
+    else
+        for (size_t j = 0; j < g->m; j++)
+            memcpy(c + j * g->ldc, sum + j * size + skip, (size - skip) * sizeof *sum);
+}
+
+/* At least one vector of rows. */
+static void NN__FN(gemm_narrow)(const nn__gemm_args *g, int swapped)
+{
+    NN__ALIGNED nn_real sum[2 * NN__FEW * NN__WIDTH];
+    NN__FN(narrow_args) s;
+    const nn_real *rows = swapped ? g->b : g->a;
+    const size_t count = swapped ? g->n : g->m;
+    s.ld = swapped ? g->ldb : g->lda;
+    s.few = swapped ? g->a : g->b, s.columns = swapped ? g->m : g->n, s.k = g->k;
+    s.fk = swapped ? g->trans_a ? g->lda : 1 : g->trans_b ? 1 : g->ldb;
+    s.fj = swapped ? g->trans_a ? 1 : g->lda : g->trans_b ? g->ldb : 1;
+    /* One column's chains of sums wait for themselves unless they are many. But a set of the cache
+       has room for eight lines, so that of rows 4096 bytes apart no more may be read at once. */
+    const size_t apart = s.ld * sizeof(nn_real), half = apart % 4096 ? 16 : 8;
+    const size_t max_rows = apart % 2048 ? 64 : half, max = s.columns == 1 ? 4 : 2;
+    const int ten = s.columns == 10 && s.fj == 1;
+    for (size_t row = 0, size, skip; row < count; row += size - skip) {
+        const size_t left = nn__min_size(count - row, max_rows) / NN__WIDTH;
+        const int groups = ten ? 1 : left >= max ? (int)max : left >= 2 ? 2 : 1;
+        size = (size_t)groups * NN__WIDTH;
+        skip = count - row < size ? size - (count - row) : 0; /* of the last ones, done before */
+        row -= skip;
+        s.rows = rows + row * s.ld;
+        NN__FN(narrow_begin)(g, swapped, row, size, sum);
+        if (groups == 4) NN__CAT2(NN__FN(narrow_4), x1)(&s, sum);
+        else if (groups == 2 && s.columns == 1) NN__CAT2(NN__FN(narrow_2), x1)(&s, sum);
+        else if (ten) NN__CAT2(NN__FN(narrow_1), x10)(&s, sum);
+        else if (groups == 2) NN__CAT2(NN__FN(narrow_2), x0)(&s, sum);
+        else NN__CAT2(NN__FN(narrow_1), x0)(&s, sum);
+        NN__FN(narrow_end)(g, swapped, row, size, skip, sum);
+        row += skip;
     }
-    if (g->m == 1 && g->trans_b && !g->bias && g->n >= NN__VL && g->k >= 48) {
-        const nn__gemm_args column = NN__FN(row_as_column)(g);
-        NN__FN(gemm_narrow)(&column);
-        return;
-    }
-    if (NN__FN(gemm_is_narrow)(g)) {
-        NN__FN(gemm_narrow)(g);
-        return;
-    }
+}
 #endif
-    const int turned = NN__FN(gemm_is_better_turned)(g);
-    if (NN__FN(space_needed)(g, turned) <= NN__LITTLE) NN__FN(gemm_in_little)(g, turned);
-    else NN__FN(gemm_in_much)(g, turned);
-}
 
+#if NN__PASS != NN__AVX512
 /* ----------------------------------------------------------------------------------- >>kernels
    Loops over arrays and rows. Where an output may be an input, an element is read before it is
    written. */
@@ -2729,7 +2906,7 @@ static void NN__FN(sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real
 {
     NN__EACH(cols)
     {
-        NN__V sum = accumulate ? NN__LD(out + i, c) : NN__C(0);
+        NN__VEC sum = accumulate ? NN__LD(out + i, c) : NN__C(0);
         for (size_t r = 0; r < rows; r++) sum = NN__ADD(sum, NN__LD(x + r * cols + i, c));
         NN__ST(out + i, sum, c);
     }
@@ -2737,38 +2914,39 @@ static void NN__FN(sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real
 
 static nn_real NN__FN(row_max)(size_t n, const nn_real *x)
 {
-    nn_real lane[NN__VL], max;
-    NN__V v = NN__C(-HUGE_VAL);
-    size_t whole = n - n % NN__VL;
-    for (size_t i = 0; i < whole; i += NN__VL) v = NN__MAX(NN__LOAD(x + i), v);
+    nn_real lane[NN__WIDTH], max;
+    NN__VEC v = NN__C(-HUGE_VAL);
+    size_t whole = n - n % NN__WIDTH;
+    for (size_t i = 0; i < whole; i += NN__WIDTH) v = NN__MAX(NN__LOAD(x + i), v);
     NN__STORE(lane, v);
     max = lane[0];
-    for (int l = 1; l < NN__VL; l++) max = lane[l] > max ? lane[l] : max;
+    for (int l = 1; l < NN__WIDTH; l++) max = lane[l] > max ? lane[l] : max;
     for (size_t i = whole; i < n; i++) max = x[i] > max ? x[i] : max;
     return max;
 }
 
 #define NN__FOR_PARTS NN__UNROLL for (int l = 0; l < NN__PARTS; l++)
 /* values left from part l of the 16 that begin at i */
-#define NN__LEFT(n, i, l) ((n) > (i) + (size_t)(l)*NN__VL ? (n) - (i) - (size_t)(l)*NN__VL : 0)
+#define NN__LEFT(n, i, l)                                                                          \
+    ((n) > (i) + (size_t)(l)*NN__WIDTH ? (n) - (i) - (size_t)(l)*NN__WIDTH : 0)
 
 static nn_real NN__FN(sum)(size_t n, const nn_real *x)
 {
-    NN__V part[NN__PARTS];
+    NN__VEC part[NN__PARTS];
     NN__FOR_PARTS part[l] = NN__C(0);
     for (size_t i = 0; i < n; i += NN__LANES)
-        NN__FOR_PARTS part[l] = NN__ADD(part[l], NN__LD(x + i + l * NN__VL, NN__LEFT(n, i, l)));
+        NN__FOR_PARTS part[l] = NN__ADD(part[l], NN__LD(x + i + l * NN__WIDTH, NN__LEFT(n, i, l)));
     return NN__FN(reduce)(part);
 }
 
 static nn_real NN__FN(dot)(size_t n, const nn_real *a, const nn_real *b)
 {
-    NN__V part[NN__PARTS];
+    NN__VEC part[NN__PARTS];
     NN__FOR_PARTS part[l] = NN__C(0);
     for (size_t i = 0; i < n; i += NN__LANES)
         NN__FOR_PARTS
         {
-            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__VL;
+            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__WIDTH;
             part[l] = NN__FMA(NN__LD(a + at, c), NN__LD(b + at, c), part[l]);
         }
     return NN__FN(reduce)(part);
@@ -2777,30 +2955,31 @@ static nn_real NN__FN(dot)(size_t n, const nn_real *a, const nn_real *b)
 /* y = exp(x - max); returns the sum. */
 NN__INLINE nn_real NN__FN(exp_row)(size_t n, const nn_real *x, nn_real max, nn_real *y)
 {
-    NN__V part[NN__PARTS];
+    NN__VEC part[NN__PARTS];
     NN__FOR_PARTS part[l] = NN__C(0);
     for (size_t i = 0; i < n; i += NN__LANES)
         NN__FOR_PARTS
         {
-            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__VL;
-            NN__V e = NN__FN(exp)(NN__SUB(NN__LD(x + at, c), NN__C(max)));
+            size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__WIDTH;
+            NN__VEC e = NN__FN(exp)(NN__SUB(NN__LD(x + at, c), NN__C(max)));
             if (y) NN__ST(y + at, e, c);
             part[l] = NN__ADD(part[l], NN__FN(keep)(e, c));
         }
     return NN__FN(reduce)(part);
 }
 
-#if NN__VL > 1
+#if NN__WIDTH > 1
 /* Rows of up to 16, each in a lane of its own: none is left empty, and one logarithm serves all.
    The sums are those of exp_row, where each virtual lane now holds one element or none. */
 static void NN__FN(softmax_lanes)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log,
                                   nn_real *stats)
 {
-    NN__V v[NN__LANES], sum[NN__LANES], max = NN__C(-HUGE_VAL);
-    NN__ALIGNED nn_real block[NN__LANES * NN__VL], log_sums[NN__VL];
-    NN__FN(transpose)(rows, cols, x, cols, block, NN__VL, NN__FN(dst_whole));
+    NN__VEC v[NN__LANES], sum[NN__LANES], max = NN__C(-HUGE_VAL);
+    NN__ALIGNED nn_real block[NN__LANES * NN__WIDTH], log_sums[NN__WIDTH];
+    if (rows < NN__WIDTH) memset(block, 0, sizeof block);
+    NN__FN(transpose)(rows, cols, x, cols, block, NN__WIDTH);
     for (size_t j = 0; j < cols; j++) {
-        v[j] = NN__LOAD(block + j * NN__VL);
+        v[j] = NN__LOAD(block + j * NN__WIDTH);
         max = NN__MAX(v[j], max);
     }
     for (size_t j = 0; j < NN__LANES; j++) {
@@ -2812,10 +2991,10 @@ static void NN__FN(softmax_lanes)(size_t rows, size_t cols, const nn_real *x, nn
     }
     for (int step = NN__LANES / 2; step; step /= 2)
         for (int j = 0; j < step; j++) sum[j] = NN__ADD(sum[j], sum[j + step]);
-    NN__V scale = NN__DIV(NN__C(1), sum[0]), log_sum = NN__FN(log)(sum[0]);
+    NN__VEC scale = NN__DIV(NN__C(1), sum[0]), log_sum = NN__FN(log)(sum[0]);
     for (size_t j = 0; j < cols; j++)
-        NN__STORE(block + j * NN__VL, log ? NN__SUB(v[j], log_sum) : NN__MUL(v[j], scale));
-    NN__FN(transpose)(cols, rows, block, NN__VL, y, cols, NN__FN(src_whole));
+        NN__STORE(block + j * NN__WIDTH, log ? NN__SUB(v[j], log_sum) : NN__MUL(v[j], scale));
+    NN__FN(transpose)(cols, rows, block, NN__WIDTH, y, cols);
     NN__STORE(block, max);
     NN__STORE(log_sums, log_sum);
     for (size_t r = 0; stats && r < rows; r++)
@@ -2827,21 +3006,22 @@ static void NN__FN(softmax)(size_t rows, size_t cols, const nn_real *x, nn_real 
                             nn_real *stats)
 {
     size_t r = 0;
-#if NN__VL > 1
-    for (; cols <= NN__LANES && r + 4 <= rows; r += nn__min_size(NN__VL, rows - r))
-        NN__FN(softmax_lanes)(nn__min_size(NN__VL, rows - r), cols, x + r * cols, y + r * cols, log,
-                              stats ? stats + 2 * r : NULL);
+#if NN__WIDTH > 1
+    for (; cols <= NN__LANES && r + 4 <= rows; r += nn__min_size(NN__WIDTH, rows - r))
+        NN__FN(softmax_lanes)
+        (nn__min_size(NN__WIDTH, rows - r), cols, x + r * cols, y + r * cols, log,
+         stats ? stats + 2 * r : NULL);
 #endif
     for (x += r * cols, y += r * cols; r < rows; r++, x += cols, y += cols) {
-        nn_real max = NN__FN(row_max)(cols, x), lane[NN__VL];
+        nn_real max = NN__FN(row_max)(cols, x), lane[NN__WIDTH];
         nn_real sum = NN__FN(exp_row)(cols, x, max, log ? NULL : y);
-        NN__V scale = NN__DIV(NN__C(1), NN__C(sum)), log_sum = NN__FN(log)(NN__C(sum));
+        NN__VEC scale = NN__DIV(NN__C(1), NN__C(sum)), log_sum = NN__FN(log)(NN__C(sum));
         NN__STORE(lane, log_sum);
         if (stats) stats[2 * r] = max, stats[2 * r + 1] = lane[0];
         if (log) {
             NN__EACH(cols)
             {
-                NN__V shifted = NN__SUB(NN__LD(x + i, c), NN__C(max));
+                NN__VEC shifted = NN__SUB(NN__LD(x + i, c), NN__C(max));
                 NN__ST(y + i, NN__SUB(shifted, log_sum), c);
             }
         } else {
@@ -2877,22 +3057,22 @@ static void NN__FN(axpy)(size_t n, nn_real s, const nn_real *x, nn_real *y)
 
 static void NN__FN(clamp)(size_t n, nn_real limit, nn_real *x)
 {
-    NN__V high = NN__C(limit), low = NN__C(-limit);
+    NN__VEC high = NN__C(limit), low = NN__C(-limit);
     NN__EACH(n) NN__ST(x + i, NN__MIN(high, NN__MAX(low, NN__LD(x + i, c))), c);
 }
 
 #define NN__MAP(expression)                                                                        \
     NN__EACH(n)                                                                                    \
     {                                                                                              \
-        NN__V v = NN__LD(x + i, c);                                                                \
+        NN__VEC v = NN__LD(x + i, c);                                                              \
         NN__ST(y + i, expression, c);                                                              \
     }
 
 static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const nn_real *x,
                              nn_real *y)
 {
-    NN__V zero = NN__C(0), slope = NN__C(alpha);
-    switch (kind) {
+    NN__VEC zero = NN__C(0), slope = NN__C(alpha);
+    switch ((int)kind) {
     case NN_ACTIVATION_SIGMOID: NN__MAP(NN__FN(sigmoid)(v)) break;
     case NN_ACTIVATION_TANH: NN__MAP(NN__FN(tanh)(v)) break;
     case NN_ACTIVATION_SCALED_TANH:
@@ -2905,24 +3085,24 @@ static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const 
     case NN_ACTIVATION_GELU: NN__MAP(NN__MUL(v, NN__FN(normal_cdf)(v, NN__FN(gauss)(v)))) break;
     case NN_ACTIVATION_SILU: NN__MAP(NN__MUL(v, NN__FN(sigmoid)(v))) break;
     case NN_ACTIVATION_SOFTPLUS: NN__MAP(NN__FN(softplus)(v)) break;
-    case NN_ACTIVATION_IDENTITY:
-    case NN_ACTIVATION_COUNT:
+    case NN__MAP_EXP: NN__MAP(NN__FN(exp)(v)) break;
+    case NN__MAP_LOG: NN__MAP(NN__FN(log_everywhere)(v)) break;
     default: NN__MAP(v) break;
     }
 }
 #undef NN__MAP
 
 /* d/dx x Phi(x) = Phi(x) + x phi(x) */
-NN__INLINE NN__V NN__FN(gelu_slope)(NN__V x)
+NN__INLINE NN__VEC NN__FN(gelu_slope)(NN__VEC x)
 {
-    NN__V gauss = NN__FN(gauss)(x), density = NN__MUL(gauss, NN__C(0.39894228040143267794));
+    NN__VEC gauss = NN__FN(gauss)(x), density = NN__MUL(gauss, NN__C(0.39894228040143267794));
     return NN__FMA(x, density, NN__FN(normal_cdf)(x, gauss));
 }
 
 /* d/dx x s(x) = s (1 + x (1 - s)) */
-NN__INLINE NN__V NN__FN(silu_slope)(NN__V x)
+NN__INLINE NN__VEC NN__FN(silu_slope)(NN__VEC x)
 {
-    NN__V s = NN__FN(sigmoid)(x), one = NN__C(1);
+    NN__VEC s = NN__FN(sigmoid)(x), one = NN__C(1);
     return NN__MUL(s, NN__FMA(x, NN__SUB(one, s), one));
 }
 
@@ -2930,7 +3110,7 @@ NN__INLINE NN__V NN__FN(silu_slope)(NN__V x)
 #define NN__MAP(from, expression)                                                                  \
     NN__EACH(n)                                                                                    \
     {                                                                                              \
-        NN__V v = NN__LD(from + i, c), d = NN__LD(dy + i, c);                                      \
+        NN__VEC v = NN__LD(from + i, c), d = NN__LD(dy + i, c);                                    \
         NN__ST(dx + i, expression, c);                                                             \
     }
 
@@ -2938,8 +3118,8 @@ static void NN__FN(activate_backward)(nn_activation kind, nn_real alpha, size_t 
                                       const nn_real *x, const nn_real *y, const nn_real *dy,
                                       nn_real *dx)
 {
-    NN__V zero = NN__C(0), one = NN__C(1), slope = NN__C(alpha);
-    NN__V ab = NN__C(1.7159 * 2 / 3), b_over_a = NN__C(-2.0 / 3 / 1.7159);
+    NN__VEC zero = NN__C(0), one = NN__C(1), slope = NN__C(alpha);
+    NN__VEC ab = NN__C(1.7159 * 2 / 3), b_over_a = NN__C(-2.0 / 3 / 1.7159);
     switch (kind) {
     case NN_ACTIVATION_SIGMOID: NN__MAP(y, NN__MUL(d, NN__MUL(v, NN__SUB(one, v)))) break;
     case NN_ACTIVATION_TANH: NN__MAP(y, NN__MUL(d, NN__SUB(one, NN__MUL(v, v)))) break;
@@ -2965,26 +3145,29 @@ static void NN__FN(activate_backward)(nn_activation kind, nn_real alpha, size_t 
 static void NN__FN(affine)(size_t n, const nn_real *x, const nn_real *scale, const nn_real *shift,
                            int each, nn_real *out)
 {
-    NN__V a = NN__C(*scale), b = NN__C(*shift);
-    NN__EACH(n)
-    {
-        if (each) a = NN__LD(scale + i, c), b = NN__LD(shift + i, c);
-        NN__ST(out + i, NN__FMA(NN__LD(x + i, c), a, b), c);
+    NN__VEC a = NN__C(*scale), b = NN__C(*shift);
+    size_t i = 0;
+    for (; !each && i + 4 * NN__WIDTH <= n; i += 4 * NN__WIDTH)
+        NN__UNROLL for (int j = 0; j < 4; j++)
+            NN__STORE(out + i + j * NN__WIDTH, NN__FMA(NN__LOAD(x + i + j * NN__WIDTH), a, b));
+    for (; i < n; i += NN__WIDTH) {
+        if (each) a = NN__LD(scale + i, n - i), b = NN__LD(shift + i, n - i);
+        NN__ST(out + i, NN__FMA(NN__LD(x + i, n - i), a, b), n - i);
     }
 }
 
 static void NN__FN(affine_bytes)(size_t n, const uint8_t *x, const nn_real *scale,
                                  const nn_real *shift, int each, nn_real *out)
 {
-    NN__V a = NN__C(*scale), b = NN__C(*shift);
-    uint8_t end[NN__VL] = {0}; /* the last bytes, so that nothing behind the array is read */
-    size_t whole = n - n % NN__VL, i = 0;
-    for (; !each && i + 4 * NN__VL <= n; i += 4 * NN__VL)
+    NN__VEC a = NN__C(*scale), b = NN__C(*shift);
+    uint8_t end[NN__WIDTH] = {0}; /* the last bytes, so that nothing behind the array is read */
+    size_t whole = n - n % NN__WIDTH, i = 0;
+    for (; !each && i + 4 * NN__WIDTH <= n; i += 4 * NN__WIDTH)
         NN__UNROLL for (int j = 0; j < 4; j++)
-            NN__STORE(out + i + j * NN__VL, NN__FMA(NN__BYTES(x + i + j * NN__VL), a, b));
+            NN__STORE(out + i + j * NN__WIDTH, NN__FMA(NN__LOAD_U8(x + i + j * NN__WIDTH), a, b));
     memcpy(end, x + whole, n - whole);
-    for (; i < n; i += NN__VL) {
-        NN__V v = i < whole ? NN__BYTES(x + i) : NN__BYTES(end);
+    for (; i < n; i += NN__WIDTH) {
+        NN__VEC v = i < whole ? NN__LOAD_U8(x + i) : NN__LOAD_U8(end);
         if (each) a = NN__LD(scale + i, n - i), b = NN__LD(shift + i, n - i);
         NN__ST(out + i, NN__FMA(v, a, b), n - i);
     }
@@ -2993,7 +3176,7 @@ static void NN__FN(affine_bytes)(size_t n, const uint8_t *x, const nn_real *scal
 #define NN__UPDATE(body)                                                                           \
     NN__EACH(n)                                                                                    \
     {                                                                                              \
-        NN__V v = NN__LD(w + i, c), d = NN__FMA(decay, v, NN__MUL(NN__LD(g + i, c), scale));       \
+        NN__VEC v = NN__LD(w + i, c), d = NN__FMA(decay, v, NN__MUL(NN__LD(g + i, c), scale));     \
         body;                                                                                      \
         NN__ST(w + i, v, c);                                                                       \
     }
@@ -3001,11 +3184,12 @@ static void NN__FN(affine_bytes)(size_t n, const uint8_t *x, const nn_real *scal
 static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_real *g,
                            nn_real *s0, nn_real *s1)
 {
-    NN__V scale = NN__C(u->scale), decay = NN__C(u->decay);
-    NN__V minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon), keep = NN__C(1 - u->shrink);
-    NN__V momentum = NN__C(u->momentum), b1 = NN__C(u->beta1), b2 = NN__C(u->beta2);
-    NN__V c1 = NN__C(u->correction1), c2 = NN__C(u->correction2);
-    NN__V rest1 = NN__C(1 - u->beta1), rest2 = NN__C(1 - u->beta2), m, s;
+    NN__VEC scale = NN__C(u->scale), decay = NN__C(u->decay);
+    NN__VEC minus_rate = NN__C(-u->rate), epsilon = NN__C(u->epsilon),
+          keep = NN__C(1 - u->decoupled_decay);
+    NN__VEC momentum = NN__C(u->momentum), b1 = NN__C(u->beta1), b2 = NN__C(u->beta2);
+    NN__VEC c1 = NN__C(u->correction1), c2 = NN__C(u->correction2);
+    NN__VEC rest1 = NN__C(1 - u->beta1), rest2 = NN__C(1 - u->beta2), m, s;
     switch (u->kind) {
     case NN_OPTIMIZER_SGD:
         if (!s0) {
@@ -3040,40 +3224,58 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
 }
 #undef NN__UPDATE
 
-static const nn__kernels NN__FN(kernels) = {
-    NN__NAME, NN__FN(gemm), NN__FN(add_row), NN__FN(sum_rows),
-    NN__FN(softmax), NN__FN(add), NN__FN(sub), NN__FN(mul), NN__FN(scale), NN__FN(axpy),
-    NN__FN(sum), NN__FN(dot), NN__FN(activate), NN__FN(activate_backward), NN__FN(affine_bytes),
-    NN__FN(affine), NN__FN(clamp), NN__FN(update)};
+#if NN__WIDTH > 1
+#define NN__ROW_AND_NARROW NN__FN(gemm_row), NN__FN(gemm_narrow)
+#else
+#define NN__ROW_AND_NARROW NULL, NULL
+#endif
+#else
+#define NN__ROW_AND_NARROW NN__FN(gemm_row), NN__FN(gemm_narrow)
+#endif
 
+static const nn__kernels NN__FN(kernels) = {NN__NAME,
+                                            NN__WIDTH,
+                                            NN__VECTORS_OF_A_TILE,
+                                            NN__FN(tiles),
+                                            NN__SHARED(gemm_small),
+                                            NN__ROW_AND_NARROW,
+                                            NN__SHARED(transpose),
+                                            NN__SHARED(add_row),
+                                            NN__SHARED(sum_rows),
+                                            NN__SHARED(softmax),
+                                            NN__SHARED(add),
+                                            NN__SHARED(sub),
+                                            NN__SHARED(mul),
+                                            NN__SHARED(scale),
+                                            NN__SHARED(axpy),
+                                            NN__SHARED(sum),
+                                            NN__SHARED(dot),
+                                            NN__SHARED(activate),
+                                            NN__SHARED(activate_backward),
+                                            NN__SHARED(affine_bytes),
+                                            NN__SHARED(affine),
+                                            NN__SHARED(clamp),
+                                            NN__SHARED(update)};
+
+#undef NN__UNROLL
+#undef NN__FN
 #undef NN__SUFFIX
 #undef NN__NAME
-#undef NN__VL
-#undef NN__V
-#undef NN__VI
-#undef NN__M
-#undef NN__X
-#undef NN__XI
-#undef NN__SIXTEENS
-#undef NN__QUARTER
-#undef NN__QUARTERS
-#undef NN__MN
-#undef NN__FIRST
+#undef NN__WIDTH
+#undef NN__VEC
+#undef NN__IVEC
+#undef NN__MASK
 #undef NN__LOAD
 #undef NN__STORE
-#undef NN__LOADN
-#undef NN__STOREN
-#undef NN__KEEPN
-#undef NN__BYTES
+#undef NN__TAIL
+#undef NN__TAIL_MASK
+#undef NN__LOAD_TAIL
+#undef NN__STORE_TAIL
+#undef NN__ZERO_TAIL
+#undef NN__LOAD_U8
 #undef NN__SET1
-#undef NN__ADD
-#undef NN__SUB
-#undef NN__MUL
-#undef NN__DIV
 #undef NN__FMA
-#undef NN__FMA_TO
-#undef NN__FMA_FROM
-#undef NN__FMA_BROADCAST
+#undef NN__FMA_SCALAR
 #undef NN__SQRT
 #undef NN__MAX
 #undef NN__MIN
@@ -3086,31 +3288,81 @@ static const nn__kernels NN__FN(kernels) = {
 #undef NN__ISUB
 #undef NN__ISHL
 #undef NN__ISHR
+#undef NN__VECTOR_BYTES
+#undef NN__REPEAT
+#undef NN__PS
+#undef NN__SS
+#undef NN__STORED
+#undef NN__TWO
 #undef NN__ZIPLO
 #undef NN__ZIPHI
+#undef NN__GATHER_16B
+#undef NN__X
+#undef NN__XI
+#undef NN__COUNTS
+#undef NN__ISHR_COUNT
 #undef NN__C
-#undef NN__FN
-#undef NN__ASM_LOOP
+#undef NN__ADD
+#undef NN__SUB
+#undef NN__MUL
+#undef NN__DIV
 #undef NN__LD
 #undef NN__ST
 #undef NN__EACH
 #undef NN__LANES
 #undef NN__PARTS
+#undef NN__VECTOR
+#undef NN__BYTES
+#undef NN__ROW_BYTES
+#undef NN__ROWS_AHEAD
+#undef NN__ROWS1
+#undef NN__ROWS2
+#undef NN__ROWS3
+#undef NN__ROWS4
+#undef NN__ROWS5
+#undef NN__ROWS6
+#undef NN__B0
+#undef NN__B1
+#undef NN__ELEMENT
+#undef NN__SET_MASK
+#undef NN__GET_MASKED
+#undef NN__PUT_MASKED
+#undef NN__MORE_REGISTERS
+#undef NN__VECTORS1
+#undef NN__VECTORS2
+#undef NN__VECTORS3
+#undef NN__VECTORS4
+#undef NN__GET_C
+#undef NN__GET_C_END
+#undef NN__PUT_C
+#undef NN__PUT_C_END
+#undef NN__FETCH_C
+#undef NN__GET_B
+#undef NN__GET_B_END
+#undef NN__PUT_B
+#undef NN__FETCH_B
+#undef NN__MADD
+#undef NN__ROW_A
+#undef NN__ROW_GET
+#undef NN__ROW_FETCH
+#undef NN__ROW_MADD
+#undef NN__ROW_PUT
+#undef NN__ROW_PUT_END
+#undef NN__GET_ROW_OF_B
+#undef NN__PACKED_ROW_OF_B
+#undef NN__FETCH_ROW_OF_B
+#undef NN__PUT_ROW_OF_B
+#undef NN__MEMBER
+#undef NN__OFFSET
+#undef NN__TILE
+#undef NN__TILE_INLINE
+#undef NN__VECTORS_OF_A_TILE
+#undef NN__TILES
+#undef NN__NAMES
 #undef NN__FOR_PARTS
 #undef NN__LEFT
-#undef NN__KC
-#undef NN__MC
-#undef NN__STRIPS
-#undef NN__LITTLE
-#undef NN__FAR
-#undef NN__BESIDE
-#undef NN__PAD
-#undef NN__SPACE
-#undef NN__NV
-#undef NN__NR
-#undef NN__TURNED_ROWS
-#undef NN__MOST
-#undef NN__UNROLL
+#undef NN__ROW_AND_NARROW
+#undef NN__SHARED
 
 #if defined(__clang__)
 #if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
@@ -3206,7 +3458,7 @@ static void nn__gemm_range(void *context, size_t begin, size_t end)
         g.c += begin;
         if (g.bias) g.bias += begin;
     }
-    nn__k()->gemm(&g);
+    nn__gemm_serial(nn__k(), &g);
 }
 
 /* Threads get blocks of C's columns, so that each packs its own part of B and no other; of its rows
@@ -3219,7 +3471,7 @@ static void nn__gemm(int threads, const nn__gemm_args *g)
     const double m = (double)nn__max_size(g->m, 32), n = (double)nn__max_size(g->n, 32);
     const double k = (double)nn__max_size(g->k, 32);
     if (m * n * k <= 2 * NN__PRODUCT_GRAIN) {
-        nn__k()->gemm(g);
+        nn__gemm_serial(nn__k(), g);
         return;
     }
     part.whole = g;
@@ -3339,12 +3591,6 @@ NN_DEF const char *nn_activation_string(nn_activation kind)
     return (unsigned)kind < NN_ACTIVATION_COUNT ? texts[kind] : "unknown";
 }
 
-static nn_real nn__activation_alpha(nn_activation kind, double alpha)
-{
-    if (alpha == 0) alpha = kind == NN_ACTIVATION_LEAKY_RELU ? 0.01 : 1;
-    return (nn_real)alpha;
-}
-
 /* Functions whose slope is computed from the input; the others need the output alone. */
 static int nn__slope_needs_input(nn_activation kind)
 {
@@ -3374,7 +3620,7 @@ static void nn__activate_range(void *context, size_t begin, size_t end)
 static void nn__activate(int threads, nn_activation kind, double alpha, size_t n, const nn_real *x,
                          const nn_real *y, const nn_real *dy, nn_real *out)
 {
-    nn__activation_part part = {kind, nn__activation_alpha(kind, alpha), x, y, dy, out};
+    nn__activation_part part = {kind, (nn_real)alpha, x, y, dy, out};
     nn__parallel(threads, n, NN__GRAIN / 2, nn__activate_range, &part);
 }
 
@@ -3412,9 +3658,11 @@ static double nn__sum_of_magnitudes(size_t n, const nn_real *x)
 }
 
 /* ------------------------------------------------------------------------------------ >>tensor
-   The network's memory. Tensors, names, parameters and optimiser state never move: they come from
-   an arena of chunks. Activations and gradients live in two blocks that are laid out again when a
-   larger batch comes along or the network has grown. */
+   The network's memory. What has to stay where it is comes from an arena of chunks: tensors, names,
+   settings. Values, gradients and optimiser state of the parameters lie in parallel arrays of the
+   parameter store, so that small parameters that follow each other are updated as one. Activations
+   and their gradients live in two blocks that are laid out again when a larger batch comes along or
+   the network has grown. */
 
 #define NN__ALIGN 64 /* bytes: a cache line, and the widest vector */
 
@@ -3428,23 +3676,51 @@ typedef struct nn__block {
     size_t bytes;
 } nn__block;
 
+/* Values of parameters (or of buffers). Gradients come with the first backward, state with the
+   optimiser: a network that only predicts pays for neither, and buffers have neither. */
+typedef struct nn__store {
+    struct nn__store *next;
+    size_t used, size; /* reals */
+    nn_real *values, *grads, *state[2];
+} nn__store;
+
+typedef struct nn__list {
+    nn_tensor **items;
+    size_t count, capacity;
+} nn__list;
+
+/* What a run of `target` takes, kept until the network, the target or the batch is another. */
+typedef struct nn__plan {
+    nn_tensor *target;  /* NULL: there is no plan */
+    size_t batch;
+    nn__list order;     /* all that the target depends on, and itself, as made */
+    nn__list inputs;    /* the inputs among them */
+    const nn_op *training_op; /* one among them that computes something else in training */
+    int grads_are_laid; /* for these inputs' requires_grad, zeros where the plan does not lead */
+} nn__plan;
+
+enum { NN__MODE_OPEN, NN__MODE_EVALUATION, NN__MODE_TRAINING }; /* open: nobody has chosen */
+
 struct nn_net {
     nn_allocator allocator;
     nn__chunk *chunks;
+    nn__store *stores, *buffer_stores;
     nn_rng rng;
-    int threads, training;
+    int threads, mode;
     nn_status status;
-    char message[sizeof nn__message];
-    nn_tensor **tensors;
-    size_t count, capacity;
+    const char *message;
+    nn__list tensors, parameters, buffers;
+    nn__plan plan;
     nn__block data_block, grad_block;
-    size_t data_count, data_batch; /* what the data block is laid out for */
-    size_t grad_count, grad_batch, grad_wanted;
-    nn_real *scratch; /* in the gradient block: as large as the largest tensor */
-    nn_tensor *ran;   /* the target of the last successful forward */
-    nn_optimizer_desc optimizer;
-    int has_optimizer;
-    size_t steps;
+    size_t laid_count, laid_rows;   /* tensors and batch that data_block is laid out for */
+    size_t grad_count, grad_rows;   /* the same for grad_block */
+    void *workspace;                /* one for all operations: valid within one call */
+    nn_real *gradient_workspace;    /* as large as the largest tensor that has a gradient */
+    nn_tensor *ran;                 /* the target of the last successful forward */
+    size_t passes;                  /* backward passes so far */
+    int adds;                       /* to the gradients of parameters, in the present one */
+    struct nn__optimizer *optimizer;
+    nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
 
 static void *nn__default_alloc(void *user, size_t bytes)
@@ -3457,16 +3733,6 @@ static void nn__default_release(void *user, void *block)
 {
     (void)user;
     NN_FREE(block);
-}
-
-/* The first error of a network stays; NULL, so that a builder can return it. */
-static nn_tensor *nn__refuse(nn_net *net, nn_status status)
-{
-    if (net && net->status == NN_OK) {
-        net->status = status;
-        memcpy(net->message, nn__message, sizeof net->message);
-    }
-    return NULL;
 }
 
 static void *nn__net_alloc(nn_net *net, size_t bytes)
@@ -3485,114 +3751,248 @@ static void nn__net_release(nn_net *net, void *block)
 
 static size_t nn__round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
-static void *nn__align(void *p)
+/* `bytes` that begin at a multiple of NN__ALIGN. What the allocator gave, which is aligned for
+   pointers, is noted in front of them. */
+static void *nn__aligned_alloc(nn_net *net, size_t bytes)
 {
-    return (void *)(((uintptr_t)p + NN__ALIGN - 1) / NN__ALIGN * NN__ALIGN);
+    char *block = (char *)nn__net_alloc(net, bytes + NN__ALIGN);
+    if (!block) return NULL;
+    const size_t past = (size_t)((uintptr_t)(block + sizeof block) % NN__ALIGN);
+    char *aligned = block + sizeof block + (past ? NN__ALIGN - past : 0);
+    memcpy(aligned - sizeof block, &block, sizeof block);
+    return aligned;
 }
 
-/* `count` zeroed items of `size` bytes for the life of the network, aligned to NN__ALIGN. */
+static void nn__aligned_release(nn_net *net, void *aligned)
+{
+    char *block = NULL;
+    if (aligned) memcpy(&block, (char *)aligned - sizeof block, sizeof block);
+    nn__net_release(net, block);
+}
+
+/* `count` zeroed items of `size` bytes for the life of the network: where the last chunks have room
+   for them, or in a new one, which has room for two tensors and what belongs to them. */
 static void *nn__arena(nn_net *net, size_t count, size_t size)
 {
-    const size_t head = sizeof(nn__chunk) + NN__ALIGN;
+    enum { ITEM_ALIGN = 8, CHUNKS_TRIED = 4, CHUNK_ROOM = 528 };
+    const size_t head = nn__round_up(sizeof(nn__chunk), ITEM_ALIGN);
     size_t bytes;
-    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - 2 * NN__ALIGN) {
+    if (!nn__multiply(count, size, &bytes) || bytes > SIZE_MAX - head - ITEM_ALIGN) {
         nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu items of %llu bytes", (nn__ull)count,
                  (nn__ull)size);
         return NULL;
     }
-    bytes = nn__round_up(bytes ? bytes : 1, NN__ALIGN);
+    bytes = nn__round_up(bytes ? bytes : 1, ITEM_ALIGN);
     nn__chunk *chunk = net->chunks;
-    if (!chunk || chunk->size - chunk->used < bytes) {
-        size_t room = nn__max_size(bytes, 16384);
+    for (int i = 1; chunk && chunk->size - chunk->used < bytes; i++)
+        chunk = i < CHUNKS_TRIED ? chunk->next : NULL;
+    if (!chunk) {
+        size_t room = nn__max_size(bytes, CHUNK_ROOM);
         chunk = (nn__chunk *)nn__net_alloc(net, head + room);
         if (!chunk) return NULL;
         chunk->next = net->chunks, chunk->used = 0, chunk->size = room;
         net->chunks = chunk;
     }
-    char *base = (char *)nn__align(chunk + 1);
-    void *p = base + chunk->used;
+    void *p = (char *)chunk + head + chunk->used;
     chunk->used += bytes;
     memset(p, 0, bytes);
     return p;
 }
 
+/* Makes the error that was just reported the network's. The first one stays, with its message, and
+   is what later ones report as well. NULL, for a builder to return. */
+static nn_tensor *nn__net_failed(nn_net *net, nn_status status)
+{
+    const int is_later = net && net->status != NN_OK;
+    nn__keep_cause(is_later ? nn_net_status(net) : status);
+    if (!net || is_later) return NULL;
+    char text[sizeof nn__message], *copy;
+    memcpy(text, nn__message, sizeof text);
+    copy = (char *)nn__arena(net, strlen(text) + 1, 1);
+    net->status = status;
+    net->message = copy ? strcpy(copy, text) : "out of memory";
+    return NULL;
+}
+
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 3, 4)))
+#endif
+static nn_tensor *nn__net_fail(nn_net *net, nn_status status, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    vsnprintf(nn__message, sizeof nn__message, format, args);
+    va_end(args);
+    return nn__net_failed(net, status);
+}
+
+static nn_tensor *nn__out_of_memory(nn_net *net)
+{
+    return nn__net_failed(net, NN_ERROR_OUT_OF_MEMORY);
+}
+
+/* -- parameter store -- */
+
+/* Zeroed reals beside a store's values. */
+static nn_real *nn__store_array(nn_net *net, size_t count)
+{
+    nn_real *array = (nn_real *)nn__aligned_alloc(net, count * sizeof *array);
+    if (array) memset(array, 0, count * sizeof *array);
+    return array;
+}
+
+/* A store for a leaf of so many reals and `behind` it for another. The next leaves go there, unless
+   the store before it has more room to spare. */
+static nn__store *nn__new_store(nn_net *net, nn__store **list, size_t reals, size_t behind)
+{
+    enum { SHARED_REALS = 512 / sizeof(nn_real) };
+    nn__store *store = (nn__store *)nn__arena(net, 1, sizeof *store);
+    if (!store) return NULL;
+    store->size = nn__max_size(reals + behind, SHARED_REALS);
+    store->values = nn__store_array(net, store->size);
+    if (!store->values) return NULL;
+    if (*list && (*list)->size - (*list)->used > store->size - reals) list = &(*list)->next;
+    store->next = *list;
+    *list = store;
+    return store;
+}
+
+/* Room for a leaf's values, which are 0. Small leaves share a store; behind a large one there is
+   room for the bias that mostly follows, as wide as the last dimension. */
+static int nn__store_leaf(nn_net *net, nn__store **list, nn_tensor *t)
+{
+    const size_t step = NN__ALIGN / sizeof(nn_real);
+    if (t->size > (SIZE_MAX / 2 - 3 * NN__ALIGN) / sizeof(nn_real)) return 0;
+    const size_t reals = nn__round_up(t->size, step);
+    const size_t bias = t->rank > 1 ? nn__round_up(t->shape[t->rank - 1], step) : 0;
+    nn__store *store = *list;
+    if (!store || store->size - store->used < reals)
+        store = nn__new_store(net, list, reals, bias <= reals / 8 ? bias : 0);
+    if (!store) return 0;
+    t->settings = store;
+    t->data = store->values + store->used;
+    store->used += reals;
+    return 1;
+}
+
+static nn__store *nn__store_of(const nn_tensor *leaf) { return (nn__store *)leaf->settings; }
+
+/* Where in its store a leaf begins. */
+static size_t nn__place(const nn_tensor *leaf)
+{
+    return (size_t)(leaf->data - nn__store_of(leaf)->values);
+}
+
+/* Gradients for the parameters that have none yet. */
+static nn_status nn__store_grads(nn_net *net)
+{
+    for (nn__store *s = net->stores; s; s = s->next) {
+        if (s->grads) continue;
+        s->grads = nn__store_array(net, s->size);
+        if (!s->grads) return NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        nn_tensor *p = net->parameters.items[i];
+        p->grad = nn__store_of(p)->grads + nn__place(p);
+    }
+    return NN_OK;
+}
+
+/* The optimiser's state: what is missing starts at 0; `clear` sets the rest to 0, too. */
+static nn_status nn__store_state(nn_net *net, int count, int clear)
+{
+    for (nn__store *s = net->stores; s; s = s->next)
+        for (int i = 0; i < count; i++) {
+            if (s->state[i] && clear) memset(s->state[i], 0, s->size * sizeof *s->state[i]);
+            if (!s->state[i])
+                s->state[i] = nn__store_array(net, s->size);
+            if (!s->state[i]) return NN_ERROR_OUT_OF_MEMORY;
+        }
+    return NN_OK;
+}
+
+static void nn__release_stores(nn_net *net, const nn__store *s)
+{
+    for (; s; s = s->next) {
+        nn_real *const arrays[] = {s->values, s->grads, s->state[0], s->state[1]};
+        for (size_t i = 0; i < sizeof arrays / sizeof *arrays; i++)
+            nn__aligned_release(net, arrays[i]);
+    }
+}
+
+/* -- the network -- */
+
 NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
 {
     nn_net_desc d;
+    nn_status status = NN_OK;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    if (!d.allocator.alloc != !d.allocator.release) {
-        nn__fail(NN_ERROR_BAD_ARGUMENT,
-                 "nn_net_create: allocator has only one of alloc and release");
-        return NULL;
-    }
-    if (d.threads < 0) {
-        nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_create: threads is %d, expected 0 or more",
-                 d.threads);
-        return NULL;
-    }
+    if (!d.allocator.alloc != !d.allocator.release)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_net_create: allocator has only one of alloc and release");
+    else if (d.threads < 0)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_net_create: threads is %d, expected 0 or more", d.threads);
     if (!d.allocator.alloc)
         d.allocator.alloc = nn__default_alloc, d.allocator.release = nn__default_release;
-    nn_net *net = (nn_net *)d.allocator.alloc(d.allocator.user, sizeof *net);
-    if (!net) {
-        nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
-                 (nn__ull)sizeof *net);
-        return NULL;
+    nn_net *net = NULL;
+    if (status == NN_OK) {
+        net = (nn_net *)d.allocator.alloc(d.allocator.user, sizeof *net);
+        if (!net)
+            status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
+                              (nn__ull)sizeof *net);
     }
+    nn__keep_cause(status);
+    if (!net) return NULL;
     memset(net, 0, sizeof *net);
     net->allocator = d.allocator;
     net->rng = nn_rng_seed(d.seed);
     net->threads = d.threads;
-    net->training = 1;
     return net;
-}
-
-NN_DEF void nn_net_destroy(nn_net *net)
-{
-    if (!net) return;
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (t->op == NN_OP_INPUT) nn__net_release(net, t->data);
-        nn__net_release(net, t->node.labels);
-        nn__net_release(net, t->node.targets);
-    }
-    nn__net_release(net, net->tensors);
-    nn__net_release(net, net->data_block.memory);
-    nn__net_release(net, net->grad_block.memory);
-    while (net->chunks) {
-        nn__chunk *next = net->chunks->next;
-        nn__net_release(net, net->chunks);
-        net->chunks = next;
-    }
-    net->allocator.release(net->allocator.user, net);
 }
 
 NN_DEF nn_status nn_net_status(const nn_net *net)
 {
-    if (!net) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_status: the network is NULL");
-    if (net->status != NN_OK) memcpy(nn__message, net->message, sizeof nn__message);
+    if (!net) return nn__fail_null("nn_net_status", "network");
+    if (net->status != NN_OK) nn__fail(net->status, "%s", net->message);
     return net->status;
 }
 
-NN_DEF size_t nn_net_tensor_count(const nn_net *net) { return net ? net->count : 0; }
+NN_DEF size_t nn_net_tensor_count(const nn_net *net) { return net ? net->tensors.count : 0; }
+
+static nn_tensor *nn__list_item(const nn__list *list, size_t i)
+{
+    return i < list->count ? list->items[i] : NULL;
+}
 
 NN_DEF nn_tensor *nn_net_tensor(const nn_net *net, size_t id)
 {
-    return net && id < net->count ? net->tensors[id] : NULL;
+    return net ? nn__list_item(&net->tensors, id) : NULL;
+}
+
+NN_DEF nn_tensor *nn_net_parameter(const nn_net *net, size_t i)
+{
+    return net ? nn__list_item(&net->parameters, i) : NULL;
+}
+
+NN_DEF nn_tensor *nn_net_buffer(const nn_net *net, size_t i)
+{
+    return net ? nn__list_item(&net->buffers, i) : NULL;
 }
 
 NN_DEF nn_tensor *nn_net_find(const nn_net *net, const char *name)
 {
-    for (size_t i = 0; net && name && name[0] && i < net->count; i++)
-        if (strcmp(net->tensors[i]->name, name) == 0) return net->tensors[i];
+    for (size_t i = 0; net && name && name[0] && i < net->tensors.count; i++)
+        if (strcmp(net->tensors.items[i]->name, name) == 0) return net->tensors.items[i];
     return NULL;
 }
 
 NN_DEF size_t nn_net_parameter_count(const nn_net *net)
 {
     size_t sum = 0;
-    for (size_t i = 0; net && i < net->count; i++)
-        if (net->tensors[i]->op == NN_OP_PARAMETER) sum += net->tensors[i]->size;
+    const nn_tensor *p;
+    for (size_t i = 0; (p = nn_net_parameter(net, i)) != NULL; i++) sum += p->size;
     return sum;
 }
 
@@ -3600,74 +4000,92 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net) { return net ? &net->rng : NULL; }
 
 NN_DEF void nn_net_set_training(nn_net *net, int training)
 {
-    if (net) net->training = training != 0;
+    if (!net) return;
+    /* A run that left dropout out stays one, whatever mode comes after it. */
+    if (net->mode == NN__MODE_OPEN && net->plan.training_op) net->ran = NULL;
+    net->mode = training ? NN__MODE_TRAINING : NN__MODE_EVALUATION;
 }
 
-/* A name is unique only if its maker sees to that; find returns the first. */
-static const char *nn__copy_name(nn_net *net, const char *name)
+NN_DEF int nn_net_is_training(const nn_net *net)
 {
+    return net && net->mode == NN__MODE_TRAINING;
+}
+
+/* One more tensor at the end of a list. */
+static int nn__append(nn_net *net, nn__list *list, nn_tensor *t)
+{
+    if (list->count == list->capacity) {
+        size_t capacity = list->capacity ? 2 * list->capacity : 4;
+        nn_tensor **grown = (nn_tensor **)nn__net_alloc(net, capacity * sizeof *grown);
+        if (!grown) return 0;
+        if (list->count) memcpy(grown, list->items, list->count * sizeof *grown);
+        nn__net_release(net, list->items);
+        list->items = grown, list->capacity = capacity;
+    }
+    list->items[list->count++] = t;
+    return 1;
+}
+
+/* Gives a tensor a copy of a name, as `call` was asked to. */
+static nn_tensor *nn__name(const char *call, nn_tensor *t, const char *name)
+{
+    if (t->net->status != NN_OK) return nn__net_failed(t->net, t->net->status);
+    const nn_tensor *other = nn_net_find(t->net, name);
+    if (other && other != t)
+        return nn__net_fail(t->net, NN_ERROR_BAD_ARGUMENT, "%s: the name '%s' is tensor %llu's",
+                            call, name, (nn__ull)other->id);
     size_t length = name ? strlen(name) : 0;
-    if (length == 0) return "";
-    char *copy = (char *)nn__arena(net, length + 1, 1);
-    if (copy) memcpy(copy, name, length);
-    return copy;
-}
-
-NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
-{
-    if (!t) return NULL;
-    const char *copy = nn__copy_name(t->net, name);
-    if (!copy) return nn__refuse(t->net, NN_ERROR_OUT_OF_MEMORY);
+    char *copy = (char *)nn__arena(t->net, length + 1, 1);
+    if (!copy) return nn__out_of_memory(t->net);
+    if (length) memcpy(copy, name, length);
     t->name = copy;
     return t;
 }
 
-#define NN__OP_TEXT(id, text, fn) text,
-static const char *nn__op_string(nn_op op)
+NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name)
 {
-    static const char *const texts[] = {NN_OP_LIST(NN__OP_TEXT)};
-    return (unsigned)op < NN_OP_COUNT ? texts[op] : "unknown";
+    if (t) return nn__name("nn_name", t, name);
+    nn__fail_null("nn_name", "tensor");
+    return NULL;
 }
 
+enum { NN__SHAPE_TEXT = 24 * NN_MAX_RANK }; /* a size_t has at most 20 digits */
+
 /* "[batch 3 4]", for messages. Returns text. */
-static const char *nn__shape_text(int rank, const size_t *shape, int batched, char text[160])
+static const char *nn__shape_text(int rank, const size_t *shape, int batched,
+                                  char text[NN__SHAPE_TEXT])
 {
     size_t at = 0;
     text[at++] = '[';
     for (int i = 0; i < rank; i++) {
         const char *space = i ? " " : "";
-        if (i == 0 && batched) at += (size_t)snprintf(text + at, 160 - at, "batch");
-        else at += (size_t)snprintf(text + at, 160 - at, "%s%llu", space, (nn__ull)shape[i]);
+        if (i == 0 && batched) at += (size_t)snprintf(text + at, NN__SHAPE_TEXT - at, "batch");
+        else
+            at += (size_t)snprintf(text + at, NN__SHAPE_TEXT - at, "%s%llu", space,
+                                   (nn__ull)shape[i]);
     }
-    snprintf(text + at, 160 - at, "]");
+    snprintf(text + at, NN__SHAPE_TEXT - at, "]");
     return text;
 }
 
-static const char *nn__tensor_shape(const nn_tensor *t, char text[160])
+static const char *nn__tensor_shape(const nn_tensor *t, char text[NN__SHAPE_TEXT])
 {
     return nn__shape_text(t->rank, t->shape, t->batched, text);
 }
 
-/* Values in one sample, or in all of a tensor without a batch. */
-static size_t nn__sample_size(const nn_tensor *t)
-{
-    size_t size = 1;
-    for (int i = t->batched ? 1 : 0; i < t->rank; i++) size *= t->shape[i];
-    return size;
-}
-
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 {
-    char shape[160];
-    if (!net || !stream)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: an argument is NULL");
+    char shape[NN__SHAPE_TEXT];
+    if (!net) return nn__fail_null("nn_net_summary", "network");
+    if (net->status != NN_OK) return nn_net_status(net);
+    if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
     fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
             "parameters");
-    for (size_t i = 0; i < net->count; i++) {
-        const nn_tensor *t = net->tensors[i];
-        fprintf(stream, "%4llu  %-22s %-20s %-18s", (nn__ull)i, nn__op_string(t->op), t->name,
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        fprintf(stream, "%4llu  %-22s %-20s %-18s", (nn__ull)i, t->op->name, t->name,
                 nn__tensor_shape(t, shape));
-        if (t->op == NN_OP_PARAMETER) fprintf(stream, " %10llu", (nn__ull)t->size);
+        if (strcmp(t->op->name, "parameter") == 0) fprintf(stream, " %10llu", (nn__ull)t->size);
         fprintf(stream, "\n");
     }
     fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
@@ -3677,345 +4095,286 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 }
 
 /* ------------------------------------------------------------------------------------- >>graph
-   Building: nn__node_new makes a tensor of any operation, or refuses. Running: who is needed, how
-   large is the batch, is there room, then one pass. */
+   nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside.
 
-/* One more slot in the network's list of tensors. */
-static int nn__grow_tensors(nn_net *net)
+   Builders check their arguments and record: nothing is computed before nn_forward. A tensor of a
+   batch is recorded with shape[0] = 0; row_size, the values of one sample, is all that the layout
+   needs to know, and shape[0] and size follow when a batch runs. */
+
+/* Bits of nn_tensor.state. */
+enum {
+    NN__NEEDED = 1,    /* the plan's target depends on it */
+    NN__LAID_GRAD = 2, /* the gradient block was laid out with a gradient for it */
+    NN__PLANNED = 4    /* it has been in a plan since the data block was laid out */
+};
+
+/* Flags of the library's own operations beside the public ones. */
+#define NN__OP_CLAIMS 4u /* backward asks nn__claim_gradient instead of finding zeros to add to */
+#define NN__OP_SUMS 8u   /* a scalar that adds up samples, where others take their mean */
+#define NN__OP_LOSS 16u
+
+/* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
+   was fed last. */
+typedef struct nn__input {
+    const nn_tensor *loss; /* whose answer or weights it is; NULL for the user's own inputs */
+    size_t rows;           /* fed; 0: nothing yet */
+    size_t capacity, label_capacity; /* rows that data and labels have room for */
+    size_t labels_per_row; /* 0: takes no labels */
+    int classes;           /* labels lie in [0, classes) */
+    int has_labels;        /* fed last: labels, not reals */
+} nn__input;
+
+static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0};
+static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0};
+static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0};
+
+static int nn__is_leaf(const nn_tensor *t) { return !t->op->forward; }
+
+/* Whether grad holds something in the present backward pass. */
+static int nn__has_grad(const nn_tensor *t)
 {
-    if (net->count < net->capacity) return 1;
-    size_t capacity = net->capacity ? 2 * net->capacity : 32;
-    nn_tensor **grown = (nn_tensor **)nn__net_alloc(net, capacity * sizeof *grown);
-    if (!grown) return 0;
-    if (net->count) memcpy(grown, net->tensors, net->count * sizeof *grown);
-    nn__net_release(net, net->tensors);
-    net->tensors = grown;
-    net->capacity = capacity;
-    return 1;
+    return t->written == t->net->passes || (t->net->adds && t->op == &nn__parameter_op);
+}
+static int nn__is_scalar(const nn_tensor *t) { return t->size == 1 && !t->batched; }
+
+/* NULL for every tensor but an input. */
+static nn__input *nn__as_input(const nn_tensor *t)
+{
+    return t->op == &nn__input_op ? (nn__input *)t->settings : NULL;
 }
 
+static void nn__release_input(nn_net *net, nn_tensor *t)
+{
+    if (t->op != &nn__input_op) return;
+    nn__net_release(net, t->data);
+    nn__net_release(net, t->labels);
+}
+
+NN_DEF void nn_net_destroy(nn_net *net)
+{
+    if (!net) return;
+    nn__keep_cause(NN_OK);
+    for (size_t i = 0; i < net->tensors.count; i++) nn__release_input(net, net->tensors.items[i]);
+    nn__release_stores(net, net->stores);
+    nn__release_stores(net, net->buffer_stores);
+    nn_tensor **const lists[] = {net->tensors.items, net->parameters.items, net->buffers.items,
+                                 net->plan.order.items, net->plan.inputs.items};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) nn__net_release(net, lists[i]);
+    nn__net_release(net, net->trained_on);
+    nn__aligned_release(net, net->data_block.memory);
+    nn__aligned_release(net, net->grad_block.memory);
+    while (net->chunks) {
+        nn__chunk *next = net->chunks->next;
+        nn__net_release(net, net->chunks);
+        net->chunks = next;
+    }
+    net->allocator.release(net->allocator.user, net);
+}
+
+/* -- building -- */
+
 /* All sources are there and of one network, which has no error yet: that network; else NULL. */
-static nn_net *nn__common_net(nn_op op, size_t count, nn_tensor *const *src)
+static nn_net *nn__net_of(const char *call, size_t count, nn_tensor *const *src)
 {
     nn_net *net = NULL;
     for (size_t i = 0; i < count; i++) {
         if (!src || !src[i]) {
-            nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: source %llu is NULL", nn__op_string(op),
-                     (nn__ull)i);
+            char what[40];
+            snprintf(what, sizeof what, count == 1 ? "source" : "source %llu", (nn__ull)i);
+            nn_status status = nn__fail_null(call, what);
             for (size_t j = 0; src && j < count; j++)
-                if (src[j]) nn__refuse(src[j]->net, NN_ERROR_BAD_ARGUMENT);
+                if (src[j]) nn__net_failed(src[j]->net, status);
             return NULL;
         }
         if (net && src[i]->net != net) {
-            nn__fail(NN_ERROR_MISMATCH, "%s: sources 0 and %llu belong to different networks",
-                     nn__op_string(op), (nn__ull)i);
-            nn__refuse(net, NN_ERROR_MISMATCH);
+            nn__net_fail(net, NN_ERROR_MISMATCH,
+                         "%s: sources 0 and %llu belong to different networks", call, (nn__ull)i);
             return NULL;
         }
         net = src[i]->net;
     }
-    return net && nn_net_status(net) == NN_OK ? net : NULL;
+    if (net && net->status != NN_OK) nn__net_failed(net, net->status);
+    return net && net->status == NN_OK ? net : NULL;
 }
 
-static nn_tensor *nn__node_new(nn_net *net, nn_op op, size_t src_count, nn_tensor *const *src,
-                               int batched, int rank, const size_t *shape)
+/* The same for operations on values, which inputs of labels do not have. */
+static nn_net *nn__common_net(const char *call, size_t count, nn_tensor *const *src)
 {
-    if (!net || nn_net_status(net) != NN_OK) return NULL;
-    if (rank > NN_MAX_RANK)
-        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
-                                        nn__op_string(op), rank, NN_MAX_RANK));
-    nn_tensor *t = NULL;
-    if (nn__grow_tensors(net)) t = (nn_tensor *)nn__arena(net, 1, sizeof *t);
-    if (t && src_count) t->src = (nn_tensor **)nn__arena(net, src_count, sizeof *t->src);
-    if (!t || (src_count && !t->src)) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
-    t->op = op;
-    t->name = "";
-    t->net = net;
+    nn_net *net = nn__net_of(call, count, src);
+    for (size_t i = 0; net && i < count; i++) {
+        const nn__input *input = nn__as_input(src[i]);
+        if (!input || !input->labels_per_row) continue;
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: source %llu is an input of labels, which only a loss or nn_custom reads",
+                     call, (nn__ull)i);
+        return NULL;
+    }
+    return net;
+}
+
+static nn_tensor *nn__bad_shapes(const char *call, const nn_tensor *a, const nn_tensor *b,
+                                 const char *rule)
+{
+    char left[NN__SHAPE_TEXT], right[NN__SHAPE_TEXT];
+    return nn__net_fail(a->net, NN_ERROR_BAD_SHAPE, "%s: shapes %s and %s; expected %s", call,
+                        nn__tensor_shape(a, left), nn__tensor_shape(b, right), rule);
+}
+
+static nn_tensor *nn__bad_shape(const char *call, const nn_tensor *x, const char *rule)
+{
+    char text[NN__SHAPE_TEXT];
+    return nn__net_fail(x->net, NN_ERROR_BAD_SHAPE, "%s: shape %s; expected %s", call,
+                        nn__tensor_shape(x, text), rule);
+}
+
+static nn_tensor *nn__bad_argument(nn_net *net, const char *call, const char *member, double found,
+                                   const char *expected)
+{
+    return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: %s is %g, expected %s", call, member,
+                        found, expected);
+}
+
+/* The sizes of a new tensor's shape, where a batch counts as 1 for the time being. */
+static nn_status nn__set_shape(nn_tensor *t, const char *call, int rank, const size_t *shape)
+{
+    size_t bytes;
+    for (int i = 0; i < rank; i++) {
+        t->shape[i] = t->batched && i == 0 ? 1 : shape[i];
+        if (t->shape[i] == 0)
+            return nn__fail(NN_ERROR_BAD_SHAPE, "%s: dimension %d is 0", call, i - t->batched);
+    }
     t->rank = rank;
-    t->batched = batched;
-    for (int i = 0; i < rank; i++) t->shape[i] = batched && i == 0 ? 1 : shape[i];
+    if (!nn__shape_size(rank, t->shape, &t->row_size) ||
+        !nn__multiply(t->row_size, sizeof(nn_real), &bytes))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the shape's product does not fit", call);
+    t->size = t->row_size;
+    if (t->batched) t->shape[0] = t->size = 0;
+    return NN_OK;
+}
+
+/* The names a tensor goes by in messages of its builder: the public function. The user's own
+   operations, which do not claim gradients, have one in common. */
+static const char *nn__call(const nn_op *op, char text[64])
+{
+    const int is_custom = op->forward && !(op->flags & NN__OP_CLAIMS);
+    snprintf(text, 64, "nn_%s", is_custom ? "custom" : op->name);
+    return text;
+}
+
+/* `settings` of that size are zeroed, for the builder to fill; none for 0. */
+static nn_tensor *nn__node_new(nn_net *net, const nn_op *op, size_t settings, size_t src_count,
+                               nn_tensor *const *src, int batched, int rank, const size_t *shape)
+{
+    char call[64];
+    if (!net || net->status != NN_OK) return net ? nn__net_failed(net, net->status) : NULL;
+    if (rank > NN_MAX_RANK)
+        return nn__net_fail(net, NN_ERROR_BAD_SHAPE, "%s: rank %d, at most %d is possible",
+                            nn__call(op, call), rank, NN_MAX_RANK);
+    nn_tensor *t = (nn_tensor *)nn__arena(net, 1, sizeof *t);
+    if (t && settings) t->settings = nn__arena(net, 1, settings);
+    if (t && src_count) t->src = (nn_tensor **)nn__arena(net, src_count, sizeof *t->src);
+    if (!t || (settings && !t->settings) || (src_count && !t->src)) return nn__out_of_memory(net);
+    t->op = op, t->name = "", t->net = net, t->batched = batched;
+    t->learning_rate_scale = 1;
     for (size_t i = 0; i < src_count; i++) {
         t->src[i] = src[i];
         t->requires_grad |= src[i]->requires_grad;
     }
     t->src_count = src_count;
-    t->learning_rate_scale = 1;
-    size_t bytes;
-    if (!nn__shape_size(rank, t->shape, &t->size) ||
-        !nn__multiply(t->size, sizeof(nn_real), &bytes))
-        return nn__refuse(net, nn__fail(NN_ERROR_TOO_LARGE, "%s: the shape's product does not fit",
-                                        nn__op_string(op)));
-    for (int i = 0; i < rank; i++)
-        if (t->shape[i] == 0)
-            return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: dimension %d is 0",
-                                            nn__op_string(op), i - batched));
-    if (batched) t->shape[0] = t->size = 0;
-    t->id = net->count;
-    net->tensors[net->count++] = t;
-    return t;
+    if (!op->backward) t->requires_grad = 0;
+    nn_status status = nn__set_shape(t, nn__call(op, call), rank, shape);
+    if (status != NN_OK) return nn__net_failed(net, status);
+    t->id = net->tensors.count;
+    return nn__append(net, &net->tensors, t) ? t : nn__out_of_memory(net);
 }
 
 /* A node of one source with that source's shape. */
-static nn_tensor *nn__node_like(nn_tensor *x, nn_op op)
+static nn_tensor *nn__node_like(nn_tensor *x, const nn_op *op, size_t settings)
 {
-    nn_net *net = nn__common_net(op, 1, &x);
-    return net ? nn__node_new(net, op, 1, &x, x->batched, x->rank, x->shape) : NULL;
+    char call[64];
+    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
+    return net ? nn__node_new(net, op, settings, 1, &x, x->batched, x->rank, x->shape) : NULL;
 }
 
-typedef nn_status nn__op_fn(nn_tensor *t);
-
-#define NN__OP_DECLARE(id, text, fn)                                                               \
-    static nn_status nn__##fn##_forward(nn_tensor *t);                                             \
-    static nn_status nn__##fn##_backward(nn_tensor *t);
-NN_OP_LIST(NN__OP_DECLARE)
-
-static size_t nn__aux_size(const nn_tensor *t);  /* reals an operation keeps for its backward */
-static size_t nn__work_size(const nn_tensor *t); /* reals its backward works in */
-
-static int nn__is_leaf(const nn_tensor *t)
+/* An axis of a sample as an index of x->shape; -1 with an error when there is none such. */
+static int nn__axis(const char *call, nn_tensor *x, int axis)
 {
-    return t->op == NN_OP_INPUT || t->op == NN_OP_PARAMETER;
+    const int count = x->rank - x->batched, from_start = axis < 0 ? axis + count : axis;
+    if (from_start >= 0 && from_start < count) return from_start + x->batched;
+    char text[NN__SHAPE_TEXT];
+    if (count == 0)
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: axis is %d, but shape %s has none", call,
+                     axis, nn__tensor_shape(x, text));
+    else
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: axis is %d, expected %d to %d for shape %s (the batch is not counted)",
+                     call, axis, -count, count - 1, nn__tensor_shape(x, text));
+    return -1;
 }
 
-/* Every tensor takes this batch while a block is laid out; 0: the one that it ran with last. */
-static void nn__set_batch(nn_net *net, size_t batch)
+/* rows * per_row items of `size` bytes; SIZE_MAX when that does not fit. */
+static size_t nn__bytes(size_t rows, size_t per_row, size_t size)
 {
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (!t->batched) continue;
-        t->shape[0] = batch ? batch : t->node.rows;
-        t->size = t->shape[0] * nn__sample_size(t);
-    }
+    size_t items, bytes;
+    return nn__multiply(rows, per_row, &items) && nn__multiply(items, size, &bytes) ? bytes
+                                                                                    : SIZE_MAX;
 }
 
-/* Where the next piece of a block goes: counts only while base is NULL. */
-typedef struct nn__layout {
-    char *base;
-    size_t bytes;
-    int overflow;
-} nn__layout;
-
-static nn_real *nn__lay(nn__layout *layout, size_t reals)
+static void nn__set_batch(nn_tensor *t, size_t batch)
 {
-    size_t bytes, at = layout->bytes;
-    if (reals == 0) return NULL;
-    if (!nn__multiply(reals, sizeof(nn_real), &bytes) || bytes > SIZE_MAX / 2 - at) {
-        layout->overflow = 1;
-        return NULL;
-    }
-    layout->bytes = at + nn__round_up(bytes, NN__ALIGN);
-    return layout->base ? (nn_real *)(void *)(layout->base + at) : NULL;
-}
-
-static void nn__lay_data(nn_net *net, nn__layout *layout)
-{
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (nn__is_leaf(t)) continue;
-        t->data = nn__lay(layout, t->size);
-        t->node.aux = nn__lay(layout, nn__aux_size(t));
-    }
-}
-
-static void nn__lay_grads(nn_net *net, nn__layout *layout)
-{
-    size_t largest = 0;
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        largest = nn__max_size(largest, t->size);
-        if (t->op == NN_OP_PARAMETER) continue;
-        t->grad = t->requires_grad ? nn__lay(layout, t->size) : NULL;
-        t->node.work = t->requires_grad ? nn__lay(layout, nn__work_size(t)) : NULL;
-    }
-    net->scratch = nn__lay(layout, largest);
-}
-
-/* Measures with `lay`, makes room in the block, and lays out for good. A block only grows. */
-static nn_status nn__lay_block(nn_net *net, nn__block *block,
-                               void (*lay)(nn_net *, nn__layout *))
-{
-    nn__layout layout = {NULL, 0, 0};
-    lay(net, &layout);
-    if (layout.overflow)
-        return nn__fail(NN_ERROR_OUT_OF_MEMORY,
-                        "out of memory: the tensors exceed the address space");
-    size_t bytes = layout.bytes + NN__ALIGN;
-    if (bytes > block->bytes) {
-        void *memory = nn__net_alloc(net, bytes);
-        if (!memory) return NN_ERROR_OUT_OF_MEMORY;
-        nn__net_release(net, block->memory);
-        block->memory = memory;
-        block->bytes = bytes;
-    }
-    layout.base = (char *)nn__align(block->memory);
-    layout.bytes = 0;
-    lay(net, &layout);
-    return NN_OK;
-}
-
-/* Room for the outputs of all tensors at this batch; shapes are set to it. */
-static nn_status nn__plan_data(nn_net *net, size_t batch)
-{
-    nn_status status = NN_OK;
-    size_t largest = nn__max_size(batch, net->data_batch);
-    for (size_t i = 0; i < net->count; i++) /* also inputs that this run does not need */
-        if (net->tensors[i]->op == NN_OP_INPUT)
-            largest = nn__max_size(largest, net->tensors[i]->node.rows);
-    if (net->data_count != net->count || net->data_batch < largest) {
-        net->data_count = 0; /* until it has succeeded */
-        nn__set_batch(net, largest);
-        status = nn__lay_block(net, &net->data_block, nn__lay_data);
-        if (status == NN_OK) net->data_count = net->count, net->data_batch = largest;
-    }
-    for (size_t i = 0; i < net->count; i++)
-        if (net->tensors[i]->node.needed) net->tensors[i]->node.rows = batch;
-    nn__set_batch(net, 0);
-    return status;
-}
-
-/* A user may have switched an input's requires_grad: what depends on it follows. Returns how
-   many tensors have a gradient, with their positions mixed in, so that another set gives another
-   number. */
-static size_t nn__spread_requires_grad(nn_net *net)
-{
-    size_t wanted = 0;
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (!nn__is_leaf(t)) {
-            t->requires_grad = t->op == NN_OP_PENALTY;
-            for (size_t j = 0; j < t->src_count; j++) t->requires_grad |= t->src[j]->requires_grad;
-        }
-        wanted = wanted * 31 + (t->requires_grad != 0);
-    }
-    return wanted;
-}
-
-static nn_status nn__plan_grads(nn_net *net)
-{
-    nn_status status = NN_OK;
-    size_t wanted = nn__spread_requires_grad(net);
-    if (net->grad_count != net->count || net->grad_batch < net->data_batch ||
-        net->grad_wanted != wanted) {
-        net->grad_count = 0;
-        nn__set_batch(net, net->data_batch);
-        status = nn__lay_block(net, &net->grad_block, nn__lay_grads);
-        if (status == NN_OK)
-            net->grad_count = net->count, net->grad_batch = net->data_batch,
-            net->grad_wanted = wanted;
-        nn__set_batch(net, 0);
-    }
-    return status;
-}
-
-/* Marks what t depends on and finds the batch that was fed: 0 when nothing is batched. */
-static nn_status nn__mark_needed(nn_tensor *t, size_t *batch)
-{
-    nn_net *net = t->net;
-    const nn_tensor *first = NULL;
-    for (size_t i = 0; i < net->count; i++) net->tensors[i]->node.needed = 0;
-    t->node.needed = 1;
-    *batch = 0;
-    for (size_t i = t->id + 1; i-- > 0;) {
-        nn_tensor *s = net->tensors[i];
-        if (!s->node.needed) continue;
-        for (size_t j = 0; j < s->src_count; j++) s->src[j]->node.needed = 1;
-        if (s->op != NN_OP_INPUT) continue;
-        if (s->node.rows == 0)
-            return nn__fail(NN_ERROR_EMPTY, "forward: input %llu has not been fed", (nn__ull)s->id);
-        if (first && s->node.rows != *batch)
-            return nn__fail(
-                NN_ERROR_MISMATCH, "forward: input %llu was fed %llu rows, input %llu %llu",
-                (nn__ull)first->id, (nn__ull)*batch, (nn__ull)s->id, (nn__ull)s->node.rows);
-        first = s;
-        *batch = s->node.rows;
-    }
-    return NN_OK;
+    if (!t->batched) return;
+    t->shape[0] = batch;
+    t->size = batch * t->row_size; /* fits: room has been made for it */
 }
 
 /* A caller's tensor, and a network without an error. */
 static nn_status nn__check_tensor(const char *call, const nn_tensor *t)
 {
-    if (!t) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the tensor is NULL", call);
-    return nn_net_status(t->net);
+    if (!t) return nn__fail_null(call, "tensor");
+    return t->net->status == NN_OK ? NN_OK : nn_net_status(t->net);
 }
 
-/* Operations that sum in double and leave the sum in `value` themselves. */
-static int nn__sets_value(const nn_tensor *t)
-{
-    return t->op == NN_OP_SUM ||
-           (t->op >= NN_OP_SOFTMAX_CROSS_ENTROPY && t->op <= NN_OP_PENALTY);
-}
+/* -- inputs -- */
 
-static nn_status nn__run_forward(nn_tensor *t)
+static nn_tensor *nn__input_new(nn_net *net, const char *call, int rank, const size_t *shape)
 {
-#define NN__OP_FORWARD(id, text, fn) nn__##fn##_forward,
-    static nn__op_fn *const forward[] = {NN_OP_LIST(NN__OP_FORWARD)};
-    return forward[t->op](t);
-}
-
-static nn_status nn__run_backward(nn_tensor *t)
-{
-#define NN__OP_BACKWARD(id, text, fn) nn__##fn##_backward,
-    static nn__op_fn *const backward[] = {NN_OP_LIST(NN__OP_BACKWARD)};
-    return backward[t->op](t);
-}
-
-NN_DEF nn_status nn_forward(nn_tensor *t)
-{
-    size_t batch;
-    nn_status status = nn__check_tensor("forward", t);
-    if (status != NN_OK) return status;
-    nn_net *net = t->net;
-    net->ran = NULL;
-    status = nn__mark_needed(t, &batch);
-    if (status == NN_OK) status = nn__plan_data(net, batch);
-    for (size_t i = 0; status == NN_OK && i <= t->id; i++) {
-        nn_tensor *s = net->tensors[i];
-        if (!s->node.needed || nn__is_leaf(s)) continue;
-        status = nn__run_forward(s);
-        if (s->size == 1 && !nn__sets_value(s)) s->value = (double)s->data[0];
+    size_t full[NN_MAX_RANK] = {0};
+    if (!net) {
+        nn__fail_null(call, "network");
+        return NULL;
     }
-    if (status == NN_OK) net->ran = t;
-    return status;
+    if (rank < 0 || rank >= NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, call, "rank", rank, "0 to 7 and a shape");
+    for (int i = 0; i < rank; i++) full[i + 1] = shape[i];
+    return nn__node_new(net, &nn__input_op, sizeof(nn__input), 0, NULL, 1, rank + 1, full);
 }
 
-static nn_status nn__backward(nn_tensor *loss, int add)
+NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape)
 {
-    nn_status status = nn__check_tensor("backward", loss);
-    if (status != NN_OK) return status;
-    nn_net *net = loss->net;
-    if (loss->size != 1 || loss->batched)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "backward: %s tensor %llu is no scalar",
-                        nn__op_string(loss->op), (nn__ull)loss->id);
-    if (net->ran != loss)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "backward: call nn_forward on tensor %llu first",
-                        (nn__ull)loss->id);
-    status = nn__plan_grads(net);
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < net->count; i++)
-        net->tensors[i]->node.grad_set = add && net->tensors[i]->op == NN_OP_PARAMETER;
-    if (loss->grad && !nn__is_leaf(loss)) loss->grad[0] = 1, loss->node.grad_set = 1;
-    for (size_t i = loss->id + 1; status == NN_OK && i-- > 0;) {
-        nn_tensor *t = net->tensors[i];
-        if (!nn__is_leaf(t) && t->grad && t->node.grad_set) status = nn__run_backward(t);
-    }
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *t = net->tensors[i];
-        if (t->grad && !t->node.grad_set) memset(t->grad, 0, t->size * sizeof *t->grad);
-    }
-    return status;
+    return nn__input_new(net, "nn_input_shape", rank, shape);
 }
 
-NN_DEF nn_status nn_backward(nn_tensor *loss) { return nn__backward(loss, 0); }
-NN_DEF nn_status nn_backward_add(nn_tensor *loss) { return nn__backward(loss, 1); }
+NN_DEF nn_tensor *nn_input(nn_net *net, size_t features)
+{
+    return nn__input_new(net, "nn_input", 1, &features);
+}
 
-/* A buffer of a leaf that keeps its content only until it has to grow. */
+NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, int classes)
+{
+    nn_tensor *t = nn__input_new(net, "nn_input_labels", rank, shape);
+    if (t && classes < 1)
+        return nn__bad_argument(net, "nn_input_labels", "classes", classes, "at least 1");
+    if (t) nn__as_input(t)->labels_per_row = t->row_size, nn__as_input(t)->classes = classes;
+    return t;
+}
+
+/* A buffer of an input that keeps its content only until it has to grow. */
 static nn_status nn__reserve(nn_net *net, void **buffer, size_t *capacity, size_t rows,
                              size_t row_bytes)
 {
     size_t bytes;
     if (rows <= *capacity && *buffer) return NN_OK;
-    if (!nn__multiply(rows, row_bytes, &bytes) || bytes > SIZE_MAX - NN__ALIGN)
+    if (!nn__multiply(rows, row_bytes, &bytes) || bytes > SIZE_MAX / 2)
         return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu bytes",
                         (nn__ull)rows, (nn__ull)row_bytes);
     void *grown = nn__net_alloc(net, bytes ? bytes : 1);
@@ -4026,472 +4385,110 @@ static nn_status nn__reserve(nn_net *net, void **buffer, size_t *capacity, size_
     return NN_OK;
 }
 
-/* Room for `rows` samples in an input, which the caller then fills. */
-static nn_status nn__begin_feed(nn_tensor *input, size_t rows)
+/* Room in an input for `rows` samples, which the caller then fills: reals, or labels. */
+static nn_status nn__begin_feed(nn_tensor *t, size_t rows, int labels)
 {
-    nn_status status = nn__check_tensor("feed", input);
+    nn__input *input = nn__as_input(t);
+    void *buffer = labels ? (void *)t->labels : (void *)t->data;
+    nn_status status =
+        labels ? nn__reserve(t->net, &buffer, &input->label_capacity, rows,
+                             nn__bytes(1, input->labels_per_row, sizeof *t->labels))
+               : nn__reserve(t->net, &buffer, &input->capacity, rows,
+                             nn__bytes(1, t->row_size, sizeof *t->data));
+    if (labels) t->labels = (int *)buffer;
+    else t->data = (nn_real *)buffer;
     if (status != NN_OK) return status;
-    if (input->op != NN_OP_INPUT)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: tensor %llu is a %s, expected an input",
-                        (nn__ull)input->id, nn__op_string(input->op));
-    if (rows == 0) return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: 0 rows, expected at least 1");
-    void *buffer = input->data;
-    status = nn__reserve(input->net, &buffer, &input->node.capacity, rows,
-                         nn__sample_size(input) * sizeof(nn_real));
-    input->data = (nn_real *)buffer;
-    if (status == NN_OK) {
-        input->net->ran = NULL;
-        input->node.rows = rows;
-        input->shape[0] = rows;
-        input->size = rows * nn__sample_size(input);
-    }
-    return status;
+    t->net->ran = NULL;
+    if (rows > t->net->laid_rows) t->net->laid_count = 0; /* there is room for fewer */
+    input->rows = rows;
+    input->has_labels = labels;
+    nn__set_batch(t, rows);
+    return NN_OK;
+}
+
+/* A feed's tensor, array and row count. */
+static nn_status nn__check_feed(const char *call, const nn_tensor *t, const void *data, size_t rows)
+{
+    nn_status status = nn__check_tensor(call, t);
+    if (status != NN_OK) return status;
+    if (!data) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data is NULL", call);
+    if (rows == 0)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: 0 rows, expected at least 1", call);
+    return NN_OK;
 }
 
 NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows)
 {
-    if (!data) return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed: the data pointer is NULL");
-    nn_status status = nn__begin_feed(input, rows);
+    nn_status status = nn__check_feed("nn_feed", input, data, rows);
+    if (status != NN_OK) return status;
+    const nn__input *own = nn__as_input(input);
+    if (!own || own->loss)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_feed: tensor %llu is '%s', expected an input%s",
+                        (nn__ull)input->id, input->op->name,
+                        own ? " that no loss has made: nn_feed_targets" : "");
+    if (own->classes)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_feed: input %llu takes labels: nn_feed_labels", (nn__ull)input->id);
+    status = nn__begin_feed(input, rows, 0);
     if (status == NN_OK) memcpy(input->data, data, input->size * sizeof *data);
     return status;
 }
 
-/* --------------------------------------------------------------------------------------- >>ops
-   Forward beside backward, the formula above. dX means d loss / dX. A backward pass overwrites a
-   gradient that nobody has written yet and adds to one that somebody has: nn__gradient_of tells
-   which, and nn__gradient_buffer / nn__gradient_done do it for those that can only overwrite.
+/* -- parameters and buffers -- */
 
-   To add an operation: a line in NN_OP_LIST, a builder, a forward and a backward here, a row in
-   tests/test_ops.c. */
-
-/* x's gradient, NULL when none is wanted; *accumulate says whether to add to what is there. */
-static nn_real *nn__gradient_of(nn_tensor *x, int *accumulate)
+static nn_init nn__init_make(nn_init_kind kind, double a, double b)
 {
-    if (!x->requires_grad) return NULL;
-    *accumulate = x->node.grad_set;
-    x->node.grad_set = 1;
-    return x->grad;
+    nn_init init;
+    memset(&init, 0, sizeof init);
+    init.kind = kind, init.a = a, init.b = b;
+    return init;
 }
 
-/* Where to write dX from scratch; NULL when none is wanted. */
-static nn_real *nn__gradient_buffer(nn_tensor *x)
+NN_DEF nn_init nn_init_constant(double value)
 {
-    if (!x->requires_grad) return NULL;
-    return x->node.grad_set ? x->net->scratch : x->grad;
+    return nn__init_make(NN_INIT_CONSTANT, value, 0);
 }
 
-/* After writing all of nn__gradient_buffer(x). */
-static void nn__gradient_done(nn_tensor *x)
+NN_DEF nn_init nn_init_uniform(double low, double high)
 {
-    if (x->node.grad_set) nn__k()->add(x->size, x->grad, x->net->scratch, x->grad);
-    x->node.grad_set = 1;
+    return nn__init_make(NN_INIT_UNIFORM, low, high);
 }
 
-/* dX += s dY, or dX = s dY */
-static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
+NN_DEF nn_init nn_init_normal(double mean, double deviation)
 {
-    int accumulate;
-    nn_real *dx = nn__gradient_of(x, &accumulate);
-    if (!dx) return;
-    if (accumulate) nn__k()->axpy(x->size, (nn_real)s, dy, dx);
-    else nn__k()->scale(x->size, (nn_real)s, dy, dx);
+    return nn__init_make(NN_INIT_NORMAL, mean, deviation);
 }
 
-static size_t nn__rows(const nn_tensor *t) { return t->rank ? t->shape[0] : 1; }
-static size_t nn__last_dimension(const nn_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
+NN_DEF nn_init nn_init_scaled(nn_init_kind kind) { return nn__init_make(kind, 0, 0); }
 
-static nn_status nn__input_forward(nn_tensor *t) { return (void)t, NN_OK; }
-static nn_status nn__input_backward(nn_tensor *t) { return (void)t, NN_OK; }
-static nn_status nn__parameter_forward(nn_tensor *t) { return (void)t, NN_OK; }
-static nn_status nn__parameter_backward(nn_tensor *t) { return (void)t, NN_OK; }
-
-/* C = op(A) op(B):  dA = dC op(B)',  dB = op(A)' dC, each transposed when its operand is. */
-static nn_status nn__matmul_forward(nn_tensor *t)
+/* Numbers that nn_real holds, and that the kind has a use for. */
+static nn_status nn__check_init(const char *call, const char *member, const nn_init *init)
 {
-    const nn_tensor *a = t->src[0], *b = t->src[1];
-    nn__gemm_args g;
-    g.trans_a = t->node.flag_a, g.trans_b = t->node.flag_b;
-    g.m = t->shape[0], g.n = t->shape[1], g.k = a->shape[g.trans_a ? 0 : 1];
-    g.a = a->data, g.lda = a->shape[1], g.b = b->data, g.ldb = b->shape[1];
-    g.c = t->data, g.ldc = g.n, g.bias = NULL, g.accumulate = 0;
-    nn__gemm(t->net->threads, &g);
+    const int has_b = init->kind == NN_INIT_UNIFORM || init->kind == NN_INIT_NORMAL;
+    const int has_a = has_b || init->kind == NN_INIT_CONSTANT;
+    if ((unsigned)init->kind >= NN_INIT_COUNT)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: %s.kind is %d, expected one of nn_init_kind", call, member,
+                        (int)init->kind);
+    if (!nn__is_finite((double)(nn_real)init->a) || !nn__is_finite((double)(nn_real)init->b))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has the numbers %g and %g, expected finite "
+                                               "ones", call, member, init->a, init->b);
+    if ((init->a != 0 && !has_a) || (init->b != 0 && !has_b))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s.%s is set, which this kind does not use",
+                        call, member, init->a != 0 && !has_a ? "a" : "b");
+    if (!(init->fan_in >= 0 && init->fan_out >= 0))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has fans of %g and %g, expected 0 or more",
+                        call, member, init->fan_in, init->fan_out);
     return NN_OK;
 }
 
-/* C[m,n] (+)= op(A) op(B) of tensors' data or gradients. */
-static void nn__product(nn_net *net, int trans_a, int trans_b, size_t m, size_t n, size_t k,
-                        const nn_real *a, const nn_real *b, nn_real *c, int accumulate)
-{
-    nn__gemm_args g;
-    g.trans_a = trans_a, g.trans_b = trans_b, g.m = m, g.n = n, g.k = k;
-    g.a = a, g.lda = trans_a ? m : k, g.b = b, g.ldb = trans_b ? k : n;
-    g.c = c, g.ldc = n, g.bias = NULL, g.accumulate = accumulate;
-    nn__gemm(net->threads, &g);
-}
-
-static nn_status nn__matmul_backward(nn_tensor *t)
-{
-    nn_tensor *a = t->src[0], *b = t->src[1];
-    int ta = t->node.flag_a, tb = t->node.flag_b, accumulate;
-    size_t m = t->shape[0], n = t->shape[1], k = a->shape[ta ? 0 : 1];
-    nn_real *da = nn__gradient_of(a, &accumulate);
-    if (da && ta) nn__product(t->net, tb, 1, k, m, n, b->data, t->grad, da, accumulate);
-    else if (da) nn__product(t->net, 0, !tb, m, k, n, t->grad, b->data, da, accumulate);
-    nn_real *db = nn__gradient_of(b, &accumulate);
-    if (db && tb) nn__product(t->net, 1, ta, n, k, m, t->grad, a->data, db, accumulate);
-    else if (db) nn__product(t->net, !ta, 0, k, n, m, a->data, t->grad, db, accumulate);
-    return NN_OK;
-}
-
-/* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
-   kept only for those f whose slope needs it. */
-static nn_status nn__dense_forward(nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0], *w = t->src[1];
-    nn__gemm_args g;
-    g.trans_a = g.trans_b = 0;
-    g.m = t->shape[0], g.n = t->shape[1], g.k = w->shape[0];
-    g.a = x->data, g.lda = g.k, g.b = w->data, g.ldb = g.n;
-    g.c = t->node.aux ? t->node.aux : t->data, g.ldc = g.n;
-    g.bias = t->src_count > 2 ? t->src[2]->data : NULL, g.accumulate = 0;
-    nn__gemm(t->net->threads, &g);
-    if (t->node.activation != NN_ACTIVATION_IDENTITY)
-        nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, g.c, NULL, NULL,
-                     t->data);
-    return NN_OK;
-}
-
-static nn_status nn__dense_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0], *w = t->src[1];
-    size_t rows = t->shape[0], units = t->shape[1], in = w->shape[0];
-    const nn_real *dz = t->grad;
-    int accumulate;
-    if (t->node.activation != NN_ACTIVATION_IDENTITY) {
-        nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, t->node.aux,
-                     t->data, t->grad, t->node.work);
-        dz = t->node.work;
-    }
-    nn_real *dw = nn__gradient_of(w, &accumulate);
-    if (dw) nn__product(t->net, 1, 0, in, units, rows, x->data, dz, dw, accumulate);
-    nn_real *db = t->src_count > 2 ? nn__gradient_of(t->src[2], &accumulate) : NULL;
-    if (db) nn__k()->sum_rows(rows, units, dz, db, accumulate);
-    nn_real *dx = nn__gradient_of(x, &accumulate);
-    if (dx) nn__product(t->net, 0, 1, rows, in, units, dz, w->data, dx, accumulate);
-    return NN_OK;
-}
-
-/* Y = A op B, where B may be one row for all of A's. */
-typedef void nn__binary_fn(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
-
-static void nn__binary(nn_tensor *t, nn__binary_fn *f)
-{
-    const nn_tensor *a = t->src[0], *b = t->src[1];
-    for (size_t i = 0; i < t->size; i += b->size) f(b->size, a->data + i, b->data, t->data + i);
-}
-
-/* dB = the sum of s dY over the rows that B was repeated for. */
-static void nn__pass_repeated(nn_tensor *b, const nn_tensor *t, double s, const nn_real *dy)
-{
-    int accumulate;
-    if (b->size == t->size) {
-        nn__pass_gradient(b, s, dy);
-        return;
-    }
-    nn_real *db = nn__gradient_of(b, &accumulate);
-    if (!db || b->size == 0) return;
-    if (!accumulate) memset(db, 0, b->size * sizeof *db);
-    for (size_t i = 0; i < t->size; i += b->size)
-        nn__k()->axpy(b->size, (nn_real)s, dy + i, db);
-}
-
-static nn_status nn__add_forward(nn_tensor *t) { return nn__binary(t, nn__k()->add), NN_OK; }
-static nn_status nn__sub_forward(nn_tensor *t) { return nn__binary(t, nn__k()->sub), NN_OK; }
-static nn_status nn__mul_forward(nn_tensor *t) { return nn__binary(t, nn__k()->mul), NN_OK; }
-
-static nn_status nn__add_backward(nn_tensor *t)
-{
-    nn__pass_gradient(t->src[0], 1, t->grad);
-    nn__pass_repeated(t->src[1], t, 1, t->grad);
-    return NN_OK;
-}
-
-static nn_status nn__sub_backward(nn_tensor *t)
-{
-    nn__pass_gradient(t->src[0], 1, t->grad);
-    nn__pass_repeated(t->src[1], t, -1, t->grad);
-    return NN_OK;
-}
-
-/* dA = dY B,  dB = dY A */
-static nn_status nn__mul_backward(nn_tensor *t)
-{
-    nn_tensor *a = t->src[0], *b = t->src[1];
-    nn_real *work = t->node.work;
-    for (size_t i = 0; a->requires_grad && i < t->size; i += b->size)
-        nn__k()->mul(b->size, t->grad + i, b->data, work + i);
-    nn__pass_gradient(a, 1, work);
-    if (b->requires_grad) nn__k()->mul(t->size, t->grad, a->data, work);
-    nn__pass_repeated(b, t, 1, work);
-    return NN_OK;
-}
-
-static nn_status nn__scale_forward(nn_tensor *t)
-{
-    nn__k()->scale(t->size, (nn_real)t->node.alpha, t->src[0]->data, t->data);
-    return NN_OK;
-}
-
-static nn_status nn__scale_backward(nn_tensor *t)
-{
-    nn__pass_gradient(t->src[0], t->node.alpha, t->grad);
-    return NN_OK;
-}
-
-static nn_status nn__activate_forward(nn_tensor *t)
-{
-    nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, t->src[0]->data, NULL,
-                 NULL, t->data);
-    return NN_OK;
-}
-
-static nn_status nn__activate_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    nn_real *dx = nn__gradient_buffer(x);
-    nn__activate(t->net->threads, t->node.activation, t->node.alpha, t->size, x->data, t->data,
-                 t->grad, dx);
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-/* y = softmax(x):  dx = y (dy - sum y dy) */
-static nn_status nn__softmax_forward(nn_tensor *t)
-{
-    size_t cols = nn__last_dimension(t);
-    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 0, NULL);
-    return NN_OK;
-}
-
-static nn_status nn__softmax_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    size_t cols = nn__last_dimension(t);
-    nn_real *dx = nn__gradient_buffer(x);
-    for (size_t i = 0; i < t->size; i += cols) {
-        const nn_real *y = t->data + i, *dy = t->grad + i;
-        nn_real sum = nn__k()->dot(cols, y, dy);
-        for (size_t j = 0; j < cols; j++) dx[i + j] = y[j] * (dy[j] - sum);
-    }
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-/* y = log softmax(x):  dx = dy - exp(y) sum dy */
-static nn_status nn__log_softmax_forward(nn_tensor *t)
-{
-    size_t cols = nn__last_dimension(t);
-    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 1, NULL);
-    return NN_OK;
-}
-
-static nn_status nn__log_softmax_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    size_t cols = nn__last_dimension(t);
-    nn_real *dx = nn__gradient_buffer(x);
-    nn__k()->softmax(t->size / cols, cols, x->data, dx, 0, NULL);
-    for (size_t i = 0; i < t->size; i += cols) {
-        nn_real sum = nn__k()->sum(cols, t->grad + i);
-        for (size_t j = i; j < i + cols; j++) dx[j] = t->grad[j] - dx[j] * sum;
-    }
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-static nn_status nn__reshape_forward(nn_tensor *t)
-{
-    if (t->size) memcpy(t->data, t->src[0]->data, t->size * sizeof *t->data);
-    return NN_OK;
-}
-
-static nn_status nn__reshape_backward(nn_tensor *t)
-{
-    nn__pass_gradient(t->src[0], 1, t->grad);
-    return NN_OK;
-}
-
-/* The product of the dimensions from `from` on: the length of one run along an axis. */
-static size_t nn__inner_size(const nn_tensor *t, size_t from)
-{
-    size_t size = 1;
-    for (int i = (int)from; i < t->rank; i++) size *= t->shape[i];
-    return size;
-}
-
-static nn_status nn__concat_forward(nn_tensor *t)
-{
-    size_t run = nn__inner_size(t, t->node.axis), offset = 0;
-    for (size_t s = 0; s < t->src_count; s++) {
-        const nn_tensor *x = t->src[s];
-        size_t part = nn__inner_size(x, t->node.axis);
-        for (size_t i = 0, j = offset; part && i < x->size; i += part, j += run)
-            memcpy(t->data + j, x->data + i, part * sizeof *x->data);
-        offset += part;
-    }
-    return NN_OK;
-}
-
-static nn_status nn__concat_backward(nn_tensor *t)
-{
-    size_t run = nn__inner_size(t, t->node.axis), offset = 0;
-    for (size_t s = 0; s < t->src_count; s++) {
-        nn_tensor *x = t->src[s];
-        size_t part = nn__inner_size(x, t->node.axis);
-        nn_real *dx = nn__gradient_buffer(x);
-        for (size_t i = 0, j = offset; dx && part && i < x->size; i += part, j += run)
-            memcpy(dx + i, t->grad + j, part * sizeof *dx);
-        if (dx) nn__gradient_done(x);
-        offset += part;
-    }
-    return NN_OK;
-}
-
-static nn_status nn__slice_forward(nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0];
-    size_t axis = t->node.axis, run = nn__inner_size(x, axis), part = nn__inner_size(t, axis);
-    size_t offset = t->node.begin * nn__inner_size(x, axis + 1);
-    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
-        memcpy(t->data + j, x->data + i, part * sizeof *x->data);
-    return NN_OK;
-}
-
-static nn_status nn__slice_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    size_t axis = t->node.axis, run = nn__inner_size(x, axis), part = nn__inner_size(t, axis);
-    size_t offset = t->node.begin * nn__inner_size(x, axis + 1);
-    nn_real *dx = nn__gradient_buffer(x);
-    memset(dx, 0, x->size * sizeof *dx);
-    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
-        memcpy(dx + i, t->grad + j, part * sizeof *dx);
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-/* y = s sum x (s = 1, or 1 / the number of elements):  dx = s dy */
-static double nn__sum_factor(const nn_tensor *t)
-{
-    return t->node.flag_a && t->src[0]->size ? 1 / (double)t->src[0]->size : 1;
-}
-
-static nn_status nn__sum_forward(nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0];
-    double sum = 0;
-    for (size_t i = 0; i < x->size; i++) sum += (double)x->data[i];
-    t->value = sum * nn__sum_factor(t);
-    t->data[0] = (nn_real)t->value;
-    return NN_OK;
-}
-
-static nn_status nn__sum_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    nn_real *dx = nn__gradient_buffer(x);
-    nn_real slope = (nn_real)((double)t->grad[0] * nn__sum_factor(t));
-    for (size_t i = 0; i < x->size; i++) dx[i] = slope;
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-/* aux holds the mask: 0, or 1 / (1 - p). One draw per element, in order. */
-static nn_status nn__dropout_forward(nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0];
-    double p = t->node.alpha;
-    nn_real keep = (nn_real)(1 / (1 - p)), *mask = t->node.aux;
-    uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
-    if (!t->net->training || p == 0) {
-        for (size_t i = 0; i < t->size; i++) mask[i] = 1;
-    } else {
-        nn_rng *rng = &t->net->rng;
-        for (size_t i = 0; i < t->size; i++)
-            mask[i] = (nn_real)(nn_rng_next(rng) >> 11 >= limit) * keep;
-    }
-    nn__k()->mul(t->size, x->data, mask, t->data);
-    return NN_OK;
-}
-
-static nn_status nn__dropout_backward(nn_tensor *t)
-{
-    nn_tensor *x = t->src[0];
-    nn__k()->mul(t->size, t->grad, t->node.aux, nn__gradient_buffer(x));
-    nn__gradient_done(x);
-    return NN_OK;
-}
-
-static nn_status nn__custom_forward(nn_tensor *t) { return t->node.custom->forward(t); }
-
-static nn_status nn__custom_backward(nn_tensor *t)
-{
-    for (size_t i = 0; i < t->src_count; i++) {
-        nn_tensor *x = t->src[i];
-        if (x->grad && !x->node.grad_set) memset(x->grad, 0, x->size * sizeof *x->grad);
-        if (x->grad) x->node.grad_set = 1;
-    }
-    return t->node.custom->backward(t);
-}
-
-/* ------------------------------------------------------------------------------------ >>layers
-   The builders: they check shapes, make parameters and record the operation. */
-
-static nn_tensor *nn__bad_shapes(nn_op op, const nn_tensor *a, const nn_tensor *b, const char *rule)
-{
-    char left[160], right[160];
-    return nn__refuse(a->net, nn__fail(NN_ERROR_BAD_SHAPE, "%s: shapes %s and %s; expected %s",
-                                       nn__op_string(op), nn__tensor_shape(a, left),
-                                       nn__tensor_shape(b, right), rule));
-}
-
-static nn_tensor *nn__bad_argument(nn_net *net, nn_op op, const char *member, double found,
-                                   const char *expected)
-{
-    return nn__refuse(net, nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s is %g, expected %s",
-                                    nn__op_string(op), member, found, expected));
-}
-
-NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape)
-{
-    size_t full[NN_MAX_RANK] = {0};
-    if (!net) {
-        nn__fail(NN_ERROR_BAD_ARGUMENT, "input: the network is NULL");
-        return NULL;
-    }
-    if (rank < 0 || rank >= NN_MAX_RANK || (rank && !shape))
-        return nn__bad_argument(net, NN_OP_INPUT, "rank", rank, "0 to 7 and a shape");
-    for (int i = 0; i < rank; i++) full[i + 1] = shape[i];
-    return nn__node_new(net, NN_OP_INPUT, 0, NULL, 1, rank + 1, full);
-}
-
-NN_DEF nn_tensor *nn_input(nn_net *net, size_t features)
-{
-    return nn_input_shape(net, 1, &features);
-}
-
-static int nn__init_is_valid(nn_init init)
-{
-    return (unsigned)init.kind < NN_INIT_COUNT && nn__is_finite(init.a) && nn__is_finite(init.b);
-}
-
-static double nn__draw(nn_rng *rng, nn_init init, double fan_in, double fan_out)
+static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double fan_out)
 {
     double r = 0;
-    switch (init.kind) {
-    case NN_INIT_CONSTANT: return init.a;
-    case NN_INIT_UNIFORM: return init.a + (init.b - init.a) * nn_rng_uniform(rng);
-    case NN_INIT_NORMAL: return init.a + init.b * nn_rng_normal(rng);
+    switch (init->kind) {
+    case NN_INIT_CONSTANT: return init->a;
+    case NN_INIT_UNIFORM: return init->a + (init->b - init->a) * nn_rng_uniform(rng);
+    case NN_INIT_NORMAL: return init->a + init->b * nn_rng_normal(rng);
     case NN_INIT_LECUN_NORMAL: return nn_rng_normal(rng) / sqrt(fan_in);
     case NN_INIT_GLOROT_NORMAL: return nn_rng_normal(rng) * sqrt(2 / (fan_in + fan_out));
     case NN_INIT_HE_NORMAL: return nn_rng_normal(rng) * sqrt(2 / fan_in);
@@ -4504,97 +4501,1655 @@ static double nn__draw(nn_rng *rng, nn_init init, double fan_in, double fan_out)
     return (2 * nn_rng_uniform(rng) - 1) * r;
 }
 
-NN_DEF nn_status nn_initialize(nn_tensor *parameter, nn_init init)
+/* [in, out], or [out, in, size...] from three dimensions on; one dimension is both. */
+static void nn__draw_all(nn_tensor *t, const nn_init *init)
 {
-    nn_status status = nn__check_tensor("initialize", parameter);
-    if (status != NN_OK) return status;
-    if (parameter->op != NN_OP_PARAMETER || !nn__init_is_valid(init))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "initialize: %s",
-                        parameter->op == NN_OP_PARAMETER ? "the nn_init is not valid"
-                                                         : "the tensor is no parameter");
-    size_t in = nn__rows(parameter), out = nn__last_dimension(parameter);
-    for (size_t i = 0; i < parameter->size; i++)
-        parameter->data[i] = (nn_real)nn__draw(&parameter->net->rng, init, (double)in, (double)out);
-    return NN_OK;
+    const int last = t->rank - 1;
+    double in = t->rank ? (double)t->shape[0] : 1, out = t->rank ? (double)t->shape[last] : 1;
+    if (t->rank > 2) {
+        const double size = (double)t->size / ((double)t->shape[0] * (double)t->shape[1]);
+        in = (double)t->shape[1] * size, out = (double)t->shape[0] * size;
+    }
+    if (init->fan_in > 0) in = init->fan_in;
+    if (init->fan_out > 0) out = init->fan_out;
+    for (size_t i = 0; i < t->size; i++)
+        t->data[i] = (nn_real)nn__draw(&t->net->rng, init, in, out);
+}
+
+static int nn__is_state(const nn_tensor *t)
+{
+    return t->op == &nn__parameter_op || t->op == &nn__buffer_op;
+}
+
+static nn_status nn__check_state(const char *call, const nn_tensor *t)
+{
+    nn_status status = nn__check_tensor(call, t);
+    if (status != NN_OK || nn__is_state(t)) return status;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                    "%s: tensor %llu is '%s', expected a parameter or a buffer", call,
+                    (nn__ull)t->id, t->op->name);
+}
+
+NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init)
+{
+    nn_status status = nn__check_state("nn_initialize", leaf);
+    if (status == NN_OK) status = nn__check_init("nn_initialize", "init", &init);
+    if (status == NN_OK) nn__draw_all(leaf, &init);
+    return status;
+}
+
+static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const size_t *shape,
+                                const nn_init *init, const char *name)
+{
+    char call[64];
+    const int is_parameter = op == &nn__parameter_op;
+    nn__call(op, call);
+    if (!net) {
+        nn__fail_null(call, "network");
+        return NULL;
+    }
+    if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, call, "rank", rank, "0 to 8 and a shape");
+    nn_status status = nn__check_init(call, "init", init);
+    if (status != NN_OK) return nn__net_failed(net, status);
+    nn_tensor *t = nn__node_new(net, op, 0, 0, NULL, 0, rank, shape);
+    if (!t) return NULL;
+    t->requires_grad = is_parameter;
+    if (!nn__store_leaf(net, is_parameter ? &net->stores : &net->buffer_stores, t) ||
+        !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
+        return nn__out_of_memory(net);
+    if (name && !nn__name(call, t, name)) return NULL;
+    nn__draw_all(t, init);
+    return t;
 }
 
 NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
                                const char *name)
 {
-    if (!net) {
-        nn__fail(NN_ERROR_BAD_ARGUMENT, "parameter: the network is NULL");
+    return nn__state_new(net, &nn__parameter_op, rank, shape, &init, name);
+}
+
+NN_DEF nn_tensor *nn_buffer(nn_net *net, int rank, const size_t *shape, nn_init init,
+                            const char *name)
+{
+    return nn__state_new(net, &nn__buffer_op, rank, shape, &init, name);
+}
+
+static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
+                                  size_t count)
+{
+    if (!values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
+    if (count != t->size)
+        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu values, tensor %llu '%s' has %llu", call,
+                        (nn__ull)count, (nn__ull)t->id, t->name, (nn__ull)t->size);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count)
+{
+    nn_status status = nn__check_state("nn_set_values", leaf);
+    if (status == NN_OK) status = nn__check_values("nn_set_values", leaf, values, count);
+    if (status == NN_OK) memcpy(leaf->data, values, count * sizeof *values);
+    return status;
+}
+
+/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
+static int nn__has_values(const nn_tensor *t)
+{
+    const nn__input *input = nn__as_input(t);
+    if (input) return input->rows > 0 && !input->has_labels;
+    return nn__is_state(t) || (t->state & NN__PLANNED);
+}
+
+NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
+{
+    nn_status status = nn__check_tensor("nn_get_values", t);
+    if (status == NN_OK && !nn__has_values(t))
+        status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
+                          (nn__ull)t->id, t->name);
+    if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
+    if (status == NN_OK) memcpy(values, t->data, count * sizeof *values);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------- >>run
+   The layout gives every tensor its memory for a batch, a plan lists what a target depends on, then
+   one pass up the list computes values and one down it gradients. While network, target and batch
+   stay the same a run goes straight through the list.
+
+   With x -> dense(W, b) -> loss(answer), in the order of their making:
+
+       tensor      x      W, b     dense         answer   loss
+       values      its    store    data_block    its      data_block     (its: grown by nn_feed)
+       gradients   -      store    grad_block    -        grad_block     (x: if requires_grad)
+       forward                     1                      2
+       backward           2        2 <---------------------- 1 starts with d loss / d loss = 1
+
+   Backpropagation is the chain rule, one operation at a time: when it is an operation's turn, its
+   own gradient is complete, since all that depends on it was made later and has had its turn; it
+   then adds its part to the gradients of its sources (Rumelhart, Hinton and Williams 1986). */
+
+/* A tensor's values, or so many others of that size, for a batch of `rows`. */
+static size_t nn__tensor_bytes(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(t->batched ? rows : 1, t->row_size, sizeof(nn_real));
+}
+
+/* Where the next piece of a block goes: counts only while base is NULL. */
+typedef struct nn__layout {
+    char *base;
+    size_t rows, bytes;
+    int overflow;
+} nn__layout;
+
+static void *nn__lay(nn__layout *layout, size_t bytes)
+{
+    const size_t at = layout->bytes;
+    if (bytes == 0) return NULL;
+    if (bytes > SIZE_MAX / 2 - NN__ALIGN - at) {
+        layout->overflow = 1;
         return NULL;
     }
-    if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
-        return nn__bad_argument(net, NN_OP_PARAMETER, "rank", rank, "0 to 8 and a shape");
-    if (!nn__init_is_valid(init))
-        return nn__bad_argument(net, NN_OP_PARAMETER, "init.kind", (double)init.kind,
-                                "a kind of nn_init_kind with finite a and b");
-    nn_tensor *t = nn__node_new(net, NN_OP_PARAMETER, 0, NULL, 0, rank, shape);
-    if (!t) return NULL;
-    t->requires_grad = 1;
-    t->data = (nn_real *)nn__arena(net, t->size, sizeof(nn_real));
-    t->grad = (nn_real *)nn__arena(net, t->size, sizeof(nn_real));
-    if (!t->data || !t->grad || (name && !nn_name(t, name)))
-        return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
-    nn_initialize(t, init);
+    layout->bytes = at + nn__round_up(bytes, NN__ALIGN);
+    return layout->base ? layout->base + at : NULL;
+}
+
+static void nn__lay_data(nn_net *net, nn__layout *layout)
+{
+    size_t workspace = 0;
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        nn_tensor *t = net->tensors.items[i];
+        if (nn__is_leaf(t)) continue;
+        t->state &= ~(unsigned)NN__PLANNED;
+        t->data = (nn_real *)nn__lay(layout, nn__tensor_bytes(t, layout->rows));
+        t->saved = t->op->saved ? nn__lay(layout, t->op->saved(t, layout->rows)) : NULL;
+        if (t->op->scratch) workspace = nn__max_size(workspace, t->op->scratch(t, layout->rows));
+    }
+    net->workspace = nn__lay(layout, workspace);
+}
+
+static void nn__lay_grads(nn_net *net, nn__layout *layout)
+{
+    size_t largest = 0;
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        nn_tensor *t = net->tensors.items[i];
+        const size_t bytes = nn__tensor_bytes(t, layout->rows);
+        t->state &= ~(unsigned)NN__LAID_GRAD;
+        if (t->requires_grad) t->state |= NN__LAID_GRAD;
+        if (t->requires_grad) largest = nn__max_size(largest, bytes);
+        if (t->op == &nn__parameter_op) continue;
+        t->grad = t->requires_grad ? (nn_real *)nn__lay(layout, bytes) : NULL;
+    }
+    net->gradient_workspace = (nn_real *)nn__lay(layout, largest);
+}
+
+/* Measures with `lay`, makes room in the block, and lays out for good. A block only grows. */
+static nn_status nn__lay_block(nn_net *net, nn__block *block, size_t rows,
+                               void (*lay)(nn_net *, nn__layout *))
+{
+    nn__layout layout = {NULL, 0, 0, 0};
+    layout.rows = rows;
+    lay(net, &layout);
+    if (layout.overflow)
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY,
+                        "out of memory: a batch of %llu exceeds the address space", (nn__ull)rows);
+    if (layout.bytes > block->bytes) {
+        void *memory = nn__aligned_alloc(net, layout.bytes);
+        if (!memory) return NN_ERROR_OUT_OF_MEMORY;
+        nn__aligned_release(net, block->memory);
+        block->memory = memory;
+        block->bytes = layout.bytes;
+    }
+    layout.base = (char *)block->memory;
+    layout.bytes = 0;
+    lay(net, &layout);
+    return NN_OK;
+}
+
+/* Room for the values of all tensors at this batch, and at what other inputs have been fed. */
+static nn_status nn__plan_data(nn_net *net, size_t batch)
+{
+    size_t rows = nn__max_size(batch, net->laid_rows);
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn__input *input = nn__as_input(net->tensors.items[i]);
+        if (input) rows = nn__max_size(rows, input->rows);
+    }
+    if (net->laid_count == net->tensors.count && net->laid_rows == rows) return NN_OK;
+    net->laid_count = 0; /* until it has succeeded */
+    nn_status status = nn__lay_block(net, &net->data_block, rows, nn__lay_data);
+    if (status == NN_OK) net->laid_count = net->tensors.count, net->laid_rows = rows;
+    return status;
+}
+
+/* A user may have switched an input's requires_grad: what depends on it follows. Returns whether
+   the gradients are laid out for other tensors than those that want one now. */
+static int nn__spread_requires_grad(nn_net *net)
+{
+    int changed = 0;
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        nn_tensor *t = net->tensors.items[i];
+        if (!nn__is_leaf(t)) {
+            t->requires_grad = 0;
+            for (size_t j = 0; t->op->backward && j < t->src_count; j++)
+                t->requires_grad |= t->src[j]->requires_grad;
+        }
+        changed |= !t->requires_grad != !(t->state & NN__LAID_GRAD);
+    }
+    return changed;
+}
+
+/* Room for gradients, with zeros where the present plan will not write. */
+static nn_status nn__plan_grads(nn_net *net, int add)
+{
+    nn__plan *plan = &net->plan;
+    int is_same = plan->grads_are_laid;
+    for (size_t i = 0; is_same && i < plan->inputs.count; i++) {
+        const nn_tensor *t = plan->inputs.items[i];
+        is_same = !t->requires_grad == !(t->state & NN__LAID_GRAD);
+    }
+    if (is_same) return NN_OK;
+    nn_status status = NN_OK;
+    if (nn__spread_requires_grad(net) || net->grad_count != net->tensors.count ||
+        net->grad_rows != net->laid_rows) {
+        net->grad_count = 0;
+        status = nn__store_grads(net);
+        if (status == NN_OK)
+            status = nn__lay_block(net, &net->grad_block, net->laid_rows, nn__lay_grads);
+        if (status != NN_OK) return status;
+        net->grad_count = net->tensors.count, net->grad_rows = net->laid_rows;
+    }
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        const int is_kept = add && t->op == &nn__parameter_op;
+        if (t->grad && !(t->state & NN__NEEDED) && !is_kept)
+            memset(t->grad, 0, t->size * sizeof *t->grad);
+    }
+    plan->grads_are_laid = !add;
+    return NN_OK;
+}
+
+/* -- the plan: what a target depends on -- */
+
+/* What an input that was not fed lacks. */
+static nn_status nn__fail_unfed(const nn_tensor *t)
+{
+    const nn__input *input = nn__as_input(t);
+    if (!input->loss)
+        return nn__fail(NN_ERROR_EMPTY, "nn_forward: input %llu has not been fed", (nn__ull)t->id);
+    return nn__fail(NN_ERROR_EMPTY, "nn_forward: nn_%s: no %s have been fed", input->loss->op->name,
+                    t != input->loss->src[1] ? "weights"
+                    : input->labels_per_row  ? "labels"
+                                             : "targets");
+}
+
+/* All inputs of the plan were fed, and the same number of rows: the user's own are asked first,
+   then what losses compare with. */
+static nn_status nn__check_fed(const nn__plan *plan, size_t *batch)
+{
+    const nn_tensor *first = NULL;
+    for (int answers = 0; answers < 2; answers++)
+        for (size_t i = 0; i < plan->inputs.count; i++) {
+            const nn_tensor *t = plan->inputs.items[i];
+            const nn__input *input = nn__as_input(t);
+            if ((input->loss != NULL) != answers) continue;
+            if (input->rows == 0) return nn__fail_unfed(t);
+            if (!first) first = t;
+            *batch = nn__as_input(first)->rows;
+            if (input->rows == *batch) continue;
+            if (!answers)
+                return nn__fail(NN_ERROR_MISMATCH,
+                                "nn_forward: input %llu was fed %llu rows, input %llu %llu",
+                                (nn__ull)first->id, (nn__ull)*batch, (nn__ull)t->id,
+                                (nn__ull)input->rows);
+            return nn__fail(NN_ERROR_MISMATCH, "nn_forward: nn_%s: %llu %s for a batch of %llu",
+                            input->loss->op->name, (nn__ull)input->rows,
+                            t != input->loss->src[1] ? "weights"
+                            : input->has_labels      ? "labels"
+                                                     : "rows of targets",
+                            (nn__ull)*batch);
+        }
+    return NN_OK;
+}
+
+/* Lists what t depends on. */
+static nn_status nn__list_needed(nn_tensor *t)
+{
+    nn_net *net = t->net;
+    nn__plan *plan = &net->plan;
+    plan->target = NULL;
+    plan->order.count = plan->inputs.count = 0;
+    plan->grads_are_laid = 0;
+    plan->training_op = NULL;
+    for (size_t i = 0; i < net->tensors.count; i++)
+        net->tensors.items[i]->state &= ~(unsigned)NN__NEEDED;
+    t->state |= NN__NEEDED;
+    for (size_t i = t->id + 1; i-- > 0;) {
+        const nn_tensor *s = net->tensors.items[i];
+        for (size_t j = 0; (s->state & NN__NEEDED) && j < s->src_count; j++)
+            s->src[j]->state |= NN__NEEDED;
+    }
+    for (size_t i = 0; i <= t->id; i++) {
+        nn_tensor *s = net->tensors.items[i];
+        if (!(s->state & NN__NEEDED)) continue;
+        if (s->op->flags & NN_OP_TRAINING) plan->training_op = s->op;
+        if (!nn__append(net, &plan->order, s)) return NN_ERROR_OUT_OF_MEMORY;
+        if (nn__as_input(s) && !nn__append(net, &plan->inputs, s)) return NN_ERROR_OUT_OF_MEMORY;
+    }
+    return NN_OK;
+}
+
+static int nn__plan_holds(const nn_net *net, const nn_tensor *t)
+{
+    const nn__plan *plan = &net->plan;
+    if (plan->target != t || net->laid_count != net->tensors.count) return 0;
+    for (size_t i = 0; i < plan->inputs.count; i++)
+        if (nn__as_input(plan->inputs.items[i])->rows != plan->batch) return 0;
+    return 1;
+}
+
+static nn_status nn__make_plan(nn_tensor *t)
+{
+    nn_net *net = t->net;
+    nn__plan *plan = &net->plan;
+    size_t batch = 0;
+    nn_status status = nn__list_needed(t);
+    if (status == NN_OK) status = nn__check_fed(plan, &batch);
+    if (status == NN_OK) status = nn__plan_data(net, batch);
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < plan->order.count; i++) {
+        plan->order.items[i]->state |= NN__PLANNED;
+        nn__set_batch(plan->order.items[i], batch);
+    }
+    plan->target = t;
+    plan->batch = batch;
+    return NN_OK;
+}
+
+/* -- running -- */
+
+NN_DEF nn_status nn_forward(nn_tensor *t)
+{
+    nn_status status = nn__check_tensor("nn_forward", t);
+    if (status != NN_OK) return status;
+    nn_net *net = t->net;
+    net->ran = NULL;
+    if (!nn__plan_holds(net, t)) status = nn__make_plan(t);
+    const nn__list *order = &net->plan.order;
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        nn_tensor *s = order->items[i];
+        if (!nn__is_leaf(s)) status = s->op->forward(s);
+        if (nn__is_scalar(s) && !(s->op->flags & NN_OP_VALUE)) s->value = (double)s->data[0];
+    }
+    if (status == NN_OK) net->ran = t;
+    return status;
+}
+
+/* The user's operations add to gradients that begin at zero. */
+static void nn__zero_source_grads(nn_tensor *t)
+{
+    for (size_t i = 0; i < t->src_count; i++) {
+        nn_tensor *x = t->src[i];
+        if (x->grad && !nn__has_grad(x)) memset(x->grad, 0, x->size * sizeof *x->grad);
+        x->written = x->net->passes;
+    }
+}
+
+static nn_status nn__check_backward(const nn_tensor *loss)
+{
+    nn_status status = nn__check_tensor("nn_backward", loss);
+    if (status != NN_OK) return status;
+    const nn_net *net = loss->net;
+    if (!nn__is_scalar(loss))
+        return nn__fail(NN_ERROR_BAD_SHAPE, "nn_backward: tensor %llu, '%s', is no scalar",
+                        (nn__ull)loss->id, loss->op->name);
+    if (net->ran != loss)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_backward: call nn_forward on tensor %llu first",
+                        (nn__ull)loss->id);
+    if (net->mode == NN__MODE_OPEN && net->plan.training_op)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_backward: %s was left out of the run: call nn_net_set_training(net, 1) "
+                        "before a training loop, or (net, 0) if that is meant",
+                        net->plan.training_op->name);
+    return NN_OK;
+}
+
+static nn_status nn__backward(nn_tensor *loss, int add)
+{
+    nn_status status = nn__check_backward(loss);
+    if (status == NN_OK) status = nn__plan_grads(loss->net, add);
+    if (status != NN_OK) return status;
+    nn_net *net = loss->net;
+    net->passes++;
+    net->adds = add;
+    if (loss->grad) loss->grad[0] = (nn__has_grad(loss) ? loss->grad[0] : 0) + 1;
+    loss->written = net->passes;
+    for (size_t i = net->plan.order.count; status == NN_OK && i-- > 0;) {
+        nn_tensor *t = net->plan.order.items[i];
+        if (!t->grad) continue;
+        if (!nn__has_grad(t)) memset(t->grad, 0, t->size * sizeof *t->grad);
+        else if (!nn__is_leaf(t)) {
+            if (!(t->op->flags & NN__OP_CLAIMS)) nn__zero_source_grads(t);
+            status = t->op->backward(t);
+        }
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_backward(nn_tensor *loss) { return nn__backward(loss, 0); }
+NN_DEF nn_status nn_backward_add(nn_tensor *loss) { return nn__backward(loss, 1); }
+
+NN_DEF void *nn_scratch(const nn_tensor *t) { return t->net->workspace; }
+
+/* A backward pass overwrites a gradient that nobody has written yet and adds to one that somebody
+   has. x's gradient, NULL when none is wanted; *accumulate says whether to add. */
+static nn_real *nn__claim_gradient(nn_tensor *x, int *accumulate)
+{
+    if (!x->requires_grad) return NULL;
+    *accumulate = nn__has_grad(x);
+    x->written = x->net->passes;
+    return x->grad;
+}
+
+/* Where to write all of dX at once, for those that cannot add; NULL when none is wanted. */
+static nn_real *nn__gradient_buffer(nn_tensor *x)
+{
+    if (!x->requires_grad) return NULL;
+    return nn__has_grad(x) ? x->net->gradient_workspace : x->grad;
+}
+
+/* After writing nn__gradient_buffer(x). */
+static void nn__gradient_done(nn_tensor *x)
+{
+    if (nn__has_grad(x)) nn__k()->add(x->size, x->grad, x->net->gradient_workspace, x->grad);
+    x->written = x->net->passes;
+}
+
+/* dX += s dY, or dX = s dY */
+static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
+{
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return;
+    if (accumulate) nn__k()->axpy(x->size, (nn_real)s, dy, dx);
+    else nn__k()->scale(x->size, (nn_real)s, dy, dx);
+}
+
+/* -------------------------------------------------------------------------------- >>arithmetic
+   Operations by element. One block per operation, from the formula to the builder; dX means
+   d loss / dX. Where an operand was repeated by broadcasting, each of its values has moved several
+   results, so its gradient is the sum of theirs.
+
+   To add an operation: such a block, its prototype, a row in tests/test_ops.c. */
+
+/* How two operands are repeated to fill a result: the result's dimensions, batch first, and by how
+   much each operand moves on along them, 0 where it is repeated. Neighbouring dimensions are joined
+   where both operands allow it, so that the last one is a long run. */
+typedef struct nn__broadcast {
+    int rank;
+    size_t dim[NN_MAX_RANK + 1], a[NN_MAX_RANK + 1], b[NN_MAX_RANK + 1];
+    int batched; /* dim[0] is to be multiplied by the batch */
+} nn__broadcast;
+
+/* An operand's dimensions as they are broadcast: of one sample. */
+typedef struct nn__operand {
+    int batched, rank;
+    const size_t *dim;
+} nn__operand;
+
+static nn__operand nn__as_operand(const nn_tensor *t)
+{
+    nn__operand x;
+    x.batched = t->batched, x.rank = t->rank - t->batched, x.dim = t->shape + t->batched;
+    return x;
+}
+
+/* The dimension `from_end` places before the last; 1 where there is none. */
+static size_t nn__dim_from_end(const nn__operand *x, int from_end)
+{
+    return from_end < x->rank ? x->dim[x->rank - 1 - from_end] : 1;
+}
+
+/* Puts a dimension in front of those that are there, or joins it with the first: [32, 4, 10] + [10]
+   becomes 128 runs of 10, and two operands of one shape become a single run. */
+static void nn__broadcast_push(nn__broadcast *s, size_t dim, size_t a, size_t b)
+{
+    if (s->rank && a == s->a[0] * s->dim[0] && b == s->b[0] * s->dim[0]) {
+        s->dim[0] *= dim;
+        return;
+    }
+    memmove(s->dim + 1, s->dim, (size_t)s->rank * sizeof *s->dim);
+    memmove(s->a + 1, s->a, (size_t)s->rank * sizeof *s->a);
+    memmove(s->b + 1, s->b, (size_t)s->rank * sizeof *s->b);
+    s->dim[0] = dim, s->a[0] = a, s->b[0] = b;
+    s->rank++;
+}
+
+/* Fills s and the result's dimensions, of one sample; the rank, -1 when the shapes do not fit. */
+static int nn__broadcast_make(nn__broadcast *s, nn__operand a, nn__operand b, size_t *out)
+{
+    const int rank = a.rank > b.rank ? a.rank : b.rank;
+    size_t step_a = 1, step_b = 1;
+    memset(s, 0, sizeof *s);
+    for (int i = 0; i < rank; i++) {
+        const size_t da = nn__dim_from_end(&a, i), db = nn__dim_from_end(&b, i);
+        if (da != db && da != 1 && db != 1) return -1;
+        out[rank - 1 - i] = da > db ? da : db;
+        if (out[rank - 1 - i] != 1)
+            nn__broadcast_push(s, out[rank - 1 - i], da > 1 ? step_a : 0, db > 1 ? step_b : 0);
+        step_a *= da, step_b *= db;
+    }
+    s->batched = a.batched || b.batched;
+    if (s->batched) nn__broadcast_push(s, 1, a.batched ? step_a : 0, b.batched ? step_b : 0);
+    if (s->rank == 0) nn__broadcast_push(s, 1, 1, 1);
+    return rank;
+}
+
+/* A walk over the runs of a broadcast: n elements from y in the result, from a and b in the
+   operands. */
+typedef struct nn__walk {
+    const nn__broadcast *s;
+    size_t rows, n, y, a, b, index[NN_MAX_RANK + 1];
+} nn__walk;
+
+static size_t nn__walk_dim(const nn__walk *w, int i)
+{
+    return i == 0 && w->s->batched ? w->rows * w->s->dim[0] : w->s->dim[i];
+}
+
+static nn__walk nn__walk_begin(const nn__broadcast *s, size_t rows)
+{
+    nn__walk w;
+    memset(&w, 0, sizeof w);
+    w.s = s, w.rows = rows;
+    w.n = nn__walk_dim(&w, s->rank - 1);
+    return w;
+}
+
+/* On to the next run; 0 after the last. */
+static int nn__walk_next(nn__walk *w)
+{
+    w->y += w->n;
+    for (int i = w->s->rank - 2; i >= 0; i--) {
+        w->a += w->s->a[i], w->b += w->s->b[i];
+        if (++w->index[i] < nn__walk_dim(w, i)) return 1;
+        w->a -= w->index[i] * w->s->a[i], w->b -= w->index[i] * w->s->b[i];
+        w->index[i] = 0;
+    }
+    return 0;
+}
+
+static size_t nn__rows(const nn_tensor *t) { return t->batched ? t->shape[0] : 1; }
+
+/* -- two operands -- */
+
+enum { NN__PIECE = 256 }; /* elements that are dealt with at once where values must be repeated */
+
+typedef struct nn__binary {
+    nn_op op;
+    void (*value)(size_t n, const nn_real *a, const nn_real *b, nn_real *y);
+    double (*number)(double a, double b); /* the same for scalars, which are kept in double */
+    /* g = dY times the slope by A (side 0) or by B (side 1) */
+    void (*slope)(int side, size_t n, const nn_real *a, const nn_real *b, const nn_real *y,
+                  const nn_real *dy, nn_real *g);
+} nn__binary;
+
+/* An operand's n values from x on: as they lie, or one of them repeated in `space`. */
+static const nn_real *nn__repeat(const nn_real *x, size_t step, size_t n, nn_real space[NN__PIECE])
+{
+    if (step) return x;
+    for (size_t i = 0; i < n; i++) space[i] = *x;
+    return space;
+}
+
+static nn_status nn__binary_forward(nn_tensor *t)
+{
+    const nn__binary *op = (const nn__binary *)(const void *)t->op;
+    const nn__broadcast *s = (const nn__broadcast *)t->settings;
+    const nn_tensor *a = t->src[0], *b = t->src[1];
+    const size_t step_a = s->a[s->rank - 1], step_b = s->b[s->rank - 1];
+    nn_real space_a[NN__PIECE], space_b[NN__PIECE];
+    if (nn__is_scalar(t)) {
+        t->value = op->number(a->value, b->value);
+        t->data[0] = (nn_real)t->value;
+        return NN_OK;
+    }
+    nn__walk w = nn__walk_begin(s, nn__rows(t));
+    do {
+        const size_t piece = step_a && step_b ? w.n : (size_t)NN__PIECE;
+        for (size_t i = 0; i < w.n; i += piece) {
+            const size_t n = nn__min_size(piece, w.n - i);
+            op->value(n, nn__repeat(a->data + w.a + i * step_a, step_a, n, space_a),
+                      nn__repeat(b->data + w.b + i * step_b, step_b, n, space_b),
+                      t->data + w.y + i);
+        }
+    } while (nn__walk_next(&w));
+    return NN_OK;
+}
+
+/* dX (+)= the slope times dY, summed where X was repeated. */
+static void nn__binary_slope(nn_tensor *t, int side)
+{
+    const nn__binary *op = (const nn__binary *)(const void *)t->op;
+    const nn__broadcast *s = (const nn__broadcast *)t->settings;
+    const nn_tensor *a = t->src[0], *b = t->src[1];
+    nn_tensor *x = t->src[side];
+    const size_t step_a = s->a[s->rank - 1], step_b = s->b[s->rank - 1];
+    nn_real space_a[NN__PIECE], space_b[NN__PIECE], g[NN__PIECE];
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return;
+    const int repeated = x->size != t->size;
+    if (repeated && !accumulate) memset(dx, 0, x->size * sizeof *dx);
+    nn__walk w = nn__walk_begin(s, nn__rows(t));
+    do {
+        for (size_t i = 0; i < w.n; i += NN__PIECE) {
+            const size_t n = nn__min_size(NN__PIECE, w.n - i);
+            op->slope(side, n, nn__repeat(a->data + w.a + i * step_a, step_a, n, space_a),
+                      nn__repeat(b->data + w.b + i * step_b, step_b, n, space_b),
+                      t->data + w.y + i, t->grad + w.y + i, g);
+            nn_real *to = dx + (side ? w.b + i * step_b : w.a + i * step_a);
+            if (!(side ? step_b : step_a)) *to += nn__k()->sum(n, g);
+            else if (repeated || accumulate) nn__k()->add(n, to, g, to);
+            else memcpy(to, g, n * sizeof *g);
+        }
+    } while (nn__walk_next(&w));
+}
+
+static nn_status nn__binary_backward(nn_tensor *t)
+{
+    nn__binary_slope(t, 0);
+    nn__binary_slope(t, 1);
+    return NN_OK;
+}
+
+static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
+{
+    nn_tensor *src[2] = {a, b};
+    char call[64];
+    nn__broadcast s;
+    size_t shape[NN_MAX_RANK + 1] = {0};
+    nn_net *net = nn__common_net(nn__call(op, call), 2, src);
+    if (!net) return NULL;
+    const int rank = nn__broadcast_make(&s, nn__as_operand(a), nn__as_operand(b),
+                                        shape + (a->batched | b->batched));
+    if (rank < 0)
+        return nn__bad_shapes(call, a, b, "dimensions that are equal, or 1, from the last one on");
+    nn_tensor *t = nn__node_new(net, op, sizeof s, 2, src, s.batched, rank + s.batched, shape);
+    if (t) *(nn__broadcast *)t->settings = s;
     return t;
 }
 
-static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t id, const char *kind,
-                                      int rank, const size_t *shape, nn_init init)
+/* An operation, its slopes by A and by B, and its builder, from the formulas for one element. */
+#define NN__BINARY(name, formula, slope_a, slope_b)                                                \
+    static double nn__##name##_number(double a, double b) { return formula; }                      \
+    static void nn__##name##_value(size_t n, const nn_real *va, const nn_real *vb, nn_real *vy)    \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const nn_real a = va[i], b = vb[i];                                                    \
+            vy[i] = formula;                                                                       \
+        }                                                                                          \
+    }                                                                                              \
+    static void nn__##name##_slope(int side, size_t n, const nn_real *va, const nn_real *vb,       \
+                                   const nn_real *vy, const nn_real *vdy, nn_real *g)              \
+    {                                                                                              \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const nn_real a = va[i], b = vb[i], y = vy[i], dy = vdy[i];                            \
+            (void)a, (void)b, (void)y;                                                             \
+            g[i] = side ? (slope_b) : (slope_a);                                                   \
+        }                                                                                          \
+    }                                                                                              \
+    static const nn__binary nn__##name = {                                                         \
+        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN_OP_VALUE | NN__OP_CLAIMS},\
+        nn__##name##_value, nn__##name##_number, nn__##name##_slope};                              \
+    NN_DEF nn_tensor *nn_##name(nn_tensor *a, nn_tensor *b)                                        \
+    {                                                                                              \
+        return nn__binary_new(&nn__##name.op, a, b);                                               \
+    }
+
+/* At a tie each gets half; NaN when one of them is. */
+#define NN__LARGER(a, b) ((a) >= (b) || (a) != (a) ? (a) : (b))
+#define NN__SMALLER(a, b) ((a) <= (b) || (a) != (a) ? (a) : (b))
+#define NN__SHARE(x) ((x) != y ? 0 : a == b ? dy / 2 : dy)
+
+/*         y =                      da =          db = */
+NN__BINARY(add, a + b,              dy,           dy)
+NN__BINARY(sub, a - b,              dy,           -dy)
+NN__BINARY(mul, a *b,               dy *b,        dy *a)
+NN__BINARY(div, a / b,              dy / b,       -dy * y / b)
+NN__BINARY(maximum, NN__LARGER(a, b),  NN__SHARE(a), NN__SHARE(b))
+NN__BINARY(minimum, NN__SMALLER(a, b), NN__SHARE(a), NN__SHARE(b))
+
+/* -- one operand -- */
+
+typedef struct nn__numbers {
+    double a, b;
+} nn__numbers;
+
+typedef struct nn__unary {
+    nn_op op;
+    void (*value)(const nn__numbers *s, size_t n, const nn_real *x, nn_real *y);
+    void (*slope)(const nn__numbers *s, size_t n, const nn_real *x, const nn_real *y,
+                  const nn_real *dy, nn_real *dx);
+} nn__unary;
+
+static nn_status nn__unary_forward(nn_tensor *t)
 {
-    size_t size = (layer ? strlen(layer) : 32) + strlen(kind) + 2;
+    const nn__unary *op = (const nn__unary *)(const void *)t->op;
+    op->value((const nn__numbers *)t->settings, t->size, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__unary_backward(nn_tensor *t)
+{
+    const nn__unary *op = (const nn__unary *)(const void *)t->op;
+    nn_tensor *x = t->src[0];
+    op->slope((const nn__numbers *)t->settings, t->size, x->data, t->data, t->grad,
+              nn__gradient_buffer(x));
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, double b)
+{
+    nn_tensor *t = nn__node_like(x, &op->op, sizeof(nn__numbers));
+    nn__numbers *s = t ? (nn__numbers *)t->settings : NULL;
+    if (s) s->a = a, s->b = b;
+    return t;
+}
+
+/* An operation with up to two numbers, s->a and s->b, from the formulas for one element. */
+#define NN__UNARY(name, formula, slope_x)                                                          \
+    static void nn__##name##_value(const nn__numbers *s, size_t n, const nn_real *vx, nn_real *vy) \
+    {                                                                                              \
+        (void)s;                                                                                   \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const nn_real x = vx[i];                                                               \
+            vy[i] = (nn_real)(formula);                                                            \
+        }                                                                                          \
+    }                                                                                              \
+    NN__UNARY_SLOPE(name, slope_x)
+#define NN__UNARY_SLOPE(name, slope_x)                                                             \
+    static void nn__##name##_slope(const nn__numbers *s, size_t n, const nn_real *vx,              \
+                                   const nn_real *vy, const nn_real *vdy, nn_real *vdx)            \
+    {                                                                                              \
+        (void)s;                                                                                   \
+        for (size_t i = 0; i < n; i++) {                                                           \
+            const nn_real x = vx[i], y = vy[i], dy = vdy[i];                                       \
+            (void)x, (void)y;                                                                      \
+            vdx[i] = (nn_real)(slope_x);                                                           \
+        }                                                                                          \
+    }                                                                                              \
+    static const nn__unary nn__##name = {                                                          \
+        {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS},                 \
+        nn__##name##_value, nn__##name##_slope};
+
+static double nn__power_slope(nn_real x, double p)
+{
+    return p == 0 ? 0 : p * nn__pow_scalar((double)x, p - 1);
+}
+
+/* exp and log are the kernels' own */
+static void nn__exp_value(const nn__numbers *s, size_t n, const nn_real *x, nn_real *y)
+{
+    (void)s;
+    nn__k()->activate((nn_activation)NN__MAP_EXP, 0, n, x, y);
+}
+
+static void nn__log_value(const nn__numbers *s, size_t n, const nn_real *x, nn_real *y)
+{
+    (void)s;
+    nn__k()->activate((nn_activation)NN__MAP_LOG, 0, n, x, y);
+}
+
+/*              y =                                         dx = */
+NN__UNARY_SLOPE(exp,                                        dy *y)
+NN__UNARY_SLOPE(log,                                        dy / x)
+NN__UNARY(sqrt, NN__SQRT_SCALAR(x),                         dy / (2 * y))
+NN__UNARY(abs,  x < 0 ? -x : x,                             x > 0 ? dy : x < 0 ? -dy : 0)
+NN__UNARY(pow,  nn__pow_scalar((double)x, s->a),            (double)dy *nn__power_slope(x, s->a))
+
+NN_DEF nn_tensor *nn_exp(nn_tensor *x) { return nn__unary_new(&nn__exp, x, 0, 0); }
+NN_DEF nn_tensor *nn_log(nn_tensor *x) { return nn__unary_new(&nn__log, x, 0, 0); }
+NN_DEF nn_tensor *nn_sqrt(nn_tensor *x) { return nn__unary_new(&nn__sqrt, x, 0, 0); }
+NN_DEF nn_tensor *nn_abs(nn_tensor *x) { return nn__unary_new(&nn__abs, x, 0, 0); }
+NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent)
+{
+    if (x && !nn__is_finite(exponent))
+        return nn__bad_argument(x->net, "nn_pow", "exponent", exponent, "a finite number");
+    return nn__unary_new(&nn__pow, x, exponent, 0);
+}
+
+NN__UNARY(clamp, x < s->a ? s->a : x > s->b ? s->b : x, x < s->a || x > s->b ? 0 : dy)
+NN_DEF nn_tensor *nn_clamp(nn_tensor *x, double low, double high)
+{
+    if (x && !(low <= high))
+        return nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
+                            "nn_clamp: %g to %g, expected low <= high", low, high);
+    return nn__unary_new(&nn__clamp, x, low, high);
+}
+
+/* y = a x:  dx = a dy */
+static nn_status nn__scale_forward(nn_tensor *t)
+{
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    nn__k()->scale(t->size, (nn_real)s->a, t->src[0]->data, t->data);
+    if (!nn__is_scalar(t)) return NN_OK;
+    t->value = s->a * t->src[0]->value;
+    t->data[0] = (nn_real)t->value;
+    return NN_OK;
+}
+
+static nn_status nn__scale_backward(nn_tensor *t)
+{
+    nn__pass_gradient(t->src[0], ((const nn__numbers *)t->settings)->a, t->grad);
+    return NN_OK;
+}
+
+static const nn_op nn__scale = {"scale", nn__scale_forward, nn__scale_backward, NULL, NULL,
+                                NN_OP_VALUE | NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
+{
+    if (x && !nn__is_finite((double)(nn_real)factor))
+        return nn__bad_argument(x->net, "nn_scale", "factor", factor, "a finite nn_real");
+    nn_tensor *t = nn__node_like(x, &nn__scale, sizeof(nn__numbers));
+    if (t) ((nn__numbers *)t->settings)->a = factor;
+    return t;
+}
+
+/* ------------------------------------------------------------------------------------- >>shape
+   The same values in another arrangement. */
+
+/* y = x in another shape:  dx = dy */
+static nn_status nn__reshape_forward(nn_tensor *t)
+{
+    if (t->size) memcpy(t->data, t->src[0]->data, t->size * sizeof *t->data);
+    return NN_OK;
+}
+
+static nn_status nn__reshape_backward(nn_tensor *t)
+{
+    nn__pass_gradient(t->src[0], 1, t->grad);
+    return NN_OK;
+}
+
+static const nn_op nn__reshape = {"reshape", nn__reshape_forward, nn__reshape_backward, NULL, NULL,
+                                  NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
+{
+    nn_net *net = nn__common_net("nn_reshape", 1, &x);
+    size_t full[NN_MAX_RANK] = {0}, size;
+    if (!net) return NULL;
+    if (rank < 0 || rank + x->batched > NN_MAX_RANK || (rank && !shape))
+        return nn__bad_argument(net, "nn_reshape", "rank", rank, "0 to 8, batch included");
+    for (int i = 0; i < rank; i++) full[x->batched + i] = shape[i];
+    if (!nn__shape_size(rank, shape, &size) || size != x->row_size) {
+        char from[NN__SHAPE_TEXT], to[NN__SHAPE_TEXT];
+        return nn__net_fail(net, NN_ERROR_BAD_SHAPE, "nn_reshape: shapes %s and %s differ in size",
+                            nn__tensor_shape(x, from),
+                            nn__shape_text(rank + x->batched, full, x->batched, to));
+    }
+    return nn__node_new(net, &nn__reshape, 0, 1, &x, x->batched, rank + x->batched, full);
+}
+
+NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
+{
+    if (!nn__common_net("nn_flatten", 1, &x)) return NULL;
+    return nn_reshape(x, 1, &x->row_size);
+}
+
+/* y[i, j, ...] = x[.., i, .., j, ..]: dimension d of a sample of y moves by step[d] in x's;
+   dx = dy, back in place */
+typedef struct nn__permutation {
+    size_t step[NN_MAX_RANK];
+} nn__permutation;
+
+/* Copies one sample of t's shape: from `permuted` places to places in a row, or back. */
+static void nn__permute_sample(const nn_tensor *t, const nn_real *from, nn_real *to, int back)
+{
+    const size_t *dim = t->shape + t->batched, *step = ((nn__permutation *)t->settings)->step;
+    const int last = t->rank - t->batched - 1;
+    size_t index[NN_MAX_RANK] = {0}, at = 0;
+    for (size_t i = 0; i < t->row_size; i += dim[last]) {
+        for (size_t j = 0; j < dim[last]; j++) {
+            const size_t place = at + j * step[last];
+            if (back) to[place] = from[i + j];
+            else to[i + j] = from[place];
+        }
+        for (int d = last - 1; d >= 0; d--) {
+            at += step[d];
+            if (++index[d] < dim[d]) break;
+            at -= dim[d] * step[d];
+            index[d] = 0;
+        }
+    }
+}
+
+static nn_status nn__permute_forward(nn_tensor *t)
+{
+    for (size_t i = 0; i < t->size; i += t->row_size)
+        nn__permute_sample(t, t->src[0]->data + i, t->data + i, 0);
+    return NN_OK;
+}
+
+static nn_status nn__permute_backward(nn_tensor *t)
+{
+    nn_real *dx = nn__gradient_buffer(t->src[0]);
+    for (size_t i = 0; i < t->size; i += t->row_size)
+        nn__permute_sample(t, t->grad + i, dx + i, 1);
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static const nn_op nn__permute = {"permute", nn__permute_forward, nn__permute_backward, NULL, NULL,
+                                  NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
+{
+    nn_net *net = nn__common_net("nn_permute", 1, &x);
+    size_t shape[NN_MAX_RANK] = {0};
+    unsigned seen = 0;
+    if (!net) return NULL;
+    if (rank != x->rank - x->batched || rank == 0 || !axes)
+        return nn__bad_argument(
+            net, "nn_permute", "rank", rank,
+            "the number of a sample's dimensions, at least 1, and as many axes");
+    for (int i = 0; i < rank; i++) {
+        const int at = nn__axis("nn_permute", x, axes[i]);
+        if (at < 0) return NULL;
+        if (seen & 1u << at)
+            return nn__bad_argument(net, "nn_permute", "an axis", axes[i], "each axis once");
+        seen |= 1u << at;
+        shape[x->batched + i] = x->shape[at];
+    }
+    nn_tensor *t = nn__node_new(net, &nn__permute, sizeof(nn__permutation), 1, &x, x->batched,
+                                x->rank, shape);
+    for (int i = 0; t && i < rank; i++) {
+        size_t *step = &((nn__permutation *)t->settings)->step[i];
+        *step = 1;
+        for (int d = nn__axis("nn_permute", x, axes[i]) + 1; d < x->rank; d++) *step *= x->shape[d];
+    }
+    return t;
+}
+
+NN_DEF nn_tensor *nn_transpose(nn_tensor *x, int axis_a, int axis_b)
+{
+    int axes[NN_MAX_RANK];
+    if (!nn__common_net("nn_transpose", 1, &x)) return NULL;
+    const int a = nn__axis("nn_transpose", x, axis_a), b = nn__axis("nn_transpose", x, axis_b);
+    if (a < 0 || b < 0) return NULL;
+    for (int i = 0; i < x->rank - x->batched; i++) axes[i] = i;
+    axes[a - x->batched] = b - x->batched;
+    axes[b - x->batched] = a - x->batched;
+    return nn_permute(x, x->rank - x->batched, axes);
+}
+
+/* -- joining and cutting: along an axis, runs of all that is behind it -- */
+
+typedef struct nn__cut {
+    int axis;
+    size_t begin; /* of a slice */
+} nn__cut;
+
+/* The product of the dimensions from `from` on: the length of one run along an axis. */
+static size_t nn__inner_size(const nn_tensor *t, int from)
+{
+    size_t size = 1;
+    for (int i = from; i < t->rank; i++) size *= t->shape[i];
+    return size;
+}
+
+/* y = x_0, x_1, ... side by side:  dx_i = its part of dy */
+static nn_status nn__concat_forward(nn_tensor *t)
+{
+    const int axis = ((const nn__cut *)t->settings)->axis;
+    size_t run = nn__inner_size(t, axis), offset = 0;
+    for (size_t s = 0; s < t->src_count; s++) {
+        const nn_tensor *x = t->src[s];
+        size_t part = nn__inner_size(x, axis);
+        for (size_t i = 0, j = offset; i < x->size; i += part, j += run)
+            memcpy(t->data + j, x->data + i, part * sizeof *x->data);
+        offset += part;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__concat_backward(nn_tensor *t)
+{
+    const int axis = ((const nn__cut *)t->settings)->axis;
+    size_t run = nn__inner_size(t, axis), offset = 0;
+    for (size_t s = 0; s < t->src_count; s++) {
+        nn_tensor *x = t->src[s];
+        size_t part = nn__inner_size(x, axis);
+        nn_real *dx = nn__gradient_buffer(x);
+        for (size_t i = 0, j = offset; dx && i < x->size; i += part, j += run)
+            memcpy(dx + i, t->grad + j, part * sizeof *dx);
+        if (dx) nn__gradient_done(x);
+        offset += part;
+    }
+    return NN_OK;
+}
+
+static const nn_op nn__concat = {"concat", nn__concat_forward, nn__concat_backward, NULL, NULL,
+                                 NN__OP_CLAIMS};
+
+/* Two shapes are equal but for one axis. */
+static int nn__can_concat(const nn_tensor *a, const nn_tensor *b, int axis)
+{
+    if (a->rank != b->rank || a->batched != b->batched) return 0;
+    for (int d = a->batched; d < a->rank; d++)
+        if (d != axis && a->shape[d] != b->shape[d]) return 0;
+    return 1;
+}
+
+NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, int axis)
+{
+    size_t shape[NN_MAX_RANK] = {0};
+    if (count == 0) {
+        nn__keep_cause(
+            nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_concat: 0 sources, expected at least 1"));
+        return NULL;
+    }
+    nn_net *net = nn__common_net("nn_concat", count, x);
+    const int at = net ? nn__axis("nn_concat", x[0], axis) : -1;
+    if (at < 0) return NULL;
+    for (int d = 0; d < x[0]->rank; d++) shape[d] = x[0]->shape[d];
+    for (size_t s = 1; s < count; s++) {
+        if (!nn__can_concat(x[0], x[s], at))
+            return nn__bad_shapes("nn_concat", x[0], x[s], "equal dimensions but for the axis");
+        if (!nn__add_sizes(shape[at], x[s]->shape[at], &shape[at]))
+            return nn__net_fail(net, NN_ERROR_TOO_LARGE,
+                                "nn_concat: the sum along the axis does not fit");
+    }
+    nn_tensor *t = nn__node_new(net, &nn__concat, sizeof(nn__cut), count, x, x[0]->batched,
+                                x[0]->rank, shape);
+    if (t) ((nn__cut *)t->settings)->axis = at;
+    return t;
+}
+
+/* y = x[begin:end]:  dx = dy there, 0 elsewhere */
+static nn_status nn__slice_forward(nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0];
+    const nn__cut *cut = (const nn__cut *)t->settings;
+    size_t run = nn__inner_size(x, cut->axis), part = nn__inner_size(t, cut->axis);
+    size_t offset = cut->begin * nn__inner_size(x, cut->axis + 1);
+    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
+        memcpy(t->data + j, x->data + i, part * sizeof *x->data);
+    return NN_OK;
+}
+
+static nn_status nn__slice_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const nn__cut *cut = (const nn__cut *)t->settings;
+    size_t run = nn__inner_size(x, cut->axis), part = nn__inner_size(t, cut->axis);
+    size_t offset = cut->begin * nn__inner_size(x, cut->axis + 1);
+    nn_real *dx = nn__gradient_buffer(x);
+    memset(dx, 0, x->size * sizeof *dx);
+    for (size_t i = offset, j = 0; j < t->size; i += run, j += part)
+        memcpy(dx + i, t->grad + j, part * sizeof *dx);
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static const nn_op nn__slice = {"slice", nn__slice_forward, nn__slice_backward, NULL, NULL,
+                                NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
+{
+    nn_net *net = nn__common_net("nn_slice", 1, &x);
+    const int at = net ? nn__axis("nn_slice", x, axis) : -1;
+    size_t shape[NN_MAX_RANK] = {0};
+    char text[NN__SHAPE_TEXT];
+    if (at < 0) return NULL;
+    if (begin >= end || end > x->shape[at])
+        return nn__net_fail(net, NN_ERROR_BAD_SHAPE, "nn_slice: %llu to %llu along axis %d of %s",
+                            (nn__ull)begin, (nn__ull)end, axis, nn__tensor_shape(x, text));
+    for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
+    shape[at] = end - begin;
+    nn_tensor *t =
+        nn__node_new(net, &nn__slice, sizeof(nn__cut), 1, &x, x->batched, x->rank, shape);
+    nn__cut *cut = t ? (nn__cut *)t->settings : NULL;
+    if (cut) cut->axis = at, cut->begin = begin;
+    return t;
+}
+
+/* -------------------------------------------------------------------------------- >>reductions
+   Sums, means and maxima of everything, or along the middle one of [outer, n, inner]; softmax. */
+
+typedef struct nn__reduction {
+    size_t n, inner; /* n = 0: everything */
+} nn__reduction;
+
+/* Line number `line` of x: where it begins, how many values it has and how far they lie apart. */
+typedef struct nn__line {
+    size_t begin, n, step;
+} nn__line;
+
+static nn__line nn__line_of(const nn_tensor *t, size_t line)
+{
+    const nn__reduction *r = (const nn__reduction *)t->settings;
+    nn__line l;
+    l.begin = r->n ? line / r->inner * r->inner * r->n + line % r->inner : 0;
+    l.n = r->n ? r->n : t->src[0]->size;
+    l.step = r->n ? r->inner : 1;
+    return l;
+}
+
+static nn_tensor *nn__reduce_all(nn_tensor *x, const nn_op *op)
+{
+    char call[64];
+    nn_net *net = nn__common_net(nn__call(op, call), 1, &x);
+    return net ? nn__node_new(net, op, sizeof(nn__reduction), 1, &x, 0, 0, NULL) : NULL;
+}
+
+static nn_tensor *nn__reduce_axis(const char *call, nn_tensor *x, const nn_op *op, int axis,
+                                  int keep)
+{
+    size_t shape[NN_MAX_RANK] = {0}, inner = 1;
+    nn_net *net = nn__common_net(call, 1, &x);
+    const int at = net ? nn__axis(call, x, axis) : -1;
+    int rank = 0;
+    if (at < 0) return NULL;
+    for (int i = 0; i < x->rank; i++) {
+        if (i > at) inner *= x->shape[i];
+        if (i != at) shape[rank++] = x->shape[i];
+        else if (keep) shape[rank++] = 1;
+    }
+    nn_tensor *t = nn__node_new(net, op, sizeof(nn__reduction), 1, &x, x->batched, rank, shape);
+    nn__reduction *r = t ? (nn__reduction *)t->settings : NULL;
+    if (r) r->n = x->shape[at], r->inner = inner;
+    return t;
+}
+
+/* y = sum x, or mean x, in double:  dx = dy, or dy / n */
+static nn_status nn__reduce_forward(nn_tensor *t, int mean)
+{
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real *x = t->src[0]->data + l.begin;
+        double sum = 0;
+        for (size_t i = 0; i < l.n; i++) sum += (double)x[i * l.step];
+        t->value = mean ? sum * (1 / (double)l.n) : sum;
+        t->data[line] = (nn_real)t->value;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__reduce_backward(nn_tensor *t, int mean)
+{
+    nn_tensor *x = t->src[0];
+    nn_real *dx = nn__gradient_buffer(x);
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real slope = (nn_real)((double)t->grad[line] * (mean ? 1 / (double)l.n : 1));
+        for (size_t i = 0; i < l.n; i++) dx[l.begin + i * l.step] = slope;
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static nn_status nn__sum_forward(nn_tensor *t) { return nn__reduce_forward(t, 0); }
+static nn_status nn__sum_backward(nn_tensor *t) { return nn__reduce_backward(t, 0); }
+static nn_status nn__mean_forward(nn_tensor *t) { return nn__reduce_forward(t, 1); }
+static nn_status nn__mean_backward(nn_tensor *t) { return nn__reduce_backward(t, 1); }
+
+static const nn_op nn__sum = {"sum", nn__sum_forward, nn__sum_backward, NULL, NULL,
+                              NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
+static const nn_op nn__mean = {"mean", nn__mean_forward, nn__mean_backward, NULL, NULL,
+                               NN_OP_VALUE | NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__reduce_all(x, &nn__sum); }
+NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__reduce_all(x, &nn__mean); }
+NN_DEF nn_tensor *nn_sum_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis("nn_sum_axis", x, &nn__sum, axis, keep);
+}
+NN_DEF nn_tensor *nn_mean_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis("nn_mean_axis", x, &nn__mean, axis, keep);
+}
+
+/* y = max x:  dx = dy at the first element that is the largest, which forward saves */
+static nn_status nn__max_forward(nn_tensor *t)
+{
+    size_t *first = (size_t *)t->saved;
+    for (size_t line = 0; line < t->size; line++) {
+        const nn__line l = nn__line_of(t, line);
+        const nn_real *x = t->src[0]->data + l.begin;
+        size_t best = 0;
+        for (size_t i = l.step; i < l.n * l.step; i += l.step)
+            if (x[i] > x[best] || x[best] != x[best]) best = i;
+        first[line] = l.begin + best;
+        t->data[line] = x[best];
+    }
+    return NN_OK;
+}
+
+static nn_status nn__max_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t *first = (const size_t *)t->saved;
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return NN_OK;
+    if (!accumulate) memset(dx, 0, x->size * sizeof *dx);
+    for (size_t line = 0; line < t->size; line++) dx[first[line]] += t->grad[line];
+    return NN_OK;
+}
+
+static size_t nn__max_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(t->batched ? rows : 1, t->row_size, sizeof(size_t));
+}
+
+static const nn_op nn__max = {"max", nn__max_forward, nn__max_backward, nn__max_saved, NULL,
+                              NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_max(nn_tensor *x) { return nn__reduce_all(x, &nn__max); }
+NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
+{
+    return nn__reduce_axis("nn_max_axis", x, &nn__max, axis, keep);
+}
+
+/* -- softmax over the last dimension -- */
+
+static size_t nn__last_dimension(const nn_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
+
+/* y = softmax(x):  dx = y (dy - sum y dy) */
+static nn_status nn__softmax_forward(nn_tensor *t)
+{
+    const size_t cols = nn__last_dimension(t);
+    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__softmax_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t cols = nn__last_dimension(t);
+    nn_real *dx = nn__gradient_buffer(x);
+    for (size_t i = 0; i < t->size; i += cols) {
+        const nn_real *y = t->data + i, *dy = t->grad + i;
+        const nn_real sum = nn__k()->dot(cols, y, dy);
+        for (size_t j = 0; j < cols; j++) dx[i + j] = y[j] * (dy[j] - sum);
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static const nn_op nn__softmax = {"softmax", nn__softmax_forward, nn__softmax_backward, NULL, NULL,
+                                  NN__OP_CLAIMS};
+
+/* y = log softmax(x):  dx = dy - exp(y) sum dy */
+static nn_status nn__log_softmax_forward(nn_tensor *t)
+{
+    const size_t cols = nn__last_dimension(t);
+    nn__k()->softmax(t->size / cols, cols, t->src[0]->data, t->data, 1, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__log_softmax_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0];
+    const size_t cols = nn__last_dimension(t);
+    nn_real *dx = nn__gradient_buffer(x);
+    nn__k()->softmax(t->size / cols, cols, x->data, dx, 0, NULL);
+    for (size_t i = 0; i < t->size; i += cols) {
+        const nn_real sum = nn__k()->sum(cols, t->grad + i);
+        for (size_t j = i; j < i + cols; j++) dx[j] = t->grad[j] - dx[j] * sum;
+    }
+    nn__gradient_done(x);
+    return NN_OK;
+}
+
+static const nn_op nn__log_softmax = {"log_softmax", nn__log_softmax_forward,
+                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS};
+
+/* Another axis is brought to the end first and back afterwards. */
+static nn_tensor *nn__softmax_new(const char *call, nn_tensor *x, const nn_op *op, int axis)
+{
+    if (!nn__common_net(call, 1, &x)) return NULL;
+    const int at = nn__axis(call, x, axis) - x->batched, last = x->rank - x->batched - 1;
+    if (x->net->status != NN_OK) return NULL;
+    if (at == last) return nn__node_like(x, op, 0);
+    return nn_transpose(nn__node_like(nn_transpose(x, at, last), op, 0), at, last);
+}
+
+NN_DEF nn_tensor *nn_softmax(nn_tensor *x)
+{
+    return nn__softmax_new("nn_softmax", x, &nn__softmax, -1);
+}
+NN_DEF nn_tensor *nn_softmax_axis(nn_tensor *x, int axis)
+{
+    return nn__softmax_new("nn_softmax_axis", x, &nn__softmax, axis);
+}
+NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x)
+{
+    return nn__softmax_new("nn_log_softmax", x, &nn__log_softmax, -1);
+}
+NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis)
+{
+    return nn__softmax_new("nn_log_softmax_axis", x, &nn__log_softmax, axis);
+}
+
+/* ------------------------------------------------------------------------------------ >>layers
+   What parameters are multiplied with; activations, dropout, the user's own operations. */
+
+/* -- matrix products: one for each combination of the leading dimensions, or a single large one
+   where all of them meet the same B, as a batch meets a weight -- */
+
+/* C[m,n] (+)= op(A) op(B) of dense matrices. */
+static void nn__product(nn_net *net, int trans_a, int trans_b, size_t m, size_t n, size_t k,
+                        const nn_real *a, const nn_real *b, nn_real *c, int accumulate)
+{
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.trans_a = trans_a, g.trans_b = trans_b, g.m = m, g.n = n, g.k = k;
+    g.a = a, g.lda = trans_a ? m : k, g.b = b, g.ldb = trans_b ? k : n;
+    g.c = c, g.ldc = n, g.accumulate = accumulate;
+    nn__gemm(net->threads, &g);
+}
+
+/* C = op(A) op(B):  dA = dC op(B)',  dB = op(A)' dC, each transposed when its operand is. */
+typedef struct nn__matmul_settings {
+    int trans_a, trans_b;
+    size_t m, n, k;     /* of one product */
+    int joined;         /* B is one matrix for all: A's rows make one product */
+    nn__broadcast lead; /* counted in matrices */
+} nn__matmul_settings;
+
+/* Whose gradient a pass computes: C itself in the forward pass. */
+enum { NN__MATMUL_C, NN__MATMUL_A, NN__MATMUL_B };
+
+static void nn__matmul_one(nn_tensor *t, int what, size_t m, size_t at_a, size_t at_b, size_t at_c,
+                           nn_real *to, int accumulate)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    const nn_real *a = t->src[0]->data + at_a, *b = t->src[1]->data + at_b;
+    const nn_real *dc = t->grad ? t->grad + at_c : NULL;
+    const int ta = s->trans_a, tb = s->trans_b;
+    const size_t n = s->n, k = s->k;
+    if (what == NN__MATMUL_C) nn__product(t->net, ta, tb, m, n, k, a, b, to + at_c, accumulate);
+    else if (what == NN__MATMUL_A && ta)
+        nn__product(t->net, tb, 1, k, m, n, b, dc, to + at_a, accumulate);
+    else if (what == NN__MATMUL_A)
+        nn__product(t->net, 0, !tb, m, k, n, dc, b, to + at_a, accumulate);
+    else if (tb) nn__product(t->net, 1, ta, n, k, m, dc, a, to + at_b, accumulate);
+    else nn__product(t->net, !ta, 0, k, n, m, a, dc, to + at_b, accumulate);
+}
+
+static void nn__matmul_all(nn_tensor *t, int what, nn_real *to, int accumulate)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    if (s->joined) {
+        nn__matmul_one(t, what, t->size / s->n, 0, 0, 0, to, accumulate);
+        return;
+    }
+    nn__walk w = nn__walk_begin(&s->lead, nn__rows(t));
+    const size_t step_a = s->lead.a[s->lead.rank - 1], step_b = s->lead.b[s->lead.rank - 1];
+    do {
+        for (size_t i = 0; i < w.n; i++)
+            nn__matmul_one(t, what, s->m, (w.a + i * step_a) * s->m * s->k,
+                           (w.b + i * step_b) * s->k * s->n, (w.y + i) * s->m * s->n, to,
+                           accumulate);
+    } while (nn__walk_next(&w));
+}
+
+static nn_status nn__matmul_forward(nn_tensor *t)
+{
+    nn__matmul_all(t, NN__MATMUL_C, t->data, 0);
+    return NN_OK;
+}
+
+/* A matrix that was repeated collects the gradients of all its uses, in order. */
+static void nn__matmul_gradient(nn_tensor *t, int what, nn_tensor *x, size_t matrices)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (!dx) return;
+    if (!s->joined && !accumulate && matrices != t->size / (s->m * s->n)) {
+        memset(dx, 0, x->size * sizeof *dx);
+        accumulate = 1;
+    }
+    nn__matmul_all(t, what, dx, accumulate);
+}
+
+static nn_status nn__matmul_backward(nn_tensor *t)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    nn_tensor *a = t->src[0], *b = t->src[1];
+    nn__matmul_gradient(t, NN__MATMUL_A, a, a->size / (s->m * s->k));
+    nn__matmul_gradient(t, NN__MATMUL_B, b, b->size / (s->k * s->n));
+    return NN_OK;
+}
+
+static const nn_op nn__matmul = {"matmul", nn__matmul_forward, nn__matmul_backward, NULL, NULL,
+                                 NN__OP_CLAIMS};
+
+NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b)
+{
+    nn_tensor *src[2] = {a, b};
+    nn_net *net = nn__common_net("nn_matmul", 2, src);
+    size_t shape[NN_MAX_RANK + 2] = {0};
+    nn__matmul_settings s;
+    if (!net) return NULL;
+    nn__operand left = nn__as_operand(a), right = nn__as_operand(b);
+    const int is_row = left.rank == 1;
+    if (left.rank < 1 || right.rank < 2 || (is_row && trans_a))
+        return nn__bad_shapes("nn_matmul", a, b, "a matrix, or a row that is not transposed, and a "
+                                                 "matrix");
+    const size_t rows = is_row ? 1 : left.dim[left.rank - 2], cols = left.dim[left.rank - 1];
+    const size_t *inner = right.dim + right.rank - 2;
+    s.trans_a = trans_a != 0, s.trans_b = trans_b != 0;
+    s.m = trans_a ? cols : rows, s.k = trans_a ? rows : cols, s.n = inner[trans_b ? 0 : 1];
+    if (s.k != inner[trans_b ? 1 : 0])
+        return nn__bad_shapes("nn_matmul", a, b, "equal inner dimensions");
+    left.rank -= is_row ? 1 : 2, right.rank -= 2;
+    s.joined = !trans_a && !right.rank && !right.batched;
+    const int lead = nn__broadcast_make(&s.lead, left, right, shape + (a->batched | b->batched));
+    if (lead < 0)
+        return nn__bad_shapes("nn_matmul", a, b, "leading dimensions that are equal, or 1");
+    int rank = lead + s.lead.batched;
+    if (!is_row) shape[rank++] = s.m;
+    shape[rank++] = s.n;
+    nn_tensor *t = nn__node_new(net, &nn__matmul, sizeof s, 2, src, s.lead.batched, rank, shape);
+    if (t) *(nn__matmul_settings *)t->settings = s;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
+
+/* -- dense -- */
+
+typedef struct nn__function {
+    nn_activation kind;
+    double alpha;
+} nn__function;
+
+/* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
+   saved only for those f whose slope needs it. */
+static nn_status nn__dense_forward(nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    const nn_tensor *x = t->src[0], *w = t->src[1];
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.k = w->shape[0], g.n = w->shape[1], g.m = t->size / g.n;
+    g.a = x->data, g.lda = g.k, g.b = w->data, g.ldb = g.n;
+    g.c = t->saved ? (nn_real *)t->saved : t->data, g.ldc = g.n;
+    g.bias = t->src_count > 2 ? t->src[2]->data : NULL;
+    nn__gemm(t->net->threads, &g);
+    if (f->kind != NN_ACTIVATION_IDENTITY)
+        nn__activate(t->net->threads, f->kind, f->alpha, t->size, g.c, NULL, NULL, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__dense_backward(nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    nn_tensor *x = t->src[0], *w = t->src[1];
+    const size_t in = w->shape[0], units = w->shape[1], rows = t->size / units;
+    const nn_real *dz = t->grad;
+    int accumulate;
+    if (f->kind != NN_ACTIVATION_IDENTITY) {
+        nn_real *scratch = t->net->gradient_workspace; /* no source needs it: they are claimed */
+        nn__activate(t->net->threads, f->kind, f->alpha, t->size, (const nn_real *)t->saved,
+                     t->data, t->grad, scratch);
+        dz = scratch;
+    }
+    nn_real *dw = nn__claim_gradient(w, &accumulate);
+    if (dw) nn__product(t->net, 1, 0, in, units, rows, x->data, dz, dw, accumulate);
+    nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
+    if (db) nn__k()->sum_rows(rows, units, dz, db, accumulate);
+    nn_real *dx = nn__claim_gradient(x, &accumulate);
+    if (dx) nn__product(t->net, 0, 1, rows, in, units, dz, w->data, dx, accumulate);
+    return NN_OK;
+}
+
+static size_t nn__dense_saved(const nn_tensor *t, size_t rows)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    return nn__slope_needs_input(f->kind) ? nn__tensor_bytes(t, rows) : 0;
+}
+
+static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
+                                NULL, NN__OP_CLAIMS};
+
+/* An activation that exists, with an alpha only where it has one. */
+static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
+{
+    const int has_alpha = kind == NN_ACTIVATION_LEAKY_RELU || kind == NN_ACTIVATION_ELU;
+    if ((unsigned)kind >= NN_ACTIVATION_COUNT)
+        nn__bad_argument(net, call, "activation", (double)kind, "one of NN_ACTIVATION_LIST");
+    else if (!(alpha >= 0) || !nn__is_finite((double)(nn_real)alpha))
+        nn__bad_argument(net, call, "alpha", alpha, "0 or a positive nn_real");
+    else if (alpha > 0 && !has_alpha)
+        nn__bad_argument(net, call, "alpha", alpha, "0 for an activation that has none");
+    return net->status == NN_OK;
+}
+
+static int nn__layer_has(const nn_net *net, size_t number, const char *kind)
+{
+    char name[48];
+    snprintf(name, sizeof name, "dense%llu.%s", (nn__ull)number, kind);
+    return nn_net_find(net, name) != NULL;
+}
+
+/* The number of the first layer name "denseI" that is free for both parameters. */
+static size_t nn__free_number(const nn_net *net)
+{
+    size_t number = 0;
+    for (size_t i = 0; i < net->tensors.count; i++)
+        number += net->tensors.items[i]->op == &nn__dense;
+    while (nn__layer_has(net, number, "weight") || nn__layer_has(net, number, "bias")) number++;
+    return number;
+}
+
+/* "NAME.weight" in the network's memory, or "denseI.weight" without a name. */
+static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t number,
+                                      const char *kind, int rank, const size_t *shape,
+                                      const nn_init *init)
+{
+    char standard[48];
+    if (!layer) snprintf(standard, sizeof standard, "dense%llu", (nn__ull)number);
+    if (!layer) layer = standard;
+    const size_t size = strlen(layer) + strlen(kind) + 2;
     char *name = (char *)nn__arena(net, size, 1);
-    if (!name) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
-    if (layer) snprintf(name, size, "%s.%s", layer, kind);
-    else snprintf(name, size, "dense%llu.%s", (nn__ull)id, kind);
-    nn_tensor *t = nn_parameter(net, rank, shape, init, NULL);
+    if (!name) return nn__out_of_memory(net);
+    snprintf(name, size, "%s.%s", layer, kind);
+    if (nn_net_find(net, name))
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: the name '%s' is in use", name);
+    nn_tensor *t = nn__state_new(net, &nn__parameter_op, rank, shape, init, NULL);
     if (t) t->name = name;
     return t;
 }
 
-/* How many dense tensors the network has: the number in the next one's default name. */
-static size_t nn__count_op(const nn_net *net, nn_op op)
+/* A parameter of another layer fits in here. */
+static int nn__check_shared(nn_net *net, const nn_tensor *x, const nn_tensor *p, int rank,
+                            const size_t *shape, const char *what)
 {
-    size_t count = 0;
-    for (size_t i = 0; i < net->count; i++) count += net->tensors[i]->op == op;
-    return count;
+    if (p->op != &nn__parameter_op || p->net != net)
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: %s is no parameter of this network",
+                     what);
+    else if (p->rank != rank || p->shape[0] != shape[0] || (rank > 1 && p->shape[1] != shape[1]))
+        nn__bad_shapes("nn_dense", x, p, "a shared parameter of [in, units] or [units]");
+    return net->status == NN_OK;
+}
+
+/* The layer's parameters in src[1] and src[2]: new ones, or those that are shared. */
+static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t in, size_t units)
+{
+    nn_net *net = src[0]->net;
+    const size_t number = d->name ? 0 : nn__free_number(net);
+    size_t weight[2];
+    nn_init bias_init = d->bias;
+    weight[0] = in, weight[1] = units;
+    if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
+    src[1] = d->shared_weight;
+    if (src[1] && !nn__check_shared(net, src[0], src[1], 2, weight, "shared_weight")) return 0;
+    if (!src[1])
+        src[1] = nn__layer_parameter(net, d->name, number, "weight", 2, weight, &d->weight);
+    if (!src[1] || d->no_bias) return src[1] != NULL;
+    src[2] = d->shared_bias;
+    if (src[2]) return nn__check_shared(net, src[0], src[2], 1, &units, "shared_bias");
+    src[2] = nn__layer_parameter(net, d->name, number, "bias", 1, &units, &bias_init);
+    if (src[2]) src[2]->no_decay = !d->decay_bias;
+    return src[2] != NULL;
+}
+
+/* Members that contradict each other. */
+static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
+{
+    const char *found = NULL;
+    if (d->shared_weight && d->weight.kind != NN_INIT_DEFAULT) found = "weight";
+    if (d->shared_bias && d->bias.kind != NN_INIT_DEFAULT) found = "bias";
+    if (d->shared_bias && d->decay_bias) found = "decay_bias";
+    if (d->no_bias && (d->shared_bias || d->bias.kind != NN_INIT_DEFAULT || d->decay_bias))
+        found = d->shared_bias ? "shared_bias" : d->decay_bias ? "decay_bias" : "bias";
+    if (found)
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "nn_dense: %s is set beside %s, which makes it void", found,
+                     d->no_bias ? "no_bias" : "a shared parameter");
+    nn_status status = nn__check_init("nn_dense", "weight", &d->weight);
+    if (status == NN_OK) status = nn__check_init("nn_dense", "bias", &d->bias);
+    if (status != NN_OK) nn__net_failed(net, status);
+    return net->status == NN_OK;
+}
+
+static double nn__default_alpha(nn_activation kind, double alpha)
+{
+    return nn__or_default(alpha, kind == NN_ACTIVATION_LEAKY_RELU ? 0.01
+                                 : kind == NN_ACTIVATION_ELU      ? 1
+                                                                  : 0);
 }
 
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
 {
     nn_tensor *src[3] = {x, NULL, NULL};
-    nn_net *net = nn__common_net(NN_OP_DENSE, 1, src);
+    nn_net *net = nn__common_net("nn_dense", 1, src);
+    size_t shape[NN_MAX_RANK] = {0};
     if (!net) return NULL;
-    if (!desc || desc->units == 0)
-        return nn__bad_argument(net, NN_OP_DENSE, "units", 0, "at least 1");
-    if ((unsigned)desc->activation >= NN_ACTIVATION_COUNT)
-        return nn__bad_argument(net, NN_OP_DENSE, "activation", (double)desc->activation,
-                                "one of NN_ACTIVATION_LIST");
-    if (!(desc->alpha >= 0) || !nn__is_finite(desc->alpha))
-        return nn__bad_argument(net, NN_OP_DENSE, "alpha", desc->alpha, "0 or a positive number");
-    if (x->rank == 0 || (!x->batched && x->rank != 2))
-        return nn__bad_shapes(NN_OP_DENSE, x, x, "a batch or a matrix as input");
-    if (x->rank > 2) {
-        src[0] = x = nn_flatten(x);
-        if (!x) return NULL;
-    }
-    size_t index = nn__count_op(net, NN_OP_DENSE), out[2], weight[2], bias = desc->units;
-    weight[0] = x->batched ? nn__sample_size(x) : x->shape[1], weight[1] = desc->units;
-    out[0] = x->shape[0], out[1] = desc->units;
-    nn_init bias_init = desc->bias;
-    if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
-    src[1] = nn__layer_parameter(net, desc->name, index, "weight", 2, weight, desc->weight);
-    if (src[1] && !desc->no_bias)
-        src[2] = nn__layer_parameter(net, desc->name, index, "bias", 1, &bias, bias_init);
-    if (!src[1] || (!desc->no_bias && !src[2])) return NULL;
-    if (src[2]) src[2]->no_decay = !desc->decay_bias;
-    nn_tensor *t = nn__node_new(net, NN_OP_DENSE, desc->no_bias ? 2 : 3, src, x->batched, 2, out);
-    if (!t) return NULL;
-    t->node.activation = desc->activation;
-    t->node.alpha = desc->alpha;
-    return desc->name ? nn_name(t, desc->name) : t;
+    size_t units = desc ? desc->units : 0;
+    if (desc && units == 0 && desc->shared_weight && desc->shared_weight->rank == 2)
+        units = desc->shared_weight->shape[1];
+    if (!desc || units == 0) return nn__bad_argument(net, "nn_dense", "units", 0, "at least 1");
+    if (x->rank == x->batched)
+        return nn__bad_shape("nn_dense", x, "at least one dimension beside the batch");
+    const double alpha = nn__default_alpha(desc->activation, desc->alpha);
+    if (!nn__check_function(net, "nn_dense", desc->activation, alpha)) return NULL;
+    if (!nn__check_dense(net, desc)) return NULL;
+    for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
+    if (!nn__dense_parameters(src, desc, shape[x->rank - 1], units)) return NULL;
+    shape[x->rank - 1] = units;
+    nn_tensor *t = nn__node_new(net, &nn__dense, sizeof(nn__function), desc->no_bias ? 2 : 3, src,
+                                x->batched, x->rank, shape);
+    nn__function *f = t ? (nn__function *)t->settings : NULL;
+    if (f) f->kind = desc->activation, f->alpha = alpha;
+    return t && desc->name ? nn__name("nn_dense", t, desc->name) : t;
 }
 
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
@@ -4607,785 +6162,1094 @@ NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
 
 NN_DEF nn_tensor *nn_weight(const nn_tensor *dense)
 {
-    return dense && dense->op == NN_OP_DENSE ? dense->src[1] : NULL;
+    return dense && dense->op == &nn__dense ? dense->src[1] : NULL;
 }
 
 NN_DEF nn_tensor *nn_bias(const nn_tensor *dense)
 {
-    return dense && dense->op == NN_OP_DENSE && dense->src_count > 2 ? dense->src[2] : NULL;
+    return dense && dense->op == &nn__dense && dense->src_count > 2 ? dense->src[2] : NULL;
 }
 
-NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b)
+/* -- activations -- */
+
+/* y = f(x):  dx = dy f'(x) */
+static nn_status nn__activation_forward(nn_tensor *t)
 {
-    nn_tensor *src[2] = {a, b};
-    nn_net *net = nn__common_net(NN_OP_MATMUL, 2, src);
-    if (!net) return NULL;
-    if (a->rank != 2 || b->rank != 2 || b->batched || (a->batched && trans_a))
-        return nn__bad_shapes(NN_OP_MATMUL, a, b,
-                              "two matrices, the second one and transposed ones without a batch");
-    if (a->shape[trans_a ? 0 : 1] != b->shape[trans_b ? 1 : 0])
-        return nn__bad_shapes(NN_OP_MATMUL, a, b, "equal inner dimensions");
-    size_t shape[2];
-    shape[0] = a->shape[trans_a ? 1 : 0], shape[1] = b->shape[trans_b ? 0 : 1];
-    nn_tensor *t = nn__node_new(net, NN_OP_MATMUL, 2, src, a->batched, 2, shape);
-    if (t) t->node.flag_a = trans_a != 0, t->node.flag_b = trans_b != 0;
-    return t;
+    const nn__function *f = (const nn__function *)t->settings;
+    nn__activate(t->net->threads, f->kind, f->alpha, t->size, t->src[0]->data, NULL, NULL, t->data);
+    return NN_OK;
 }
 
-NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
-
-/* b has a's shape, or that of a's last dimensions. */
-static int nn__can_repeat(const nn_tensor *a, const nn_tensor *b)
+static nn_status nn__activation_backward(nn_tensor *t)
 {
-    if (b->rank > a->rank || (b->batched && (!a->batched || b->rank != a->rank))) return 0;
-    if (!b->batched && a->batched && b->rank == a->rank) return 0;
-    for (int i = b->batched ? 1 : 0; i < b->rank; i++)
-        if (b->shape[i] != a->shape[a->rank - b->rank + i]) return 0;
-    return 1;
+    const nn__function *f = (const nn__function *)t->settings;
+    nn_tensor *x = t->src[0];
+    nn__activate(t->net->threads, f->kind, f->alpha, t->size, x->data, t->data, t->grad,
+                 nn__gradient_buffer(x));
+    nn__gradient_done(x);
+    return NN_OK;
 }
 
-static nn_tensor *nn__binary_new(nn_op op, nn_tensor *a, nn_tensor *b)
-{
-    nn_tensor *src[2] = {a, b};
-    nn_net *net = nn__common_net(op, 2, src);
-    if (!net) return NULL;
-    if (!nn__can_repeat(a, b))
-        return nn__bad_shapes(op, a, b, "the same, or the second as the first's last dimensions");
-    return nn__node_new(net, op, 2, src, a->batched, a->rank, a->shape);
-}
+static const nn_op nn__activation = {"activation", nn__activation_forward, nn__activation_backward,
+                                     NULL, NULL, NN__OP_CLAIMS};
 
-NN_DEF nn_tensor *nn_add(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_ADD, a, b); }
-NN_DEF nn_tensor *nn_sub(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_SUB, a, b); }
-NN_DEF nn_tensor *nn_mul(nn_tensor *a, nn_tensor *b) { return nn__binary_new(NN_OP_MUL, a, b); }
-
-NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
+static nn_tensor *nn__activation_new(const char *call, nn_tensor *x, nn_activation kind,
+                                     double alpha)
 {
-    if (x && !nn__is_finite(factor))
-        return nn__bad_argument(x->net, NN_OP_SCALE, "factor", factor, "a finite number");
-    nn_tensor *t = nn__node_like(x, NN_OP_SCALE);
-    if (t) t->node.alpha = factor;
+    nn_net *net = nn__common_net(call, 1, &x);
+    if (!net || !nn__check_function(net, call, kind, alpha)) return NULL;
+    nn_tensor *t = nn__node_like(x, &nn__activation, sizeof(nn__function));
+    nn__function *f = t ? (nn__function *)t->settings : NULL;
+    if (f) f->kind = kind, f->alpha = alpha;
     return t;
 }
 
 NN_DEF nn_tensor *nn_activate(nn_tensor *x, nn_activation kind, double alpha)
 {
-    if (x && (unsigned)kind >= NN_ACTIVATION_COUNT)
-        return nn__bad_argument(x->net, NN_OP_ACTIVATE, "kind", (double)kind,
-                                "one of NN_ACTIVATION_LIST");
-    if (x && (!(alpha >= 0) || !nn__is_finite(alpha)))
-        return nn__bad_argument(x->net, NN_OP_ACTIVATE, "alpha", alpha, "0 or a positive number");
-    nn_tensor *t = nn__node_like(x, NN_OP_ACTIVATE);
-    if (t) t->node.activation = kind, t->node.alpha = alpha;
-    return t;
+    return nn__activation_new("nn_activate", x, kind, alpha);
 }
 
-NN_DEF nn_tensor *nn_sigmoid(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SIGMOID, 0); }
-NN_DEF nn_tensor *nn_tanh(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_TANH, 0); }
-NN_DEF nn_tensor *nn_scaled_tanh(nn_tensor *x)
-{
-    return nn_activate(x, NN_ACTIVATION_SCALED_TANH, 0);
-}
-NN_DEF nn_tensor *nn_relu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_RELU, 0); }
+#define NN__ACTIVATION(name, kind)                                                                 \
+    NN_DEF nn_tensor *name(nn_tensor *x) { return nn__activation_new(#name, x, kind, 0); }
+NN__ACTIVATION(nn_sigmoid, NN_ACTIVATION_SIGMOID)
+NN__ACTIVATION(nn_tanh, NN_ACTIVATION_TANH)
+NN__ACTIVATION(nn_scaled_tanh, NN_ACTIVATION_SCALED_TANH)
+NN__ACTIVATION(nn_relu, NN_ACTIVATION_RELU)
+NN__ACTIVATION(nn_gelu, NN_ACTIVATION_GELU)
+NN__ACTIVATION(nn_silu, NN_ACTIVATION_SILU)
+NN__ACTIVATION(nn_softplus, NN_ACTIVATION_SOFTPLUS)
+
 NN_DEF nn_tensor *nn_leaky_relu(nn_tensor *x, double slope)
 {
-    return nn_activate(x, NN_ACTIVATION_LEAKY_RELU, slope);
+    return nn__activation_new("nn_leaky_relu", x, NN_ACTIVATION_LEAKY_RELU, slope);
 }
+
 NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha)
 {
-    return nn_activate(x, NN_ACTIVATION_ELU, alpha);
+    return nn__activation_new("nn_elu", x, NN_ACTIVATION_ELU, alpha);
 }
-NN_DEF nn_tensor *nn_gelu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_GELU, 0); }
-NN_DEF nn_tensor *nn_silu(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SILU, 0); }
-NN_DEF nn_tensor *nn_softplus(nn_tensor *x) { return nn_activate(x, NN_ACTIVATION_SOFTPLUS, 0); }
 
-static nn_tensor *nn__softmax_new(nn_tensor *x, nn_op op)
+/* What a tensor's values went through last: an activation, of its own or of a dense layer. */
+static nn_activation nn__activation_of(const nn_tensor *t)
 {
-    if (x && (x->rank == 0 || (x->batched && x->rank == 1)))
-        return nn__bad_shapes(op, x, x, "at least one dimension beside the batch");
-    return nn__node_like(x, op);
+    if (t->op != &nn__activation && t->op != &nn__dense) return NN_ACTIVATION_IDENTITY;
+    return ((const nn__function *)t->settings)->kind;
 }
 
-NN_DEF nn_tensor *nn_softmax(nn_tensor *x) { return nn__softmax_new(x, NN_OP_SOFTMAX); }
-NN_DEF nn_tensor *nn_log_softmax(nn_tensor *x) { return nn__softmax_new(x, NN_OP_LOG_SOFTMAX); }
+/* -- dropout -- */
 
-NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
+/* y = x mask:  dx = dy mask. The saved mask is 0 or 1 / (1 - p): a draw per element, in order. */
+static nn_status nn__dropout_forward(nn_tensor *t)
 {
-    nn_net *net = nn__common_net(NN_OP_RESHAPE, 1, &x);
-    size_t full[NN_MAX_RANK] = {0}, size;
-    int first = net && x->batched ? 1 : 0;
-    if (!net) return NULL;
-    if (rank < 0 || rank + first > NN_MAX_RANK || (rank && !shape))
-        return nn__bad_argument(net, NN_OP_RESHAPE, "rank", rank, "0 to 8, batch included");
-    for (int i = 0; i < rank; i++) full[first + i] = shape[i];
-    if (!nn__shape_size(rank, shape, &size) || size != nn__sample_size(x)) {
-        char from[160], to[160];
-        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE,
-                                        "reshape: shapes %s and %s differ in size",
-                                        nn__tensor_shape(x, from),
-                                        nn__shape_text(rank + first, full, first, to)));
-    }
-    return nn__node_new(net, NN_OP_RESHAPE, 1, &x, x->batched, rank + first, full);
+    const double p = ((const nn__numbers *)t->settings)->a;
+    const nn_real keep = (nn_real)(1 / (1 - p));
+    const uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
+    nn_real *mask = (nn_real *)t->saved;
+    const int is_on = nn_net_is_training(t->net) && p > 0;
+    for (size_t i = 0; i < t->size; i++)
+        mask[i] = is_on ? (nn_real)(nn_rng_next(&t->net->rng) >> 11 >= limit) * keep : 1;
+    nn__k()->mul(t->size, t->src[0]->data, mask, t->data);
+    return NN_OK;
 }
 
-NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
+static nn_status nn__dropout_backward(nn_tensor *t)
 {
-    size_t size = x ? nn__sample_size(x) : 0;
-    return nn_reshape(x, 1, &size);
+    nn_tensor *x = t->src[0];
+    nn__k()->mul(t->size, t->grad, (const nn_real *)t->saved, nn__gradient_buffer(x));
+    nn__gradient_done(x);
+    return NN_OK;
 }
 
-/* Axis and shape of a join: all other dimensions equal. */
-NN_DEF nn_tensor *nn_concat(size_t count, nn_tensor *const *x, size_t axis)
-{
-    nn_net *net = nn__common_net(NN_OP_CONCAT, count, x);
-    size_t shape[NN_MAX_RANK] = {0};
-    if (!net) return NULL;
-    if ((int)axis >= x[0]->rank || axis > NN_MAX_RANK || (axis == 0 && x[0]->batched))
-        return nn__bad_argument(net, NN_OP_CONCAT, "axis", (double)axis,
-                                "a dimension of the first source other than the batch");
-    for (int d = 0; d < x[0]->rank; d++) shape[d] = x[0]->shape[d];
-    for (size_t s = 1; s < count; s++) {
-        int same = x[s]->rank == x[0]->rank && x[s]->batched == x[0]->batched;
-        for (int d = x[0]->batched ? 1 : 0; same && d < x[0]->rank; d++)
-            same = d == (int)axis || x[s]->shape[d] == shape[d];
-        if (!same)
-            return nn__bad_shapes(NN_OP_CONCAT, x[0], x[s], "equal dimensions but for the axis");
-        shape[axis] += x[s]->shape[axis];
-    }
-    nn_tensor *t =
-        nn__node_new(net, NN_OP_CONCAT, count, x, x[0]->batched, x[0]->rank, shape);
-    if (t) t->node.axis = axis;
-    return t;
-}
-
-NN_DEF nn_tensor *nn_slice(nn_tensor *x, size_t axis, size_t begin, size_t end)
-{
-    nn_net *net = nn__common_net(NN_OP_SLICE, 1, &x);
-    size_t shape[NN_MAX_RANK] = {0};
-    char text[160];
-    if (!net) return NULL;
-    if (axis >= (size_t)x->rank || (axis == 0 && x->batched))
-        return nn__bad_argument(net, NN_OP_SLICE, "axis", (double)axis,
-                                "a dimension of the source other than the batch");
-    if (begin >= end || end > x->shape[axis])
-        return nn__refuse(net, nn__fail(NN_ERROR_BAD_SHAPE,
-                                        "slice: %llu to %llu along axis %llu of %s", (nn__ull)begin,
-                                        (nn__ull)end, (nn__ull)axis, nn__tensor_shape(x, text)));
-    for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
-    shape[axis] = end - begin;
-    nn_tensor *t = nn__node_new(net, NN_OP_SLICE, 1, &x, x->batched, x->rank, shape);
-    if (t) t->node.axis = axis, t->node.begin = begin;
-    return t;
-}
-
-static nn_tensor *nn__sum_new(nn_tensor *x, int mean)
-{
-    nn_net *net = nn__common_net(NN_OP_SUM, 1, &x);
-    nn_tensor *t = net ? nn__node_new(net, NN_OP_SUM, 1, &x, 0, 0, NULL) : NULL;
-    if (t) t->node.flag_a = mean;
-    return t;
-}
-
-NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__sum_new(x, 0); }
-NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__sum_new(x, 1); }
+static const nn_op nn__dropout = {"dropout", nn__dropout_forward, nn__dropout_backward,
+                                  nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS};
 
 NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p)
 {
     if (x && !(p >= 0 && p < 1))
-        return nn__bad_argument(x->net, NN_OP_DROPOUT, "p", p, "0 <= p < 1");
-    nn_tensor *t = nn__node_like(x, NN_OP_DROPOUT);
-    if (t) t->node.alpha = p;
+        return nn__bad_argument(x->net, "nn_dropout", "p", p, "0 <= p < 1");
+    nn_tensor *t = nn__node_like(x, &nn__dropout, sizeof(nn__numbers));
+    if (t) ((nn__numbers *)t->settings)->a = p;
     return t;
 }
 
+/* -- operations of the user's own -- */
+
 NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample, int rank,
-                            const size_t *shape, const nn_custom_op *op)
+                            const size_t *shape, const nn_op *op, void *settings)
 {
-    nn_net *net = nn__common_net(NN_OP_CUSTOM, count, src);
     size_t full[NN_MAX_RANK] = {0};
     int batched = 0;
+    if (count == 0) {
+        nn__keep_cause(
+            nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_custom: 0 sources, expected at least 1"));
+        return NULL;
+    }
+    nn_net *net = nn__net_of("nn_custom", count, src);
     if (!net) return NULL;
-    if (!op || !op->forward || !op->backward)
-        return nn__refuse(net,
-                          nn__fail(NN_ERROR_BAD_ARGUMENT, "custom: forward or backward is NULL"));
+    if (!op || !op->forward)
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_custom: %s is NULL",
+                            op ? "op.forward" : "op");
+    if (op->flags & ~(unsigned)(NN_OP_TRAINING | NN_OP_VALUE))
+        return nn__bad_argument(net, "nn_custom", "op.flags", op->flags, "flags of nn_op");
     for (size_t i = 0; i < count; i++) batched |= src[i]->batched;
     batched = batched && per_sample;
     if (rank < 0 || rank + batched > NN_MAX_RANK || (rank && !shape))
-        return nn__bad_argument(net, NN_OP_CUSTOM, "rank", rank, "0 to 8, batch included");
+        return nn__bad_argument(net, "nn_custom", "rank", rank, "0 to 8, batch included");
     for (int i = 0; i < rank; i++) full[batched + i] = shape[i];
-    nn_custom_op *copy = (nn_custom_op *)nn__arena(net, 1, sizeof *copy);
-    if (!copy) return nn__refuse(net, NN_ERROR_OUT_OF_MEMORY);
+    nn_op *copy = (nn_op *)nn__arena(net, 1, sizeof *copy);
+    if (!copy) return nn__out_of_memory(net);
     *copy = *op;
-    nn_tensor *t = nn__node_new(net, NN_OP_CUSTOM, count, src, batched, rank + batched, full);
-    if (!t) return NULL;
-    t->node.custom = copy;
-    return op->name ? nn_name(t, op->name) : t;
+    if (!copy->name) copy->name = "custom";
+    nn_tensor *t = nn__node_new(net, copy, 0, count, src, batched, rank + batched, full);
+    if (t) t->settings = settings;
+    return t;
 }
 
-NN_DEF void *nn_custom_user(const nn_tensor *t)
+/* ------------------------------------------------------------------------------------ >>losses
+   A loss compares lines of its source, the last dimension, with src[1], an input that it makes
+   itself. Some kinds have one value for a line and some one for each element; the loops, reductions
+   and weights are the same for all. Values are summed in double. */
+
+typedef struct nn__loss {
+    nn_reduction reduction;
+    nn_answers answers;
+    double number;          /* smoothing, delta or margin */
+    nn_real *class_weights, *positive_weights; /* or NULL */
+    int ignores, ignored;
+    size_t classes;         /* in a line */
+    double weight;          /* of all that the last forward counted, */
+    double count;           /* and what it divided by */
+} nn__loss;
+
+/* Bits: what a loss takes, and the members of nn_loss_desc that it uses. */
+enum {
+    NN__TAKES_LABELS = 1,
+    NN__TAKES_TARGETS = 2,
+    NN__USES_SMOOTHING = 4,
+    NN__USES_DELTA = 8,
+    NN__USES_MARGIN = 16,
+    NN__USES_CLASS_WEIGHTS = 32,
+    NN__USES_POSITIVE_WEIGHTS = 64
+};
+
+typedef struct nn__loss_kind {
+    nn_op op;
+    unsigned uses;
+    double low, high;   /* where targets lie */
+    int is_distribution; /* and that those of a line sum to 1 */
+    /* One value for a line, and dY of the line when that value has the slope `slope`; or NULL. */
+    double (*line)(const nn_tensor *t, size_t line);
+    void (*line_slope)(const nn_tensor *t, size_t line, nn_real slope, nn_real *dy);
+    /* Else for element `at`: y against the target d. */
+    double (*element)(const nn_tensor *t, size_t at, double y, double d);
+    double (*element_slope)(const nn_tensor *t, size_t at, double y, double d);
+} nn__loss_kind;
+
+static const nn__loss_kind *nn__kind_of(const nn_tensor *t)
 {
-    return t && t->node.custom ? t->node.custom->user : NULL;
+    return (const nn__loss_kind *)(const void *)t->op;
 }
 
-/* -------------------------------------------------------------------------------------- >>loss
-   Values are summed in double. node: flag_a the reduction, alpha smoothing / delta / margin. */
+static const nn__loss *nn__loss_of(const nn_tensor *t) { return (const nn__loss *)t->settings; }
 
-/* What a loss divides its sum by. */
-static double nn__loss_count(const nn_tensor *t)
-{
-    const nn_tensor *x = t->src[0];
-    int by_row = t->op == NN_OP_SOFTMAX_CROSS_ENTROPY || t->op == NN_OP_HINGE;
-    if (t->node.flag_a == NN_REDUCE_SUM) return 1;
-    return (double)nn__max_size(by_row ? nn__rows(x) : x->size, 1);
-}
+static int nn__has_labels(const nn_tensor *t) { return nn__as_input(t->src[1])->has_labels; }
 
-static nn_status nn__set_value(nn_tensor *t, double sum)
+/* Lines in the present batch. */
+static size_t nn__line_count(const nn_tensor *t)
 {
-    t->value = sum / nn__loss_count(t);
-    t->data[0] = (nn_real)t->value;
-    return NN_OK;
-}
-
-/* d loss / d (the sum before its division) */
-static nn_real nn__loss_slope(const nn_tensor *t)
-{
-    return (nn_real)((double)t->grad[0] / nn__loss_count(t));
-}
-
-static int nn__takes_labels(const nn_tensor *t)
-{
-    if (t->op == NN_OP_BINARY_CROSS_ENTROPY) return nn__sample_size(t->src[0]) == 1;
-    return t->op == NN_OP_SOFTMAX_CROSS_ENTROPY || t->op == NN_OP_HINGE;
-}
-
-static int nn__is_loss(const nn_tensor *t)
-{
-    return t->op >= NN_OP_SOFTMAX_CROSS_ENTROPY && t->op <= NN_OP_HINGE;
-}
-
-/* What was fed fits the batch: labels, or targets for the losses that take them. */
-static nn_status nn__check_fed(const nn_tensor *t)
-{
-    size_t rows = nn__rows(t->src[0]), fed = nn__max_size(t->node.label_rows, t->node.target_rows);
-    if (fed == 0)
-        return nn__fail(NN_ERROR_EMPTY, "%s: no %s fed", nn__op_string(t->op),
-                        nn__takes_labels(t) ? "labels have been" : "targets have been");
-    if (fed != rows)
-        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu %s for a batch of %llu", nn__op_string(t->op),
-                        (nn__ull)fed, t->node.label_rows ? "labels" : "rows of targets",
-                        (nn__ull)rows);
-    return NN_OK;
+    return t->src[0]->size / nn__loss_of(t)->classes;
 }
 
 /* The target of element i when targets were fed, or labels 0 and 1 to a single column. */
 static double nn__target(const nn_tensor *t, size_t i)
 {
-    return t->node.target_rows ? (double)t->node.targets[i] : (double)t->node.labels[i];
+    const nn_tensor *answer = t->src[1];
+    return nn__has_labels(t) ? (double)answer->labels[i] : (double)answer->data[i];
 }
 
-/* Class j's target in row r, smoothed: (1 - s) t + s / classes. */
-static double nn__class_target(const nn_tensor *t, size_t r, size_t j, size_t classes)
+/* What a line counts: 0 when it is to be ignored, else the weight of its sample. */
+static double nn__line_weight(const nn_tensor *t, size_t line)
 {
-    double target = t->node.target_rows ? (double)t->node.targets[r * classes + j]
-                                        : (double)((size_t)t->node.labels[r] == j);
-    return (1 - t->node.alpha) * target + t->node.alpha / (double)classes;
+    const nn__loss *s = nn__loss_of(t);
+    if (s->ignores && nn__has_labels(t) && t->src[1]->labels[line] == s->ignored) return 0;
+    if (t->src_count < 3) return 1;
+    return (double)t->src[2]->data[line / (t->src[0]->row_size / s->classes)];
 }
 
-/* -sum_j t_j log p_j, where -log p_j = (max - z_j) + log sum exp(z - max): no term overflows. aux
-   holds p and then, for each row, max and the log of the sum. dz = p sum_j t_j - t */
-static nn_status nn__softmax_cross_entropy_forward(nn_tensor *t)
+/* The weight of a line's class, where labels have such. */
+static double nn__label_weight(const nn_tensor *t, size_t line)
 {
-    const nn_tensor *z = t->src[0];
-    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
-    nn_real *p = t->node.aux, *stats = p + z->size;
-    nn_status status = nn__check_fed(t);
-    double sum = 0;
-    if (status != NN_OK) return status;
-    nn__k()->softmax(rows, classes, z->data, p, 0, stats);
-    for (size_t r = 0; r < rows; r++) {
-        const nn_real *row = z->data + r * classes;
-        double max = (double)stats[2 * r], log_sum = (double)stats[2 * r + 1];
-        if (t->node.label_rows && t->node.alpha == 0) {
-            sum += (max - (double)row[t->node.labels[r]]) + log_sum;
+    const nn__loss *s = nn__loss_of(t);
+    return s->class_weights && nn__has_labels(t) ? (double)s->class_weights[t->src[1]->labels[line]]
+                                                 : 1;
+}
+
+/* What begins a line in the source. */
+static const nn_real *nn__line_begin(const nn_tensor *t, size_t line)
+{
+    return t->src[0]->data + line * nn__loss_of(t)->classes;
+}
+
+/* The sums of a line of one value each element; `each` gets them all, or is NULL. */
+static double nn__sum_elements(const nn_tensor *t, size_t line, double weight, double sum,
+                               nn_real *each)
+{
+    const size_t n = nn__loss_of(t)->classes;
+    for (size_t at = line * n; at < (line + 1) * n; at++) {
+        const double y = (double)t->src[0]->data[at];
+        const double v =
+            weight == 0 ? 0 : weight * nn__kind_of(t)->element(t, at, y, nn__target(t, at));
+        sum += v;
+        if (each) each[at] = (nn_real)v;
+    }
+    return sum;
+}
+
+static nn_status nn__loss_forward(nn_tensor *t)
+{
+    nn__loss *s = (nn__loss *)t->settings;
+    const nn__loss_kind *kind = nn__kind_of(t);
+    nn_real *each = s->reduction == NN_REDUCE_NONE ? t->data : NULL;
+    double sum = 0, count = 0;
+    for (size_t line = 0, lines = nn__line_count(t); line < lines; line++) {
+        const double weight = nn__line_weight(t, line);
+        if (!kind->line) {
+            sum = nn__sum_elements(t, line, weight, sum, each);
+            count += weight * (double)s->classes;
             continue;
         }
-        for (size_t j = 0; j < classes; j++) {
-            double target = nn__class_target(t, r, j, classes);
-            if (target != 0) sum += target * ((max - (double)row[j]) + log_sum);
-        }
+        const double v = weight == 0 ? 0 : weight * kind->line(t, line);
+        if (each) each[line] = (nn_real)v;
+        sum += v;
+        count += weight == 0 ? 0 : weight * nn__label_weight(t, line);
     }
-    return nn__set_value(t, sum);
-}
-
-static nn_status nn__softmax_cross_entropy_backward(nn_tensor *t)
-{
-    nn_tensor *z = t->src[0];
-    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
-    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
-    nn__k()->scale(z->size, slope, t->node.aux, dz);
-    for (size_t r = 0; r < rows; r++) {
-        nn_real *row = dz + r * classes;
-        if (t->node.label_rows && t->node.alpha == 0) {
-            row[t->node.labels[r]] -= slope;
-            continue;
-        }
-        double total = 0;
-        for (size_t j = 0; j < classes; j++) total += nn__class_target(t, r, j, classes);
-        for (size_t j = 0; j < classes; j++) {
-            double target = nn__class_target(t, r, j, classes);
-            row[j] = (nn_real)((double)row[j] * total - (double)slope * target);
-        }
-    }
-    nn__gradient_done(z);
-    return NN_OK;
-}
-
-/* max(z, 0) - z t + log(1 + exp(-|z|));  dz = sigmoid(z) - t */
-static nn_status nn__binary_cross_entropy_forward(nn_tensor *t)
-{
-    const nn_tensor *z = t->src[0];
-    nn_real *aux = t->node.aux;
-    nn_status status = nn__check_fed(t);
-    double sum = 0;
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < z->size; i++) aux[i] = z->data[i] < 0 ? z->data[i] : -z->data[i];
-    nn_vec_activate(NN_ACTIVATION_SOFTPLUS, 0, z->size, aux, aux);
-    for (size_t i = 0; i < z->size; i++) {
-        double v = (double)z->data[i];
-        sum += ((v > 0 ? v : 0) - v * nn__target(t, i)) + (double)aux[i];
-    }
-    return nn__set_value(t, sum);
-}
-
-static nn_status nn__binary_cross_entropy_backward(nn_tensor *t)
-{
-    nn_tensor *z = t->src[0];
-    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
-    nn_vec_activate(NN_ACTIVATION_SIGMOID, 0, z->size, z->data, dz);
-    for (size_t i = 0; i < z->size; i++)
-        dz[i] = (nn_real)((double)slope * ((double)dz[i] - nn__target(t, i)));
-    nn__gradient_done(z);
-    return NN_OK;
-}
-
-/* The losses that are a sum of f(y - t): value and slope of f at d. */
-static double nn__residual_value(const nn_tensor *t, double d)
-{
-    double delta = t->node.alpha, a = fabs(d);
-    if (t->op == NN_OP_MSE) return d * d;
-    if (t->op == NN_OP_L1) return a;
-    return a <= delta ? d * d / 2 : delta * (a - delta / 2);
-}
-
-static double nn__residual_slope(const nn_tensor *t, double d)
-{
-    double delta = t->op == NN_OP_L1 ? 1 : t->node.alpha;
-    if (t->op == NN_OP_MSE) return 2 * d;
-    if (t->op == NN_OP_HUBER && fabs(d) <= delta) return d;
-    return d > 0 ? delta : d < 0 ? -delta : d;
-}
-
-static nn_status nn__residual_forward(nn_tensor *t)
-{
-    const nn_tensor *y = t->src[0];
-    nn_status status = nn__check_fed(t);
-    double sum = 0;
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < y->size; i++)
-        sum += nn__residual_value(t, (double)y->data[i] - nn__target(t, i));
-    return nn__set_value(t, sum);
-}
-
-static nn_status nn__residual_backward(nn_tensor *t)
-{
-    nn_tensor *y = t->src[0];
-    double slope = (double)nn__loss_slope(t);
-    nn_real *dy = nn__gradient_buffer(y);
-    for (size_t i = 0; i < y->size; i++)
-        dy[i] = (nn_real)(slope * nn__residual_slope(t, (double)y->data[i] - nn__target(t, i)));
-    nn__gradient_done(y);
-    return NN_OK;
-}
-
-static nn_status nn__mse_forward(nn_tensor *t) { return nn__residual_forward(t); }
-static nn_status nn__mse_backward(nn_tensor *t) { return nn__residual_backward(t); }
-static nn_status nn__huber_forward(nn_tensor *t) { return nn__residual_forward(t); }
-static nn_status nn__huber_backward(nn_tensor *t) { return nn__residual_backward(t); }
-static nn_status nn__l1_forward(nn_tensor *t) { return nn__residual_forward(t); }
-static nn_status nn__l1_backward(nn_tensor *t) { return nn__residual_backward(t); }
-
-/* sum_{j != l} max(0, z_j - z_l + margin):  dz_j = 1 where that is positive, dz_l = -their
-   number */
-static nn_status nn__hinge_forward(nn_tensor *t)
-{
-    const nn_tensor *z = t->src[0];
-    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
-    nn_status status = nn__check_fed(t);
-    double sum = 0;
-    if (status != NN_OK) return status;
-    for (size_t r = 0; r < rows; r++) {
-        const nn_real *row = z->data + r * classes;
-        size_t label = (size_t)t->node.labels[r];
-        for (size_t j = 0; j < classes; j++) {
-            double over = (double)row[j] - (double)row[label] + t->node.alpha;
-            if (j != label && !(over <= 0)) sum += over;
-        }
-    }
-    return nn__set_value(t, sum);
-}
-
-static nn_status nn__hinge_backward(nn_tensor *t)
-{
-    nn_tensor *z = t->src[0];
-    size_t rows = nn__rows(z), classes = z->size / nn__max_size(rows, 1);
-    nn_real slope = nn__loss_slope(t), *dz = nn__gradient_buffer(z);
-    for (size_t r = 0; r < rows; r++) {
-        const nn_real *row = z->data + r * classes;
-        size_t label = (size_t)t->node.labels[r], over = 0;
-        for (size_t j = 0; j < classes; j++) {
-            int is_over = j != label && (double)row[j] - (double)row[label] + t->node.alpha > 0;
-            dz[r * classes + j] = is_over ? slope : 0;
-            over += (size_t)is_over;
-        }
-        dz[r * classes + label] = -slope * (nn_real)over;
-    }
-    nn__gradient_done(z);
-    return NN_OK;
-}
-
-/* loss + l1 sum |w| + l2 sum w^2:  dw = l1 sign(w) + 2 l2 w */
-static int nn__is_penalised(const nn_tensor *t, const nn_tensor *p)
-{
-    return p->op == NN_OP_PARAMETER && !p->no_decay && p->id < t->id;
-}
-
-static nn_status nn__penalty_forward(nn_tensor *t)
-{
-    double l1 = t->node.alpha, l2 = t->node.beta, magnitudes = 0, squares = 0;
-    for (size_t i = 0; i < t->id; i++) {
-        const nn_tensor *p = t->net->tensors[i];
-        if (!nn__is_penalised(t, p)) continue;
-        if (l1 > 0) magnitudes += nn__sum_of_magnitudes(p->size, p->data);
-        if (l2 > 0) squares += nn__sum_of_squares(p->size, p->data);
-    }
-    t->value = t->src[0]->value + (l1 * magnitudes + l2 * squares);
+    s->weight = count;
+    s->count = s->reduction == NN_REDUCE_MEAN && count > 0 ? count : 1;
+    if (each) return NN_OK;
+    t->value = sum / s->count;
     t->data[0] = (nn_real)t->value;
     return NN_OK;
 }
 
-static nn_status nn__penalty_backward(nn_tensor *t)
+/* d loss / d value number `at` before weights and reduction, times the weight. */
+static nn_real nn__value_slope(const nn_tensor *t, size_t at, double weight)
 {
-    double slope = (double)t->grad[0], l1 = t->node.alpha, l2 = t->node.beta;
-    nn__pass_gradient(t->src[0], 1, t->grad);
-    for (size_t i = 0; i < t->id; i++) {
-        nn_tensor *p = t->net->tensors[i];
-        if (!nn__is_penalised(t, p)) continue;
-        nn__pass_gradient(p, 2 * l2 * slope, p->data);
-        nn_real step = (nn_real)(l1 * slope);
-        for (size_t j = 0; l1 > 0 && j < p->size; j++)
-            p->grad[j] += p->data[j] > 0 ? step : p->data[j] < 0 ? -step : 0;
+    const nn__loss *s = nn__loss_of(t);
+    if (s->reduction == NN_REDUCE_NONE) return (nn_real)((double)t->grad[at] * weight);
+    return (nn_real)((double)t->grad[0] * weight / s->count);
+}
+
+static void nn__elements_slope(const nn_tensor *t, size_t line, double weight, nn_real *dy)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real common = s->reduction == NN_REDUCE_NONE ? 0 : nn__value_slope(t, 0, weight);
+    for (size_t i = 0; i < s->classes; i++) {
+        const size_t at = line * s->classes + i;
+        const nn_real slope =
+            s->reduction == NN_REDUCE_NONE ? nn__value_slope(t, at, weight) : common;
+        dy[i] = (nn_real)((double)slope *
+                          nn__kind_of(t)->element_slope(t, at, (double)t->src[0]->data[at],
+                                                        nn__target(t, at)));
     }
+}
+
+static nn_status nn__loss_backward(nn_tensor *t)
+{
+    const nn__loss_kind *kind = nn__kind_of(t);
+    const size_t n = nn__loss_of(t)->classes;
+    nn_real *dy = nn__gradient_buffer(t->src[0]), *to = dy;
+    for (size_t line = 0, lines = nn__line_count(t); dy && line < lines; line++, to += n) {
+        const double weight = nn__line_weight(t, line);
+        if (weight == 0) memset(to, 0, n * sizeof *to);
+        else if (kind->line) kind->line_slope(t, line, nn__value_slope(t, line, weight), to);
+        else nn__elements_slope(t, line, weight, to);
+    }
+    if (dy) nn__gradient_done(t->src[0]);
     return NN_OK;
 }
 
-static size_t nn__aux_size(const nn_tensor *t)
+/* -- softmax cross-entropy: -sum_j t_j log p_j, where -log p_j = (max - z_j) + log sum exp(z -
+   max), so that no term overflows; dz = p sum_j t_j - t. Saved: p, then each line's max and log
+   sum. -- */
+
+/* Class j's target in a line, smoothed: (1 - s) t + s / classes, times the weight of the class. */
+static double nn__class_target(const nn_tensor *t, size_t line, size_t j)
 {
-    switch ((int)t->op) {
-    case NN_OP_DENSE: return nn__slope_needs_input(t->node.activation) ? t->size : 0;
-    case NN_OP_DROPOUT: return t->size;
-    case NN_OP_SOFTMAX_CROSS_ENTROPY: return t->src[0]->size + 2 * nn__rows(t->src[0]);
-    case NN_OP_BINARY_CROSS_ENTROPY: return t->src[0]->size;
-    default: return 0;
+    const nn__loss *s = nn__loss_of(t);
+    const double target = nn__has_labels(t)
+                              ? (double)((size_t)t->src[1]->labels[line] == j)
+                              : (double)t->src[1]->data[line * s->classes + j];
+    const double smooth = (1 - s->number) * target + s->number / (double)s->classes;
+    return s->class_weights ? (double)s->class_weights[j] * smooth : smooth;
+}
+
+static nn_status nn__softmax_cross_entropy_forward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    nn_real *p = (nn_real *)t->saved;
+    nn__k()->softmax(nn__line_count(t), nn__loss_of(t)->classes, z->data, p, 0, p + z->size);
+    return nn__loss_forward(t);
+}
+
+static double nn__softmax_cross_entropy_line(const nn_tensor *t, size_t line)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real *z = nn__line_begin(t, line);
+    const nn_real *stats = (const nn_real *)t->saved + t->src[0]->size + 2 * line;
+    const double max = (double)stats[0], log_sum = (double)stats[1];
+    double sum = 0;
+    if (nn__has_labels(t) && s->number == 0)
+        return nn__label_weight(t, line) * ((max - (double)z[t->src[1]->labels[line]]) + log_sum);
+    for (size_t j = 0; j < s->classes; j++) {
+        const double target = nn__class_target(t, line, j);
+        if (target != 0) sum += target * ((max - (double)z[j]) + log_sum);
+    }
+    return sum;
+}
+
+static void nn__softmax_cross_entropy_slope(const nn_tensor *t, size_t line, nn_real slope,
+                                            nn_real *dz)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real *p = (const nn_real *)t->saved + line * s->classes;
+    if (nn__has_labels(t) && s->number == 0) {
+        slope = (nn_real)(nn__label_weight(t, line) * (double)slope);
+        nn__k()->scale(s->classes, slope, p, dz);
+        dz[t->src[1]->labels[line]] -= slope;
+        return;
+    }
+    double total = 0;
+    for (size_t j = 0; j < s->classes; j++) total += nn__class_target(t, line, j);
+    for (size_t j = 0; j < s->classes; j++) {
+        const nn_real scaled = slope * p[j];
+        dz[j] = (nn_real)((double)scaled * total - (double)slope * nn__class_target(t, line, j));
     }
 }
 
-static size_t nn__work_size(const nn_tensor *t)
+static size_t nn__softmax_cross_entropy_saved(const nn_tensor *t, size_t rows)
 {
-    if (t->op == NN_OP_DENSE) return t->node.activation != NN_ACTIVATION_IDENTITY ? t->size : 0;
-    return t->op == NN_OP_MUL ? t->size : 0;
+    const nn_tensor *z = t->src[0];
+    return nn__bytes(rows, z->row_size + 2 * (z->row_size / nn__loss_of(t)->classes),
+                     sizeof(nn_real));
 }
 
-static nn_tensor *nn__loss_new(nn_op op, nn_tensor *x, const nn_loss_desc *desc)
+/* -- sigmoid cross-entropy: with q = log(1 + exp(-|z|)), which is saved, max(z, 0) - z t + q, or
+   w t (max(-z, 0) + q) + (1 - t) (max(z, 0) + q) where positives weigh w;
+   dz = sigmoid(z) - t, or (w t + 1 - t) sigmoid(z) - w t. -- */
+
+static nn_status nn__sigmoid_cross_entropy_forward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    nn_real *q = (nn_real *)t->saved;
+    for (size_t i = 0; i < z->size; i++) q[i] = z->data[i] < 0 ? z->data[i] : -z->data[i];
+    nn__activate(t->net->threads, NN_ACTIVATION_SOFTPLUS, 0, z->size, q, NULL, NULL, q);
+    return nn__loss_forward(t);
+}
+
+/* The saved values become the sigmoids that the slopes are made of. */
+static nn_status nn__sigmoid_cross_entropy_backward(nn_tensor *t)
+{
+    const nn_tensor *z = t->src[0];
+    nn__activate(t->net->threads, NN_ACTIVATION_SIGMOID, 0, z->size, z->data, NULL, NULL,
+                 (nn_real *)t->saved);
+    return nn__loss_backward(t);
+}
+
+/* The weight of positives in an element's column. */
+static double nn__positive_weight(const nn_tensor *t, size_t at)
+{
+    const nn__loss *s = nn__loss_of(t);
+    return s->positive_weights ? (double)s->positive_weights[at % s->classes] : 1;
+}
+
+static double nn__sigmoid_cross_entropy_element(const nn_tensor *t, size_t at, double y, double d)
+{
+    const double q = (double)((const nn_real *)t->saved)[at], w = nn__positive_weight(t, at);
+    if (w == 1) return ((y > 0 ? y : 0) - y * d) + q;
+    return w * d * ((y < 0 ? -y : 0) + q) + (1 - d) * ((y > 0 ? y : 0) + q);
+}
+
+static double nn__sigmoid_cross_entropy_slope(const nn_tensor *t, size_t at, double y, double d)
+{
+    const double sigmoid = (double)((const nn_real *)t->saved)[at];
+    const double w = nn__positive_weight(t, at);
+    (void)y;
+    return w == 1 ? sigmoid - d : (w * d + 1 - d) * sigmoid - w * d;
+}
+
+static size_t nn__sigmoid_cross_entropy_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__tensor_bytes(t->src[0], rows);
+}
+
+/* -- the losses that are a sum of f(y - d); number: Huber's delta -- */
+
+#define NN__RESIDUAL(name, formula, slope)                                                         \
+    static double nn__##name##_element(const nn_tensor *t, size_t at, double y, double d)          \
+    {                                                                                              \
+        const double r = y - d, delta = nn__loss_of(t)->number;                                    \
+        (void)at, (void)delta;                                                                     \
+        return formula;                                                                            \
+    }                                                                                              \
+    static double nn__##name##_slope(const nn_tensor *t, size_t at, double y, double d)            \
+    {                                                                                              \
+        const double r = y - d, delta = nn__loss_of(t)->number;                                    \
+        (void)at, (void)delta;                                                                     \
+        return slope;                                                                              \
+    }
+NN__RESIDUAL(mse, r *r, 2 * r)
+NN__RESIDUAL(l1_loss, fabs(r), r > 0 ? 1 : r < 0 ? -1 : r)
+NN__RESIDUAL(huber, fabs(r) <= delta ? r *r / 2 : delta *(fabs(r) - delta / 2),
+             r > delta ? delta : r < -delta ? -delta : r)
+
+/* -- hinge: sum_{j != l} max(0, z_j - z_l + margin);  dz_j = 1 where that is positive, dz_l =
+   -their number -- */
+
+static double nn__hinge_line(const nn_tensor *t, size_t line)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real *z = nn__line_begin(t, line);
+    const size_t label = (size_t)t->src[1]->labels[line];
+    double sum = 0;
+    for (size_t j = 0; j < s->classes; j++) {
+        const double over = (double)z[j] - (double)z[label] + s->number;
+        if (j != label && !(over <= 0)) sum += over;
+    }
+    return nn__label_weight(t, line) * sum;
+}
+
+static void nn__hinge_slope(const nn_tensor *t, size_t line, nn_real slope, nn_real *dz)
+{
+    const nn__loss *s = nn__loss_of(t);
+    const nn_real *z = nn__line_begin(t, line);
+    const size_t label = (size_t)t->src[1]->labels[line];
+    size_t count = 0;
+    slope = (nn_real)(nn__label_weight(t, line) * (double)slope);
+    for (size_t j = 0; j < s->classes; j++) {
+        const int is_over = j != label && (double)z[j] - (double)z[label] + s->number > 0;
+        dz[j] = is_over ? slope : 0;
+        count += (size_t)is_over;
+    }
+    dz[label] = -slope * (nn_real)count;
+}
+
+/* -- KL divergence: sum_j t_j (log t_j - y_j), where 0 log 0 = 0;  dy = -t -- */
+
+static double nn__kl_divergence_line(const nn_tensor *t, size_t line)
+{
+    const size_t n = nn__loss_of(t)->classes;
+    const nn_real *y = nn__line_begin(t, line);
+    double sum = 0;
+    for (size_t j = 0; j < n; j++) {
+        const double d = (double)t->src[1]->data[line * n + j];
+        if (d > 0) sum += d * (nn__log_scalar(d) - (double)y[j]);
+    }
+    return sum;
+}
+
+static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slope, nn_real *dy)
+{
+    const size_t n = nn__loss_of(t)->classes;
+    nn__k()->scale(n, -slope, t->src[1]->data + line * n, dy);
+}
+
+/* -- the kinds -- */
+
+#define NN__LOSS_FLAGS (NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_LOSS)
+#define NN__LINES(name, forward, saved, uses, high)                                                \
+    {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS}, uses, 0, high,         \
+     1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
+#define NN__ELEMENTS(name, forward, backward, saved, uses, low, high)                              \
+    {                                                                                              \
+        {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS}, uses, low, high, 0, NULL, NULL,   \
+            nn__##name##_element, nn__##name##_slope                                               \
+    }
+static const nn__loss_kind nn__loss_kinds[] = {
+    NN__LINES(
+        softmax_cross_entropy, nn__softmax_cross_entropy_forward, nn__softmax_cross_entropy_saved,
+        NN__TAKES_LABELS | NN__TAKES_TARGETS | NN__USES_SMOOTHING | NN__USES_CLASS_WEIGHTS, 1),
+    NN__ELEMENTS(sigmoid_cross_entropy, nn__sigmoid_cross_entropy_forward,
+                 nn__sigmoid_cross_entropy_backward, nn__sigmoid_cross_entropy_saved,
+                 NN__TAKES_TARGETS | NN__USES_POSITIVE_WEIGHTS, 0, 1),
+    NN__ELEMENTS(mse, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
+                 HUGE_VAL),
+    NN__ELEMENTS(l1_loss, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
+                 HUGE_VAL),
+    NN__ELEMENTS(huber, nn__loss_forward, nn__loss_backward, NULL,
+                 NN__TAKES_TARGETS | NN__USES_DELTA, -HUGE_VAL, HUGE_VAL),
+    NN__LINES(hinge, nn__loss_forward, NULL,
+              NN__TAKES_LABELS | NN__USES_MARGIN | NN__USES_CLASS_WEIGHTS, 0),
+    NN__LINES(kl_divergence, nn__loss_forward, NULL, NN__TAKES_TARGETS, 1)};
+
+static int nn__is_loss(const nn_tensor *t) { return (t->op->flags & NN__OP_LOSS) != 0; }
+
+/* Labels: of the classes, or 0 and 1 for the single column of a binary loss. */
+static int nn__takes_labels(const nn_tensor *t)
+{
+    return nn__as_input(t->src[1])->labels_per_row > 0;
+}
+
+static int nn__takes_targets(const nn_tensor *t)
+{
+    return (nn__kind_of(t)->uses & NN__TAKES_TARGETS) &&
+           nn__loss_of(t)->answers != NN_ANSWERS_LABELS;
+}
+
+/* ----------------------------------------------------------------------------------- >>targets
+   Building losses with the inputs that they compare with, and feeding those. */
+
+/* A member that is set but not used, or NULL. */
+static const char *nn__unused_member(const nn_loss_desc *d, unsigned uses)
+{
+    if (d->class_weights && !(uses & NN__USES_CLASS_WEIGHTS)) return "class_weights";
+    if (d->positive_weights && !(uses & NN__USES_POSITIVE_WEIGHTS)) return "positive_weights";
+    if (d->ignore_label && !(uses & NN__TAKES_LABELS)) return "ignore_label";
+    if (d->ignored_label && !d->ignore_label) return "ignored_label";
+    return NULL;
+}
+
+static nn_status nn__check_loss(const char *call, const nn_loss_desc *d, unsigned uses)
+{
+    static const nn__range ranges[] = {
+        {"label_smoothing", offsetof(nn_loss_desc, label_smoothing), 0, NN__BELOW_1,
+         "0 <= s < 1", NN__USES_SMOOTHING},
+        {"delta", offsetof(nn_loss_desc, delta), 0, NN__LARGEST, "a positive number",
+         NN__USES_DELTA},
+        {"margin", offsetof(nn_loss_desc, margin), 0, NN__LARGEST, "0 or a positive number",
+         NN__USES_MARGIN}};
+    const char *unused = nn__unused_member(d, uses);
+    if (unused)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s is set, which this kind does not use", call,
+                        unused);
+    if ((unsigned)d->reduction > NN_REDUCE_NONE)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: reduction is %d, expected one of nn_reduction", call,
+                        (int)d->reduction);
+    return nn__check_ranges(call, "", d, ranges, sizeof ranges / sizeof *ranges, uses);
+}
+
+/* `count` weights in the network's memory: finite and not negative. NULL with *status set to what
+   went wrong. */
+static nn_real *nn__copy_weights(nn_net *net, const char *call, const char *member,
+                                 const nn_real *weights, size_t count, nn_status *status)
+{
+    for (size_t i = 0; weights && *status == NN_OK && i < count; i++)
+        if (!(weights[i] >= 0) || !nn__is_finite((double)weights[i]))
+            *status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                               "%s: %s[%llu] is %g, expected 0 or a positive "
+                               "number",
+                               call, member, (nn__ull)i, (double)weights[i]);
+    if (!weights || *status != NN_OK) return NULL;
+    nn_real *copy = (nn_real *)nn__arena(net, count, sizeof *copy);
+    if (copy) memcpy(copy, weights, count * sizeof *copy);
+    else *status = NN_ERROR_OUT_OF_MEMORY;
+    return copy;
+}
+
+/* Softmax and sigmoid are part of these losses, and done twice they train badly and silently. */
+static nn_status nn__check_logits(const char *call, const nn_tensor *y, nn_loss_kind kind)
+{
+    const int is_sigmoid = nn__activation_of(y) == NN_ACTIVATION_SIGMOID;
+    if (kind != NN_LOSS_SOFTMAX_CROSS_ENTROPY && kind != NN_LOSS_SIGMOID_CROSS_ENTROPY)
+        return NN_OK;
+    if (!is_sigmoid && y->op != &nn__softmax) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                    "%s: the source is the output of %s, and this loss takes logits: give it what "
+                    "%s was made of", call, is_sigmoid ? "sigmoid" : "softmax",
+                    is_sigmoid ? "sigmoid" : "softmax");
+}
+
+/* The input that holds what a loss compares with (or, with a row of 1, the weights of samples). */
+static nn_tensor *nn__loss_input(const nn_tensor *y, int is_answer)
+{
+    size_t shape[1] = {0};
+    return nn__node_new(y->net, &nn__input_op, sizeof(nn__input), 0, NULL, 1,
+                        is_answer ? y->rank : 1, is_answer ? y->shape : shape);
+}
+
+/* Labels: of the classes, or 0 and 1 for the single column of a binary loss. */
+static int nn__kind_takes_labels(const nn__loss_kind *kind, size_t classes)
+{
+    return (kind->uses & NN__TAKES_LABELS) ||
+           (kind == &nn__loss_kinds[NN_LOSS_SIGMOID_CROSS_ENTROPY] && classes == 1);
+}
+
+static nn_status nn__check_answer_kind(const char *call, const nn__loss_kind *kind, size_t classes,
+                                       nn_answers answers)
+{
+    if ((unsigned)answers > NN_ANSWERS_TARGETS)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: answers is %d, expected one of nn_answers",
+                        call, (int)answers);
+    if (answers == NN_ANSWERS_LABELS && !nn__kind_takes_labels(kind, classes))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: answers is NN_ANSWERS_LABELS, which this kind "
+                                               "does not take%s",
+                        call, kind->high > 1 || kind->is_distribution ? "" : " in several columns");
+    if (answers == NN_ANSWERS_TARGETS && !(kind->uses & NN__TAKES_TARGETS))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: answers is NN_ANSWERS_TARGETS, which this kind does not take", call);
+    return NN_OK;
+}
+
+static nn_tensor *nn__loss_node(nn_tensor *y, const nn__loss_kind *kind, const nn_loss_desc *d,
+                                const nn__loss *settings)
+{
+    const size_t lines = y->row_size / settings->classes;
+    const int is_binary = kind == &nn__loss_kinds[NN_LOSS_SIGMOID_CROSS_ENTROPY];
+    const int none = d->reduction == NN_REDUCE_NONE;
+    nn_tensor *src[3] = {y, nn__loss_input(y, 1), NULL};
+    if (src[1] && d->sample_weights) src[2] = nn__loss_input(y, 0);
+    if (!src[1] || (d->sample_weights && !src[2])) return NULL;
+    nn_tensor *t = nn__node_new(y->net, &kind->op, sizeof *settings, d->sample_weights ? 3 : 2, src,
+                                none, none ? y->rank - (kind->line != NULL) : 0, y->shape);
+    if (!t) return NULL;
+    *(nn__loss *)t->settings = *settings;
+    nn__input *answer = nn__as_input(src[1]);
+    answer->loss = t;
+    if (src[2]) nn__as_input(src[2])->loss = t;
+    answer->classes = is_binary ? 2 : (int)nn__min_size(settings->classes, INT_MAX);
+    if (nn__kind_takes_labels(kind, settings->classes) && d->answers != NN_ANSWERS_TARGETS)
+        answer->labels_per_row = lines;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *desc)
 {
     nn_loss_desc d;
-    nn_net *net = nn__common_net(op, 1, &x);
+    nn__loss s;
+    char call[64] = "nn_loss";
     memset(&d, 0, sizeof d);
-    if (!net) return NULL;
+    memset(&s, 0, sizeof s);
     if (desc) d = *desc;
-    if (d.reduction != NN_REDUCE_MEAN && d.reduction != NN_REDUCE_SUM)
-        return nn__bad_argument(net, op, "reduction", (double)d.reduction,
-                                "NN_REDUCE_MEAN or NN_REDUCE_SUM");
-    if (!(d.label_smoothing >= 0 && d.label_smoothing < 1))
-        return nn__bad_argument(net, op, "label_smoothing", d.label_smoothing, "0 <= s < 1");
-    if (!(d.delta >= 0) || !nn__is_finite(d.delta))
-        return nn__bad_argument(net, op, "delta", d.delta, "0 or a positive number");
-    if (!(d.margin >= 0) || !nn__is_finite(d.margin))
-        return nn__bad_argument(net, op, "margin", d.margin, "0 or a positive number");
-    if (!x->batched) return nn__bad_shapes(op, x, x, "a source with a batch");
-    nn_tensor *t = nn__node_new(net, op, 1, &x, 0, 0, NULL);
-    if (!t) return NULL;
-    t->node.flag_a = (int)d.reduction;
-    if (op == NN_OP_SOFTMAX_CROSS_ENTROPY) t->node.alpha = d.label_smoothing;
-    if (op == NN_OP_HUBER) t->node.alpha = d.delta > 0 ? d.delta : 1;
-    if (op == NN_OP_HINGE) t->node.alpha = d.margin > 0 ? d.margin : 1;
-    return t;
-}
-
-#define NN__LOSS(name, op)                                                                         \
-    NN_DEF nn_tensor *name(nn_tensor *x) { return nn__loss_new(op, x, NULL); }                     \
-    NN_DEF nn_tensor *name##_with(nn_tensor *x, const nn_loss_desc *desc)                          \
-    {                                                                                              \
-        return nn__loss_new(op, x, desc);                                                          \
-    }
-NN__LOSS(nn_softmax_cross_entropy, NN_OP_SOFTMAX_CROSS_ENTROPY)
-NN__LOSS(nn_sigmoid_cross_entropy, NN_OP_BINARY_CROSS_ENTROPY)
-NN__LOSS(nn_mse, NN_OP_MSE)
-NN__LOSS(nn_l1_loss, NN_OP_L1)
-NN__LOSS(nn_huber, NN_OP_HUBER)
-NN__LOSS(nn_hinge, NN_OP_HINGE)
-
-NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
-{
-    nn_net *net = nn__common_net(NN_OP_PENALTY, 1, &loss);
+    const int is_kind = (unsigned)kind < NN_LOSS_COUNT;
+    if (is_kind) nn__call(&nn__loss_kinds[kind].op, call);
+    nn_net *net = nn__common_net(call, 1, &y);
     if (!net) return NULL;
-    if (loss->size != 1 || loss->batched)
-        return nn__bad_shapes(NN_OP_PENALTY, loss, loss, "a scalar");
-    if (!(l1 >= 0) || !nn__is_finite(l1))
-        return nn__bad_argument(net, NN_OP_PENALTY, "l1", l1, "0 or a positive number");
-    if (!(l2 >= 0) || !nn__is_finite(l2))
-        return nn__bad_argument(net, NN_OP_PENALTY, "l2", l2, "0 or a positive number");
-    nn_tensor *t = nn__node_new(net, NN_OP_PENALTY, 1, &loss, 0, 0, NULL);
-    if (t) t->node.alpha = l1, t->node.beta = l2, t->requires_grad = 1;
-    return t;
+    if (!is_kind) return nn__bad_argument(net, call, "kind", (double)kind, "one of nn_loss_kind");
+    if (!y->batched || y->rank < 2)
+        return nn__bad_shape(call, y, "a batch and at least one dimension beside it");
+    nn_status status = nn__check_loss(call, &d, nn__loss_kinds[kind].uses);
+    if (status == NN_OK) status = nn__check_logits(call, y, kind);
+    s.reduction = d.reduction, s.answers = d.answers;
+    s.classes = y->shape[y->rank - 1];
+    if (status == NN_OK)
+        status = nn__check_answer_kind(call, &nn__loss_kinds[kind], s.classes, d.answers);
+    s.ignores = d.ignore_label, s.ignored = d.ignored_label;
+    s.number = d.label_smoothing;
+    if (kind == NN_LOSS_HUBER) s.number = nn__or_default(d.delta, 1);
+    if (kind == NN_LOSS_HINGE) s.number = nn__or_default(d.margin, 1);
+    s.class_weights =
+        nn__copy_weights(net, call, "class_weights", d.class_weights, s.classes, &status);
+    s.positive_weights =
+        nn__copy_weights(net, call, "positive_weights", d.positive_weights, s.classes, &status);
+    if (status != NN_OK) return nn__net_failed(net, status);
+    return nn__loss_node(y, &nn__loss_kinds[kind], &d, &s);
 }
 
-/* A loss, not something else; rows > 0; data given. */
-static nn_status nn__check_feed(const char *call, const nn_tensor *loss, const void *data,
-                                size_t rows)
+#define NN__LOSS(name, kind)                                                                       \
+    NN_DEF nn_tensor *name(nn_tensor *y) { return nn_loss(y, kind, NULL); }
+NN__LOSS(nn_softmax_cross_entropy, NN_LOSS_SOFTMAX_CROSS_ENTROPY)
+NN__LOSS(nn_sigmoid_cross_entropy, NN_LOSS_SIGMOID_CROSS_ENTROPY)
+NN__LOSS(nn_mse, NN_LOSS_MSE)
+NN__LOSS(nn_l1_loss, NN_LOSS_L1)
+NN__LOSS(nn_hinge, NN_LOSS_HINGE)
+NN__LOSS(nn_kl_divergence, NN_LOSS_KL_DIVERGENCE)
+
+NN_DEF nn_tensor *nn_huber(nn_tensor *y, double delta)
 {
-    nn_status status = nn__check_tensor(call, loss);
-    if (status != NN_OK) return status;
-    if (!nn__is_loss(loss))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
-                        (nn__ull)loss->id, nn__op_string(loss->op));
-    if (!data || rows == 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
-                        data ? "0 rows" : "the data is NULL");
+    nn_loss_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.delta = delta;
+    if (y && !(delta > 0)) return nn__bad_argument(y->net, "nn_huber", "delta", delta, "above 0");
+    return nn_loss(y, NN_LOSS_HUBER, &desc);
+}
+
+/* -- feeding -- */
+
+/* Labels in their range, or to be ignored. */
+static nn_status nn__check_label_range(const char *call, const nn_tensor *t, const int *labels,
+                                       size_t count)
+{
+    const nn__input *input = nn__as_input(t);
+    const nn__loss *s = input->loss ? nn__loss_of(input->loss) : NULL;
+    for (size_t i = 0; i < count; i++) {
+        if (labels[i] >= 0 && labels[i] < input->classes) continue;
+        if (s && s->ignores && labels[i] == s->ignored) continue;
+        return nn__fail(NN_ERROR_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %d", call,
+                        labels[i], (nn__ull)i, input->classes - 1);
+    }
     return NN_OK;
 }
 
-/* Room for labels of `rows` rows, which the caller then fills. */
-static nn_status nn__begin_labels(nn_tensor *loss, size_t rows)
+/* Targets where the loss says they lie, of samples from number `first` on. `count` is a multiple of
+   its classes. */
+static nn_status nn__check_target_range(const char *call, const nn_tensor *loss,
+                                        const nn_real *targets, size_t count, size_t first)
 {
-    nn__node *n = &loss->node;
-    void *buffer = n->labels;
-    nn_status status = nn__reserve(loss->net, &buffer, &n->label_capacity, rows, sizeof *n->labels);
-    n->labels = (int *)buffer;
-    if (status == NN_OK) n->label_rows = rows, n->target_rows = 0, loss->net->ran = NULL;
-    return status;
+    const nn__loss_kind *kind = nn__kind_of(loss);
+    const size_t n = nn__loss_of(loss)->classes, size = loss->src[0]->row_size;
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        const double d = (double)targets[i];
+        if (!nn__is_finite(d) || d < kind->low || d > kind->high)
+            return nn__fail(nn__is_finite(d) ? NN_ERROR_BAD_ARGUMENT : NN_ERROR_BAD_NUMBER,
+                            "%s: target %g of sample %llu, column %llu, expected %s", call, d,
+                            (nn__ull)(first + i / size), (nn__ull)(i % n),
+                            kind->high > 1 ? "a finite number" : "0 to 1");
+        sum = (i % n ? sum : 0) + d;
+        if (kind->is_distribution && i % n == n - 1 && !(fabs(sum - 1) <= 1e-3))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: the targets of sample %llu sum to %g, expected 1", call,
+                            (nn__ull)(first + i / size), sum);
+    }
+    return NN_OK;
 }
 
-static nn_status nn__begin_targets(nn_tensor *loss, size_t rows)
+static nn_status nn__expected_loss(const char *call, const nn_tensor *t, const char *what)
 {
-    nn__node *n = &loss->node;
-    void *buffer = n->targets;
-    nn_status status = nn__reserve(loss->net, &buffer, &n->target_capacity, rows,
-                                   nn__sample_size(loss->src[0]) * sizeof(nn_real));
-    n->targets = (nn_real *)buffer;
-    if (status == NN_OK) n->target_rows = rows, n->label_rows = 0, loss->net->ran = NULL;
-    return status;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is '%s', expected a loss%s", call,
+                    (nn__ull)t->id, t->op->name, what);
 }
 
-NN_DEF nn_status nn_feed_labels(nn_tensor *loss, const int *labels, size_t rows)
+NN_DEF nn_status nn_feed_labels(nn_tensor *t, const int *labels, size_t rows)
 {
-    nn_status status = nn__check_feed("feed_labels", loss, labels, rows);
+    const char *const call = "nn_feed_labels";
+    nn_status status = nn__check_feed(call, t, labels, rows);
     if (status != NN_OK) return status;
-    size_t outputs = nn__sample_size(loss->src[0]);
-    if (!nn__takes_labels(loss))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed_labels: %s takes targets",
-                        nn__op_string(loss->op));
-    int binary = loss->op == NN_OP_BINARY_CROSS_ENTROPY;
-    status = nn__check_labels("feed_labels", rows, labels, binary ? 2 : outputs);
-    if (status == NN_OK) status = nn__begin_labels(loss, rows);
-    if (status == NN_OK) memcpy(loss->node.labels, labels, rows * sizeof *labels);
+    if (nn__is_loss(t) && !nn__takes_labels(t))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s takes targets", call, t->op->name);
+    nn_tensor *answer = nn__is_loss(t) ? t->src[1] : t;
+    const nn__input *input = nn__as_input(answer);
+    if (!input || !input->labels_per_row)
+        return nn__expected_loss(call, t, " or an input of labels");
+    size_t count;
+    if (!nn__multiply(rows, input->labels_per_row, &count))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu rows do not fit", call, (nn__ull)rows);
+    status = nn__check_label_range(call, answer, labels, count);
+    if (status == NN_OK) status = nn__begin_feed(answer, rows, 1);
+    if (status == NN_OK) memcpy(answer->labels, labels, count * sizeof *labels);
     return status;
 }
 
 NN_DEF nn_status nn_feed_targets(nn_tensor *loss, const nn_real *targets, size_t rows)
 {
-    nn_status status = nn__check_feed("feed_targets", loss, targets, rows);
+    const char *const call = "nn_feed_targets";
+    nn_status status = nn__check_feed(call, loss, targets, rows);
     if (status != NN_OK) return status;
-    if (loss->op == NN_OP_HINGE)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "feed_targets: hinge takes labels");
-    status = nn__begin_targets(loss, rows);
-    if (status == NN_OK)
-        memcpy(loss->node.targets, targets,
-               rows * nn__sample_size(loss->src[0]) * sizeof *targets);
+    if (!nn__is_loss(loss)) return nn__expected_loss(call, loss, "");
+    if (!nn__takes_targets(loss))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s takes labels", call, loss->op->name);
+    size_t count;
+    if (!nn__multiply(rows, loss->src[0]->row_size, &count))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu rows do not fit", call, (nn__ull)rows);
+    status = nn__check_target_range(call, loss, targets, count, 0);
+    if (status == NN_OK) status = nn__begin_feed(loss->src[1], rows, 0);
+    if (status == NN_OK) memcpy(loss->src[1]->data, targets, count * sizeof *targets);
     return status;
 }
 
-/* ------------------------------------------------------------------------------------- >>optim */
-
-static nn_status nn__bad_member(const char *member, double found, const char *expected)
+NN_DEF nn_status nn_feed_weights(nn_tensor *loss, const nn_real *weights, size_t rows)
 {
-    return nn__fail(NN_ERROR_BAD_ARGUMENT, "optimizer: %s is %g, expected %s", member, found,
-                    expected);
+    const char *const call = "nn_feed_weights";
+    nn_status status = nn__check_feed(call, loss, weights, rows);
+    if (status != NN_OK) return status;
+    if (!nn__is_loss(loss) || loss->src_count < 3)
+        return nn__expected_loss(call, loss, " with sample_weights");
+    for (size_t i = 0; i < rows; i++)
+        if (!(weights[i] >= 0) || !nn__is_finite((double)weights[i]))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: weight %llu is %g, expected 0 or a positive number", call,
+                            (nn__ull)i, (double)weights[i]);
+    status = nn__begin_feed(loss->src[2], rows, 0);
+    if (status == NN_OK) memcpy(loss->src[2]->data, weights, rows * sizeof *weights);
+    return status;
 }
 
-static int nn__in_range(double x, double low, double high) { return x >= low && x <= high; }
+/* -- penalties -- */
 
-static nn_status nn__check_schedule(const nn_schedule *s)
+/* loss + l1 sum |w| + l2 sum w^2 over sources 1, 2, ...:  dw = l1 sign(w) + 2 l2 w */
+static nn_status nn__weight_penalty_forward(nn_tensor *t)
 {
-    if ((unsigned)s->kind >= NN_SCHEDULE_COUNT)
-        return nn__bad_member("schedule.kind", (double)s->kind, "one of nn_schedule_kind");
-    if ((s->kind == NN_SCHEDULE_STEP_DECAY || s->kind == NN_SCHEDULE_TRIANGULAR) && s->period == 0)
-        return nn__bad_member("schedule.period", 0, "at least 1 step");
-    if (s->kind == NN_SCHEDULE_COSINE && s->total == 0)
-        return nn__bad_member("schedule.total", 0, "at least 1 step");
-    if (!nn__in_range(s->gamma, 0, 1e300))
-        return nn__bad_member("schedule.gamma", s->gamma, "0 or a positive number");
-    if (!nn__in_range(s->final_rate, 0, 1e300))
-        return nn__bad_member("schedule.final_rate", s->final_rate, "0 or a positive number");
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    double magnitudes = 0, squares = 0;
+    for (size_t i = 1; i < t->src_count; i++) {
+        const nn_tensor *p = t->src[i];
+        if (p->no_decay) continue;
+        if (s->a > 0) magnitudes += nn__sum_of_magnitudes(p->size, p->data);
+        if (s->b > 0) squares += nn__sum_of_squares(p->size, p->data);
+    }
+    t->value = t->src[0]->value + (s->a * magnitudes + s->b * squares);
+    t->data[0] = (nn_real)t->value;
     return NN_OK;
 }
 
-static nn_status nn__check_optimizer(const nn_optimizer_desc *d)
+static nn_status nn__weight_penalty_backward(nn_tensor *t)
 {
-    const double most = 1e300, below_one = 1 - DBL_EPSILON / 2;
-    if ((unsigned)d->kind >= NN_OPTIMIZER_COUNT)
-        return nn__bad_member("kind", (double)d->kind, "one of nn_optimizer_kind");
-    if (!(d->learning_rate > 0 && d->learning_rate <= most))
-        return nn__bad_member("learning_rate", d->learning_rate, "a positive number");
-    if (!nn__in_range(d->momentum, 0, below_one))
-        return nn__bad_member("momentum", d->momentum, "0 <= momentum < 1");
-    if (!nn__in_range(d->beta1, 0, below_one))
-        return nn__bad_member("beta1", d->beta1, "0 <= beta1 < 1");
-    if (!nn__in_range(d->beta2, 0, below_one))
-        return nn__bad_member("beta2", d->beta2, "0 <= beta2 < 1");
-    if (!nn__in_range(d->rho, 0, below_one))
-        return nn__bad_member("rho", d->rho, "0 <= rho < 1");
-    if (!nn__in_range(d->epsilon, 0, most))
-        return nn__bad_member("epsilon", d->epsilon, "0 or a positive number");
-    if (!nn__in_range(d->weight_decay, 0, most))
-        return nn__bad_member("weight_decay", d->weight_decay, "0 or a positive number");
-    if (!nn__in_range(d->clip_norm, 0, most))
-        return nn__bad_member("clip_norm", d->clip_norm, "0 or a positive number");
-    if (!nn__in_range(d->clip_value, 0, most))
-        return nn__bad_member("clip_value", d->clip_value, "0 or a positive number");
-    return nn__check_schedule(&d->schedule);
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    const double slope = (double)t->grad[0];
+    const nn_real step = (nn_real)(s->a * slope);
+    nn__pass_gradient(t->src[0], 1, t->grad);
+    for (size_t i = 1; i < t->src_count; i++) {
+        nn_tensor *p = t->src[i];
+        if (p->no_decay) continue;
+        nn__pass_gradient(p, 2 * s->b * slope, p->data);
+        for (size_t j = 0; s->a > 0 && j < p->size; j++)
+            p->grad[j] += p->data[j] > 0 ? step : p->data[j] < 0 ? -step : 0;
+    }
+    return NN_OK;
 }
 
-static double nn__default(double value, double otherwise) { return value > 0 ? value : otherwise; }
+static const nn_op nn__weight_penalty = {"weight_penalty", nn__weight_penalty_forward,
+                                         nn__weight_penalty_backward, NULL, NULL,
+                                         NN_OP_VALUE | NN__OP_CLAIMS};
 
-/* The desc with its defaults filled in. */
-static nn_optimizer_desc nn__optimizer_defaults(nn_optimizer_desc d)
+NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
 {
-    d.beta1 = nn__default(d.beta1, 0.9);
-    d.beta2 = nn__default(d.beta2, 0.999);
-    d.rho = nn__default(d.rho, 0.99);
-    d.epsilon = nn__default(d.epsilon, d.kind == NN_OPTIMIZER_ADAGRAD ? 1e-10 : 1e-8);
-    d.schedule.gamma =
-        nn__default(d.schedule.gamma, d.schedule.kind == NN_SCHEDULE_STEP_DECAY ? 0.1 : 1);
+    nn_net *net = nn__common_net("nn_weight_penalty", 1, &loss);
+    if (!net) return NULL;
+    if (!nn__is_scalar(loss)) return nn__bad_shape("nn_weight_penalty", loss, "a scalar");
+    if (!(l1 >= 0) || !nn__is_finite((double)(nn_real)l1))
+        return nn__bad_argument(net, "nn_weight_penalty", "l1", l1, "0 or a positive nn_real");
+    if (!(l2 >= 0) || !nn__is_finite((double)(nn_real)l2))
+        return nn__bad_argument(net, "nn_weight_penalty", "l2", l2, "0 or a positive nn_real");
+    const size_t count = net->parameters.count;
+    nn_tensor **src = (nn_tensor **)nn__arena(net, count + 1, sizeof *src);
+    if (!src) return nn__out_of_memory(net);
+    src[0] = loss;
+    if (count) memcpy(src + 1, net->parameters.items, count * sizeof *src);
+    nn_tensor *t = nn__node_new(net, &nn__weight_penalty, sizeof(nn__numbers), count + 1, src, 0, 0,
+                                NULL);
+    nn__numbers *s = t ? (nn__numbers *)t->settings : NULL;
+    if (s) s->a = l1, s->b = l2;
+    return t;
+}
+
+/* ------------------------------------------------------------------------------------- >>optim
+   What a step does with gradients. The formulas of the kinds stand in >>kernels; here is what they
+   need: which members of the desc, how much state, which defaults. A step clips, finds the rate of
+   the schedule, and then goes through the store in stretches of parameters that share rate and
+   decay: a small network is a single call of the kernel.
+
+   To add a kind: its value in nn_optimizer_kind with the formula, a line here, its members in the
+   table of ranges, a case in the kernel `update`, and a reference in tests/test_optim.c. */
+
+typedef struct nn__optimizer_kind {
+    int state;      /* arrays as large as the parameters */
+    double epsilon; /* the default */
+} nn__optimizer_kind;
+
+static const nn__optimizer_kind nn__optimizer_kinds[NN_OPTIMIZER_COUNT] = {
+    {0, 0},     /* KEEP */
+    {1, 0},     /* SGD; none without momentum */
+    {1, 1e-10}, /* ADAGRAD */
+    {1, 1e-8},  /* RMSPROP */
+    {2, 1e-8},  /* ADAM */
+    {2, 1e-8}   /* ADAMW */
+};
+
+/* A network's optimiser. */
+typedef struct nn__optimizer {
+    nn_optimizer_desc filled, desc; /* as it was given with its defaults; as numbers */
+    size_t steps;
+    double reduction; /* of the learning rate, on a plateau */
+    double rate; /* of the last step, with the parameters' scale where they share one */
+    size_t parameters; /* so many have gradients and state */
+    nn__update update; /* what all parameters and steps have in common */
+} nn__optimizer;
+
+NN_DEF nn_optimizer_desc nn_sgd(double learning_rate, double momentum)
+{
+    nn_optimizer_desc d;
+    memset(&d, 0, sizeof d);
+    d.kind = NN_OPTIMIZER_SGD, d.learning_rate = learning_rate, d.momentum = momentum;
     return d;
 }
 
-NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
+NN_DEF nn_optimizer_desc nn_adam(double learning_rate)
 {
-    nn_optimizer_desc d = nn__optimizer_defaults(*desc);
-    const nn_schedule *s = &d.schedule;
-    double rate = d.learning_rate, low = s->final_rate;
+    nn_optimizer_desc d = nn_sgd(learning_rate, 0);
+    d.kind = NN_OPTIMIZER_ADAM;
+    return d;
+}
+
+NN_DEF nn_optimizer_desc nn_adamw(double learning_rate, double weight_decay)
+{
+    nn_optimizer_desc d = nn_adam(learning_rate);
+    d.kind = NN_OPTIMIZER_ADAMW, d.weight_decay = weight_decay;
+    return d;
+}
+
+#define NN__KIND(name) (1u << NN_OPTIMIZER_##name)
+#define NN__MEMBER(name, low, high, expected, kinds)                                               \
+    {#name, offsetof(nn_optimizer_desc, name), low, high, expected, kinds}
+static const nn__range nn__optimizer_ranges[] = {
+    NN__MEMBER(learning_rate, DBL_MIN, NN__LARGEST, "a positive number", 0),
+    NN__MEMBER(momentum, 0, NN__BELOW_1, "0 <= momentum < 1", NN__KIND(SGD)),
+    NN__MEMBER(beta1, 0, NN__BELOW_1, "0 <= beta1 < 1", NN__KIND(ADAM) | NN__KIND(ADAMW)),
+    NN__MEMBER(beta2, 0, NN__BELOW_1, "0 <= beta2 < 1", NN__KIND(ADAM) | NN__KIND(ADAMW)),
+    NN__MEMBER(rho, 0, NN__BELOW_1, "0 <= rho < 1", NN__KIND(RMSPROP)),
+    NN__MEMBER(epsilon, 0, NN__LARGEST, "a positive number", ~NN__KIND(SGD)),
+    NN__MEMBER(weight_decay, 0, NN__LARGEST, "0 or a positive number", 0),
+    NN__MEMBER(clip_norm, 0, NN__LARGEST, "0 or a positive number", 0),
+    NN__MEMBER(clip_value, 0, NN__LARGEST, "0 or a positive number", 0)};
+#undef NN__MEMBER
+#undef NN__KIND
+
+#define NN__KIND(name) (1u << NN_SCHEDULE_##name)
+static const nn__range nn__schedule_ranges[] = {
+    {"gamma", offsetof(nn_schedule, gamma), 0, NN__LARGEST, "0 or a positive number",
+     NN__KIND(STEP_DECAY) | NN__KIND(EXPONENTIAL) | NN__KIND(PLATEAU)},
+    {"final_rate", offsetof(nn_schedule, final_rate), 0, NN__LARGEST, "0 or a positive number",
+     NN__KIND(COSINE) | NN__KIND(TRIANGULAR) | NN__KIND(ONE_CYCLE) | NN__KIND(PLATEAU)}};
+
+/* What a number of steps should have been; NULL when it is right. */
+static const char *nn__steps_expected(size_t steps, unsigned uses, unsigned may_default,
+                                      unsigned kind)
+{
+    if (!(uses & kind)) return steps ? "0, since this kind does not use it" : NULL;
+    return steps || (may_default & kind) ? NULL : "at least 1 step";
+}
+
+/* The function of a custom schedule: there, and for no other kind. */
+static nn_status nn__check_custom_rate(const char *call, const nn_schedule *s)
+{
+    const int is_custom = s->kind == NN_SCHEDULE_CUSTOM;
+    if (is_custom && !s->rate)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.rate is NULL, expected a function",
+                        call);
+    if (!is_custom && (s->rate || s->user))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.%s is set, which this kind does not use", call,
+                        s->rate ? "rate" : "user");
+    return NN_OK;
+}
+
+/* Numbers of steps: there where the kind needs them, and nowhere else. */
+static nn_status nn__check_schedule(const char *call, const nn_schedule *s)
+{
+    const unsigned kind = (unsigned)s->kind < NN_SCHEDULE_COUNT ? 1u << s->kind : 0;
+    const unsigned one_cycle = NN__KIND(ONE_CYCLE);
+    if (!kind)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.kind is %d, expected one of nn_schedule_kind", call,
+                        (int)s->kind);
+    const char *period = nn__steps_expected(
+        s->period, NN__KIND(STEP_DECAY) | NN__KIND(TRIANGULAR) | NN__KIND(PLATEAU) | one_cycle,
+        one_cycle, kind);
+    const char *total = nn__steps_expected(s->total, NN__KIND(COSINE) | one_cycle, 0, kind);
+    if (period || total)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: schedule.%s is %llu, expected %s", call,
+                        period ? "period" : "total", (nn__ull)(period ? s->period : s->total),
+                        period ? period : total);
+    if (kind == one_cycle && s->period > s->total)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.period is %llu, expected at most %llu, schedule.total", call,
+                        (nn__ull)s->period, (nn__ull)s->total);
+    nn_status status = nn__check_custom_rate(call, s);
+    return status == NN_OK
+               ? nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
+                                  sizeof nn__schedule_ranges / sizeof *nn__schedule_ranges, kind)
+               : status;
+}
+#undef NN__KIND
+
+static nn_status nn__check_optimizer(const char *call, const nn_optimizer_desc *d)
+{
+    if (!d) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
+    if (d->kind == NN_OPTIMIZER_KEEP || (unsigned)d->kind >= NN_OPTIMIZER_COUNT)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: kind is %d, expected NN_OPTIMIZER_SGD or another of "
+                        "nn_optimizer_kind", call, (int)d->kind);
+    nn_status status = nn__check_ranges(call, "", d, nn__optimizer_ranges,
+                                        sizeof nn__optimizer_ranges / sizeof *nn__optimizer_ranges,
+                                        1u << d->kind);
+    if (status == NN_OK && d->nesterov && !(d->momentum > 0))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: nesterov is set without a momentum", call);
+    return status == NN_OK ? nn__check_schedule(call, &d->schedule) : status;
+}
+
+static void nn__fill(double *member, double otherwise)
+{
+    if (*member == 0) *member = otherwise;
+}
+
+/* The desc with its defaults filled in: NN_ZERO stays, so that it can be given again. */
+static nn_optimizer_desc nn__optimizer_defaults(nn_optimizer_desc d)
+{
+    nn_schedule *s = &d.schedule;
+    const int is_adam = d.kind == NN_OPTIMIZER_ADAM || d.kind == NN_OPTIMIZER_ADAMW;
+    const int is_stepwise = s->kind == NN_SCHEDULE_STEP_DECAY || s->kind == NN_SCHEDULE_PLATEAU;
+    nn__fill(&d.epsilon, nn__optimizer_kinds[d.kind].epsilon);
+    if (is_adam) nn__fill(&d.beta1, 0.9);
+    if (is_adam) nn__fill(&d.beta2, 0.999);
+    if (d.kind == NN_OPTIMIZER_RMSPROP) nn__fill(&d.rho, 0.99);
+    if (s->kind == NN_SCHEDULE_EXPONENTIAL) nn__fill(&s->gamma, 1);
+    if (is_stepwise) nn__fill(&s->gamma, 0.1);
+    if (s->kind == NN_SCHEDULE_ONE_CYCLE && !s->period)
+        s->period = nn__max_size((size_t)(0.3 * (double)s->total), 1);
+    return d;
+}
+
+/* The numbers to compute with: a 0 for NN_ZERO. */
+static nn_optimizer_desc nn__optimizer_numbers(nn_optimizer_desc d)
+{
+    d.momentum = nn__or_default(d.momentum, 0);
+    d.beta1 = nn__or_default(d.beta1, 0);
+    d.beta2 = nn__or_default(d.beta2, 0);
+    d.rho = nn__or_default(d.rho, 0);
+    d.epsilon = nn__or_default(d.epsilon, 0);
+    d.schedule.gamma = nn__or_default(d.schedule.gamma, 0);
+    return d;
+}
+
+/* r / 25 -> r -> final, t steps into the cycle. */
+static double nn__one_cycle(const nn_schedule *s, double rate, size_t t)
+{
+    const double period = (double)s->period, total = (double)s->total, place = (double)t;
+    if (t >= s->total) return s->final_rate;
+    if (t < s->period) return rate * (1 + 24 * place / period) / 25;
+    return s->final_rate + (rate - s->final_rate) * (total - place) / (total - period);
+}
+
+/* Of a desc with its defaults as numbers. */
+static double nn__rate(const nn_optimizer_desc *d, size_t t)
+{
+    const nn_schedule *s = &d->schedule;
+    const double rate = d->learning_rate, low = s->final_rate;
     if (t < s->warm_up) return rate * ((double)t + 1) / (double)s->warm_up;
     t -= s->warm_up;
     switch (s->kind) {
-    case NN_SCHEDULE_STEP_DECAY:
-        return s->period ? rate * nn__power(s->gamma, t / s->period) : rate;
+    case NN_SCHEDULE_STEP_DECAY: return rate * nn__power(s->gamma, t / s->period);
     case NN_SCHEDULE_EXPONENTIAL: return rate * nn__power(s->gamma, t);
     case NN_SCHEDULE_COSINE:
         if (t >= s->total) return low;
         return low + (rate - low) * (1 + nn__cos_pi((double)t / (double)s->total)) / 2;
     case NN_SCHEDULE_TRIANGULAR: {
-        if (!s->period) return rate;
-        double place = (double)(t % s->period) / (double)s->period;
+        const double place = (double)(t % s->period) / (double)s->period;
         return low + (rate - low) * (t / s->period % 2 ? 1 - place : place);
     }
+    case NN_SCHEDULE_ONE_CYCLE: return nn__one_cycle(s, rate, t);
+    case NN_SCHEDULE_CUSTOM: return s->rate(s->user, t);
     case NN_SCHEDULE_CONSTANT:
+    case NN_SCHEDULE_PLATEAU:
     case NN_SCHEDULE_COUNT: break;
     }
     return rate;
 }
 
-static int nn__slot_count(const nn_optimizer_desc *d)
+NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
 {
-    if (d->kind == NN_OPTIMIZER_SGD) return d->momentum > 0 ? 1 : 0;
-    return d->kind == NN_OPTIMIZER_ADAM || d->kind == NN_OPTIMIZER_ADAMW ? 2 : 1;
+    if (nn__check_optimizer("nn_learning_rate", desc) != NN_OK) return NAN;
+    const nn_optimizer_desc d = nn__optimizer_numbers(nn__optimizer_defaults(*desc));
+    return nn__rate(&d, t);
 }
 
-/* State for every parameter: what is missing starts at 0; `clear` sets the rest to 0, too. */
-static nn_status nn__make_slots(nn_net *net, int count, int clear)
+static int nn__state_count(const nn_optimizer_desc *d)
 {
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *p = net->tensors[i];
-        if (p->op != NN_OP_PARAMETER) continue;
-        for (int s = 0; s < count; s++) {
-            nn_real **slot = &p->node.slot[s];
-            if (*slot && clear) memset(*slot, 0, p->size * sizeof **slot);
-            if (!*slot) *slot = (nn_real *)nn__arena(net, p->size, sizeof **slot);
-            if (!*slot) return NN_ERROR_OUT_OF_MEMORY;
-        }
-    }
-    return NN_OK;
+    if (d->kind == NN_OPTIMIZER_SGD && !(d->momentum > 0)) return 0;
+    return nn__optimizer_kinds[d->kind].state;
 }
 
-NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc)
-{
-    if (!net || !desc)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "set_optimizer: the %s is NULL",
-                        net ? "desc" : "network");
-    nn_status status = nn_net_status(net);
-    if (status == NN_OK) status = nn__check_optimizer(desc);
-    if (status == NN_OK) status = nn__make_slots(net, nn__slot_count(desc), 0);
-    if (status != NN_OK) return status; /* with the state of the optimiser before untouched */
-    nn__make_slots(net, nn__slot_count(desc), 1);
-    net->optimizer = *desc;
-    net->has_optimizer = 1;
-    net->steps = 0;
-    return NN_OK;
-}
-
-NN_DEF size_t nn_step_count(const nn_net *net) { return net ? net->steps : 0; }
-
-static int nn__is_updated(const nn_tensor *t) { return t->op == NN_OP_PARAMETER && !t->frozen; }
-
-/* Clips by value in place; returns what the norm asks the gradients to be multiplied with. */
-static double nn__clip(nn_net *net, const nn_optimizer_desc *d)
-{
-    double squares = 0;
-    if (d->clip_value <= 0 && d->clip_norm <= 0) return 1;
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *p = net->tensors[i];
-        if (!nn__is_updated(p)) continue;
-        if (d->clip_value > 0) nn__k()->clamp(p->size, (nn_real)d->clip_value, p->grad);
-        if (d->clip_norm > 0) squares += nn__sum_of_squares(p->size, p->grad);
-    }
-    double norm = sqrt(squares);
-    return d->clip_norm > 0 && norm > d->clip_norm ? d->clip_norm / norm : 1;
-}
-
-typedef struct nn__update_part {
-    const nn__update *u;
-    nn_tensor *p;
-} nn__update_part;
-
-static void nn__update_range(void *context, size_t begin, size_t end)
-{
-    const nn__update_part *part = (const nn__update_part *)context;
-    nn_tensor *p = part->p;
-    nn_real *s0 = p->node.slot[0] ? p->node.slot[0] + begin : NULL;
-    nn_real *s1 = p->node.slot[1] ? p->node.slot[1] + begin : NULL;
-    if (part->u->kind == NN_OPTIMIZER_SGD && part->u->momentum == 0) s0 = NULL;
-    nn__k()->update(part->u, end - begin, p->data + begin, p->grad + begin, s0, s1);
-}
-
-static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, double scale)
+static nn__update nn__update_for(const nn_optimizer_desc *d)
 {
     nn__update u;
     memset(&u, 0, sizeof u);
@@ -5395,38 +7259,187 @@ static nn__update nn__update_for(const nn_optimizer_desc *d, size_t steps, doubl
     u.beta1 = (nn_real)d->beta1;
     u.beta2 = (nn_real)(d->kind == NN_OPTIMIZER_RMSPROP ? d->rho : d->beta2);
     u.epsilon = (nn_real)d->epsilon;
-    u.scale = (nn_real)scale;
-    if (d->kind != NN_OPTIMIZER_ADAM && d->kind != NN_OPTIMIZER_ADAMW)
-        return u; /* small networks notice powers */
-    u.correction1 = (nn_real)(1 / (1 - nn__power((double)u.beta1, steps + 1)));
-    u.correction2 = (nn_real)(1 / sqrt(1 - nn__power((double)u.beta2, steps + 1)));
     return u;
+}
+
+/* A desc for the network, good to be used. */
+static nn_status nn__check_new_optimizer(const char *call, const nn_net *net,
+                                         const nn_optimizer_desc *desc)
+{
+    if (!net) return nn__fail_null(call, "network");
+    nn_status status = nn_net_status(net);
+    return status == NN_OK ? nn__check_optimizer(call, desc) : status;
+}
+
+/* Room for state, cleared if it is to be; where there is none everything stays as it was. */
+static nn_status nn__use_optimizer(nn_net *net, nn__optimizer *o, const nn_optimizer_desc *desc,
+                                   int clear)
+{
+    const nn_optimizer_desc filled = nn__optimizer_defaults(*desc);
+    const nn_optimizer_desc numbers = nn__optimizer_numbers(filled);
+    nn_status status = nn__store_state(net, nn__state_count(&numbers), 0);
+    if (status != NN_OK) return status;
+    if (clear) nn__store_state(net, nn__state_count(&numbers), 1);
+    if (clear || o->filled.schedule.kind != filled.schedule.kind) o->reduction = 1;
+    o->filled = filled, o->desc = numbers;
+    o->update = nn__update_for(&numbers);
+    return NN_OK;
+}
+
+static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optimizer_desc *desc)
+{
+    nn_status status = nn__check_new_optimizer(call, net, desc);
+    if (status != NN_OK) return status;
+    nn__optimizer *o = net->optimizer;
+    if (!o) o = (nn__optimizer *)nn__arena(net, 1, sizeof *o);
+    if (!o) return NN_ERROR_OUT_OF_MEMORY;
+    status = nn__use_optimizer(net, o, desc, 1);
+    if (status != NN_OK) return status;
+    o->steps = o->parameters = 0;
+    net->optimizer = o;
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_set_optimizer(nn_net *net, const nn_optimizer_desc *desc)
+{
+    if (desc && desc->schedule.kind == NN_SCHEDULE_PLATEAU)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_set_optimizer: schedule.kind is NN_SCHEDULE_PLATEAU, which only "
+                        "nn_train can follow: in a loop of your own use nn_change_optimizer");
+    return nn__set_optimizer("nn_set_optimizer", net, desc);
+}
+
+NN_DEF nn_status nn_change_optimizer(nn_net *net, const nn_optimizer_desc *desc)
+{
+    const char *const call = "nn_change_optimizer";
+    nn_status status = nn__check_new_optimizer(call, net, desc);
+    if (status != NN_OK) return status;
+    nn__optimizer *o = net->optimizer;
+    if (!o) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: call nn_set_optimizer first", call);
+    if (desc->kind != o->desc.kind)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: kind is %d, the optimiser in force is of kind %d, "
+                                           "whose state another cannot use", call, (int)desc->kind,
+                        (int)o->desc.kind);
+    const nn_optimizer_desc numbers = nn__optimizer_numbers(*desc);
+    const int state_begins = nn__state_count(&numbers) != nn__state_count(&o->desc);
+    return nn__use_optimizer(net, o, desc, state_begins); /* SGD's momentum, there or not */
+}
+
+NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net)
+{
+    return net && net->optimizer ? &net->optimizer->filled : NULL;
+}
+
+NN_DEF size_t nn_step_count(const nn_net *net)
+{
+    return net && net->optimizer ? net->optimizer->steps : 0;
+}
+
+/* Clips by value in place; returns what the norm asks the gradients to be multiplied with. */
+static double nn__clip(nn_net *net, const nn_optimizer_desc *d)
+{
+    double squares = 0;
+    if (d->clip_value <= 0 && d->clip_norm <= 0) return 1;
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        nn_tensor *p = net->parameters.items[i];
+        if (p->frozen) continue;
+        if (d->clip_value > 0) nn__k()->clamp(p->size, (nn_real)d->clip_value, p->grad);
+        if (d->clip_norm > 0) squares += nn__sum_of_squares(p->size, p->grad);
+    }
+    const double norm = sqrt(squares);
+    return d->clip_norm > 0 && norm > d->clip_norm ? d->clip_norm / norm : 1;
+}
+
+/* Neighbours in the store that are updated alike. */
+typedef struct nn__stretch {
+    const nn__store *store;
+    size_t begin, end;
+    double rate_scale, decay;
+} nn__stretch;
+
+typedef struct nn__update_part {
+    const nn__update *u;
+    const nn__store *store;
+    size_t begin;
+    int state;
+} nn__update_part;
+
+static void nn__update_range(void *context, size_t begin, size_t end)
+{
+    const nn__update_part *part = (const nn__update_part *)context;
+    const nn__store *s = part->store;
+    const size_t at = part->begin + begin;
+    nn__k()->update(part->u, end - begin, s->values + at, s->grads + at,
+                    part->state > 0 ? s->state[0] + at : NULL,
+                    part->state > 1 ? s->state[1] + at : NULL);
+}
+
+static void nn__update_stretch(nn_net *net, double rate, const nn__stretch *run)
+{
+    nn__update *u = &net->optimizer->update;
+    const nn_optimizer_desc *d = &net->optimizer->desc;
+    const int decoupled = d->kind == NN_OPTIMIZER_ADAMW;
+    if (!run->store) return;
+    u->rate = (nn_real)(rate * run->rate_scale);
+    u->decay = decoupled ? 0 : (nn_real)run->decay;
+    u->decoupled_decay = decoupled ? (nn_real)(rate * run->rate_scale * run->decay) : 0;
+    nn__update_part part = {u, run->store, run->begin, nn__state_count(d)};
+    nn__parallel(net->threads, run->end - run->begin, NN__GRAIN, nn__update_range, &part);
+}
+
+/* The clipping's factor, and what Adam divides by in this step. */
+static void nn__begin_update(nn__update *u, size_t steps, double scale)
+{
+    u->scale = (nn_real)scale;
+    if (u->kind != NN_OPTIMIZER_ADAM && u->kind != NN_OPTIMIZER_ADAMW) return;
+    u->correction1 = (nn_real)(1 / (1 - nn__power((double)u->beta1, steps + 1)));
+    u->correction2 = (nn_real)(1 / sqrt(1 - nn__power((double)u->beta2, steps + 1)));
+}
+
+/* An optimiser, and gradients and state also for parameters that were made since. */
+static nn_status nn__check_step(nn_net *net)
+{
+    if (!net) return nn__fail_null("nn_step", "network");
+    if (net->status != NN_OK) return nn_net_status(net);
+    nn__optimizer *o = net->optimizer;
+    if (!o) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_step: call nn_set_optimizer first");
+    if (o->parameters == net->parameters.count) return NN_OK;
+    nn_status status = nn__store_grads(net);
+    if (status == NN_OK) status = nn__store_state(net, nn__state_count(&o->desc), 0);
+    if (status == NN_OK) o->parameters = net->parameters.count;
+    return status;
 }
 
 NN_DEF nn_status nn_step(nn_net *net)
 {
-    if (!net) return nn__fail(NN_ERROR_BAD_ARGUMENT, "step: the network is NULL");
-    nn_status status = nn_net_status(net);
+    nn__stretch run = {NULL, 0, 0, 1, 0};
+    nn_status status = nn__check_step(net);
     if (status != NN_OK) return status;
-    if (!net->has_optimizer)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "step: call nn_set_optimizer first");
-    nn_optimizer_desc d = nn__optimizer_defaults(net->optimizer);
-    status = nn__make_slots(net, nn__slot_count(&d), 0); /* for parameters made since */
-    if (status != NN_OK) return status;
-    double rate = nn_learning_rate(&net->optimizer, net->steps);
-    nn__update u = nn__update_for(&d, net->steps, nn__clip(net, &d));
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *p = net->tensors[i];
-        if (!nn__is_updated(p)) continue;
-        double decay = p->no_decay ? 0 : d.weight_decay;
-        u.rate = (nn_real)(rate * p->learning_rate_scale);
-        u.decay = d.kind == NN_OPTIMIZER_ADAMW ? 0 : (nn_real)decay;
-        u.shrink =
-            d.kind == NN_OPTIMIZER_ADAMW ? (nn_real)(rate * p->learning_rate_scale * decay) : 0;
-        nn__update_part part = {&u, p};
-        nn__parallel(net->threads, p->size, NN__GRAIN, nn__update_range, &part);
+    nn__optimizer *o = net->optimizer;
+    const double rate = nn__rate(&o->desc, o->steps) * o->reduction;
+    double common_scale = 0;
+    if (!(rate >= 0) || !nn__is_finite((double)(nn_real)rate))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_step: schedule.rate gave %g for step %llu, expected 0 or a positive "
+                        "number", rate, (nn__ull)o->steps);
+    nn__begin_update(&o->update, o->steps, nn__clip(net, &o->desc));
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        const nn_tensor *p = net->parameters.items[i];
+        const nn__store *store = nn__store_of(p);
+        const size_t at = nn__place(p);
+        const double decay = p->no_decay ? 0 : o->desc.weight_decay, scale = p->learning_rate_scale;
+        if (p->frozen) continue;
+        if (store != run.store || at != run.end || scale != run.rate_scale ||
+            decay != run.decay) {
+            nn__update_stretch(net, rate, &run);
+            common_scale = !run.store || common_scale == scale ? scale : 1;
+            run.store = store, run.begin = at, run.rate_scale = scale, run.decay = decay;
+        }
+        run.end = at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
     }
-    net->steps++;
+    nn__update_stretch(net, rate, &run);
+    o->rate = rate * (run.store ? common_scale : 1);
+    o->steps++;
     return NN_OK;
 }
 
@@ -5444,9 +7457,9 @@ static nn_gradcheck_desc nn__gradcheck_defaults(const nn_gradcheck_desc *desc)
     int is_double = sizeof(nn_real) == sizeof(double);
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    d.h = nn__default(d.h, is_double ? 1e-5 : 1e-2);
-    d.atol = nn__default(d.atol, is_double ? 1e-7 : 2e-3);
-    d.rtol = nn__default(d.rtol, is_double ? 1e-5 : 2e-2);
+    d.h = nn__or_default(d.h, is_double ? 1e-5 : 1e-2);
+    d.atol = nn__or_default(d.atol, is_double ? 1e-7 : 2e-3);
+    d.rtol = nn__or_default(d.rtol, is_double ? 1e-5 : 2e-2);
     return d;
 }
 
@@ -5494,13 +7507,13 @@ static double nn__allowed(const nn__checker *c, double a, double b)
    smooth function it shrinks with h) and any value between them is a subgradient. */
 static int nn__is_kink(nn__checker *c, nn_real *x, double analytic, nn__slopes wide)
 {
-    nn__slopes near = nn__numeric_slopes(c, x, c->desc.h / 64);
-    double gap = fabs(wide.right - wide.left), near_gap = fabs(near.right - near.left);
-    double allowed = nn__allowed(c, analytic, near.central);
-    double low = near.left < near.right ? near.left : near.right;
-    double high = near.left < near.right ? near.right : near.left;
+    nn__slopes close_by = nn__numeric_slopes(c, x, c->desc.h / 64);
+    double gap = fabs(wide.right - wide.left), near_gap = fabs(close_by.right - close_by.left);
+    double allowed = nn__allowed(c, analytic, close_by.central);
+    double low = close_by.left < close_by.right ? close_by.left : close_by.right;
+    double high = close_by.left < close_by.right ? close_by.right : close_by.left;
     if (gap <= allowed) return 0;
-    if (near_gap <= allowed) return fabs(analytic - near.central) <= allowed;
+    if (near_gap <= allowed) return fabs(analytic - close_by.central) <= allowed;
     return near_gap > gap / 8 && analytic >= low - allowed && analytic <= high + allowed;
 }
 
@@ -5542,7 +7555,7 @@ static nn_status nn__check_array(nn__checker *c, const char *name, size_t n, nn_
     }
     if (n && !nonzero && !c->desc.allow_zero)
         return nn__fail(NN_ERROR_GRADIENT_ZERO,
-                        "gradcheck: the gradient of '%s' is zero everywhere: the "
+                        "nn_gradcheck: the gradient of '%s' is zero everywhere: the "
                         "check proves nothing (allow_zero accepts it)",
                         name);
     return NN_OK;
@@ -5552,32 +7565,29 @@ static nn_status nn__check_verdict(const nn__checker *c)
 {
     const nn_gradcheck_report *r = &c->report;
     if (c->not_finite)
-        return nn__fail(NN_ERROR_NOT_FINITE,
-                        "gradcheck: the function is not finite near '%s' element %llu, where the "
-                        "analytic gradient is %.9g and the numeric one %.9g",
-                        r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
+        return nn__fail(
+            NN_ERROR_NOT_FINITE,
+            "nn_gradcheck: the function is not finite near '%s' element %llu, where the "
+            "analytic gradient is %.9g and the numeric one %.9g",
+            r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
     if (r->wrong)
-        return nn__fail(NN_ERROR_GRADIENT_WRONG,
-                        "gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
-                        "elements wrong)",
-                        r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
-                        (nn__ull)r->checked);
+        return nn__fail(
+            NN_ERROR_GRADIENT_WRONG,
+            "nn_gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
+            "elements wrong)",
+            r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
+            (nn__ull)r->checked);
     return NN_OK;
 }
 
-static nn_status nn__check_desc(const nn_gradcheck_desc *d)
+static nn_status nn__check_gradcheck_desc(const nn_gradcheck_desc *d)
 {
-    if (!d) return NN_OK;
-    if (!nn__in_range(d->h, 0, 1e3))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "gradcheck: h is %g, expected 0 or a positive number", d->h);
-    if (!nn__in_range(d->atol, 0, 1e3))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "gradcheck: atol is %g, expected 0 or a positive number", d->atol);
-    if (!nn__in_range(d->rtol, 0, 1e3))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "gradcheck: rtol is %g, expected 0 or a positive number", d->rtol);
-    return NN_OK;
+    static const nn__range ranges[] = {
+        {"h", offsetof(nn_gradcheck_desc, h), 0, 1e3, "0 or a positive number", 0},
+        {"atol", offsetof(nn_gradcheck_desc, atol), 0, 1e3, "0 or a positive number", 0},
+        {"rtol", offsetof(nn_gradcheck_desc, rtol), 0, 1e3, "0 or a positive number", 0}};
+    return d ? nn__check_ranges("nn_gradcheck", "", d, ranges, sizeof ranges / sizeof *ranges, 0)
+             : NN_OK;
 }
 
 NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
@@ -5587,9 +7597,9 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
     nn__checker c;
     memset(&c, 0, sizeof c);
     if (!f || !x || !analytic || n == 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "gradcheck: %s",
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_gradcheck: %s",
                         n == 0 ? "0 elements" : "f, x or analytic is NULL");
-    nn_status status = nn__check_desc(desc);
+    nn_status status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
     c.desc = nn__gradcheck_defaults(desc);
     c.f = f, c.user = user, c.middle = f(user);
@@ -5615,63 +7625,91 @@ static double nn__evaluate_graph(void *user)
     return status == NN_OK ? v->loss->value : 0;
 }
 
+/* Parameters made before the loss, and inputs with a gradient when they are asked for. */
+static int nn__is_checked(const nn_tensor *t, const nn_gradcheck_desc *d)
+{
+    if (t->op == &nn__parameter_op) return 1;
+    return t->op == &nn__input_op && d->inputs && t->requires_grad && (t->state & NN__NEEDED);
+}
+
+/* All tensors of the network, as they compute in training unless the user has chosen. */
+static nn_status nn__check_graph(nn__checker *c, nn__graph_value *v)
+{
+    nn_tensor *loss = v->loss;
+    nn_status zero = NN_OK;
+    c->middle = nn__evaluate_graph(v);
+    if (v->status == NN_OK) v->status = nn_backward(loss);
+    for (size_t i = 0; v->status == NN_OK && i <= loss->id; i++) {
+        nn_tensor *t = loss->net->tensors.items[i];
+        if (!nn__is_checked(t, &c->desc)) continue;
+        nn_status one = nn__check_array(c, t->name, t->size, t->data, t->grad);
+        if (zero == NN_OK) zero = one;
+    }
+    return v->status == NN_OK ? zero : v->status;
+}
+
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report)
 {
     nn__checker c;
     nn__graph_value v;
     memset(&c, 0, sizeof c);
-    nn_status status = nn__check_tensor("gradcheck", loss);
-    if (status == NN_OK) status = nn__check_desc(desc);
+    nn_status status = nn__check_tensor("nn_gradcheck", loss);
+    if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
+    const int mode = net->mode;
     v.loss = loss, v.rng = net->rng, v.status = NN_OK;
     c.desc = nn__gradcheck_defaults(desc);
-    c.f = nn__evaluate_graph, c.user = &v, c.middle = nn__evaluate_graph(&v);
-    status = v.status;
-    if (status == NN_OK) status = nn_backward(loss);
-    nn_status zero = NN_OK;
-    for (size_t i = 0; status == NN_OK && i <= loss->id; i++) {
-        nn_tensor *t = net->tensors[i];
-        int wanted = t->op == NN_OP_PARAMETER || (t->op == NN_OP_INPUT && c.desc.inputs &&
-                                                  t->requires_grad && t->node.needed);
-        if (!wanted) continue;
-        nn_status one = nn__check_array(&c, t->name, t->size, t->data, t->grad);
-        if (zero == NN_OK) zero = one;
-        status = v.status;
-    }
+    c.f = nn__evaluate_graph, c.user = &v;
+    if (mode == NN__MODE_OPEN) net->mode = NN__MODE_TRAINING;
+    nn_status checked = nn__check_graph(&c, &v);
     nn__evaluate_graph(&v);
     net->rng = v.rng;
+    net->mode = mode;
     if (report) *report = c.report;
-    if (status == NN_OK) status = nn__check_verdict(&c);
+    status = v.status == NN_OK ? nn__check_verdict(&c) : v.status;
     if (status == NN_OK && c.report.checked == 0)
-        status = nn__fail(NN_ERROR_GRADIENT_ZERO, "gradcheck: there is nothing to check");
-    return status != NN_OK ? status : zero;
+        status = nn__fail(NN_ERROR_GRADIENT_ZERO, "nn_gradcheck: there is nothing to check");
+    return status != NN_OK ? status : checked;
 }
 
 /* ------------------------------------------------------------------------------------- >>files
    Files are read as streams, because a path can name a pipe or a file that grows: a size that was
    asked for beforehand is a hint, and what counts is what was read. */
 
-/* Room for one more item. The array may move; on failure it stays as it was. */
-static nn_status nn__grow(void **items, size_t count, size_t *capacity, size_t size)
+/* *block, a pointer of any type, gets room for count rows of `each` items and keeps what it holds.
+   It may move; on failure it stays as it was, and for each == 0 too. */
+static nn_status nn__resize(void *block, size_t count, size_t each, size_t size)
 {
-    size_t wider = 64, bytes;
-    void *grown = NULL;
-    if (count < *capacity) return NN_OK;
-    if ((*capacity == 0 || nn__multiply(*capacity, 2, &wider)) && nn__multiply(wider, size, &bytes))
-        grown = NN_REALLOC(*items, bytes);
-    if (!grown)
-        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: more than %llu items of %llu bytes",
-                        (nn__ull)count, (nn__ull)size);
-    *items = grown;
-    *capacity = wider;
+    size_t bytes;
+    void *old, *resized = NULL;
+    if (each == 0) return NN_OK;
+    memcpy(&old, block, sizeof old);
+    if (nn__multiply(count, each, &bytes) && nn__multiply(bytes, size, &bytes))
+        resized = NN_REALLOC(old, bytes);
+    if (!resized)
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu values",
+                        (nn__ull)count, (nn__ull)each);
+    memcpy(block, &resized, sizeof resized);
     return NN_OK;
 }
 
-static nn_status nn__open_failed(const char *path)
+/* Room for one more item in the array *items. */
+static nn_status nn__grow(void *items, size_t count, size_t *capacity, size_t size)
 {
-    return nn__fail(NN_ERROR_CANNOT_OPEN, "%s: cannot be opened", path);
+    if (count < *capacity) return NN_OK;
+    size_t wider = *capacity == 0 ? 64 : *capacity > SIZE_MAX / 2 ? SIZE_MAX : 2 * *capacity;
+    nn_status status = nn__resize(items, wider, 1, size);
+    if (status == NN_OK) *capacity = wider;
+    return status;
+}
+
+static void *nn__allocate_zeros(size_t count, size_t size)
+{
+    void *block = nn__allocate(count, size);
+    if (block) memset(block, 0, count * size);
+    return block;
 }
 
 /* Where the C library says why reading failed, a folder is told from a fault. */
@@ -5693,24 +7731,27 @@ typedef struct nn__stream {
 #endif
 } nn__stream;
 
+static nn_status nn__stream_open(const char *path, nn__stream *s)
+{
+    s->path = path, s->total = 0;
+#ifdef NN_USE_ZLIB
+    s->file = gzopen(path, "rb");
+#else
+    s->file = fopen(path, "rb");
+#endif
+    return s->file ? NN_OK : nn__fail(NN_ERROR_CANNOT_OPEN, "%s: cannot be opened", path);
+}
+
 #ifdef NN_USE_ZLIB
 /* A few kilobytes of deflate can unpack to a thousand times as much, without end. Real data seldom
    shrinks to less than a twentieth, so beyond 256 MB a file may be 100 times its packed size. */
 enum { NN__GZIP_FREE = 1 << 28, NN__GZIP_RATIO = 100 };
 
-static nn_status nn__stream_open(const char *path, nn__stream *s)
-{
-    s->path = path, s->total = 0;
-    s->file = gzopen(path, "rb");
-    return s->file ? NN_OK : nn__open_failed(path);
-}
-
 static nn_status nn__zlib_failed(const nn__stream *s, int code)
 {
     if (code == Z_ERRNO) return nn__read_failed(s->path);
-    return nn__fail(NN_ERROR_TRUNCATED,
-                    "%s: the compressed data is damaged or cut off after %llu bytes", s->path,
-                    (nn__ull)s->total);
+    return nn__fail(NN_ERROR_TRUNCATED, "%s: the compressed data is damaged or ends at byte %llu",
+                    s->path, (nn__ull)s->total);
 }
 
 /* Fills `to` as far as the file goes: *got < size only at its end. */
@@ -5725,9 +7766,8 @@ static nn_status nn__stream_read(nn__stream *s, void *to, size_t size, size_t *g
         if (s->total > NN__GZIP_FREE && !gzdirect(s->file) &&
             s->total / NN__GZIP_RATIO > (size_t)gzoffset(s->file))
             return nn__fail(NN_ERROR_TOO_LARGE,
-                            "%s: unpacks to more than %d times its size, %llu bytes so far; if "
-                            "that is right, gunzip it",
-                            s->path, NN__GZIP_RATIO, (nn__ull)s->total);
+                            "%s: unpacks to over %d times its size: gunzip it if that is right",
+                            s->path, NN__GZIP_RATIO);
     }
     return NN_OK;
 }
@@ -5741,13 +7781,6 @@ static nn_status nn__stream_close(nn__stream *s, nn_status status)
 
 static size_t nn__stream_hint(nn__stream *s) { return (void)s, 0; }
 #else
-static nn_status nn__stream_open(const char *path, nn__stream *s)
-{
-    s->path = path, s->total = 0;
-    s->file = fopen(path, "rb");
-    return s->file ? NN_OK : nn__open_failed(path);
-}
-
 /* Fills `to` as far as the file goes: *got < size only at its end. */
 static nn_status nn__stream_read(nn__stream *s, void *to, size_t size, size_t *got)
 {
@@ -5771,36 +7804,24 @@ static size_t nn__stream_hint(nn__stream *s)
 }
 #endif
 
-/* What a download can turn out to be instead of the data. NULL: nothing known. */
-static const char *nn__looks_like(const unsigned char *bytes, size_t size)
-{
-    static const char *const starts[][2] = {{"<!DOCTYPE", "an HTML page"},
-                                            {"<!doctype", "an HTML page"},
-                                            {"<html", "an HTML page"},
-                                            {"<HTML", "an HTML page"},
-                                            {"<?xml", "an XML page"},
-                                            {"version https://git-lfs", "a Git LFS pointer"},
-                                            {"PK\003\004", "a zip archive"},
-                                            {"BZh", "bzip2"},
-                                            {"\3757zXZ", "xz"}};
-    size_t at = 0;
-    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
-    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-        size_t length = strlen(starts[i][0]);
-        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
-            return starts[i][1];
-    }
-    return NULL;
-}
-
+/* A download can turn out to be something else than the data. */
 static nn_status nn__check_content(const char *name, const unsigned char *bytes, size_t size)
 {
+    static const char *const starts[][2] = {
+        {"<!DOCTYPE", "an HTML page"}, {"<!doctype", "an HTML page"}, {"<html", "an HTML page"},
+        {"<HTML", "an HTML page"}, {"<?xml", "an XML page"}, {"PK\003\004", "a zip archive"},
+        {"version https://git-lfs", "a Git LFS pointer"}, {"BZh", "bzip2"}, {"\3757zXZ", "xz"}};
+    size_t at = 0;
     if (size == 0) return nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", name);
     if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
         return nn__fail(NN_ERROR_COMPRESSED,
                         "%s: compressed: gunzip it or compile with NN_USE_ZLIB", name);
-    const char *found = nn__looks_like(bytes, size);
-    if (found) return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, found);
+    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        size_t length = strlen(starts[i][0]);
+        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, starts[i][1]);
+    }
     return NN_OK;
 }
 
@@ -5828,9 +7849,7 @@ static nn_status nn__file_fill(nn__stream *s, nn__file *file)
         nn_status status = nn__stream_read(s, file->bytes + file->size, room, &got);
         file->size += got;
         if (status != NN_OK || file->size < capacity) return status;
-        void *bytes = file->bytes;
-        status = nn__grow(&bytes, file->size, &capacity, 1);
-        file->bytes = (unsigned char *)bytes;
+        status = nn__grow(&file->bytes, file->size, &capacity, 1);
         if (status != NN_OK) return status;
     }
 }
@@ -5839,8 +7858,8 @@ static nn_status nn__file_read(const char *path, nn__file *file)
 {
     nn__stream s;
     memset(file, 0, sizeof *file);
-    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "the path is NULL");
     file->path = path;
+    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "the path is NULL");
     nn_status status = nn__stream_open(path, &s);
     if (status != NN_OK) return status;
     status = nn__stream_close(&s, nn__file_fill(&s, file));
@@ -5862,11 +7881,50 @@ static char *nn__path(const char *folder, const char *name)
    A data set borrows or owns its samples; a view is a list of another set's rows. Whatever makes a
    data set leaves it whole, or empty with the failure in it, so that a later call can say it. */
 
-enum { NN__OWNS_SAMPLES, NN__OWNS_INDEX, NN__OWNS_LABELS, NN__OWNS_NORM };
+enum {
+    NN__OWNS_SAMPLES, NN__OWNS_INDEX, NN__OWNS_LABELS, NN__OWNS_NORM, NN__OWNS_TARGETS,
+    NN__OWNS_COLUMNS
+};
+
+/* What a column of a CSV file is for. */
+typedef enum nn__role {
+    NN__ROLE_NONE, NN__ROLE_FEATURE, NN__ROLE_ONE_HOT, NN__ROLE_CODE, NN__ROLE_TARGET,
+    NN__ROLE_LABEL, NN__ROLE_IGNORED
+} nn__role;
+
+typedef struct nn__column {
+    nn__role role;
+    double fill;       /* for a gap; not finite when none was asked for */
+    char **categories; /* category_count names */
+    size_t category_count;
+} nn__column;
+
+/* How a CSV file was read, for the next one that is to be read like it. */
+struct nn__columns {
+    size_t count;
+    char **names; /* of the header; NULL without one */
+    nn__column *columns;
+};
+
+static int nn__is_feature(const nn__column *c)
+{
+    return c->role >= NN__ROLE_FEATURE && c->role <= NN__ROLE_CODE;
+}
+
+static void nn__columns_free(struct nn__columns *c)
+{
+    if (!c) return;
+    for (size_t i = 0; i < c->count; i++) NN_FREE(c->columns[i].categories);
+    NN_FREE(c->columns);
+    NN_FREE(c->names);
+    NN_FREE(c);
+}
 
 NN_DEF void nn_dataset_free(nn_dataset *data)
 {
     if (!data) return;
+    nn__columns_free((struct nn__columns *)data->owned[NN__OWNS_COLUMNS]);
+    data->owned[NN__OWNS_COLUMNS] = NULL;
     for (size_t i = 0; i < sizeof data->owned / sizeof *data->owned; i++) NN_FREE(data->owned[i]);
     NN_FREE(data->class_names);
     memset(data, 0, sizeof *data);
@@ -5915,21 +7973,19 @@ static double nn__raw(const nn_dataset *data, size_t row, size_t j)
 /* Names the first sample that holds a NaN or an infinity, in its features or its targets. */
 static nn_status nn__check_samples(const char *call, const nn_dataset *data)
 {
-    size_t features = data->dtype == NN_DTYPE_U8 ? 0 : data->features;
-    for (size_t i = 0; i < data->count; i++) {
-        size_t row = nn__row(data, i);
-        const nn_real *targets = data->targets ? data->targets + row * data->target_size : NULL;
-        for (size_t j = 0; j < features; j++)
-            if (!nn__is_finite(nn__raw(data, row, j)))
+    const size_t features = data->dtype == NN_DTYPE_U8 ? 0 : data->features;
+    const size_t values = features + (data->targets ? data->target_size : 0);
+    for (size_t i = 0; i < data->count; i++)
+        for (size_t j = 0, row = nn__row(data, i); j < values; j++) {
+            const size_t target = j < features ? 0 : j - features;
+            const double value = j < features ? nn__raw(data, row, j)
+                                 : (double)data->targets[row * data->target_size + target];
+            if (!nn__is_finite(value))
                 return nn__fail(NN_ERROR_BAD_NUMBER,
-                                "%s: sample %llu: feature %llu is %g, expected a finite number",
-                                call, (nn__ull)i, (nn__ull)j, nn__raw(data, row, j));
-        for (size_t j = 0; targets && j < data->target_size; j++)
-            if (!nn__is_finite((double)targets[j]))
-                return nn__fail(NN_ERROR_BAD_NUMBER,
-                                "%s: sample %llu: target %llu is %g, expected a finite number",
-                                call, (nn__ull)i, (nn__ull)j, (double)targets[j]);
-    }
+                                "%s: sample %llu: %s %llu is %g, expected a finite number", call,
+                                (nn__ull)i, j < features ? "feature" : "target",
+                                (nn__ull)(j < features ? j : target), value);
+        }
     return NN_OK;
 }
 
@@ -5950,9 +8006,7 @@ static int nn__is_real(double x)
 /* Room for n scales and n shifts, replacing what was there. */
 static nn_status nn__make_norm(nn_dataset *data, size_t n)
 {
-    size_t values;
-    nn_real *norm = NULL;
-    if (nn__multiply(n, 2, &values)) norm = (nn_real *)nn__allocate(values, sizeof *norm);
+    nn_real *norm = (nn_real *)nn__allocate(n, 2 * sizeof *norm);
     if (!norm) return NN_ERROR_OUT_OF_MEMORY;
     NN_FREE(data->owned[NN__OWNS_NORM]);
     data->owned[NN__OWNS_NORM] = norm;
@@ -5974,15 +8028,13 @@ NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw
     if (status != NN_OK) return status;
     if (!(raw_low < raw_high) || !nn__is_finite(raw_high - raw_low))
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_dataset_rescale: raw_low is %g and raw_high %g, expected raw_low < "
-                        "raw_high",
+                        "nn_dataset_rescale: raw_low is %g, expected less than raw_high, %g",
                         raw_low, raw_high);
     double scale = (high - low) / (raw_high - raw_low), shift = low - raw_low * scale;
     if (!nn__is_real(scale) || !nn__is_real(shift) || ((nn_real)scale == 0 && low != high))
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_dataset_rescale: low is %g and high %g: scale %g and shift %g are out "
-                        "of nn_real's range",
-                        low, high, scale, shift);
+                        "nn_dataset_rescale: low %g and high %g make scale %g and shift %g, which "
+                        "leave nn_real's range", low, high, scale, shift);
     return nn__set_norm(data, scale, shift);
 }
 
@@ -6017,9 +8069,8 @@ static nn_status nn__fit_groups(const nn_dataset *data, size_t n, double *mean, 
         scale[k] = deviation > 0 ? 1 / deviation : 1;
         if (!nn__is_real(scale[k]) || !nn__is_real(mean[k] * scale[k]))
             return nn__fail(NN_ERROR_BAD_NUMBER,
-                            "nn_dataset_standardize: feature %llu has mean %g and deviation %g, "
-                            "which leave nn_real's range",
-                            (nn__ull)(k * group), mean[k], deviation);
+                            "nn_dataset_standardize: mean %g and deviation %g of feature %llu "
+                            "leave nn_real's range", mean[k], deviation, (nn__ull)(k * group));
     }
     return NN_OK;
 }
@@ -6033,13 +8084,11 @@ NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per)
                         (int)per);
     if (per == NN_PER_CHANNEL && data->rank != 3)
         return nn__fail(NN_ERROR_BAD_SHAPE,
-                        "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected 3 "
-                        "(channels, height, width)",
-                        data->rank);
-    size_t features = data->features, values;
-    size_t n = per == NN_PER_SET ? 1 : per == NN_PER_FEATURE ? features : data->shape[0];
-    double *mean = NULL;
-    if (nn__multiply(n, 2, &values)) mean = (double *)nn__allocate(values, sizeof *mean);
+                        "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected "
+                        "3: channels, height, width", data->rank);
+    const size_t features = data->features;
+    const size_t n = per == NN_PER_SET ? 1 : per == NN_PER_FEATURE ? features : data->shape[0];
+    double *mean = (double *)nn__allocate(n, 2 * sizeof *mean);
     if (!mean) return NN_ERROR_OUT_OF_MEMORY;
     status = nn__fit_groups(data, n, mean, mean + n);
     if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : features);
@@ -6071,6 +8120,121 @@ NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *f
                         "nn_dataset_normalize_like: %llu features, the other set has %llu",
                         (nn__ull)data->features, (nn__ull)from->features);
     return data == from ? NN_OK : nn__copy_norm(data, from);
+}
+
+/* -- sets that belong together -- */
+
+static void nn__norm_at(const nn_dataset *data, size_t j, double norm[2])
+{
+    const size_t at = data->norm_count > 1 ? j : 0;
+    norm[0] = data->norm_count ? (double)data->scale[at] : 1;
+    norm[1] = data->norm_count ? (double)data->shift[at] : 0;
+}
+
+/* Raw values of different types may have different scales, and then nothing is said. */
+static nn_status nn__check_same_norm(const char *call, const nn_dataset *data,
+                                     const nn_dataset *trained)
+{
+    double its[2], other[2];
+    for (size_t j = 0; data->dtype == trained->dtype && j < data->features; j++) {
+        nn__norm_at(data, j, its);
+        nn__norm_at(trained, j, other);
+        if (its[0] == other[0] && its[1] == other[1]) continue;
+        if (data->norm_count == 0 || trained->norm_count == 0)
+            return nn__fail(NN_ERROR_MISMATCH,
+                            "%s: the data set is %snormalised, the training set is %s: "
+                            "nn_dataset_normalize_like gives one what the other has",
+                            call, data->norm_count ? "" : "not ",
+                            data->norm_count ? "not" : "normalised");
+        return nn__fail(NN_ERROR_MISMATCH,
+                        "%s: feature %llu is normalised as %g x + %g, in the training set as %g x "
+                        "+ %g: nn_dataset_normalize_like gives it that", call, (nn__ull)j, its[0],
+                        its[1], other[0], other[1]);
+    }
+    return NN_OK;
+}
+
+/* Classes of a CSV file without names are the numbers themselves. */
+static const char *nn__class_name(const nn_dataset *data, int i, char number[32])
+{
+    snprintf(number, 32, "%d", i);
+    return data->class_names ? data->class_names[i] : number;
+}
+
+static nn_status nn__check_same_classes(const char *call, const nn_dataset *data,
+                                        const nn_dataset *trained)
+{
+    char number[32], other_number[32];
+    const int both_csv = data->columns && trained->columns;
+    const char *hint = "nn_csv_desc.like reads a file with another set's classes";
+    if (data->classes == 0 || trained->classes == 0) return NN_OK;
+    if (data->classes != trained->classes)
+        return nn__fail(NN_ERROR_MISMATCH,
+                        "%s: the data set has %d classes, the training set %d%s%s", call,
+                        data->classes, trained->classes, both_csv ? ": " : "",
+                        both_csv ? hint : "");
+    if (!both_csv && (!data->class_names || !trained->class_names)) return NN_OK;
+    for (int i = 0; i < data->classes; i++) {
+        const char *name = nn__class_name(data, i, number);
+        const char *other = nn__class_name(trained, i, other_number);
+        if (strcmp(name, other) != 0)
+            return nn__fail(NN_ERROR_MISMATCH,
+                            "%s: class %d is '%s', in the training set it is '%s': %s", call, i,
+                            name, other, hint);
+    }
+    return NN_OK;
+}
+
+/* What a network was trained on says what its numbers mean: another set that it is asked about must
+   mean the same by them. A shape of one dimension says nothing. */
+static nn_status nn__check_same_samples(const char *call, const nn_dataset *data,
+                                        const nn_dataset *trained)
+{
+    char shape[NN__SHAPE_TEXT], its_shape[NN__SHAPE_TEXT];
+    if (data->features != trained->features)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: the data set has %llu features, the training set %llu", call,
+                        (nn__ull)data->features, (nn__ull)trained->features);
+    if (data->rank > 1 && trained->rank > 1 &&
+        (data->rank != trained->rank ||
+         memcmp(data->shape, trained->shape, (size_t)data->rank * sizeof *data->shape) != 0))
+        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s, in the training set %s", call,
+                        nn__shape_text(data->rank, data->shape, 0, shape),
+                        nn__shape_text(trained->rank, trained->shape, 0, its_shape));
+    return nn__check_same_norm(call, data, trained);
+}
+
+static nn_status nn__check_kin(const char *call, const nn_dataset *data, const nn_dataset *trained)
+{
+    nn_status status = nn__check_same_classes(call, data, trained);
+    return status == NN_OK ? nn__check_same_samples(call, data, trained) : status;
+}
+
+/* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its
+   own: the set, the names' list, scales and shifts, the names. */
+static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+{
+    const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
+    const size_t list = nn__bytes(classes, 1, sizeof(char *));
+    const size_t norm = nn__bytes(n, 2, sizeof(nn_real));
+    size_t bytes = sizeof *data;
+    int fits = nn__add_sizes(bytes, list, &bytes) && nn__add_sizes(bytes, norm, &bytes);
+    for (size_t i = 0; fits && i < classes; i++)
+        fits = nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes);
+    nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, fits ? bytes : SIZE_MAX);
+    if (!kept) return NN_ERROR_OUT_OF_MEMORY;
+    char *at = (char *)(kept + 1) + list + norm;
+    *kept = *data;
+    kept->class_names = classes ? (char **)(void *)(kept + 1) : NULL;
+    kept->scale = (nn_real *)(void *)((char *)(kept + 1) + list), kept->shift = kept->scale + n;
+    if (n) memcpy(kept->scale, data->scale, n * sizeof *kept->scale);
+    if (n) memcpy(kept->shift, data->shift, n * sizeof *kept->shift);
+    for (size_t i = 0; i < classes; at += strlen(at) + 1, i++)
+        kept->class_names[i] =
+            (char *)memcpy(at, data->class_names[i], strlen(data->class_names[i]) + 1);
+    nn__net_release(net, net->trained_on);
+    net->trained_on = kept;
+    return NN_OK;
 }
 
 /* -- gathering a batch -- */
@@ -6169,19 +8333,18 @@ static nn_status nn__dataset_from(const char *call, nn_dtype dtype, const void *
     nn_dataset d;
     nn_status status = NN_OK;
     size_t size;
+    const int fits = nn__multiply(count, features, &size) && size <= SIZE_MAX / sizeof(nn_real);
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", call);
     memset(&d, 0, sizeof d);
     d.count = count, d.features = features, d.dtype = dtype, d.samples = x;
     d.rank = 1, d.shape[0] = features;
     if (!x) status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: x is NULL", call);
-    else if (count == 0 || features == 0)
-        status = nn__fail(NN_ERROR_EMPTY, "%s: %llu samples of %llu features, expected 1 or more",
+    else if (count == 0 || features == 0 || !fits)
+        status = nn__fail(fits ? NN_ERROR_EMPTY : NN_ERROR_TOO_LARGE,
+                          "%s: %llu samples of %llu features, expected 1 or more that fit memory",
                           call, (nn__ull)count, (nn__ull)features);
-    else if (!nn__multiply(count, features, &size) || !nn__multiply(size, sizeof(nn_real), &size))
-        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu samples of %llu features do not fit", call,
-                          (nn__ull)count, (nn__ull)features);
     else if (classes < 0)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %d classes, expected 0 or more", call,
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: classes is %d, expected 0 or more", call,
                           classes);
     else if (labels) status = nn__set_labels(&d, call, labels, classes);
     return nn__hand_over(&d, status, out);
@@ -6211,10 +8374,8 @@ NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets
                         targets ? "target_size is 0" : "targets is NULL");
     if (data->index)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_dataset_set_targets: the data set is a view; set the targets of the "
-                        "set that it was made from");
-    data->targets = targets;
-    data->target_size = target_size;
+                        "nn_dataset_set_targets: the data set is a view of another");
+    data->targets = targets, data->target_size = target_size;
     return NN_OK;
 }
 
@@ -6227,24 +8388,70 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_set_shape: %s",
                         shape ? "the rank is not in 1 to 8" : "the shape is NULL");
     if (!nn__shape_size(rank, shape, &size) || size != data->features) {
-        char text[160];
+        char text[NN__SHAPE_TEXT];
         return nn__fail(NN_ERROR_BAD_SHAPE, "nn_dataset_set_shape: %s for %llu features",
                         nn__shape_text(rank, shape, 0, text), (nn__ull)data->features);
     }
     data->rank = rank;
-    for (int i = 0; i < rank; i++) data->shape[i] = shape[i];
+    memcpy(data->shape, shape, (size_t)rank * sizeof *shape);
     return NN_OK;
 }
 
-/* -- views -- */
-
-static nn_status nn__check_view(const char *call, const nn_dataset *data, nn_dataset *out)
+NN_DEF nn_status nn_dataset_transpose(nn_dataset *data)
 {
-    if (!out || data == out)
+    nn_status status = nn__check_dataset("nn_dataset_transpose", data);
+    if (status != NN_OK) return status;
+    if (data->index || !data->owned[NN__OWNS_SAMPLES] || data->norm_count > 1)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_transpose: the data set %s",
+                        data->norm_count > 1 ? "is normalised per feature" : "borrows its samples");
+    if (data->rank < 2)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "nn_dataset_transpose: samples of rank %d, expected 2 or more", data->rank);
+    const size_t width = data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real);
+    size_t *shape = data->shape + data->rank - 2, rows = shape[0], cols = shape[1];
+    const size_t images = data->count * data->features / (rows * cols);
+    char *copy = (char *)nn__allocate(rows * cols, width);
+    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
+    char *owned = (char *)data->owned[NN__OWNS_SAMPLES];
+    char *to = owned + ((const char *)data->samples - owned);
+    for (size_t i = 0; i < images; i++) {
+        memcpy(copy, to, rows * cols * width);
+        for (size_t j = 0; j < rows * cols; j++, to += width)
+            memcpy(to, copy + (j % rows * cols + j / rows) * width, width);
+    }
+    NN_FREE(copy);
+    shape[0] = cols, shape[1] = rows;
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------------------------------- >>views
+   A view is a list of another set's rows with labels, names and normalisation of its own. What is
+   drawn by class takes the samples grouped by class, in random order within each, at even
+   distances. The seed alone decides every order. */
+
+/* One part, or two, can be made of the set. */
+static nn_status nn__check_view(const char *call, const nn_dataset *data, const nn_dataset *out)
+{
+    if (!out || out == data)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is %s", call,
                         out ? "the data set itself" : "NULL");
-    nn_status status = nn__check_dataset(call, data);
-    return status == NN_OK ? NN_OK : nn__dataset_failed(out, status);
+    return nn__check_dataset(call, data);
+}
+
+static nn_status nn__check_parts(const char *call, const nn_dataset *data, const nn_dataset *a,
+                                 const nn_dataset *b)
+{
+    if (!a || !b || a == b || a == data || b == data)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
+                        !a || !b ? "a part is NULL"
+                                 : a == b ? "both parts are the same struct"
+                                          : "a part is the data set itself");
+    return nn__check_data(call, data);
+}
+
+static nn_status nn__check_has_labels(const char *call, const nn_dataset *data)
+{
+    return data->labels ? NN_OK : nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: there are no labels", call);
 }
 
 /* Names live in the block of the set that was loaded; a view has its own list of them. */
@@ -6260,123 +8467,33 @@ static nn_status nn__view_names(const nn_dataset *data, const int *classes, int 
     return NN_OK;
 }
 
-/* What a view has of its own: index, labels, names, normalisation. */
-static nn_status nn__make_view(const nn_dataset *data, size_t count, nn_dataset *view)
+/* The samples rows[0..count), or first, first + 1, ... when rows is NULL. */
+static nn_status nn__make_view(const nn_dataset *data, const size_t *rows, size_t first,
+                               size_t count, nn_dataset *view)
 {
     *view = *data;
     memset(view->owned, 0, sizeof view->owned);
     view->count = count, view->norm_count = 0;
-    view->labels = NULL, view->class_names = NULL, view->scale = view->shift = NULL;
+    view->class_names = NULL, view->scale = view->shift = NULL;
     view->index = (size_t *)nn__allocate(count, sizeof *view->index);
-    view->owned[NN__OWNS_INDEX] = view->index;
-    if (!view->index) return NN_ERROR_OUT_OF_MEMORY;
-    if (data->labels) {
-        view->labels = (int *)nn__allocate(count, sizeof *view->labels);
-        view->owned[NN__OWNS_LABELS] = view->labels;
-        if (!view->labels) return NN_ERROR_OUT_OF_MEMORY;
+    view->labels = data->labels ? (int *)nn__allocate(count, sizeof *view->labels) : NULL;
+    view->owned[NN__OWNS_INDEX] = view->index, view->owned[NN__OWNS_LABELS] = view->labels;
+    if (!view->index || (data->labels && !view->labels)) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        const size_t from = rows ? rows[i] : first + i;
+        view->index[i] = nn__row(data, from);
+        if (data->labels) view->labels[i] = data->labels[from];
     }
     nn_status status = data->norm_count ? nn__copy_norm(view, data) : NN_OK;
     return status == NN_OK ? nn__view_names(data, NULL, data->classes, view) : status;
 }
 
-/* The samples rows[0..count), or first, first + 1, ... when rows is NULL. */
 static nn_status nn__take(const nn_dataset *data, const size_t *rows, size_t first, size_t count,
                           nn_dataset *out)
 {
     nn_dataset view;
-    nn_status status = nn__make_view(data, count, &view);
-    for (size_t i = 0; status == NN_OK && i < count; i++) {
-        size_t from = rows ? rows[i] : first + i;
-        view.index[i] = nn__row(data, from);
-        if (data->labels) view.labels[i] = data->labels[from];
-    }
+    nn_status status = nn__make_view(data, rows, first, count, &view);
     return nn__hand_over(&view, status, out);
-}
-
-NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
-                                   nn_dataset *out)
-{
-    nn_status status = nn__check_view("nn_dataset_subset", data, out);
-    if (status != NN_OK) return status;
-    if (count == 0 || first > data->count || count > data->count - first)
-        return nn__dataset_failed(
-            out, nn__fail(NN_ERROR_BAD_ARGUMENT,
-                          "nn_dataset_subset: %llu samples from %llu, the data set has %llu",
-                          (nn__ull)count, (nn__ull)first, (nn__ull)data->count));
-    return nn__take(data, NULL, first, count, out);
-}
-
-static nn_status nn__check_classes(const nn_dataset *data, int count, const int *classes)
-{
-    if (!data->labels)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_select_classes: there are no labels");
-    if (count <= 0 || !classes)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_dataset_select_classes: %d classes, expected at least 1", count);
-    for (int i = 0; i < count; i++) {
-        if (classes[i] < 0 || classes[i] >= data->classes)
-            return nn__fail(NN_ERROR_BAD_LABEL,
-                            "nn_dataset_select_classes: class %d, expected 0 to %d", classes[i],
-                            data->classes - 1);
-        for (int j = 0; j < i; j++)
-            if (classes[i] == classes[j])
-                return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                "nn_dataset_select_classes: class %d is named twice", classes[i]);
-    }
-    return NN_OK;
-}
-
-/* The place of a label in the list of classes; -1 when it is not there. */
-static int nn__class_place(int label, int count, const int *classes)
-{
-    for (int i = 0; i < count; i++)
-        if (classes[i] == label) return i;
-    return -1;
-}
-
-/* rows[data->count] gets the samples of the classes; *count how many. */
-static void nn__find_classes(const nn_dataset *data, int class_count, const int *classes,
-                             size_t *rows, size_t *count)
-{
-    *count = 0;
-    for (size_t i = 0; i < data->count; i++)
-        if (nn__class_place(data->labels[i], class_count, classes) >= 0) rows[(*count)++] = i;
-}
-
-NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
-                                           const int *classes, nn_dataset *out)
-{
-    size_t count = 0, *rows = NULL;
-    nn_status status = nn__check_view("nn_dataset_select_classes", data, out);
-    if (status != NN_OK) return status;
-    status = nn__check_classes(data, class_count, classes);
-    if (status == NN_OK) {
-        rows = (size_t *)nn__allocate(data->count, sizeof *rows);
-        if (!rows) status = NN_ERROR_OUT_OF_MEMORY;
-        else nn__find_classes(data, class_count, classes, rows, &count);
-    }
-    if (status == NN_OK && count == 0)
-        status = nn__fail(NN_ERROR_EMPTY,
-                          "nn_dataset_select_classes: no sample has one of the classes");
-    if (status == NN_OK) status = nn__take(data, rows, 0, count, out);
-    else nn__dataset_failed(out, status);
-    NN_FREE(rows);
-    if (status != NN_OK) return status;
-    for (size_t i = 0; i < count; i++)
-        out->labels[i] = nn__class_place(out->labels[i], class_count, classes);
-    out->classes = class_count;
-    status = nn__view_names(data, classes, class_count, out);
-    return status == NN_OK ? NN_OK : (nn_dataset_free(out), nn__dataset_failed(out, status));
-}
-
-/* Two views at once: both are made, or both hold the failure. */
-static nn_status nn__take_two(const nn_dataset *data, const size_t *rows, size_t first,
-                              size_t second, nn_dataset *a, nn_dataset *b)
-{
-    nn_status status = nn__take(data, rows, 0, first, a);
-    if (status != NN_OK) return nn__dataset_failed(b, status);
-    status = nn__take(data, rows + first, 0, second, b);
-    return status == NN_OK ? NN_OK : (nn_dataset_free(a), nn__dataset_failed(a, status));
 }
 
 /* Two parts that cannot be made, where there is something to make. */
@@ -6388,41 +8505,260 @@ static nn_status nn__both_failed(const nn_dataset *data, nn_status status, nn_da
     return status;
 }
 
-static nn_status nn__check_two(const char *call, const nn_dataset *data, const nn_dataset *a,
-                               const nn_dataset *b)
+/* The end of whatever makes views: rows[0..first) become a and the next `second` b, which may be
+   NULL. Both are made, or both hold the failure. The list of rows is given back. */
+static nn_status nn__views(const nn_dataset *data, nn_status status, size_t *rows, size_t first,
+                           nn_dataset *a, size_t second, nn_dataset *b)
 {
-    if (!a || !b || a == b || a == data || b == data)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", call,
-                        !a || !b ? "a part is NULL"
-                                 : a == b ? "both parts are the same struct"
-                                          : "a part is the data set itself");
-    return nn__check_data(call, data);
+    if (status == NN_OK) status = nn__take(data, rows, 0, first, a);
+    if (status == NN_OK && b) {
+        status = nn__take(data, rows + first, 0, second, b);
+        if (status != NN_OK) nn_dataset_free(a);
+    }
+    NN_FREE(rows);
+    return status == NN_OK ? NN_OK : nn__both_failed(data, status, a, b);
+}
+
+NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
+                                   nn_dataset *out)
+{
+    nn_status status = nn__check_view("nn_dataset_subset", data, out);
+    if (status == NN_OK && (count == 0 || first > data->count || count > data->count - first))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_dataset_subset: %llu samples from %llu, the data set has %llu",
+                          (nn__ull)count, (nn__ull)first, (nn__ull)data->count);
+    return status == NN_OK ? nn__take(data, NULL, first, count, out)
+                           : nn__both_failed(data, status, out, NULL);
+}
+
+NN_DEF nn_status nn_dataset_select(const nn_dataset *data, const size_t *samples, size_t count,
+                                   nn_dataset *out)
+{
+    nn_status status = nn__check_view("nn_dataset_select", data, out);
+    if (status == NN_OK && (!samples || count == 0))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_select: %s",
+                          samples ? "count is 0" : "samples is NULL");
+    for (size_t i = 0; status == NN_OK && i < count; i++)
+        if (samples[i] >= data->count)
+            status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                              "nn_dataset_select: index %llu, the data set has %llu samples",
+                              (nn__ull)samples[i], (nn__ull)data->count);
+    return status == NN_OK ? nn__take(data, samples, 0, count, out)
+                           : nn__both_failed(data, status, out, NULL);
+}
+
+/* The place of a label in the list of classes; -1 when it is not there. */
+static int nn__class_place(int label, int count, const int *classes)
+{
+    for (int i = 0; i < count; i++)
+        if (classes[i] == label) return i;
+    return -1;
+}
+
+static nn_status nn__check_classes(const nn_dataset *data, int count, const int *classes)
+{
+    static const char call[] = "nn_dataset_select_classes";
+    nn_status status = nn__check_has_labels(call, data);
+    if (status == NN_OK && (count <= 0 || !classes))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %d classes, expected 1 or more", call, count);
+    for (int i = 0; status == NN_OK && i < count; i++) {
+        if (classes[i] < 0 || classes[i] >= data->classes)
+            status = nn__fail(NN_ERROR_BAD_LABEL, "%s: class %d, expected 0 to %d", call,
+                              classes[i], data->classes - 1);
+        else if (nn__class_place(classes[i], i, classes) >= 0)
+            status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: class %d is named twice", call,
+                              classes[i]);
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_dataset_select_classes(const nn_dataset *data, int class_count,
+                                           const int *classes, nn_dataset *out)
+{
+    size_t count = 0, *rows = NULL;
+    nn_status status = nn__check_view("nn_dataset_select_classes", data, out);
+    if (status == NN_OK) status = nn__check_classes(data, class_count, classes);
+    if (status == NN_OK) status = nn__resize(&rows, data->count, 1, sizeof *rows);
+    for (size_t i = 0; status == NN_OK && i < data->count; i++)
+        if (nn__class_place(data->labels[i], class_count, classes) >= 0) rows[count++] = i;
+    if (status == NN_OK && count == 0)
+        status = nn__fail(NN_ERROR_EMPTY,
+                          "nn_dataset_select_classes: no sample has one of the classes");
+    status = nn__views(data, status, rows, count, out, 0, NULL);
+    if (status != NN_OK) return status;
+    for (size_t i = 0; i < count; i++)
+        out->labels[i] = nn__class_place(out->labels[i], class_count, classes);
+    out->classes = class_count;
+    status = nn__view_names(data, classes, class_count, out);
+    return status == NN_OK ? NN_OK : (nn_dataset_free(out), nn__dataset_failed(out, status));
+}
+
+/* All samples in random order, in the first of `lists` arrays of data->count numbers. */
+static size_t *nn__shuffled(const nn_dataset *data, size_t lists, nn_rng *rng)
+{
+    size_t *order = (size_t *)nn__allocate(data->count, lists * sizeof *order);
+    for (size_t i = 0; order && i < data->count; i++) order[i] = i;
+    if (order) nn_rng_shuffle(rng, order, data->count);
+    return order;
+}
+
+/* begins[c]: where class c begins when samples are grouped by class, up to begins[classes].
+   grouped[] gets the samples order[] so, in their order within each class; both may be NULL. */
+static size_t *nn__group(const nn_dataset *data, const size_t *order, size_t *grouped)
+{
+    const size_t classes = (size_t)data->classes;
+    size_t *begins = (size_t *)nn__allocate_zeros(classes + 1, sizeof *begins);
+    if (!begins) return NULL;
+    for (size_t i = 0; i < data->count; i++) begins[data->labels[i]]++;
+    for (size_t c = 1; c <= classes; c++) begins[c] += begins[c - 1];
+    for (size_t i = data->count; i--;) {
+        const size_t sample = order ? order[i] : i, at = --begins[data->labels[sample]];
+        if (grouped) grouped[at] = sample;
+    }
+    return begins;
+}
+
+/* Into a goes every folds-th sample from `fold` on, or without folds a fraction of them at even
+   distances; the rest into b. */
+static nn_status nn__partition(const nn_dataset *data, int stratified, size_t folds, size_t fold,
+                               double fraction, uint64_t seed, nn_dataset *a, nn_dataset *b)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    size_t n = data->count, in_a = 0, in_b = 0, *begins = NULL;
+    size_t *parts = nn__shuffled(data, 3, &rng);
+    if (!parts) return nn__both_failed(data, NN_ERROR_OUT_OF_MEMORY, a, b);
+    size_t *order = parts + n, *grouped = stratified ? order + n : order;
+    memcpy(order, parts, n * sizeof *order);
+    if (stratified) begins = nn__group(data, order, grouped);
+    nn_status status = begins || !stratified ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    NN_FREE(begins);
+    for (size_t i = 0; status == NN_OK && i < n; i++) {
+        const double before = floor((double)i * fraction + 0.5);
+        int taken = folds ? i % folds == fold : floor((double)(i + 1) * fraction + 0.5) > before;
+        if (taken) parts[in_a++] = grouped[i];
+        else parts[n - ++in_b] = grouped[i];
+    }
+    nn_rng_shuffle(&rng, parts, in_a);
+    nn_rng_shuffle(&rng, parts + in_a, in_b);
+    return nn__views(data, status, parts, in_a, a, in_b, b);
+}
+
+static nn_status nn__split(const char *call, const nn_dataset *data, double fraction, uint64_t seed,
+                           int stratified, nn_dataset *a, nn_dataset *b)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    nn_status status = nn__check_parts(call, data, a, b);
+    if (status == NN_OK && stratified) status = nn__check_has_labels(call, data);
+    if (status == NN_OK && !(fraction > 0 && fraction < 1))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: fraction is %g, expected 0 < fraction < 1",
+                          call, fraction);
+    const size_t first = status == NN_OK ? (size_t)(fraction * (double)data->count + 0.5) : 0;
+    if (status == NN_OK && (first == 0 || first >= data->count))
+        status = nn__fail(NN_ERROR_EMPTY, "%s: %llu samples at %g leave one part empty", call,
+                          (nn__ull)data->count, fraction);
+    if (status != NN_OK) return nn__both_failed(data, status, a, b);
+    if (stratified) return nn__partition(data, 1, 0, 0, fraction, seed, a, b);
+    size_t *order = nn__shuffled(data, 1, &rng);
+    return nn__views(data, order ? NN_OK : NN_ERROR_OUT_OF_MEMORY, order, first, a,
+                     data->count - first, b);
 }
 
 NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint64_t seed,
                                   nn_dataset *a, nn_dataset *b)
 {
-    size_t *order = NULL, first = 0;
-    nn_status status = nn__check_two("nn_dataset_split", data, a, b);
-    if (status == NN_OK && !(fraction > 0 && fraction < 1))
+    return nn__split("nn_dataset_split", data, fraction, seed, 0, a, b);
+}
+
+NN_DEF nn_status nn_dataset_split_stratified(const nn_dataset *data, double fraction, uint64_t seed,
+                                             nn_dataset *a, nn_dataset *b)
+{
+    return nn__split("nn_dataset_split_stratified", data, fraction, seed, 1, a, b);
+}
+
+NN_DEF nn_status nn_dataset_fold(const nn_dataset *data, size_t folds, size_t fold, int stratified,
+                                 uint64_t seed, nn_dataset *train, nn_dataset *held_out)
+{
+    static const char call[] = "nn_dataset_fold";
+    nn_status status = nn__check_parts(call, data, train, held_out);
+    if (status == NN_OK && stratified) status = nn__check_has_labels(call, data);
+    if (status == NN_OK && (folds < 2 || folds > data->count || fold >= folds))
         status = nn__fail(NN_ERROR_BAD_ARGUMENT,
-                          "nn_dataset_split: fraction is %g, expected 0 < fraction < 1", fraction);
-    if (status == NN_OK) first = (size_t)(fraction * (double)data->count + 0.5);
-    if (status == NN_OK && (first == 0 || first >= data->count))
-        status = nn__fail(NN_ERROR_EMPTY,
-                          "nn_dataset_split: %llu samples at %g leave one part empty",
-                          (nn__ull)data->count, fraction);
-    if (status == NN_OK) {
-        order = (size_t *)nn__allocate(data->count, sizeof *order);
-        if (!order) status = NN_ERROR_OUT_OF_MEMORY;
-    }
-    if (status != NN_OK) return nn__both_failed(data, status, a, b);
+                          "%s: fold %llu of %llu for %llu samples, expected 2 folds or more, one "
+                          "sample in each, and fold from 0",
+                          call, (nn__ull)fold, (nn__ull)folds, (nn__ull)data->count);
+    return status == NN_OK ? nn__partition(data, stratified, folds, fold, 0, seed, held_out, train)
+                           : nn__both_failed(data, status, train, held_out);
+}
+
+NN_DEF nn_status nn_dataset_bootstrap(const nn_dataset *data, uint64_t seed, nn_dataset *drawn,
+                                      nn_dataset *rest)
+{
     nn_rng rng = nn_rng_seed(seed);
-    for (size_t i = 0; i < data->count; i++) order[i] = i;
-    nn_rng_shuffle(&rng, order, data->count);
-    status = nn__take_two(data, order, first, data->count - first, a, b);
+    size_t left = 0;
+    nn_status status = nn__check_parts("nn_dataset_bootstrap", data, drawn, rest);
+    if (status != NN_OK) return nn__both_failed(data, status, drawn, rest);
+    const size_t n = data->count;
+    size_t *list = (size_t *)nn__allocate_zeros(n, 2 * sizeof *list);
+    if (!list) return nn__both_failed(data, NN_ERROR_OUT_OF_MEMORY, drawn, rest);
+    size_t *others = list + n; /* at first whether each was drawn, then those that were not */
+    for (size_t i = 0; i < n; i++) others[list[i] = (size_t)nn_rng_below(&rng, n)] = 1;
+    for (size_t i = 0; i < n; i++)
+        if (!others[i]) others[left++] = i;
+    if (left == 0)
+        status = nn__fail(NN_ERROR_EMPTY, "nn_dataset_bootstrap: every sample was drawn");
+    return nn__views(data, status, list, n, drawn, left, rest);
+}
+
+/* How many classes occur, and how often the largest does. */
+static size_t nn__present_classes(const nn_dataset *data, const size_t *begins, size_t *max)
+{
+    size_t present = 0;
+    *max = 0;
+    for (int c = 0; c < data->classes; c++) {
+        present += begins[c + 1] > begins[c];
+        *max = nn__max_size(*max, begins[c + 1] - begins[c]);
+    }
+    return present;
+}
+
+NN_DEF nn_status nn_dataset_balance(const nn_dataset *data, uint64_t seed, nn_dataset *out)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    size_t *order = NULL, *begins = NULL, *list = NULL, count = 0, max = 0, at = 0;
+    nn_status status = nn__check_view("nn_dataset_balance", data, out);
+    if (status == NN_OK) status = nn__check_has_labels("nn_dataset_balance", data);
+    if (status == NN_OK) {
+        order = nn__shuffled(data, 2, &rng);
+        begins = order ? nn__group(data, order, order + data->count) : NULL;
+        count = begins ? nn__present_classes(data, begins, &max) : 0;
+        status = begins ? nn__resize(&list, count, max, sizeof *list) : NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (int c = 0; status == NN_OK && c < data->classes; c++) {
+        const size_t *samples = order + data->count + begins[c], n = begins[c + 1] - begins[c];
+        for (size_t i = 0; n && i < max; i++) list[at++] = samples[i % n];
+    }
+    if (status == NN_OK) nn_rng_shuffle(&rng, list, at);
     NN_FREE(order);
-    return status;
+    NN_FREE(begins);
+    return nn__views(data, status, list, at, out, 0, NULL);
+}
+
+NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weights)
+{
+    nn_status status = nn__check_dataset("nn_dataset_class_weights", data);
+    if (status == NN_OK) status = nn__check_has_labels("nn_dataset_class_weights", data);
+    if (status == NN_OK && !weights)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_class_weights: weights is NULL");
+    if (status != NN_OK) return status;
+    size_t max, *begins = nn__group(data, NULL, NULL);
+    if (!begins) return NN_ERROR_OUT_OF_MEMORY;
+    double share = (double)data->count / (double)nn__present_classes(data, begins, &max);
+    for (int c = 0; c < data->classes; c++) {
+        const size_t n = begins[c + 1] - begins[c];
+        weights[c] = n ? (nn_real)(share / (double)n) : 0;
+    }
+    NN_FREE(begins);
+    return NN_OK;
 }
 
 /* ----------------------------------------------------------------------------------- >>formats
@@ -6432,33 +8768,22 @@ NN_DEF nn_status nn_dataset_split(const nn_dataset *data, double fraction, uint6
 /* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
 
 typedef struct nn__idx {
+    nn__file *file;
     int type, rank;
     size_t shape[NN_MAX_RANK], count, width; /* count: the product of the shape */
     const unsigned char *values;
 } nn__idx;
 
-static size_t nn__idx_width(int type)
-{
-    switch (type) {
-    case 0x08:
-    case 0x09: return 1;
-    case 0x0b: return 2;
-    case 0x0c:
-    case 0x0d: return 4;
-    case 0x0e: return 8;
-    default: return 0;
-    }
-}
-
 /* Rank and dimensions; *offset is where the values begin. */
-static nn_status nn__idx_header(const nn__file *file, nn__idx *idx, size_t *offset)
+static nn_status nn__idx_header(nn__idx *idx, size_t *offset)
 {
+    static const unsigned char widths[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 2, 4, 4, 8, 0};
+    const nn__file *file = idx->file;
     const unsigned char *p = file->bytes;
-    memset(idx, 0, sizeof *idx);
     if (file->size < 4)
         return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4",
                         file->path, (nn__ull)file->size);
-    idx->type = p[2], idx->rank = p[3], idx->width = nn__idx_width(idx->type);
+    idx->type = p[2], idx->rank = p[3], idx->width = idx->type < 16 ? widths[idx->type] : 0;
     if (p[0] || p[1] || !idx->width)
         return nn__fail(NN_ERROR_BAD_FORMAT,
                         "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and "
@@ -6471,17 +8796,17 @@ static nn_status nn__idx_header(const nn__file *file, nn__idx *idx, size_t *offs
     if (file->size < *offset)
         return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, the header of rank %d has %llu",
                         file->path, (nn__ull)file->size, idx->rank, (nn__ull)*offset);
-    for (int i = 0; i < idx->rank; i++) {
-        const unsigned char *d = p + 4 + 4 * i;
-        idx->shape[i] = (size_t)d[0] << 24 | (size_t)d[1] << 16 | (size_t)d[2] << 8 | d[3];
-    }
+    for (int i = 0; i < 4 * idx->rank; i++)
+        idx->shape[i / 4] = idx->shape[i / 4] << 8 | p[4 + i];
     return NN_OK;
 }
 
-static nn_status nn__idx_parse(const nn__file *file, nn__idx *idx)
+static nn_status nn__idx_parse(nn__file *file, nn__idx *idx)
 {
     size_t offset = 0, bytes;
-    nn_status status = nn__idx_header(file, idx, &offset);
+    memset(idx, 0, sizeof *idx);
+    idx->file = file;
+    nn_status status = nn__idx_header(idx, &offset);
     if (status != NN_OK) return status;
     if (!nn__shape_size(idx->rank, idx->shape, &idx->count) ||
         !nn__multiply(idx->count, idx->width, &bytes))
@@ -6514,138 +8839,133 @@ static double nn__idx_value(const nn__idx *idx, size_t i)
     }
 }
 
-static nn_status nn__check_pair(const nn__file *images, const nn__idx *x, const nn__file *labels,
-                                const nn__idx *y)
+static nn_status nn__check_pair(const nn__idx *x, const nn__idx *y)
 {
+    const char *images = x->file->path, *labels = y->file->path;
     if (x->rank < 2)
         return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected images of rank 2 or more",
-                        images->path, x->rank);
+                        images, x->rank);
     if (y->rank != 1 && y->rank != 2)
-        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected labels of rank 1 or 2",
-                        labels->path, y->rank);
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected labels of rank 1 or 2", labels,
+                        y->rank);
     if (x->shape[0] != y->shape[0])
-        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images->path,
-                        (nn__ull)x->shape[0], labels->path, (nn__ull)y->shape[0]);
+        return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images,
+                        (nn__ull)x->shape[0], labels, (nn__ull)y->shape[0]);
     if (x->count == 0 || y->count == 0)
         return nn__fail(NN_ERROR_EMPTY, "%s: %llu samples hold no values",
-                        x->count ? labels->path : images->path, (nn__ull)x->shape[0]);
+                        x->count ? labels : images, (nn__ull)x->shape[0]);
     return NN_OK;
 }
 
 /* Bytes stay where they are and are scaled to [0, 1]; other types become nn_real as they are. */
-static nn_status nn__idx_samples(nn__file *file, const nn__idx *idx, nn_dataset *d)
+static nn_status nn__idx_samples(const nn__idx *idx, nn_dataset *d)
 {
     d->count = idx->shape[0], d->features = idx->count / idx->shape[0];
     d->rank = idx->rank - 1;
-    for (int i = 0; i < d->rank; i++) d->shape[i] = idx->shape[i + 1];
+    memcpy(d->shape, idx->shape + 1, (size_t)d->rank * sizeof *d->shape);
     if (idx->type == 0x08) {
         d->dtype = NN_DTYPE_U8, d->samples = idx->values;
-        d->owned[NN__OWNS_SAMPLES] = file->bytes;
-        file->bytes = NULL;
+        d->owned[NN__OWNS_SAMPLES] = idx->file->bytes;
+        idx->file->bytes = NULL;
         return nn__set_norm(d, 1 / 255.0, 0);
     }
     nn_real *x = (nn_real *)nn__allocate(idx->count, sizeof *x);
     if (!x) return NN_ERROR_OUT_OF_MEMORY;
     d->dtype = NN_DTYPE_REAL, d->samples = d->owned[NN__OWNS_SAMPLES] = x;
     for (size_t i = 0; i < idx->count; i++) {
-        double value = nn__idx_value(idx, i);
+        const double value = nn__idx_value(idx, i);
         if (!nn__is_real(value))
             return nn__fail(NN_ERROR_BAD_NUMBER,
                             "%s: sample %llu: value %llu is %g, expected a finite nn_real",
-                            file->path, (nn__ull)(i / d->features), (nn__ull)(i % d->features),
-                            value);
+                            idx->file->path, (nn__ull)(i / d->features),
+                            (nn__ull)(i % d->features), value);
         x[i] = (nn_real)value;
     }
     return NN_OK;
 }
 
-/* Whether every row of y has one 1 among zeros. */
-static int nn__idx_is_one_hot(const nn__idx *y, size_t columns)
+/* Which of a row's columns has a 1 among zeros; -1: none, or the row is not like that. */
+static double nn__idx_hot(const nn__idx *y, size_t row, size_t columns)
 {
-    for (size_t i = 0; columns > 1 && i < y->count; i += columns) {
-        size_t ones = 0, zeros = 0;
-        for (size_t j = 0; j < columns; j++) {
-            double value = nn__idx_value(y, i + j);
-            ones += value == 1;
-            zeros += value == 0;
-        }
-        if (ones != 1 || ones + zeros != columns) return 0;
+    double hot = -1;
+    for (size_t j = 0; j < columns; j++) {
+        const double value = nn__idx_value(y, row * columns + j);
+        if (value != 0 && (value != 1 || hot >= 0)) return -1;
+        if (value == 1) hot = (double)j;
     }
-    return columns > 1;
+    return hot;
 }
 
 /* labels[y->shape[0]]: one number a sample, the first of several (QMNIST), or one-hot. */
-static nn_status nn__idx_labels(const nn__file *file, const nn__idx *y, int *labels)
+static nn_status nn__idx_labels(const nn__idx *y, int *labels)
 {
-    size_t columns = y->count / y->shape[0];
-    int one_hot = nn__idx_is_one_hot(y, columns);
+    const size_t columns = y->count / y->shape[0];
+    int one_hot = columns > 1;
+    for (size_t i = 0; one_hot && i < y->shape[0]; i++) one_hot = nn__idx_hot(y, i, columns) >= 0;
     for (size_t i = 0; i < y->shape[0]; i++) {
-        double value = nn__idx_value(y, i * columns);
-        for (size_t j = 0; one_hot && j < columns; j++)
-            if (nn__idx_value(y, i * columns + j) == 1) value = (double)j;
+        const double value =
+            one_hot ? nn__idx_hot(y, i, columns) : nn__idx_value(y, i * columns);
         if (!(value >= INT_MIN && value <= INT_MAX) || value != floor(value))
-            return nn__fail(NN_ERROR_BAD_LABEL, "%s: label %g at index %llu, expected a whole "
-                                                "number",
-                            file->path, value, (nn__ull)i);
+            return nn__fail(NN_ERROR_BAD_LABEL,
+                            "%s: label %g at index %llu, expected a whole number", y->file->path,
+                            value, (nn__ull)i);
         labels[i] = (int)value;
     }
     return NN_OK;
 }
 
-/* A data set of two files that have been read, if status says so; the files are given back. */
-static nn_status nn__idx_pair(nn_status status, nn__file *images, nn__file *labels, int classes,
-                              nn_dataset *out)
+/* A data set of images and labels that have been read, if status says so; gives the files back. */
+static nn_status nn__idx_pair(nn_status status, nn__file files[2], int classes, nn_dataset *out)
 {
     nn__idx x, y;
     nn_dataset d;
     int *values = NULL;
     memset(&d, 0, sizeof d);
-    if (status == NN_OK) status = nn__idx_parse(images, &x);
-    if (status == NN_OK) status = nn__idx_parse(labels, &y);
-    if (status == NN_OK) status = nn__check_pair(images, &x, labels, &y);
-    if (status == NN_OK) {
-        values = (int *)nn__allocate(y.shape[0], sizeof *values);
-        status = values ? nn__idx_labels(labels, &y, values) : NN_ERROR_OUT_OF_MEMORY;
-    }
-    if (status == NN_OK) status = nn__idx_samples(images, &x, &d);
-    if (status == NN_OK) status = nn__set_labels(&d, labels->path, values, classes);
+    if (status == NN_OK) status = nn__idx_parse(&files[0], &x);
+    if (status == NN_OK) status = nn__idx_parse(&files[1], &y);
+    if (status == NN_OK) status = nn__check_pair(&x, &y);
+    if (status == NN_OK) status = nn__resize(&values, y.shape[0], 1, sizeof *values);
+    if (status == NN_OK) status = nn__idx_labels(&y, values);
+    if (status == NN_OK) status = nn__idx_samples(&x, &d);
+    if (status == NN_OK) status = nn__set_labels(&d, files[1].path, values, classes);
     NN_FREE(values);
-    nn__file_free(images);
-    nn__file_free(labels);
+    nn__file_free(&files[0]);
+    nn__file_free(&files[1]);
     return nn__hand_over(&d, status, out);
 }
 
 NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out)
 {
-    nn__file x, y;
+    nn__file files[2];
     nn_status status = NN_OK;
-    memset(&x, 0, sizeof x);
-    memset(&y, 0, sizeof y);
+    memset(files, 0, sizeof files);
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_idx: out is NULL");
     if (classes < 0)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_idx: %d classes, expected 0 or more",
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_idx: classes is %d, expected 0 or more",
                           classes);
-    if (status == NN_OK) status = nn__file_read(images, &x);
-    if (status == NN_OK) status = nn__file_read(labels, &y);
-    return nn__idx_pair(status, &x, &y, classes, out);
+    if (status == NN_OK) status = nn__file_read(images, &files[0]);
+    if (status == NN_OK) status = nn__file_read(labels, &files[1]);
+    return nn__idx_pair(status, files, classes, out);
 }
 
 /* -- folders of data sets -- */
 
-static nn_status nn__check_load(const char *call, const char *folder, nn_dataset *train,
-                                nn_dataset *test)
+/* Makes the set for training, or the one for testing, from the files of a folder. */
+typedef nn_status (*nn__part_loader)(const char *folder, const void *kind, int test,
+                                     nn_dataset *out);
+
+/* What was asked for is there at the end, or all of it holds the failure. */
+static nn_status nn__load_parts(const char *call, const char *folder, nn__part_loader load,
+                                const void *kind, nn_dataset *train, nn_dataset *test)
 {
+    nn_status status = NN_OK;
     if (train) memset(train, 0, sizeof *train);
     if (test) memset(test, 0, sizeof *test);
-    if (!folder) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the folder is NULL", call);
-    if (train && train == test)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: train and test are the same struct", call);
-    return NN_OK;
-}
-
-/* The end of such a loader: what was asked for is there, or all of it holds the failure. */
-static nn_status nn__loaded(nn_status status, nn_dataset *train, nn_dataset *test)
-{
+    if (!folder) status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the folder is NULL", call);
+    else if (train && train == test)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: train and test are the same struct", call);
+    if (status == NN_OK && train) status = load(folder, kind, 0, train);
+    if (status == NN_OK && test) status = load(folder, kind, 1, test);
     if (status == NN_OK) return NN_OK;
     nn_dataset_free(train);
     nn_dataset_free(test);
@@ -6671,30 +8991,28 @@ static nn_status nn__find_idx(const char *folder, const char *stem, int rank, nn
     return status;
 }
 
-static nn_status nn__load_mnist_part(const char *folder, const char *images, const char *labels,
+static nn_status nn__load_mnist_part(const char *folder, const void *kind, int test,
                                      nn_dataset *out)
 {
-    nn__file x, y;
-    char *x_path = NULL, *y_path = NULL;
-    memset(&x, 0, sizeof x);
-    memset(&y, 0, sizeof y);
-    nn_status status = nn__find_idx(folder, images, 3, &x, &x_path);
-    if (status == NN_OK) status = nn__find_idx(folder, labels, 1, &y, &y_path);
-    status = nn__idx_pair(status, &x, &y, 10, out);
-    NN_FREE(x_path);
-    NN_FREE(y_path);
+    nn__file files[2];
+    char *paths[2] = {NULL, NULL};
+    (void)kind;
+    memset(files, 0, sizeof files);
+    nn_status status =
+        nn__find_idx(folder, test ? "t10k-images" : "train-images", 3, &files[0], &paths[0]);
+    if (status == NN_OK)
+        status =
+            nn__find_idx(folder, test ? "t10k-labels" : "train-labels", 1, &files[1], &paths[1]);
+    status = nn__idx_pair(status, files, 10, out);
+    NN_FREE(paths[0]);
+    NN_FREE(paths[1]);
     return status;
 }
 
 /* EMNIST's letters have 26 classes and other folders other counts: those load as pairs. */
 NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test)
 {
-    nn_status status = nn__check_load("nn_load_mnist", folder, train, test);
-    if (status == NN_OK && train)
-        status = nn__load_mnist_part(folder, "train-images", "train-labels", train);
-    if (status == NN_OK && test)
-        status = nn__load_mnist_part(folder, "t10k-images", "t10k-labels", test);
-    return nn__loaded(status, train, test);
+    return nn__load_parts("nn_load_mnist", folder, nn__load_mnist_part, NULL, train, test);
 }
 
 /* CIFAR records: label bytes, then 3 x 32 x 32 pixels. The pixels of all files are moved together,
@@ -6704,60 +9022,53 @@ enum { NN__CIFAR_PIXELS = 3072 };
 typedef struct nn__cifar {
     size_t label_bytes, label_at; /* in a record: how many, and which one counts */
     int classes;
+    size_t train_files;
+    const char *files[6]; /* the one for testing stands behind those for training */
 } nn__cifar;
-
-/* Room for more records in both arrays. */
-static nn_status nn__cifar_room(const char *path, nn_dataset *d, size_t more)
-{
-    size_t count, bytes;
-    void *pixels = NULL, *labels = NULL;
-    if (nn__add_sizes(d->count, more, &count) && nn__multiply(count, NN__CIFAR_PIXELS, &bytes)) {
-        pixels = NN_REALLOC(d->owned[NN__OWNS_SAMPLES], bytes);
-        if (pixels) d->owned[NN__OWNS_SAMPLES] = pixels;
-        if (pixels) labels = NN_REALLOC(d->owned[NN__OWNS_LABELS], count * sizeof *d->labels);
-        if (labels) d->owned[NN__OWNS_LABELS] = labels;
-    }
-    d->samples = pixels;
-    d->labels = (int *)labels;
-    return labels ? NN_OK : nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", path);
-}
 
 static nn_status nn__add_cifar_file(const char *path, const nn__cifar *kind, nn_dataset *d)
 {
     nn__file file;
-    size_t record = kind->label_bytes + NN__CIFAR_PIXELS;
+    const size_t record = kind->label_bytes + NN__CIFAR_PIXELS;
     nn_status status = nn__file_read(path, &file);
     if (status != NN_OK) return status;
+    const size_t more = file.size / record, count = d->count + more;
     if (file.size % record != 0)
         status = nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, expected a multiple of %llu", path,
                           (nn__ull)file.size, (nn__ull)record);
-    else status = nn__cifar_room(path, d, file.size / record);
-    for (size_t i = 0; status == NN_OK && i < file.size / record; i++, d->count++) {
+    if (status == NN_OK)
+        status = nn__resize(&d->owned[NN__OWNS_SAMPLES], count, NN__CIFAR_PIXELS, 1);
+    if (status == NN_OK)
+        status = nn__resize(&d->owned[NN__OWNS_LABELS], count, 1, sizeof *d->labels);
+    uint8_t *samples = (uint8_t *)d->owned[NN__OWNS_SAMPLES];
+    d->samples = samples, d->labels = (int *)d->owned[NN__OWNS_LABELS];
+    for (size_t i = 0; status == NN_OK && i < more; i++, d->count++) {
         const unsigned char *from = file.bytes + i * record;
-        uint8_t *to = (uint8_t *)d->owned[NN__OWNS_SAMPLES] + d->count * NN__CIFAR_PIXELS;
-        int label = from[kind->label_at];
+        const int label = from[kind->label_at];
         if (label >= kind->classes)
             status = nn__fail(NN_ERROR_BAD_LABEL, "%s: label %d at index %llu, expected 0 to %d",
                               path, label, (nn__ull)i, kind->classes - 1);
         d->labels[d->count] = label;
-        memcpy(to, from + kind->label_bytes, NN__CIFAR_PIXELS);
+        memcpy(samples + d->count * NN__CIFAR_PIXELS, from + kind->label_bytes, NN__CIFAR_PIXELS);
     }
     nn__file_free(&file);
     return status;
 }
 
-static nn_status nn__load_cifar(const char *folder, const nn__cifar *kind, size_t file_count,
-                                const char *const *files, nn_dataset *out)
+static nn_status nn__load_cifar_part(const char *folder, const void *kind, int test,
+                                     nn_dataset *out)
 {
+    const nn__cifar *cifar = (const nn__cifar *)kind;
+    const size_t first = test ? cifar->train_files : 0;
     nn_dataset d;
     nn_status status = NN_OK;
     memset(&d, 0, sizeof d);
-    for (size_t i = 0; status == NN_OK && i < file_count; i++) {
-        char *path = nn__path(folder, files[i]);
-        status = path ? nn__add_cifar_file(path, kind, &d) : NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = first; status == NN_OK && i < cifar->train_files + (test != 0); i++) {
+        char *path = nn__path(folder, cifar->files[i]);
+        status = path ? nn__add_cifar_file(path, cifar, &d) : NN_ERROR_OUT_OF_MEMORY;
         NN_FREE(path);
     }
-    d.dtype = NN_DTYPE_U8, d.features = NN__CIFAR_PIXELS, d.classes = kind->classes;
+    d.dtype = NN_DTYPE_U8, d.features = NN__CIFAR_PIXELS, d.classes = cifar->classes;
     d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32;
     if (status == NN_OK) status = nn__set_norm(&d, 1 / 255.0, 0);
     return nn__hand_over(&d, status, out);
@@ -6765,398 +9076,1351 @@ static nn_status nn__load_cifar(const char *folder, const nn__cifar *kind, size_
 
 NN_DEF nn_status nn_load_cifar10(const char *folder, nn_dataset *train, nn_dataset *test)
 {
-    static const char *const files[] = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
-                                        "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"};
-    static const nn__cifar kind = {1, 0, 10};
-    nn_status status = nn__check_load("nn_load_cifar10", folder, train, test);
-    if (status == NN_OK && train) status = nn__load_cifar(folder, &kind, 5, files, train);
-    if (status == NN_OK && test) status = nn__load_cifar(folder, &kind, 1, files + 5, test);
-    return nn__loaded(status, train, test);
+    static const nn__cifar kind = {1, 0, 10, 5,
+                                   {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin",
+                                    "data_batch_4.bin", "data_batch_5.bin", "test_batch.bin"}};
+    return nn__load_parts("nn_load_cifar10", folder, nn__load_cifar_part, &kind, train, test);
 }
 
 NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
                                   nn_dataset *test)
 {
-    static const char *const files[] = {"train.bin", "test.bin"};
-    static const nn__cifar kinds[] = {{2, 1, 100}, {2, 0, 20}};
-    const nn__cifar *kind = &kinds[coarse != 0];
-    nn_status status = nn__check_load("nn_load_cifar100", folder, train, test);
-    if (status == NN_OK && train) status = nn__load_cifar(folder, kind, 1, files, train);
-    if (status == NN_OK && test) status = nn__load_cifar(folder, kind, 1, files + 1, test);
-    return nn__loaded(status, train, test);
+    static const nn__cifar fine = {2, 1, 100, 1, {"train.bin", "test.bin", 0, 0, 0, 0}};
+    static const nn__cifar broad = {2, 0, 20, 1, {"train.bin", "test.bin", 0, 0, 0, 0}};
+    return nn__load_parts("nn_load_cifar100", folder, nn__load_cifar_part, coarse ? &broad : &fine,
+                          train, test);
 }
 
-/* ------------------------------------------------------------------------------------- >>csv
-   A first pass counts rows and columns, a second one reads the cells. */
+/* -------------------------------------------------------------------------------------- >>text
+   What a file says in letters: numbers, independent of the locale, and distinct texts, which are
+   numbered and then put in order. */
 
 typedef struct nn__span {
     const char *begin, *end;
 } nn__span;
 
-typedef struct nn__csv {
-    const char *path;
-    nn_csv_desc desc;
-    nn__span rest; /* what has not been read */
-    size_t line, columns, rows;
-    size_t label; /* the label's column from 0; `columns` when there is none */
-    int integer_labels;
-    nn__span *names; /* classes in order of appearance, as they stand in the file */
-    int name_count;
-    size_t name_capacity;
-} nn__csv;
-
 static size_t nn__span_size(nn__span s) { return (size_t)(s.end - s.begin); }
 
-static nn__span nn__trim(nn__span s)
+static nn__span nn__span_of(const char *text)
 {
-    while (s.begin < s.end && (*s.begin == ' ' || *s.begin == '\r')) s.begin++;
-    while (s.end > s.begin && (s.end[-1] == ' ' || s.end[-1] == '\r')) s.end--;
+    nn__span s = {text, text + strlen(text)};
     return s;
 }
 
-/* The next line that is not blank; 0 after the last. */
-static int nn__csv_line(nn__csv *csv, nn__span *line)
+static int nn__same_text(nn__span a, nn__span b)
 {
-    while (csv->rest.begin < csv->rest.end) {
-        const char *newline =
-            (const char *)memchr(csv->rest.begin, '\n', nn__span_size(csv->rest));
-        line->begin = csv->rest.begin;
-        line->end = newline ? newline : csv->rest.end;
-        csv->rest.begin = newline ? newline + 1 : csv->rest.end;
-        csv->line++;
-        *line = nn__trim(*line);
-        if (nn__span_size(*line)) return 1;
-    }
-    return 0;
+    size_t size = nn__span_size(a);
+    return size == nn__span_size(b) && (size == 0 || !memcmp(a.begin, b.begin, size));
 }
 
-/* Takes the first cell off the line, without its quotes; *more says whether another follows. */
-static nn__span nn__csv_cell(const nn__csv *csv, nn__span *line, int *more)
+/* strtod wants the locale's decimal point, so it gets a copy with that in place of '.'. */
+static int nn__parse_slowly(nn__span text, double *value)
 {
-    nn__span cell = *line;
-    const char *from = line->begin;
-    if (from < line->end && *from == '"') {
-        const char *close = (const char *)memchr(from + 1, '"', (size_t)(line->end - from - 1));
-        if (close) from = close;
-    }
-    const char *next =
-        (const char *)memchr(from, csv->desc.delimiter, (size_t)(line->end - from));
-    cell.end = next ? next : line->end;
-    *more = next != NULL;
-    line->begin = next ? next + 1 : line->end;
-    cell = nn__trim(cell);
-    if (nn__span_size(cell) >= 2 && *cell.begin == '"' && cell.end[-1] == '"')
-        cell.begin++, cell.end--;
-    return cell;
-}
-
-/* A decimal number that fills the cell. strtod wants the locale's decimal point, so it gets a copy
-   with that in place of '.'. */
-static int nn__parse_number(nn__span cell, double *value)
-{
-    char text[1024], *end;
+    char copy[1200], *end;
     const char *point = localeconv()->decimal_point;
-    size_t n = 0;
-    if (nn__span_size(cell) == 0 || nn__span_size(cell) > 400 || strlen(point) > 8) return 0;
-    for (const char *c = cell.begin; c < cell.end; c++) {
-        if (*c == 0 || !strchr("+-.eE0123456789", *c)) return 0;
-        if (*c != '.') text[n++] = *c;
-        else for (const char *d = point; *d && n + 400 < sizeof text; d++) text[n++] = *d;
+    size_t n = 0, width = strlen(point);
+    if (nn__span_size(text) + width >= sizeof copy) return 0;
+    for (const char *c = text.begin; c < text.end; c++) {
+        if (*c != '.') copy[n++] = *c;
+        else memcpy(copy + n, point, width), n += width;
     }
-    text[n] = 0;
-    *value = strtod(text, &end);
-    return end == text + n && nn__is_real(*value);
+    copy[n] = 0;
+    *value = strtod(copy, &end);
+    return end == copy + n && nn__is_real(*value);
 }
 
-/* A class index in digits, INT_MAX when it is too large for one; -1 for anything else. */
-static int nn__parse_index(nn__span cell)
+/* Takes digits off the text: *number = 10^count *number + they, which wraps beyond 19 of them. */
+static size_t nn__parse_digits(const char **at, const char *end, uint64_t *number)
 {
-    long long value = 0;
-    if (nn__span_size(cell) == 0) return -1;
-    for (const char *c = cell.begin; c < cell.end; c++) {
-        if (*c < '0' || *c > '9') return -1;
-        value = 10 * value + (*c - '0');
-        if (value > INT_MAX) value = INT_MAX;
+    const char *start = *at, *c = start;
+    uint64_t n = *number;
+    for (; c < end && *c >= '0' && *c <= '9'; c++) n = 10 * n + (uint64_t)(*c - '0');
+    *at = c, *number = n;
+    return (size_t)(c - start);
+}
+
+/* m 10^power for |power| <= 22, rounded once: in two doubles, whose sum is right to 100 bits. 0
+   when that lies so near the middle between two doubles that it cannot tell. */
+static int nn__scale_by_ten(uint64_t m, int power, double *value)
+{
+    static const double powers[] = {1e0,  1e1,  1e2,  1e3,  1e4,  1e5,  1e6,  1e7,
+                                    1e8,  1e9,  1e10, 1e11, 1e12, 1e13, 1e14, 1e15,
+                                    1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22};
+    double ten = powers[power < 0 ? -power : power];
+    *value = power < 0 ? (double)m / ten : (double)m * ten;
+    if (m >> 53 == 0) return 1; /* both factors are exact (Clinger, PLDI 1990) */
+    double high = (double)(m & ~UINT64_C(2047)), low = (double)(m & 2047);
+    double first = power < 0 ? high / ten : high * ten;
+    double second = power < 0 ? (fma(-first, ten, high) + low) / ten
+                              : fma(high, ten, -first) + low * ten;
+    *value = first + second;
+    double rest = second - (*value - first);
+    return *value + rest * (1 + 1.0 / 1099511627776.0) == *value;
+}
+
+/* A decimal number that fills the text. */
+static int nn__parse_number(nn__span text, double *value)
+{
+    const char *c = text.begin, *end = text.end;
+    uint64_t digits = 0, exponent = 0;
+    int power = 0, minus = c < end && *c == '-';
+    if (c < end && (*c == '-' || *c == '+')) c++;
+    const char *first = c;
+    size_t count = nn__parse_digits(&c, end, &digits);
+    if (c < end && *c == '.') {
+        c++;
+        size_t decimals = nn__parse_digits(&c, end, &digits);
+        power = -(int)nn__min_size(decimals, 1000);
+        count += decimals;
     }
-    return (int)value;
-}
-
-static size_t nn__csv_cells(const nn__csv *csv, nn__span line)
-{
-    size_t cells = 0;
-    for (int more = 1; more; cells++) nn__csv_cell(csv, &line, &more);
-    return cells;
-}
-
-/* Before the first data row: back to the start, past the header. */
-static void nn__csv_rewind(nn__csv *csv, const nn__file *file)
-{
-    nn__span header;
-    csv->rest.begin = (const char *)file->bytes;
-    csv->rest.end = csv->rest.begin + file->size;
-    csv->line = 0;
-    if (file->size >= 3 && memcmp(file->bytes, "\xEF\xBB\xBF", 3) == 0) csv->rest.begin += 3;
-    if (csv->desc.header && nn__csv_line(csv, &header)) csv->columns = nn__csv_cells(csv, header);
-}
-
-static nn_status nn__csv_count(nn__csv *csv, const nn__file *file)
-{
-    nn__span line;
-    nn__csv_rewind(csv, file);
-    for (; nn__csv_line(csv, &line); csv->rows++) {
-        size_t cells = nn__csv_cells(csv, line);
-        if (csv->columns == 0) csv->columns = cells;
-        if (cells != csv->columns)
-            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: line %llu: %llu columns, expected %llu",
-                            csv->path, (nn__ull)csv->line, (nn__ull)cells, (nn__ull)csv->columns);
+    if (count == 0) return 0;
+    if (c < end && (*c == 'e' || *c == 'E')) {
+        int down = ++c < end && *c == '-';
+        if (c < end && (*c == '-' || *c == '+')) c++;
+        size_t length = nn__parse_digits(&c, end, &exponent);
+        if (length == 0) return 0;
+        if (length > 4) exponent = 9999;
+        power += down ? -(int)exponent : (int)exponent;
     }
-    if (csv->rows == 0) return nn__fail(NN_ERROR_EMPTY, "%s: no rows of data", csv->path);
-    long long column = csv->desc.label_column, count = (long long)csv->columns;
-    if (column > count || column < -count)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "%s: label_column is %lld, the file has %lld columns", csv->path, column,
-                        count);
-    csv->label = (size_t)(column > 0 ? column - 1 : column < 0 ? count + column : count);
-    if (count == 1 && column != 0)
-        return nn__fail(NN_ERROR_EMPTY, "%s: there is no column beside the label's", csv->path);
+    if (c != end) return 0;
+    for (c = first; count > 19 && (*c == '0' || *c == '.'); c++) count -= *c == '0';
+    if (count > 19 || power < -22 || power > 22 || !nn__scale_by_ten(digits, power, value))
+        return nn__parse_slowly(text, value);
+    if (minus) *value = -*value;
+    return nn__is_real(*value);
+}
+
+/* The same text for 1, 1.0, +1 and 01, with a decimal point whatever the locale. */
+static nn__span nn__number_name(double x, char text[64])
+{
+    const char *point = localeconv()->decimal_point;
+    snprintf(text, 64, "%.15g", x == 0 ? 0 : x);
+    if (strtod(text, NULL) != x) snprintf(text, 64, "%.17g", x);
+    char *at = strstr(text, point);
+    if (at && strcmp(point, ".") != 0) {
+        *at = '.';
+        memmove(at + 1, at + strlen(point), strlen(at + strlen(point)) + 1);
+    }
+    return nn__span_of(text);
+}
+
+/* -- distinct texts, numbered in order of appearance: a hash table over their concatenation -- */
+
+typedef struct nn__words {
+    char *text;            /* each ends with a zero byte */
+    size_t size, capacity; /* of text */
+    size_t *starts, count, start_capacity;
+    size_t *slots, slot_count; /* a power of two; number + 1, or 0 */
+} nn__words;
+
+static void nn__words_free(nn__words *w)
+{
+    NN_FREE(w->text);
+    NN_FREE(w->starts);
+    NN_FREE(w->slots);
+    memset(w, 0, sizeof *w);
+}
+
+static nn__span nn__word(const nn__words *w, size_t i)
+{
+    const size_t end = i + 1 < w->count ? w->starts[i + 1] : w->size;
+    nn__span s = {w->text + w->starts[i], w->text + end - 1};
+    return s;
+}
+
+/* The slot that holds the text, or the empty one where it belongs (FNV-1a, linear probing). */
+static size_t nn__words_slot(const nn__words *w, nn__span s)
+{
+    uint64_t hash = UINT64_C(14695981039346656037);
+    for (const char *c = s.begin; c < s.end; c++)
+        hash = (hash ^ (unsigned char)*c) * UINT64_C(1099511628211);
+    size_t slot = (size_t)(hash ^ hash >> 32) & (w->slot_count - 1);
+    while (w->slots[slot]) {
+        if (nn__same_text(nn__word(w, w->slots[slot] - 1), s)) break;
+        slot = (slot + 1) & (w->slot_count - 1);
+    }
+    return slot;
+}
+
+/* One more text, whether it is there or not. */
+static nn_status nn__words_append(nn__words *w, nn__span s)
+{
+    const size_t size = nn__span_size(s);
+    nn_status status = nn__grow(&w->starts, w->count, &w->start_capacity, sizeof *w->starts);
+    while (status == NN_OK && w->capacity - w->size <= size)
+        status = nn__grow(&w->text, w->capacity, &w->capacity, 1);
+    if (status != NN_OK) return status;
+    if (size) memcpy(w->text + w->size, s.begin, size);
+    w->starts[w->count++] = w->size;
+    w->size += size + 1;
+    w->text[w->size - 1] = 0;
     return NN_OK;
 }
 
-/* The index of a class name, which is added when it is new; -1 when out of memory. */
-static int nn__csv_class(nn__csv *csv, nn__span name)
+/* At least half of the slots are empty. */
+static nn_status nn__words_rehash(nn__words *w)
 {
-    size_t size = nn__span_size(name);
-    for (int i = 0; i < csv->name_count; i++)
-        if (nn__span_size(csv->names[i]) == size && !memcmp(csv->names[i].begin, name.begin, size))
-            return i;
-    void *names = csv->names;
-    nn_status status =
-        nn__grow(&names, (size_t)csv->name_count, &csv->name_capacity, sizeof *csv->names);
-    csv->names = (nn__span *)names;
-    if (status != NN_OK) return -1;
-    csv->names[csv->name_count] = name;
-    return csv->name_count++;
+    if (w->slot_count > 2 * w->count) return NN_OK;
+    const size_t wider = w->slot_count ? 2 * w->slot_count : 64;
+    size_t *slots = (size_t *)nn__allocate_zeros(wider, sizeof *slots);
+    if (!slots) return NN_ERROR_OUT_OF_MEMORY;
+    NN_FREE(w->slots);
+    w->slots = slots, w->slot_count = wider;
+    for (size_t i = 0; i < w->count; i++) slots[nn__words_slot(w, nn__word(w, i))] = i + 1;
+    return NN_OK;
 }
 
-static nn_status nn__csv_bad_cell(const nn__csv *csv, size_t column, nn__span cell)
+/* *number is the text's number; a text that is new is added. */
+static nn_status nn__words_add(nn__words *w, nn__span s, size_t *number)
 {
-    return nn__fail(NN_ERROR_BAD_NUMBER,
-                    "%s: line %llu, column %llu: '%.*s' is not a finite number", csv->path,
-                    (nn__ull)csv->line, (nn__ull)column + 1,
-                    (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
-}
-
-/* One label: a target, an index, or a name. *all_indices is cleared by the first that is no
-   index. */
-static nn_status nn__csv_label(nn__csv *csv, nn__span cell, nn_real *target, int *label)
-{
-    double value;
-    if (csv->desc.targets) {
-        if (!nn__parse_number(cell, &value)) return nn__csv_bad_cell(csv, csv->label, cell);
-        *target = (nn_real)value;
-        return NN_OK;
+    nn_status status = nn__words_rehash(w);
+    if (status != NN_OK) return status;
+    size_t *slot = &w->slots[nn__words_slot(w, s)];
+    if (*slot == 0) {
+        status = nn__words_append(w, s);
+        if (status == NN_OK) *slot = w->count;
     }
-    if (nn__span_size(cell) == 0)
-        return nn__fail(NN_ERROR_BAD_LABEL, "%s: line %llu: the label is empty", csv->path,
-                        (nn__ull)csv->line);
-    *label = csv->integer_labels ? nn__parse_index(cell) : nn__csv_class(csv, cell);
-    if (*label == INT_MAX)
-        return nn__fail(NN_ERROR_BAD_LABEL, "%s: line %llu: label %.*s is too large", csv->path,
-                        (nn__ull)csv->line, (int)nn__min_size(nn__span_size(cell), 40), cell.begin);
-    return *label < 0 ? nn__fail(NN_ERROR_OUT_OF_MEMORY, "%s: out of memory", csv->path) : NN_OK;
+    *number = *slot - 1;
+    return status;
 }
 
-static nn_status nn__csv_read(nn__csv *csv, const nn__file *file, nn_real *x, nn_real *targets,
-                              int *labels)
+/* *list gets the texts, list and strings in one block, unless there are none. Frees the table. */
+static nn_status nn__words_list(nn__words *w, nn_status status, char ***list)
 {
-    nn__span line;
+    size_t bytes;
+    if (status == NN_OK && w->count) {
+        const int fits = nn__multiply(w->count, sizeof **list, &bytes) &&
+                         nn__add_sizes(bytes, w->size, &bytes);
+        *list = (char **)nn__allocate(fits ? bytes : SIZE_MAX, 1);
+        if (!*list) status = NN_ERROR_OUT_OF_MEMORY;
+    }
+    for (size_t i = 0; status == NN_OK && i < w->count; i++)
+        (*list)[i] = (char *)(*list + w->count) + w->starts[i];
+    if (status == NN_OK && w->count) memcpy(**list, w->text, w->size);
+    nn__words_free(w);
+    return status;
+}
+
+typedef struct nn__ranked {
+    double value;
+    size_t number;
+} nn__ranked;
+
+static int nn__compare_ranked(const void *a, const void *b)
+{
+    const nn__ranked *x = (const nn__ranked *)a, *y = (const nn__ranked *)b;
+    if (x->value != y->value) return x->value < y->value ? -1 : 1;
+    return x->number < y->number ? -1 : x->number > y->number;
+}
+
+/* Whether all texts are numbers; ranked[count] holds them then, in order. */
+static int nn__words_rank(const nn__words *w, nn__ranked *ranked)
+{
+    for (size_t i = 0; i < w->count; i++) {
+        ranked[i].number = i;
+        if (!nn__parse_number(nn__word(w, i), &ranked[i].value)) return 0;
+    }
+    qsort(ranked, w->count, sizeof *ranked, nn__compare_ranked);
+    return 1;
+}
+
+/* What texts mean: text i is category map[i], and names gets the categories' names. Numbers are
+   categories in numeric order, however they are written; texts keep their order. With `indices`,
+   integers >= 0 mean themselves and have no names. */
+static nn_status nn__words_sort(const nn__words *w, int indices, size_t *map, nn__words *names)
+{
     nn_status status = NN_OK;
-    nn__csv_rewind(csv, file);
-    for (size_t row = 0; nn__csv_line(csv, &line); row++) {
-        int more;
-        for (size_t column = 0; status == NN_OK && column < csv->columns; column++) {
-            nn__span cell = nn__csv_cell(csv, &line, &more);
-            double value;
-            if (column == csv->label)
-                status = nn__csv_label(csv, cell, targets ? targets + row : NULL,
-                                       labels ? labels + row : NULL);
-            else if (nn__parse_number(cell, &value)) *x++ = (nn_real)value;
-            else status = nn__csv_bad_cell(csv, column, cell);
-        }
-        if (status != NN_OK) return status;
+    char text[64];
+    nn__ranked *ranked = (nn__ranked *)nn__allocate(w->count, sizeof *ranked);
+    if (!ranked) return NN_ERROR_OUT_OF_MEMORY;
+    const int numbers = nn__words_rank(w, ranked);
+    indices = indices && numbers && w->count && ranked[0].value >= 0;
+    for (size_t i = 0; indices && i < w->count; i++)
+        indices = ranked[i].value == floor(ranked[i].value);
+    for (size_t i = 0; status == NN_OK && i < w->count; i++) {
+        const size_t number = numbers ? ranked[i].number : i;
+        const nn__span name = numbers ? nn__number_name(ranked[i].value, text) : nn__word(w, i);
+        if (indices) map[number] = (size_t)(ranked[i].value < INT_MAX ? ranked[i].value : INT_MAX);
+        else status = nn__words_add(names, name, &map[number]);
+    }
+    NN_FREE(ranked);
+    return status;
+}
+
+/* The same where another file has said what texts mean, by names or as indices below count.
+   NN_ERROR_MISMATCH when text *unknown is not among them. */
+static nn_status nn__words_match(const nn__words *w, char **list, size_t count, size_t *map,
+                                 nn__words *names, size_t *unknown)
+{
+    nn_status status = NN_OK;
+    int numbers = 1;
+    double value;
+    char text[64];
+    for (size_t i = 0, number; list && status == NN_OK && i < count; i++) {
+        numbers = numbers && nn__parse_number(nn__span_of(list[i]), &value);
+        status = nn__words_add(names, nn__span_of(list[i]), &number);
+    }
+    for (size_t i = 0; status == NN_OK && i < w->count; i++) {
+        nn__span name = nn__word(w, i);
+        const int number = numbers && nn__parse_number(name, &value);
+        if (list && number) name = nn__number_name(value, text);
+        if (list) map[i] = names->slots[nn__words_slot(names, name)] - 1;
+        else map[i] = number && value >= 0 && value < (double)count && value == floor(value)
+                          ? (size_t)value
+                          : SIZE_MAX;
+        if (map[i] == SIZE_MAX) *unknown = i, status = NN_ERROR_MISMATCH;
     }
     return status;
 }
 
-/* Whether every label is a class index; otherwise all of them are names. */
-static int nn__csv_has_indices(nn__csv *csv, const nn__file *file)
+/* ------------------------------------------------------------------------------------ >>records
+   RFC 4180, read as a stream through a small buffer, so that what grows is the data set alone. A
+   record is cut into cells; one that does not end in the buffer is looked at again when more of
+   the file is there. */
+
+typedef struct nn__cell {
+    nn__span text;
+    int quotes; /* 1 in quotes, 2 with doubled quotes inside */
+} nn__cell;
+
+/* What a byte is to the reader; NN__BYTE_TEXT is all the rest. */
+enum { NN__BYTE_TEXT, NN__BYTE_DELIMITER, NN__BYTE_LINE_END, NN__BYTE_ZERO };
+
+typedef enum nn__scan { /* what came of looking for a cell or a record in the buffer */
+    NN__SCAN_CELL, NN__SCAN_RECORD, NN__SCAN_SHORT, NN__SCAN_END, NN__SCAN_FAILED
+} nn__scan;
+
+typedef struct nn__record {
+    nn__cell *cells;
+    size_t count, capacity, line; /* lines are counted from 1; 0: none in particular */
+    nn__span text;
+} nn__record;
+
+typedef struct nn__csv {
+    nn_csv_desc desc;
+    nn__stream stream;
+    size_t hint;                   /* the file's size, or 0 */
+    char *buffer;                  /* a line end stands behind its last byte */
+    size_t begin, limit, capacity; /* not yet read: buffer[begin..limit) */
+    int at_end;                    /* nothing comes after the limit */
+    unsigned char kinds[256];
+    nn__record record;             /* the present one */
+    size_t next_line;
+    nn_status status;              /* of a scan that failed */
+    /* what the columns are for */
+    size_t width, target_size, label_size, label_column;
+    struct nn__columns *columns;
+    nn__words *words;              /* the texts of every column */
+    /* what has been read */
+    nn_real *x, *targets;
+    int *labels;
+    size_t rows, row_capacity, skipped;
+} nn__csv;
+
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 4, 5)))
+#endif
+/* "path: line 3, column 6 (age): ..."; column SIZE_MAX is none in particular. */
+static nn_status nn__csv_fail(const nn__csv *csv, nn_status status, size_t column,
+                              const char *format, ...)
 {
-    nn__span line;
-    nn__csv_rewind(csv, file);
-    while (nn__csv_line(csv, &line)) {
-        int more;
-        for (size_t column = 0; column < csv->label; column++) nn__csv_cell(csv, &line, &more);
-        if (nn__parse_index(nn__csv_cell(csv, &line, &more)) < 0) return 0;
-    }
-    return 1;
+    const struct nn__columns *c = csv->columns;
+    const char *name = c && c->names && column < c->count ? c->names[column] : NULL;
+    char line[32] = "", place[128] = "", text[320];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (csv->record.line) snprintf(line, sizeof line, ": line %llu", (nn__ull)csv->record.line);
+    if (column != SIZE_MAX)
+        snprintf(place, sizeof place, "%s column %llu%s%.60s%s", *line ? "," : ":",
+                 (nn__ull)column + 1, name ? " (" : "", name ? name : "", name ? ")" : "");
+    return nn__fail(status, "%.120s%s%s: %s", csv->stream.path, line, place, text);
 }
 
-/* The list of names and the names themselves in one block. */
-static char **nn__csv_names(const nn__csv *csv)
+static int nn__csv_is_blank(const nn__csv *csv, char c)
 {
-    size_t count = (size_t)csv->name_count, bytes = count * sizeof(char *);
-    for (size_t i = 0; i < count; i++) bytes += nn__span_size(csv->names[i]) + 1;
-    char **list = (char **)nn__allocate(bytes, 1);
-    if (!list) return NULL;
-    char *text = (char *)(list + count);
-    for (size_t i = 0; i < count; i++) {
-        size_t size = nn__span_size(csv->names[i]);
-        list[i] = text;
-        memcpy(text, csv->names[i].begin, size);
-        text[size] = 0;
-        text += size + 1;
-    }
-    return list;
+    return (c == ' ' || c == '\t') && csv->kinds[(unsigned char)c] == NN__BYTE_TEXT;
 }
 
-/* Samples and targets share a block. */
-static nn_status nn__csv_load(nn__csv *csv, const nn__file *file, nn_dataset *d)
+static nn__scan nn__csv_stop(nn__csv *csv, nn_status status)
 {
-    nn_status status = nn__csv_count(csv, file);
+    csv->status = status;
+    return NN__SCAN_FAILED;
+}
+
+/* Moves the rest of the buffer to its front and fills it up. */
+static nn_status nn__csv_refill(nn__csv *csv)
+{
+    const size_t kept = csv->limit - csv->begin;
+    size_t got;
+    if (kept) memmove(csv->buffer, csv->buffer + csv->begin, kept);
+    csv->begin = 0, csv->limit = kept;
+    nn_status status = nn__grow(&csv->buffer, kept + 1, &csv->capacity, 1);
     if (status != NN_OK) return status;
-    int has_label = csv->label < csv->columns, has_target = has_label && csv->desc.targets;
-    d->count = csv->rows, d->features = csv->columns - (size_t)has_label;
-    d->rank = 1, d->shape[0] = d->features, d->dtype = NN_DTYPE_REAL;
-    size_t values = d->count * d->features; /* fewer than the file has bytes */
-    nn_real *x = (nn_real *)nn__allocate(values + (has_target ? d->count : 0), sizeof *x);
-    if (!x) return NN_ERROR_OUT_OF_MEMORY;
-    d->owned[NN__OWNS_SAMPLES] = x;
-    d->samples = x;
-    if (has_target) d->targets = x + values, d->target_size = 1;
-    if (has_label && !has_target) {
-        d->labels = (int *)nn__allocate(d->count, sizeof *d->labels);
-        d->owned[NN__OWNS_LABELS] = d->labels;
-        if (!d->labels) return NN_ERROR_OUT_OF_MEMORY;
-        csv->integer_labels = nn__csv_has_indices(csv, file);
+    const size_t room = csv->capacity - 1 - kept;
+    status = nn__stream_read(&csv->stream, csv->buffer + kept, room, &got);
+    csv->limit += got;
+    csv->buffer[csv->limit] = '\n';
+    csv->at_end = got < room;
+    return status;
+}
+
+/* Past the end of a line: LF, CR LF, CR, or the end of the file. */
+static nn__scan nn__csv_end_line(const nn__csv *csv, const char **at)
+{
+    const char *p = *at, *limit = csv->buffer + csv->limit;
+    if (!csv->at_end && (p == limit || (*p == '\r' && p + 1 == limit))) return NN__SCAN_SHORT;
+    if (p < limit) *at = p + (*p == '\r' && p + 1 < limit && p[1] == '\n' ? 2 : 1);
+    return NN__SCAN_RECORD;
+}
+
+/* Behind a cell: on to the next one, or past the end of the record. */
+static nn__scan nn__csv_after_cell(nn__csv *csv, const char **at)
+{
+    if (csv->desc.delimiter == ' ')
+        while (csv->kinds[(unsigned char)**at] == NN__BYTE_DELIMITER) ++*at;
+    if (csv->kinds[(unsigned char)**at] == NN__BYTE_LINE_END) return nn__csv_end_line(csv, at);
+    if (**at == 0)
+        return nn__csv_stop(csv, nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, SIZE_MAX,
+                                              "a zero byte, so it is not text (or UTF-16, which is "
+                                              "not read: save it as UTF-8)"));
+    if (csv->desc.delimiter != ' ') ++*at;
+    return NN__SCAN_CELL;
+}
+
+/* Quotes may hold delimiters and line ends; a quote in them is doubled. */
+static nn__scan nn__csv_quoted(nn__csv *csv, const char **at, nn__cell *cell)
+{
+    const char *limit = csv->buffer + csv->limit, *q = *at + 1;
+    cell->text.begin = q;
+    for (cell->quotes = 1;; cell->quotes = 2, q += 2) {
+        q = (const char *)memchr(q, '"', (size_t)(limit - q));
+        if ((!q || q + 1 == limit) && !csv->at_end) return NN__SCAN_SHORT;
+        if (!q)
+            return nn__csv_stop(csv, nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, csv->record.count,
+                                                  "the quote is not closed"));
+        if (q + 1 == limit || q[1] != '"') break;
     }
-    status = nn__csv_read(csv, file, x, has_target ? x + values : NULL, d->labels);
-    if (status != NN_OK || !d->labels) return status;
-    d->classes = csv->integer_labels ? nn__class_count(d->count, d->labels) : csv->name_count;
-    if (!csv->integer_labels) d->class_names = nn__csv_names(csv);
-    return csv->integer_labels || d->class_names ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    cell->text.end = q;
+    for (*at = q + 1; nn__csv_is_blank(csv, **at);) ++*at;
+    if (csv->kinds[(unsigned char)**at] != NN__BYTE_TEXT) return NN__SCAN_CELL;
+    return nn__csv_stop(csv, nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, csv->record.count,
+                                          "'%c' stands behind the closing quote; a quote in quotes "
+                                          "is doubled", **at));
+}
+
+static nn__scan nn__csv_scan_cell(nn__csv *csv, const char **at)
+{
+    nn__record *r = &csv->record;
+    const char *p = *at;
+    nn_status status = nn__grow(&r->cells, r->count, &r->capacity, sizeof *r->cells);
+    if (status != NN_OK) return nn__csv_stop(csv, status);
+    nn__cell *cell = &r->cells[r->count];
+    while (nn__csv_is_blank(csv, *p)) p++;
+    cell->text.begin = *at = p, cell->quotes = 0;
+    if (*p == '"') {
+        nn__scan scan = nn__csv_quoted(csv, at, cell);
+        if (scan != NN__SCAN_CELL) return scan;
+    } else {
+        while (csv->kinds[(unsigned char)*p] == NN__BYTE_TEXT) p++;
+        const char *end = *at = p;
+        while (end > cell->text.begin && nn__csv_is_blank(csv, end[-1])) end--;
+        cell->text.end = end;
+    }
+    r->count++;
+    return nn__csv_after_cell(csv, at);
+}
+
+static size_t nn__csv_lines_inside(const nn__record *r)
+{
+    size_t lines = 0;
+    for (size_t i = 0; i < r->count; i++) {
+        nn__span s = r->cells[i].text;
+        while (r->cells[i].quotes && s.begin < s.end) lines += *s.begin++ == '\n';
+    }
+    return lines;
+}
+
+/* The next record, which has no cells when the line is blank or skipped. */
+static nn__scan nn__csv_scan(nn__csv *csv)
+{
+    const char *at = csv->buffer + csv->begin, *limit = csv->buffer + csv->limit;
+    nn__record *r = &csv->record;
+    nn__scan scan = NN__SCAN_CELL;
+    r->count = 0, r->line = csv->next_line, r->text.begin = at;
+    if (at == limit) return csv->at_end ? NN__SCAN_END : NN__SCAN_SHORT;
+    const int skip = r->line <= csv->desc.skip_lines;
+    while (!skip && (*at == ' ' || (*at == '\t' && csv->desc.delimiter != '\t'))) at++;
+    if (at == limit && !csv->at_end) return NN__SCAN_SHORT;
+    if (skip || (csv->desc.comment && at < limit && *at == csv->desc.comment)) {
+        while (at < limit && *at != '\n' && *at != '\r') at++;
+        scan = nn__csv_end_line(csv, &at);
+    }
+    while (scan == NN__SCAN_CELL) scan = nn__csv_scan_cell(csv, &at);
+    if (scan != NN__SCAN_RECORD) return scan;
+    r->text.end = at;
+    csv->begin = (size_t)(at - csv->buffer);
+    csv->next_line += 1 + nn__csv_lines_inside(r);
+    if (r->count == 1 && nn__span_size(r->cells[0].text) == 0 && !r->cells[0].quotes) r->count = 0;
+    return scan;
+}
+
+/* Doubled quotes become single ones, where they stand. */
+static void nn__csv_unescape(const nn__csv *csv, nn__cell *cell)
+{
+    char *to = csv->buffer + (cell->text.begin - csv->buffer);
+    for (const char *from = cell->text.begin; from < cell->text.end; from++) {
+        *to++ = *from;
+        if (*from == '"') from++;
+    }
+    cell->text.end = to;
+}
+
+/* The cells of the next record that is not blank; none after the last. */
+static nn_status nn__csv_record(nn__csv *csv)
+{
+    for (;;) {
+        const nn__scan scan = nn__csv_scan(csv);
+        nn_status status = scan == NN__SCAN_FAILED ? csv->status : NN_OK;
+        if (scan == NN__SCAN_SHORT) status = nn__csv_refill(csv);
+        if (status != NN_OK || scan == NN__SCAN_END) return status;
+        if (scan == NN__SCAN_SHORT || csv->record.count == 0) continue;
+        for (size_t i = 0; i < csv->record.count; i++)
+            if (csv->record.cells[i].quotes == 2) nn__csv_unescape(csv, &csv->record.cells[i]);
+        return NN_OK;
+    }
+}
+
+static nn_status nn__csv_open(nn__csv *csv)
+{
+    const unsigned char delimiter = (unsigned char)csv->desc.delimiter;
+    csv->kinds[(unsigned char)'\n'] = csv->kinds[(unsigned char)'\r'] = NN__BYTE_LINE_END;
+    csv->kinds[0] = NN__BYTE_ZERO;
+    csv->kinds[delimiter] = NN__BYTE_DELIMITER;
+    if (delimiter == ' ') csv->kinds[(unsigned char)'\t'] = NN__BYTE_DELIMITER;
+    csv->next_line = 1;
+    csv->capacity = 1 << 17;
+    csv->buffer = (char *)nn__allocate(csv->capacity, 1);
+    if (!csv->buffer) return NN_ERROR_OUT_OF_MEMORY;
+    csv->hint = nn__stream_hint(&csv->stream);
+    nn_status status = nn__csv_refill(csv);
+    const unsigned char *bytes = (const unsigned char *)csv->buffer;
+    if (status == NN_OK) status = nn__check_content(csv->stream.path, bytes, csv->limit);
+    if (status != NN_OK) return status;
+    if (csv->limit >= 2 && (bytes[0] ^ bytes[1]) == 1 && bytes[0] >= 0xFE)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: UTF-16, which is not read: save it as UTF-8",
+                        csv->stream.path);
+    if (csv->limit >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) csv->begin = 3;
+    return NN_OK;
+}
+
+/* ------------------------------------------------------------------------------------ >>columns
+   Lists of names and numbers give every column a role, and each cell is stored by the role of its
+   column: a number as it is, a text as its number among the distinct texts of the column, a gap as
+   NaN. */
+
+/* Another delimiter that the line seems to have: a surer one, or any where it is one cell. */
+static const char *nn__csv_separator(const nn__csv *csv)
+{
+    static const char *const names[] = {";';'", "\ttabs", "|'|'", ",','", " blanks"};
+    const nn__record *r = &csv->record;
+    size_t length = nn__span_size(r->text);
+    while (length && strchr(" \t\r\n", r->text.begin[length - 1])) length--;
+    for (size_t i = 0; i < (r->count == 1 ? 5 : 3); i++)
+        if (*names[i] != csv->desc.delimiter && memchr(r->text.begin, *names[i], length) &&
+            (*names[i] != '\t' || csv->desc.delimiter != ' '))
+            return names[i] + 1;
+    return NULL;
+}
+
+/* What was expected where a text is no number, or what the line may be. */
+static const char *nn__csv_hint(const nn__csv *csv, nn__span cell, char text[80])
+{
+    size_t n = nn__span_size(cell);
+    const char *separator = nn__csv_separator(csv);
+    snprintf(text, 80, "; the line looks separated by %s", separator ? separator : "");
+    if (separator) return text;
+    if (n == 0) return "; what gaps become: nn_csv_desc.fill";
+    if (memchr(cell.begin, ',', n)) return "; decimal commas and separated thousands are not read";
+    if (*cell.begin == '\'') return "; only \" is a quote";
+    if (*cell.begin == '$' || (*cell.begin & 0x80)) return "; currencies and signs are not read";
+    if (cell.end[-1] == '%') return "; a percent sign is not read";
+    return "; a line of names: header, a mark of gaps: missing, categories: one_hot, codes";
+}
+
+/* The text of a cell in messages, with "%.*s". */
+#define NN__SHOW(span) (int)nn__min_size(nn__span_size(span), 40), (span).begin
+
+static nn_status nn__csv_bad_cell(const nn__csv *csv, size_t column, const char *expected)
+{
+    char hint[80];
+    const nn__span cell = csv->record.cells[column].text;
+    return nn__csv_fail(csv, NN_ERROR_BAD_NUMBER, column, "'%.*s' is not %s%s", NN__SHOW(cell),
+                        expected, nn__csv_hint(csv, cell, hint));
+}
+
+/* Takes the next item off a list: up to a comma, or in quotes. */
+static nn__span nn__csv_item(const char **list)
+{
+    nn__span item;
+    const char *p = *list;
+    while (*p == ' ') p++;
+    char stop = ',';
+    if (*p == '"') stop = *p++;
+    for (item.begin = p; *p && *p != stop;) p++;
+    for (item.end = p; stop == ',' && item.end > item.begin && item.end[-1] == ' ';) item.end--;
+    while (*p && *p != ',') p++;
+    *list = *p ? p + 1 : p;
+    return item;
+}
+
+/* The column of this name, or of this number from 1, or from the end; SIZE_MAX: none. */
+static size_t nn__csv_find(const nn__csv *csv, nn__span item)
+{
+    const struct nn__columns *c = csv->columns;
+    double number, count = (double)c->count;
+    for (size_t i = 0; c->names && i < c->count; i++)
+        if (nn__same_text(nn__span_of(c->names[i]), item)) return i;
+    if (!nn__parse_number(item, &number) || number != floor(number)) return SIZE_MAX;
+    if (number >= 1 && number <= count) return (size_t)number - 1;
+    return number <= -1 && number >= -count ? (size_t)(count + number) : SIZE_MAX;
+}
+
+/* One item of a list, a column or first..last. */
+static int nn__csv_range(const nn__csv *csv, nn__span item, size_t *first, size_t *last)
+{
+    *first = *last = nn__csv_find(csv, item);
+    for (const char *p = item.begin; *first == SIZE_MAX && p + 1 < item.end; p++) {
+        const nn__span from = {item.begin, p}, to = {p + 2, item.end};
+        if (p[0] != '.' || p[1] != '.') continue;
+        *first = nn__csv_find(csv, from), *last = nn__csv_find(csv, to);
+    }
+    return *first <= *last && *last != SIZE_MAX;
+}
+
+/* For errors of a file that came out as one column. */
+static const char *nn__csv_one_column(const nn__csv *csv, char text[80])
+{
+    nn__span none = {"", ""};
+    return csv->record.count == 1 && nn__csv_separator(csv) ? nn__csv_hint(csv, none, text) : "";
+}
+
+static nn_status nn__csv_assign(nn__csv *csv, const char *member, const char *list, nn__role role)
+{
+    size_t c, last;
+    char hint[80];
+    while (list && *list) {
+        const nn__span item = nn__csv_item(&list);
+        if (!nn__csv_range(csv, item, &c, &last))
+            return nn__csv_fail(csv, NN_ERROR_BAD_ARGUMENT, SIZE_MAX,
+                                "%s is '%.*s', but there is no such column among %llu%s%s", member,
+                                NN__SHOW(item), (nn__ull)csv->columns->count,
+                                csv->columns->names ? "" : " and no line of names was found",
+                                nn__csv_one_column(csv, hint));
+        for (; c <= last; c++) {
+            nn__role *now = &csv->columns->columns[c].role;
+            if (role == NN__ROLE_FEATURE && (*now == NN__ROLE_ONE_HOT || *now == NN__ROLE_CODE))
+                continue;
+            if (*now != NN__ROLE_NONE)
+                return nn__csv_fail(csv, NN_ERROR_BAD_ARGUMENT, SIZE_MAX,
+                                    "%s has column %llu, which is named twice", member,
+                                    (nn__ull)c + 1);
+            *now = role;
+        }
+    }
+    return NN_OK;
+}
+
+/* The lists of the desc; features are last, because categories may be among them. */
+enum { NN__CSV_LISTS = 6 };
+
+static const char *nn__csv_list(const nn_csv_desc *d, size_t i)
+{
+    const char *lists[] = {d->labels, d->targets, d->ignore, d->one_hot, d->codes, d->features};
+    return lists[i];
+}
+
+/* Every column gets its role; the counts follow. */
+static nn_status nn__csv_roles(nn__csv *csv)
+{
+    static const char *const members[] = {"labels",  "targets", "ignore",
+                                          "one_hot", "codes",   "features"};
+    static const nn__role roles[] = {NN__ROLE_LABEL,   NN__ROLE_TARGET, NN__ROLE_IGNORED,
+                                     NN__ROLE_ONE_HOT, NN__ROLE_CODE,   NN__ROLE_FEATURE};
+    const nn__role others = csv->desc.features ? NN__ROLE_IGNORED : NN__ROLE_FEATURE;
+    char hint[80];
+    for (size_t i = 0; i < NN__CSV_LISTS; i++) {
+        nn_status status = nn__csv_assign(csv, members[i], nn__csv_list(&csv->desc, i), roles[i]);
+        if (status != NN_OK) return status;
+    }
+    for (size_t c = 0; c < csv->columns->count; c++) {
+        nn__column *column = &csv->columns->columns[c];
+        if (column->role == NN__ROLE_NONE) column->role = others;
+        if (column->role == NN__ROLE_LABEL && csv->label_size++ == 0) csv->label_column = c;
+        csv->target_size += column->role == NN__ROLE_TARGET;
+        csv->width += (size_t)nn__is_feature(column);
+    }
+    if (csv->width > 0) return NN_OK;
+    return nn__csv_fail(csv, NN_ERROR_EMPTY, SIZE_MAX,
+                        "there is no column of features among %llu%s",
+                        (nn__ull)csv->columns->count, nn__csv_one_column(csv, hint));
+}
+
+/* -- rows -- */
+
+static nn_status nn__csv_set_rows(nn__csv *csv, size_t rows)
+{
+    nn_status status = nn__resize(&csv->x, rows, csv->width, sizeof *csv->x);
+    if (status == NN_OK)
+        status = nn__resize(&csv->targets, rows, csv->target_size, sizeof *csv->targets);
+    if (status == NN_OK)
+        status = nn__resize(&csv->labels, rows, csv->label_size ? 1 : 0, sizeof *csv->labels);
+    if (status == NN_OK) csv->row_capacity = rows;
+    return status;
+}
+
+/* Room for one more row. How many will come is judged by what part of the file they took, so that
+   hardly more memory is asked for than the data needs; without its size the arrays grow by an
+   eighth. */
+static nn_status nn__csv_room(nn__csv *csv)
+{
+    size_t rows = csv->rows, more = rows / 8 + 64;
+    double read = (double)(csv->stream.total - (csv->limit - csv->begin));
+    if (rows < csv->row_capacity) return NN_OK;
+    if (csv->hint && rows > 0 && (double)csv->hint > read)
+        more = (size_t)((double)rows * ((double)csv->hint / read - 1) * 1.01) + 16;
+    return nn__csv_set_rows(csv, rows + more);
+}
+
+static int nn__csv_is_gap(const nn__csv *csv, nn__span cell)
+{
+    const char *marks = csv->desc.missing;
+    if (cell.begin == cell.end) return 1;
+    while (marks && *marks)
+        if (nn__same_text(nn__csv_item(&marks), cell)) return 1;
+    return 0;
+}
+
+static nn_status nn__csv_number(const nn__csv *csv, size_t column, nn_real *to)
+{
+    double value;
+    if (!nn__parse_number(csv->record.cells[column].text, &value))
+        return nn__csv_bad_cell(csv, column, "a finite number");
+    *to = (nn_real)value;
+    return NN_OK;
+}
+
+/* A feature: a number, the number of a text, or NaN for a gap that is to be filled. */
+static nn_status nn__csv_feature(const nn__csv *csv, size_t column, nn_real *to)
+{
+    const nn__span cell = csv->record.cells[column].text;
+    const int is_number = csv->columns->columns[column].role == NN__ROLE_FEATURE;
+    size_t number;
+    if ((cell.begin == cell.end || csv->desc.missing) && nn__csv_is_gap(csv, cell)) {
+        *to = (nn_real)NAN;
+        if (csv->desc.fill >= NN_MISSING_MEAN) return NN_OK;
+        return nn__csv_bad_cell(csv, column, is_number ? "a finite number" : "a category");
+    }
+    if (is_number) return nn__csv_number(csv, column, to);
+    nn_status status = nn__words_add(&csv->words[column], cell, &number);
+    if (status == NN_OK && number >> 24)
+        status = nn__csv_fail(csv, NN_ERROR_TOO_LARGE, column, "more than 2^24 categories");
+    *to = (nn_real)number;
+    return status;
+}
+
+/* The number of the label's text, or which of several columns has the 1. */
+static nn_status nn__csv_label(const nn__csv *csv, size_t column, size_t place, int *label)
+{
+    const nn__span cell = csv->record.cells[column].text;
+    double value = 0;
+    size_t number = place;
+    if (nn__csv_is_gap(csv, cell))
+        return nn__csv_fail(csv, NN_ERROR_BAD_LABEL, column, "the label is missing");
+    if (csv->label_size == 1) {
+        nn_status status = nn__words_add(&csv->words[column], cell, &number);
+        if (status == NN_OK && number >= INT_MAX)
+            status = nn__csv_fail(csv, NN_ERROR_TOO_LARGE, column, "too many labels");
+        *label = (int)nn__min_size(number, INT_MAX);
+        return status;
+    }
+    if (!nn__parse_number(cell, &value) || (value != 0 && value != 1) ||
+        (value == 1 && *label >= 0))
+        return nn__csv_fail(csv, NN_ERROR_BAD_LABEL, column,
+                            "'%.*s' in a one-hot label, expected one 1 and zeros", NN__SHOW(cell));
+    if (value == 1) *label = (int)place;
+    return NN_OK;
+}
+
+static int nn__csv_has_gap(const nn__csv *csv)
+{
+    for (size_t c = 0; c < csv->columns->count; c++)
+        if (csv->columns->columns[c].role != NN__ROLE_IGNORED &&
+            nn__csv_is_gap(csv, csv->record.cells[c].text))
+            return 1;
+    return 0;
+}
+
+static nn_status nn__csv_row(nn__csv *csv)
+{
+    char hint[80];
+    if (csv->record.count != csv->columns->count)
+        return nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, SIZE_MAX, "%llu columns, expected %llu%s",
+                            (nn__ull)csv->record.count, (nn__ull)csv->columns->count,
+                            nn__csv_one_column(csv, hint));
+    if (csv->desc.fill == NN_MISSING_SKIP && nn__csv_has_gap(csv)) return csv->skipped++, NN_OK;
+    nn_status status = nn__csv_room(csv);
+    if (status != NN_OK) return status;
+    nn_real *x = csv->x + csv->rows * csv->width, *t = csv->targets + csv->rows * csv->target_size;
+    size_t place = 0;
+    int label = -1;
+    for (size_t c = 0; status == NN_OK && c < csv->columns->count; c++) {
+        const nn__role role = csv->columns->columns[c].role;
+        if (role == NN__ROLE_TARGET) status = nn__csv_number(csv, c, t++);
+        else if (role == NN__ROLE_LABEL) status = nn__csv_label(csv, c, place++, &label);
+        else if (role != NN__ROLE_IGNORED) status = nn__csv_feature(csv, c, x++);
+    }
+    if (status == NN_OK && csv->label_size && label < 0)
+        status = nn__csv_fail(csv, NN_ERROR_BAD_LABEL, SIZE_MAX, "no 1 in a one-hot label");
+    if (status == NN_OK && csv->label_size) csv->labels[csv->rows] = label;
+    csv->rows += status == NN_OK;
+    return status;
+}
+
+/* -- the first line: names or data -- */
+
+/* A copy of the present record that outlives the buffer. */
+static nn_status nn__csv_save(const nn__csv *csv, nn__record *copy)
+{
+    const nn__record *r = &csv->record;
+    const size_t size = nn__span_size(r->text);
+    char *text = (char *)nn__allocate(size, 1);
+    *copy = *r;
+    copy->capacity = r->count;
+    copy->text.begin = text, copy->text.end = text + size;
+    copy->cells = (nn__cell *)nn__allocate(r->count, sizeof *r->cells);
+    if (!text || !copy->cells) return NN_ERROR_OUT_OF_MEMORY;
+    memcpy(text, r->text.begin, size);
+    for (size_t i = 0; i < r->count; i++) {
+        copy->cells[i].text.begin = text + (r->cells[i].text.begin - r->text.begin);
+        copy->cells[i].text.end = text + (r->cells[i].text.end - r->text.begin);
+    }
+    return NN_OK;
+}
+
+/* Whether a list of the desc names a cell of the line by what stands there. */
+static int nn__csv_is_named(const nn_csv_desc *d, const nn__record *line)
+{
+    double value;
+    for (size_t i = 0; i < NN__CSV_LISTS; i++)
+        for (const char *list = nn__csv_list(d, i); list && *list;) {
+            const nn__span item = nn__csv_item(&list);
+            for (size_t c = 0; c < line->count && !nn__parse_number(item, &value); c++)
+                if (nn__same_text(item, line->cells[c].text)) return 1;
+        }
+    return 0;
+}
+
+/* Whether the first line holds names: it was said so and nothing speaks against it, or it was not
+   said, and the line has a name that the desc uses or is all text where the next has a number. */
+static nn_status nn__csv_header(const nn__csv *csv, const nn__record *first, int *header)
+{
+    const nn__record *next = &csv->record;
+    size_t numbers = 0, over_numbers = 0;
+    double value;
+    if (next->count && next->count != first->count)
+        return nn__csv_fail(csv, NN_ERROR_BAD_FORMAT, SIZE_MAX,
+                            "%llu columns, expected %llu as in line %llu; nn_csv_desc.skip_lines "
+                            "leaves out lines before the data", (nn__ull)next->count,
+                            (nn__ull)first->count, (nn__ull)first->line);
+    for (size_t i = 0; i < first->count; i++) {
+        const nn__span cell = first->cells[i].text;
+        const int number = nn__parse_number(cell, &value);
+        numbers += number || (cell.begin < cell.end && nn__csv_is_gap(csv, cell));
+        over_numbers += !number && next->count && nn__parse_number(next->cells[i].text, &value);
+    }
+    *header = csv->desc.header > 0;
+    if (csv->desc.header == 0)
+        *header = nn__csv_is_named(&csv->desc, first) || (numbers == 0 && over_numbers > 0);
+    if (csv->desc.header > 0 && next->count && numbers > 0 && over_numbers == 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: header is 1, but line %llu holds numbers as the next one does: set it "
+                        "to -1, or leave the line out by skip_lines",
+                        csv->stream.path, (nn__ull)first->line);
+    return NN_OK;
+}
+
+/* The next column of features of another file. */
+static const nn__column *nn__csv_next(const struct nn__columns *of, size_t *c)
+{
+    while (*c < of->count && !nn__is_feature(&of->columns[*c])) ++*c;
+    return *c < of->count ? &of->columns[(*c)++] : NULL;
+}
+
+/* The file has the columns of features that `like` has, in its order and with its names. */
+static nn_status nn__csv_check_like(const nn__csv *csv)
+{
+    const struct nn__columns *like = csv->desc.like ? csv->desc.like->columns : NULL;
+    size_t at = 0;
+    if (!like) return NN_OK;
+    for (size_t c = 0; c < csv->columns->count; c++) {
+        const char *name = csv->columns->names ? csv->columns->names[c] : "";
+        if (!nn__is_feature(&csv->columns->columns[c])) continue;
+        const nn__column *other = nn__csv_next(like, &at);
+        const char *other_name = other && like->names ? like->names[at - 1] : "";
+        if (!other || other->role != csv->columns->columns[c].role ||
+            (*name && *other_name && strcmp(name, other_name) != 0))
+            return nn__csv_fail(csv, NN_ERROR_MISMATCH, c,
+                                "it is not what column %llu (%.60s) of the data set `like` is",
+                                (nn__ull)at, other_name);
+    }
+    if (!nn__csv_next(like, &at)) return NN_OK;
+    return nn__csv_fail(csv, NN_ERROR_MISMATCH, SIZE_MAX,
+                        "%llu columns of features, `like` has more", (nn__ull)csv->width);
+}
+
+/* The columns that the first record has, with its texts as names when it is a header. */
+static nn_status nn__csv_make_columns(nn__csv *csv, int header)
+{
+    const nn__record *first = &csv->record;
+    struct nn__columns *c = (struct nn__columns *)nn__allocate_zeros(1, sizeof *c);
+    nn__words names;
+    nn_status status = NN_OK;
+    csv->columns = c;
+    if (!c) return NN_ERROR_OUT_OF_MEMORY;
+    c->columns = (nn__column *)nn__allocate_zeros(first->count, sizeof *c->columns);
+    csv->words = (nn__words *)nn__allocate_zeros(first->count, sizeof *csv->words);
+    if (!c->columns || !csv->words) return NN_ERROR_OUT_OF_MEMORY;
+    c->count = first->count;
+    memset(&names, 0, sizeof names);
+    for (size_t i = 0; i < c->count; i++) {
+        c->columns[i].fill = (double)NAN;
+        if (header && status == NN_OK) status = nn__words_append(&names, first->cells[i].text);
+    }
+    status = nn__words_list(&names, status, &c->names);
+    if (status == NN_OK) status = nn__csv_roles(csv);
+    return status == NN_OK ? nn__csv_check_like(csv) : status;
+}
+
+/* Reads two records, so that the second can tell what the first one is. */
+static nn_status nn__csv_begin(nn__csv *csv, nn__record *first)
+{
+    int header = 0;
+    nn_status status = nn__csv_record(csv);
+    if (status != NN_OK || csv->record.count == 0) return status;
+    status = nn__csv_save(csv, first);
+    if (status == NN_OK) status = nn__csv_record(csv);
+    if (status == NN_OK) status = nn__csv_header(csv, first, &header);
+    if (status != NN_OK) return status;
+    const nn__record second = csv->record;
+    csv->record = *first;
+    csv->record.line = 0; /* a column is not wrong in one line */
+    status = nn__csv_make_columns(csv, header);
+    csv->record.line = first->line;
+    if (status == NN_OK && !header) status = nn__csv_row(csv);
+    csv->record = second;
+    return status;
+}
+
+static nn_status nn__csv_rows(nn__csv *csv)
+{
+    nn__record first;
+    memset(&first, 0, sizeof first);
+    nn_status status = nn__csv_begin(csv, &first);
+    while (status == NN_OK && csv->record.count) {
+        status = nn__csv_row(csv);
+        if (status == NN_OK) status = nn__csv_record(csv);
+    }
+    NN_FREE((char *)first.text.begin);
+    NN_FREE(first.cells);
+    csv->record.line = 0;
+    if (status == NN_OK && csv->rows == 0)
+        status = nn__csv_fail(csv, NN_ERROR_EMPTY, SIZE_MAX, "no rows of data%s",
+                              csv->skipped ? " without a gap" : "");
+    return status == NN_OK ? nn__csv_set_rows(csv, csv->rows) : status;
+}
+
+/* ---------------------------------------------------------------------------------------- >>csv
+   What texts and gaps become is decided when the whole file has been read, and kept for the next
+   one. */
+
+/* What the texts of column c mean: text i is category (*map)[i], and the column gets the names of
+   the categories. They are those of `like`, or in an order of their own when it is NULL. */
+static nn_status nn__csv_map(nn__csv *csv, size_t c, const nn__column *like, size_t **map)
+{
+    nn__column *column = &csv->columns->columns[c];
+    const nn__words *words = &csv->words[c];
+    const int label = column->role == NN__ROLE_LABEL;
+    size_t unknown = 0;
+    nn_status status;
+    nn__words names;
+    memset(&names, 0, sizeof names);
+    *map = (size_t *)nn__allocate(words->count, sizeof **map);
+    if (!*map) return NN_ERROR_OUT_OF_MEMORY;
+    if (!like) status = nn__words_sort(words, label && !csv->desc.relabel, *map, &names);
+    else
+        status = nn__words_match(words, like->categories, like->category_count, *map, &names,
+                                 &unknown);
+    if (status == NN_ERROR_MISMATCH)
+        nn__csv_fail(csv, status, c, "'%.*s' is not among the %llu %s of the data set `like`",
+                     NN__SHOW(nn__word(words, unknown)), (nn__ull)like->category_count,
+                     label ? "classes" : "categories");
+    column->category_count = names.count;
+    return nn__words_list(&names, status, &column->categories);
+}
+
+/* Labels of one column: texts that have been numbered become classes. */
+static nn_status nn__csv_label_texts(nn__csv *csv, const nn_dataset *like, nn_dataset *d)
+{
+    const size_t c = csv->label_column;
+    nn__column *column = &csv->columns->columns[c], known;
+    size_t *map;
+    memset(&known, 0, sizeof known);
+    if (like) known.categories = like->class_names, known.category_count = (size_t)like->classes;
+    nn_status status = nn__csv_map(csv, c, like ? &known : NULL, &map);
+    d->class_names = column->categories, column->categories = NULL;
+    for (size_t i = 0; status == NN_OK && i < d->count; i++) {
+        const nn__span label_word = nn__word(&csv->words[c], (size_t)d->labels[i]);
+        d->labels[i] = (int)map[d->labels[i]];
+        if (d->labels[i] == INT_MAX)
+            status = nn__csv_fail(csv, NN_ERROR_BAD_LABEL, c,
+                                  "label %.*s is too large for a class; nn_csv_desc.relabel takes "
+                                  "it as a name", NN__SHOW(label_word));
+    }
+    d->classes = like ? like->classes : (int)column->category_count;
+    if (d->classes == 0 && status == NN_OK) d->classes = nn__class_count(d->count, d->labels);
+    NN_FREE(map);
+    return status;
+}
+
+/* Labels of several columns: the header names the classes, or what this file is to be read like. */
+static nn_status nn__csv_label_columns(const nn__csv *csv, const nn_dataset *like, nn_dataset *d)
+{
+    char **header = csv->columns->names;
+    const int named = like ? like->class_names != NULL : header != NULL;
+    nn__words names;
+    nn_status status = NN_OK;
+    memset(&names, 0, sizeof names);
+    d->classes = (int)csv->label_size;
+    if (like && like->classes != d->classes)
+        return nn__csv_fail(csv, NN_ERROR_MISMATCH, SIZE_MAX,
+                            "%d classes, the data set `like` has %d", d->classes, like->classes);
+    for (size_t c = 0, i = 0; named && status == NN_OK && c < csv->columns->count; c++) {
+        if (csv->columns->columns[c].role != NN__ROLE_LABEL) continue;
+        const char *name = header ? header[c] : like->class_names[i++];
+        status = nn__words_append(&names, nn__span_of(name));
+    }
+    return nn__words_list(&names, status, &d->class_names);
+}
+
+/* A column of categories, feature `place`: its texts have been numbered. */
+static nn_status nn__csv_categories(nn__csv *csv, size_t c, size_t place, const nn__column *like)
+{
+    size_t *map;
+    nn_status status = nn__csv_map(csv, c, like, &map);
+    for (size_t r = 0; status == NN_OK && r < csv->rows; r++) {
+        nn_real *x = csv->x + r * csv->width + place;
+        if (nn__is_finite((double)*x)) *x = (nn_real)map[(size_t)*x];
+    }
+    NN_FREE(map);
+    return status;
+}
+
+static int nn__compare_reals(const void *a, const void *b)
+{
+    const nn_real *x = (const nn_real *)a, *y = (const nn_real *)b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* What a gap becomes, of the n values that are there: sorted[n]. */
+static double nn__csv_fit(nn_missing fill, size_t n, nn_real *sorted)
+{
+    double sum = 0, best = 0;
+    size_t longest = 0;
+    qsort(sorted, n, sizeof *sorted, nn__compare_reals);
+    for (size_t i = 0; i < n; i++) sum += (double)sorted[i];
+    if (fill == NN_MISSING_MEAN) return sum / (double)n;
+    if (fill == NN_MISSING_MEDIAN)
+        return ((double)sorted[(n - 1) / 2] + (double)sorted[n / 2]) / 2;
+    for (size_t i = 0, run = 0; i < n; i++) {
+        run = i && sorted[i] == sorted[i - 1] ? run + 1 : 1;
+        if (run > longest) longest = run, best = (double)sorted[i];
+    }
+    return best;
+}
+
+/* Gaps of feature `place` get the value that the present ones or the data set `like` give. */
+static nn_status nn__csv_fill(nn__csv *csv, size_t c, size_t place, const nn__column *like,
+                              nn_real *present)
+{
+    nn__column *column = &csv->columns->columns[c];
+    const int is_number = column->role == NN__ROLE_FEATURE;
+    size_t n = 0;
+    for (size_t r = 0; r < csv->rows; r++) {
+        const nn_real x = csv->x[r * csv->width + place];
+        if (nn__is_finite((double)x)) present[n++] = x;
+    }
+    if (like ? !nn__is_finite(like->fill) : n == 0)
+        return nn__csv_fail(csv, NN_ERROR_EMPTY, c, "%s",
+                            like ? "the data set `like` was read without nn_csv_desc.fill"
+                                 : "there is no value to fill its gaps from");
+    if (like) column->fill = like->fill;
+    else
+        column->fill =
+            nn__csv_fit(is_number ? csv->desc.fill : NN_MISSING_MOST_FREQUENT, n, present);
+    for (size_t r = 0; r < csv->rows; r++) {
+        nn_real *x = csv->x + r * csv->width + place;
+        if (!nn__is_finite((double)*x)) *x = (nn_real)column->fill;
+    }
+    return NN_OK;
+}
+
+/* Every category of a one-hot column becomes a feature; from the end, so that nothing is written
+   over what has not been read. */
+static nn_status nn__csv_expand(nn__csv *csv)
+{
+    size_t wide = csv->width, rows = csv->rows;
+    const nn__column *columns = csv->columns->columns;
+    for (size_t c = 0; c < csv->columns->count; c++)
+        if (columns[c].role == NN__ROLE_ONE_HOT &&
+            !nn__add_sizes(wide, columns[c].category_count - 1, &wide))
+            return nn__fail(NN_ERROR_TOO_LARGE, "%s: too many categories", csv->stream.path);
+    if (wide == csv->width) return NN_OK;
+    nn_status status = nn__resize(&csv->x, rows, wide, sizeof *csv->x);
+    if (status != NN_OK) return status;
+    const nn_real *from = csv->x + rows * csv->width;
+    nn_real *to = csv->x + rows * wide;
+    while (rows--)
+        for (size_t c = csv->columns->count; c--;) {
+            if (!nn__is_feature(&columns[c])) continue;
+            size_t n = columns[c].role == NN__ROLE_ONE_HOT ? columns[c].category_count : 0;
+            nn_real value = *--from;
+            to -= n ? n : 1;
+            if (n == 0) *to = value;
+            for (size_t k = 0; k < n; k++) to[k] = (nn_real)((size_t)value == k);
+        }
+    csv->width = wide;
+    return NN_OK;
+}
+
+static nn_status nn__csv_features(nn__csv *csv)
+{
+    const struct nn__columns *like = csv->desc.like ? csv->desc.like->columns : NULL;
+    const int fills = csv->desc.fill >= NN_MISSING_MEAN;
+    size_t at = 0, place = 0;
+    nn_real *present = NULL;
+    nn_status status = nn__resize(&present, csv->rows, fills ? 1 : 0, sizeof *present);
+    for (size_t c = 0; status == NN_OK && c < csv->columns->count; c++) {
+        if (!nn__is_feature(&csv->columns->columns[c])) continue;
+        const nn__column *other = like ? nn__csv_next(like, &at) : NULL;
+        if (csv->columns->columns[c].role != NN__ROLE_FEATURE)
+            status = nn__csv_categories(csv, c, place, other);
+        if (status == NN_OK && fills) status = nn__csv_fill(csv, c, place, other, present);
+        place++;
+    }
+    NN_FREE(present);
+    return status == NN_OK ? nn__csv_expand(csv) : status;
+}
+
+/* What was read belongs to the data set, finished or not. */
+static nn_status nn__csv_load(nn__csv *csv, nn_dataset *d)
+{
+    nn_status status = nn__csv_open(csv);
+    if (status == NN_OK) status = nn__csv_rows(csv);
+    status = nn__stream_close(&csv->stream, status);
+    d->count = csv->rows, d->dtype = NN_DTYPE_REAL;
+    d->owned[NN__OWNS_LABELS] = d->labels = csv->labels;
+    d->owned[NN__OWNS_TARGETS] = csv->targets;
+    d->targets = csv->targets, d->target_size = csv->target_size;
+    d->owned[NN__OWNS_COLUMNS] = csv->columns;
+    d->columns = csv->columns;
+    const nn_dataset *like = csv->desc.like && csv->desc.like->labels ? csv->desc.like : NULL;
+    if (status == NN_OK && csv->label_size == 1) status = nn__csv_label_texts(csv, like, d);
+    if (status == NN_OK && csv->label_size > 1) status = nn__csv_label_columns(csv, like, d);
+    if (status == NN_OK) status = nn__csv_features(csv);
+    d->samples = d->owned[NN__OWNS_SAMPLES] = csv->x;
+    d->rank = 1, d->features = d->shape[0] = csv->width;
+    for (size_t c = 0; csv->words && c < csv->columns->count; c++) nn__words_free(&csv->words[c]);
+    NN_FREE(csv->words);
+    NN_FREE(csv->record.cells);
+    NN_FREE(csv->buffer);
+    return status;
+}
+
+static nn_status nn__csv_check(const nn_csv_desc *d, const nn_dataset *out)
+{
+    if (strchr("\"\n\r.+-eE0123456789", d->delimiter) || d->delimiter == d->comment)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "nn_load_csv: delimiter is '%c', which cannot separate numbers",
+                        d->delimiter);
+    if ((unsigned)d->fill > NN_MISSING_MOST_FREQUENT)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: fill is %d, expected 0 to 4",
+                        (int)d->fill);
+    if (!d->like) return NN_OK;
+    if (d->like == out)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: like is the data set to be made");
+    nn_status status = nn__check_dataset("nn_load_csv: like", d->like);
+    if (status == NN_OK && !d->like->columns)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: like was not read by nn_load_csv");
+    return status;
 }
 
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out)
 {
     nn__csv csv;
-    nn__file file;
     nn_dataset d;
     memset(&csv, 0, sizeof csv);
     memset(&d, 0, sizeof d);
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: out is NULL");
     if (desc) csv.desc = *desc;
     if (!csv.desc.delimiter) csv.desc.delimiter = ',';
-    csv.path = path;
-    nn_status status = nn__file_read(path, &file);
-    if (status == NN_OK && memchr(file.bytes, 0, file.size))
-        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: holds a zero byte, so it is not text", path);
-    if (status == NN_OK) status = nn__csv_load(&csv, &file, &d);
-    NN_FREE(csv.names);
-    nn__file_free(&file);
+    nn_status status = nn__csv_check(&csv.desc, out);
+    if (status != NN_OK && csv.desc.like == out) return status;
+    if (status == NN_OK && !path)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: the path is NULL");
+    if (status == NN_OK) status = nn__stream_open(path, &csv.stream);
+    if (status == NN_OK) status = nn__csv_load(&csv, &d);
     return nn__hand_over(&d, status, out);
 }
 
-/* ------------------------------------------------------------------------------------- >>train
-   A loop of one's own on the public calls above can do what nn_train does. */
+/* ---------------------------------------------------------------------------------- >>evaluate
+   A scalar over a data set, in chunks; predictions, and what they are worth. A data set is larger
+   than what fits a cache, and a chunk's last part is smaller than the others: means are weighted
+   by what they are means of, so that the result does not depend on the chunks. */
 
 enum { NN__EVALUATION_ROWS = 64 }; /* a chunk of inputs stays in the second-level cache */
 
-/* The loss proper, under the penalties and scalings that were put on top of it. */
-static nn_tensor *nn__base_loss(nn_tensor *loss)
+/* A target and what a batch of it is fed to. */
+typedef struct nn__session {
+    const char *call;
+    nn_tensor *target, *input;
+    nn__list losses;        /* that the target depends on */
+    nn_tensor *judged;      /* the loss whose source is asked for the class, or NULL */
+    const nn_dataset *data;
+    int targets_are_classes;
+} nn__session;
+
+static void nn__close_session(nn__session *s)
 {
-    while (loss && (loss->op == NN_OP_PENALTY || (loss->op == NN_OP_SCALE && loss->rank == 0)))
-        loss = loss->src[0];
-    return loss && nn__is_loss(loss) ? loss : NULL;
+    if (s->target) nn__net_release(s->target->net, s->losses.items);
 }
 
-/* The one input that t depends on. */
-static nn_status nn__only_input(const char *call, nn_tensor *t, nn_tensor **input)
+/* Finds the one input of samples that the target depends on, and its losses. */
+static nn_status nn__open_session(nn__session *s, const char *call, nn_tensor *target)
 {
-    nn_net *net = t->net;
-    *input = NULL;
-    for (size_t i = 0; i <= t->id; i++) net->tensors[i]->node.needed = i == t->id;
-    for (size_t i = t->id + 1; i-- > 0;) {
-        nn_tensor *s = net->tensors[i];
-        if (!s->node.needed) continue;
-        for (size_t j = 0; j < s->src_count; j++) s->src[j]->node.needed = 1;
-        if (s->op != NN_OP_INPUT) continue;
-        if (*input)
+    memset(s, 0, sizeof *s);
+    nn_status status = nn__check_tensor(call, target);
+    if (status != NN_OK) return status;
+    nn_net *net = target->net;
+    s->call = call, s->target = target;
+    status = nn__list_needed(target);
+    for (size_t i = 0; status == NN_OK && i < net->plan.order.count; i++) {
+        nn_tensor *t = net->plan.order.items[i];
+        const nn__input *input = nn__as_input(t);
+        if (nn__is_loss(t) && !nn__append(net, &s->losses, t)) status = NN_ERROR_OUT_OF_MEMORY;
+        if (!input || input->loss) continue;
+        if (s->input)
             return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "%s: the network has several inputs; feed them in a "
-                            "loop of your own",
+                            "%s: the network has several inputs; feed them in "
+                            "a loop of your own",
                             call);
-        *input = s;
+        s->input = t;
     }
-    if (!*input) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the tensor depends on no input", call);
-    return NN_OK;
+    if (status == NN_OK && !s->input)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the tensor depends on no input", call);
+    for (size_t i = s->losses.count; i-- > 0;)
+        if (!s->judged || nn__takes_labels(s->losses.items[i]) || !nn__takes_labels(s->judged))
+            s->judged = s->losses.items[i];
+    return status;
 }
 
 static nn_status nn__check_features(const char *call, const nn_tensor *input,
                                     const nn_dataset *data)
 {
-    if (!data || data->count == 0)
-        return nn__fail(data ? NN_ERROR_EMPTY : NN_ERROR_BAD_ARGUMENT, "%s: the data set is %s",
-                        call, data ? "empty" : "NULL");
-    if (nn__sample_size(input) != data->features)
-        return nn__fail(NN_ERROR_BAD_SHAPE,
-                        "%s: the data set has %llu features, the input takes %llu", call,
-                        (nn__ull)data->features, (nn__ull)nn__sample_size(input));
-    return NN_OK;
+    nn_status status = nn__check_dataset(call, data);
+    if (status == NN_OK && input->row_size != data->features)
+        status = nn__fail(NN_ERROR_BAD_SHAPE,
+                          "%s: the data set has %llu features, the input takes %llu", call,
+                          (nn__ull)data->features, (nn__ull)input->row_size);
+    return status;
+}
+
+/* Whether a loss is fed the labels of a data set rather than its targets. */
+static int nn__feeds_labels(const nn_tensor *loss, const nn_dataset *data)
+{
+    return data->labels && nn__takes_labels(loss);
 }
 
 /* What a loss is to be fed from a data set is there and fits. */
-static nn_status nn__check_answers(const char *call, const nn_tensor *base, const nn_dataset *data)
+static nn_status nn__check_answers(const char *call, const nn_tensor *loss, const nn_dataset *data)
 {
-    size_t outputs = nn__sample_size(base->src[0]);
-    int binary = base->op == NN_OP_BINARY_CROSS_ENTROPY;
-    if (data->labels && nn__takes_labels(base)) {
-        if ((size_t)data->classes > (binary ? 2 : outputs))
+    const nn__input *answer = nn__as_input(loss->src[1]);
+    const char *name = loss->op->name;
+    if (data->targets && nn__feeds_labels(loss, data) && nn__takes_targets(loss))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data set has labels and targets, and %s "
+                                               "takes either: set nn_loss_desc.answers",
+                        call, name);
+    if (loss->src_count > 2)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s takes weights of samples, which a data set "
+                                               "does not have: feed them in a loop of your own",
+                        call, name);
+    if (nn__feeds_labels(loss, data)) {
+        if (answer->labels_per_row != 1)
+            return nn__fail(NN_ERROR_BAD_SHAPE, "%s: the data set has one label a sample, %s takes "
+                                                "%llu", call, name,
+                            (nn__ull)answer->labels_per_row);
+        if (data->classes > answer->classes)
             return nn__fail(NN_ERROR_BAD_SHAPE, "%s: the data set has %d classes, the network %llu "
-                                          "outputs",
-                            call, data->classes, (nn__ull)outputs);
+                                                "outputs", call, data->classes,
+                            (nn__ull)loss->src[0]->row_size);
         return NN_OK;
     }
-    if (!data->targets || base->op == NN_OP_HINGE)
+    if (!data->targets || !nn__takes_targets(loss))
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the data set has no %s for %s", call,
-                        nn__takes_labels(base) ? "labels" : "targets", nn__op_string(base->op));
-    if (data->target_size != outputs)
+                        nn__takes_labels(loss) ? "labels" : "targets", name);
+    if (data->target_size != loss->src[0]->row_size)
         return nn__fail(NN_ERROR_BAD_SHAPE,
                         "%s: the data set has %llu targets a sample, the network %llu outputs",
-                        call, (nn__ull)data->target_size, (nn__ull)outputs);
+                        call, (nn__ull)data->target_size, (nn__ull)loss->src[0]->row_size);
+    for (size_t i = 0; i < data->count; i++) {
+        const nn_real *targets = data->targets + nn__row(data, i) * data->target_size;
+        nn_status status = nn__check_target_range(call, loss, targets, data->target_size, i);
+        if (status != NN_OK) return status;
+    }
     return NN_OK;
 }
 
-/* The loss and all that a batch of it needs. */
-typedef struct nn__session {
-    const char *call;
-    nn_tensor *loss, *base, *input;
-} nn__session;
-
-static nn_status nn__open_session(nn__session *s, const char *call, nn_tensor *loss,
-                                  const nn_dataset *data)
+/* Whether the targets that a loss is fed name a class: as a distribution, in one-hot rows, or as 0
+   and 1 in a single column. */
+static int nn__targets_are_classes(const nn_tensor *loss, const nn_dataset *data)
 {
-    s->call = call;
-    s->loss = loss;
-    nn_status status = nn__check_tensor(call, loss);
+    const size_t n = data->target_size;
+    if (!loss || !data->targets || loss->src[0]->row_size != n) return 0;
+    if (nn__kind_of(loss)->is_distribution && nn__takes_targets(loss))
+        return nn__loss_of(loss)->classes == n;
+    for (size_t i = 0; i < data->count; i++) {
+        const nn_real *row = data->targets + nn__row(data, i) * n;
+        size_t ones = 0;
+        for (size_t j = 0; j < n; j++) {
+            if (row[j] != 0 && row[j] != 1) return 0;
+            ones += row[j] == 1;
+        }
+        if (n > 1 && ones != 1) return 0;
+    }
+    return 1;
+}
+
+/* The session takes its batches from this data set from now on. */
+static nn_status nn__use_data(nn__session *s, const char *call, const nn_dataset *data)
+{
+    nn_status status = nn__check_features(call, s->input, data);
+    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
+        status = nn__check_answers(call, s->losses.items[i], data);
     if (status != NN_OK) return status;
-    s->base = nn__base_loss(loss);
-    if (!s->base)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is a %s, expected a loss", call,
-                        (nn__ull)loss->id, nn__op_string(loss->op));
-    status = nn__only_input(call, loss, &s->input);
-    if (status == NN_OK) status = nn__check_features(call, s->input, data);
-    if (status == NN_OK) status = nn__check_answers(call, s->base, data);
-    return status;
+    s->data = data;
+    s->targets_are_classes = !data->labels && nn__targets_are_classes(s->judged, data);
+    return NN_OK;
 }
 
 /* Sample i of a batch: rows[i], or first + i when rows is NULL. */
@@ -7169,142 +10433,308 @@ static size_t nn__sample(const size_t *rows, size_t first, size_t i)
 static nn_status nn__feed_samples(nn_tensor *input, const nn_dataset *data, const size_t *rows,
                                   size_t first, size_t n)
 {
-    nn_status status = nn__begin_feed(input, n);
+    nn_status status = nn__begin_feed(input, n, 0);
     if (status == NN_OK) nn__gather(input->net->threads, data, rows, first, n, input->data);
     return status;
 }
 
-static nn_status nn__feed_batch(const nn__session *s, const nn_dataset *data, const size_t *rows,
-                                size_t first, size_t n)
+static nn_status nn__feed_answers(nn_tensor *loss, const nn_dataset *data, const size_t *rows,
+                                  size_t first, size_t n)
 {
-    nn_status status = nn__feed_samples(s->input, data, rows, first, n);
-    if (status != NN_OK) return status;
-    if (data->labels && nn__takes_labels(s->base)) {
-        status = nn__begin_labels(s->base, n);
-        for (size_t i = 0; status == NN_OK && i < n; i++)
-            s->base->node.labels[i] = data->labels[nn__sample(rows, first, i)];
-        return status;
-    }
-    size_t size = data->target_size;
-    status = nn__begin_targets(s->base, n);
+    const int labels = nn__feeds_labels(loss, data);
+    const size_t size = data->target_size;
+    nn_tensor *answer = loss->src[1];
+    nn_status status = nn__begin_feed(answer, n, labels);
     for (size_t i = 0; status == NN_OK && i < n; i++) {
-        size_t sample = nn__sample(rows, first, i);
-        size_t row = data->index ? data->index[sample] : sample;
-        memcpy(s->base->node.targets + i * size, data->targets + row * size,
-               size * sizeof *data->targets);
+        const size_t sample = nn__sample(rows, first, i);
+        const size_t row = data->index ? data->index[sample] : sample;
+        if (labels) answer->labels[i] = data->labels[sample];
+        else
+            memcpy(answer->data + i * size, data->targets + row * size,
+                   size * sizeof *data->targets);
     }
     return status;
 }
 
-/* The predicted class of a row of outputs: the largest, or for one output whether it is
-   positive. */
-static size_t nn__decision(const nn_real *row, size_t n)
+static nn_status nn__feed_batch(const nn__session *s, const size_t *rows, size_t first, size_t n)
 {
-    return n == 1 ? row[0] > 0 : nn__argmax(n, row);
+    nn_status status = nn__feed_samples(s->input, s->data, rows, first, n);
+    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
+        status = nn__feed_answers(s->losses.items[i], s->data, rows, first, n);
+    return status;
 }
 
-/* Samples of the present batch whose label is the decision, whatever the loss compares with; 0
-   without labels. */
-static size_t nn__count_correct(const nn__session *s, const nn_dataset *data, const size_t *rows,
-                                size_t first)
+/* -- predicted classes -- */
+
+/* What a single output is compared with. */
+static double nn__threshold(const nn_tensor *output)
 {
-    const nn_tensor *z = s->base->src[0];
-    size_t n = nn__sample_size(z), correct = 0;
-    for (size_t i = 0; data->labels && i < nn__rows(z); i++)
-        correct += nn__decision(z->data + i * n, n) ==
-                   (size_t)data->labels[nn__sample(rows, first, i)];
-    return correct;
+    const nn_activation f = nn__activation_of(output);
+    const nn_net *net = output->net;
+    if (f == NN_ACTIVATION_SIGMOID) return 0.5;
+    for (size_t i = output->id; f == NN_ACTIVATION_IDENTITY && i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        const int is_regression = t->op == &nn__loss_kinds[NN_LOSS_MSE].op ||
+                                  t->op == &nn__loss_kinds[NN_LOSS_L1].op ||
+                                  t->op == &nn__loss_kinds[NN_LOSS_HUBER].op;
+        if (is_regression && t->src[0] == output) return 0.5;
+    }
+    return 0;
 }
+
+/* The class of a row of outputs; SIZE_MAX when one of them is NaN. */
+static size_t nn__predicted_class(const nn_real *row, size_t n, double threshold)
+{
+    for (size_t i = 0; i < n; i++)
+        if (row[i] != row[i]) return SIZE_MAX;
+    return n == 1 ? (double)row[0] > threshold : nn__argmax(n, row);
+}
+
+/* The class of a sample, by its label or else by its targets. */
+static size_t nn__true_class(const nn_dataset *data, size_t sample)
+{
+    const size_t n = data->target_size;
+    if (data->labels) return (size_t)data->labels[sample];
+    return nn__predicted_class(data->targets + nn__row(data, sample) * n, n, 0.5);
+}
+
+/* How many samples of the present batch are predicted right; NaN when there is nothing to say. */
+static double nn__count_correct(const nn__session *s, const size_t *rows, size_t first)
+{
+    const nn_tensor *z = s->judged ? s->judged->src[0] : NULL;
+    if (!z || !(s->data->labels || s->targets_are_classes)) return NAN;
+    const size_t n = z->row_size;
+    const double threshold = n == 1 ? nn__threshold(z) : 0;
+    size_t correct = 0;
+    for (size_t i = 0; i < nn__rows(z); i++)
+        correct += nn__predicted_class(z->data + i * n, n, threshold) ==
+                   nn__true_class(s->data, nn__sample(rows, first, i));
+    return (double)correct;
+}
+
+/* -- evaluation -- */
 
 typedef double nn__metric_fn(void *user, size_t rows, size_t cols, const nn_real *output,
                              const int *labels, const nn_real *targets);
 
 static double nn__measure(const nn__session *s, nn__metric_fn *metric, void *user)
 {
-    const nn__node *n = &s->base->node;
-    const nn_tensor *z = s->base->src[0];
-    return metric(user, nn__rows(z), nn__sample_size(z), z->data, n->label_rows ? n->labels : NULL,
-                  n->target_rows ? n->targets : NULL);
+    const nn_tensor *z = s->judged->src[0], *answer = s->judged->src[1];
+    const int labels = nn__has_labels(s->judged);
+    return metric(user, nn__rows(z), z->row_size, z->data, labels ? answer->labels : NULL,
+                  labels ? NULL : answer->data);
 }
 
-/* Means over a data set in chunks. A mean loss weighs a chunk by its rows; a summed one does not.
-   What is put on top of the base loss (a penalty) does not depend on the batch: the last value
-   does. */
-static nn_status nn__evaluate_session(const nn__session *s, const nn_dataset *data,
-                                      nn__metric_fn *metric, void *user, nn_result *out)
+/* What evaluation knows of a tensor. A term is a scalar over the batch: its values for the chunks
+   are averaged by weight, or added up. What is made of terms and of parameters alone (a sum of
+   losses, a penalty) is computed again from the results. */
+typedef struct nn__term {
+    int varies, is_term; /* depends on the samples; is a term */
+    double sum, weight;
+} nn__term;
+
+static void nn__find_terms(const nn__list *order, nn__term *terms)
 {
-    nn_net *net = s->loss->net;
-    int training = net->training;
-    double loss = 0, correct = 0, measured = 0, scale = 1;
+    for (size_t i = 0; i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        nn__term *term = &terms[t->id];
+        term->varies = nn__as_input(t) != NULL;
+        for (size_t j = 0; j < t->src_count; j++) {
+            const int varies = terms[t->src[j]->id].varies;
+            term->varies |= varies;
+            term->is_term |= varies && nn__is_scalar(t) && !nn__is_scalar(t->src[j]);
+        }
+    }
+}
+
+static void nn__add_term(nn__term *term, const nn_tensor *t, size_t rows)
+{
+    const nn__loss *loss = nn__is_loss(t) ? nn__loss_of(t) : NULL;
+    if (t->op == &nn__max) {
+        if (term->weight == 0 || t->value > term->sum || term->sum != term->sum)
+            term->sum = t->value;
+        term->weight = 1;
+    } else if ((loss && loss->reduction == NN_REDUCE_SUM) || (t->op->flags & NN__OP_SUMS)) {
+        term->sum += t->value;
+        term->weight = 1;
+    } else {
+        const double weight = loss ? loss->weight : (double)rows;
+        term->sum += t->value * weight;
+        term->weight += weight;
+    }
+}
+
+/* Gives the terms their values over the whole set, and computes what is made of them. */
+static nn_status nn__join_terms(const nn__list *order, const nn__term *terms)
+{
     nn_status status = NN_OK;
-    net->training = 0;
-    for (size_t i = 0; status == NN_OK && i < data->count; i += NN__EVALUATION_ROWS) {
-        size_t n = nn__min_size(NN__EVALUATION_ROWS, data->count - i);
-        status = nn__feed_batch(s, data, NULL, i, n);
-        if (status == NN_OK) status = nn_forward(s->loss);
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        nn_tensor *t = order->items[i];
+        const nn__term *term = &terms[t->id];
+        if (nn__is_leaf(t) || !nn__is_scalar(t) || !term->varies) continue;
+        if (!term->is_term) {
+            status = t->op->forward(t);
+            if (!(t->op->flags & NN_OP_VALUE)) t->value = (double)t->data[0];
+            continue;
+        }
+        t->value = term->weight > 0 ? term->sum / term->weight : 0;
+        t->data[0] = (nn_real)t->value;
+    }
+    return status;
+}
+
+/* One chunk of a data set. */
+static nn_status nn__evaluate_chunk(const nn__session *s, size_t first, size_t n, nn__term *terms)
+{
+    nn_status status = nn__feed_batch(s, NULL, first, n);
+    if (status == NN_OK) status = nn_forward(s->target);
+    const nn__list *order = &s->target->net->plan.order;
+    if (status == NN_OK && first == 0) nn__find_terms(order, terms);
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        nn__term *term = &terms[order->items[i]->id];
+        if (term->is_term) nn__add_term(term, order->items[i], n);
+    }
+    return status;
+}
+
+static nn_status nn__evaluate_session(const nn__session *s, nn__metric_fn *metric, void *user,
+                                      nn_result *out)
+{
+    nn_net *net = s->target->net;
+    const size_t count = s->data->count;
+    double correct = 0, measured = 0;
+    const int mode = net->mode;
+    nn_status status = NN_OK;
+    nn__term *terms = (nn__term *)nn__net_alloc(
+        net, nn__bytes(s->target->id + 1, 1, sizeof *terms));
+    if (!terms) return NN_ERROR_OUT_OF_MEMORY;
+    memset(terms, 0, (s->target->id + 1) * sizeof *terms);
+    net->mode = NN__MODE_EVALUATION;
+    for (size_t i = 0; status == NN_OK && i < count; i += NN__EVALUATION_ROWS) {
+        const size_t n = nn__min_size(NN__EVALUATION_ROWS, count - i);
+        status = nn__evaluate_chunk(s, i, n, terms);
         if (status != NN_OK) break;
-        loss += s->base->value * (s->base->node.flag_a == NN_REDUCE_SUM ? 1 : (double)n);
-        correct += (double)nn__count_correct(s, data, NULL, i);
+        correct += nn__count_correct(s, NULL, i);
         if (metric) measured += nn__measure(s, metric, user);
     }
-    net->training = training;
+    if (status == NN_OK) status = nn__join_terms(&net->plan.order, terms);
+    net->ran = NULL; /* the values are no longer those of a batch */
+    net->mode = mode;
+    nn__net_release(net, terms);
     if (status != NN_OK) return status;
-    if (s->base->node.flag_a != NN_REDUCE_SUM) loss /= (double)data->count;
-    double penalty = 0;
-    for (const nn_tensor *t = s->loss; t != s->base; t = t->src[0]) {
-        if (t->op == NN_OP_SCALE) scale *= t->node.alpha;
-        else penalty += scale * (t->value - t->src[0]->value);
-    }
-    out->loss = scale * loss + penalty;
-    out->accuracy = correct / (double)data->count;
-    out->metric = measured / (double)data->count;
-    out->count = data->count;
+    out->loss = s->target->value;
+    out->accuracy = correct / (double)count;
+    out->metric = metric ? measured / (double)count : NAN;
+    out->count = count;
     return NN_OK;
+}
+
+static nn_status nn__check_loss_tensor(const char *call, const nn_tensor *loss)
+{
+    if (nn__is_scalar(loss)) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu is '%s', expected a loss or another "
+                                           "scalar", call, (nn__ull)loss->id, loss->op->name);
+}
+
+/* Names the first tensor in the order of computation that holds a value which is not finite. */
+static nn_status nn__report_not_finite(const nn_net *net, const char *when)
+{
+    for (size_t i = 0; i < net->plan.order.count; i++) {
+        const nn_tensor *x = net->plan.order.items[i];
+        for (size_t j = 0; x->data && j < x->size; j++)
+            if (!nn__is_finite((double)x->data[j]))
+                return nn__fail(NN_ERROR_NOT_FINITE,
+                                "%s, first non-finite value in tensor %llu '%s' (%s), element %llu",
+                                when, (nn__ull)x->id, x->name, x->op->name, (nn__ull)j);
+    }
+    return nn__fail(NN_ERROR_NOT_FINITE, "%s, every tensor is", when);
 }
 
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out)
 {
     nn__session s;
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "evaluate: out is NULL");
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_evaluate: out is NULL");
     memset(out, 0, sizeof *out);
-    nn_status status = nn__open_session(&s, "evaluate", loss, data);
-    return status == NN_OK ? nn__evaluate_session(&s, data, NULL, NULL, out) : status;
-}
-
-/* Calls f for each chunk of outputs with dropout off. */
-static nn_status nn__each_output(const char *call, nn_tensor *output, const nn_dataset *data,
-                                 void (*f)(void *user, const nn_tensor *output, size_t first),
-                                 void *user)
-{
-    nn_tensor *input;
-    nn_status status = nn__check_tensor(call, output);
-    if (status == NN_OK) status = nn__only_input(call, output, &input);
-    if (status == NN_OK) status = nn__check_features(call, input, data);
-    if (status == NN_OK && !output->batched)
-        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: the tensor has no value per sample", call);
-    if (status != NN_OK) return status;
-    int training = output->net->training;
-    output->net->training = 0;
-    for (size_t i = 0; status == NN_OK && i < data->count; i += NN__EVALUATION_ROWS) {
-        size_t n = nn__min_size(NN__EVALUATION_ROWS, data->count - i);
-        status = nn__feed_samples(input, data, NULL, i, n);
-        if (status == NN_OK) status = nn_forward(output);
-        if (status == NN_OK) f(user, output, i);
-    }
-    output->net->training = training;
+    nn_status status = nn__open_session(&s, "nn_evaluate", loss);
+    if (status == NN_OK) status = nn__check_loss_tensor("nn_evaluate", loss);
+    if (status == NN_OK) status = nn__use_data(&s, "nn_evaluate", data);
+    if (status == NN_OK && loss->net->trained_on)
+        status = nn__check_kin("nn_evaluate", data, loss->net->trained_on);
+    if (status == NN_OK) status = nn__evaluate_session(&s, NULL, NULL, out);
+    if (status == NN_OK && !nn__is_finite(out->loss))
+        status = nn__report_not_finite(loss->net, "nn_evaluate: the loss is not finite");
+    nn__close_session(&s);
     return status;
 }
 
-static void nn__copy_output(void *user, const nn_tensor *output, size_t first)
+/* -- prediction -- */
+
+/* Runs `output` on a data set, or on rows in memory, and calls f for each chunk. */
+typedef struct nn__prediction {
+    const char *call;
+    nn_tensor *output;
+    const nn_dataset *data;
+    const nn_real *x; /* when there is no data set */
+    size_t count;
+    nn_status (*f)(void *user, const nn_tensor *output, size_t first);
+    void *user;
+} nn__prediction;
+
+static nn_status nn__predict_chunk(const nn__prediction *p, nn_tensor *input, size_t first,
+                                   size_t n)
 {
-    nn_real *out = (nn_real *)user + first * nn__sample_size(output);
+    nn_status status =
+        p->data ? nn__feed_samples(input, p->data, NULL, first, n)
+                : nn_feed(input, p->x + first * input->row_size, n);
+    if (status == NN_OK) status = nn_forward(p->output);
+    return status == NN_OK ? p->f(p->user, p->output, first) : status;
+}
+
+static nn_status nn__run_prediction(const nn__prediction *p)
+{
+    nn__session s;
+    nn_status status = nn__open_session(&s, p->call, p->output);
+    if (status == NN_OK && p->data) status = nn__check_features(p->call, s.input, p->data);
+    if (status == NN_OK && p->data && p->output->net->trained_on)
+        status = nn__check_same_samples(p->call, p->data, p->output->net->trained_on);
+    if (status == NN_OK && !p->output->batched)
+        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: the tensor has no value per sample", p->call);
+    nn__close_session(&s);
+    if (status != NN_OK) return status;
+    nn_net *net = p->output->net;
+    const int mode = net->mode;
+    net->mode = NN__MODE_EVALUATION;
+    for (size_t i = 0; status == NN_OK && i < p->count; i += NN__EVALUATION_ROWS)
+        status = nn__predict_chunk(p, s.input, i, nn__min_size(NN__EVALUATION_ROWS, p->count - i));
+    net->mode = mode;
+    return status;
+}
+
+static nn_status nn__copy_output(void *user, const nn_tensor *output, size_t first)
+{
+    nn_real *out = (nn_real *)user + first * output->row_size;
     memcpy(out, output->data, output->size * sizeof *out);
+    return NN_OK;
 }
 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out)
 {
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "predict: out is NULL");
-    return nn__each_output("predict", output, data, nn__copy_output, out);
+    nn__prediction p = {"nn_predict", output, data, NULL, 0, nn__copy_output, out};
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict: out is NULL");
+    nn_status status = nn__check_tensor(p.call, output);
+    if (status == NN_OK) status = nn__check_dataset(p.call, data);
+    if (status != NN_OK) return status;
+    p.count = data->count;
+    return nn__run_prediction(&p);
+}
+
+NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out)
+{
+    nn__prediction p = {"nn_predict_rows", output, NULL, x, rows, nn__copy_output, out};
+    if (!x || !out || rows == 0)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict_rows: %s",
+                        !x ? "x is NULL" : !out ? "out is NULL" : "0 rows, expected at least 1");
+    return nn__run_prediction(&p);
 }
 
 typedef struct nn__confusion {
@@ -7312,31 +10742,49 @@ typedef struct nn__confusion {
     size_t *matrix;
 } nn__confusion;
 
-static void nn__count_decisions(void *user, const nn_tensor *output, size_t first)
+static nn_status nn__count_confusion(void *user, const nn_tensor *output, size_t first)
 {
-    nn__confusion *c = (nn__confusion *)user;
-    size_t n = nn__sample_size(output), classes = (size_t)c->data->classes;
+    const nn__confusion *c = (const nn__confusion *)user;
+    const size_t n = output->row_size, classes = (size_t)c->data->classes;
+    const double threshold = n == 1 ? nn__threshold(output) : 0;
     for (size_t r = 0; r < nn__rows(output); r++) {
-        size_t label = (size_t)c->data->labels[first + r];
-        c->matrix[label * classes + nn__decision(output->data + r * n, n)]++;
+        const size_t found = nn__predicted_class(output->data + r * n, n, threshold);
+        if (found >= classes)
+            return nn__fail(NN_ERROR_NOT_FINITE,
+                            "nn_confusion_matrix: the output for sample %llu is "
+                            "not a number",
+                            (nn__ull)(first + r));
+        c->matrix[(size_t)c->data->labels[first + r] * classes + found]++;
     }
+    return NN_OK;
 }
 
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix)
 {
-    nn__confusion c;
-    c.data = data, c.matrix = matrix;
-    if (!output || !data || !matrix || !data->labels)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "confusion: %s",
-                        data && !data->labels ? "the data set has no labels"
-                                              : "an argument is NULL");
-    size_t outputs = nn__sample_size(output), classes = (size_t)data->classes;
+    nn__confusion c = {data, matrix};
+    nn__prediction p = {"nn_confusion_matrix", output, data, NULL, 0, nn__count_confusion, &c};
+    nn_status status = nn__check_tensor(p.call, output);
+    if (status == NN_OK) status = nn__check_dataset(p.call, data);
+    if (status != NN_OK) return status;
+    if (!matrix || !data->labels)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s", p.call,
+                        matrix ? "the data set has no labels" : "the matrix is NULL");
+    const size_t outputs = output->row_size, classes = (size_t)data->classes;
     if ((outputs == 1 ? 2 : outputs) != classes)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "confusion: %llu outputs for %llu classes",
+        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu outputs for %llu classes", p.call,
                         (nn__ull)outputs, (nn__ull)classes);
+    if (output->net->trained_on)
+        status = nn__check_same_classes(p.call, data, output->net->trained_on);
+    if (status != NN_OK) return status;
     memset(matrix, 0, classes * classes * sizeof *matrix);
-    return nn__each_output("confusion", output, data, nn__count_decisions, &c);
+    p.count = data->count;
+    return nn__run_prediction(&p);
 }
+
+/* ------------------------------------------------------------------------------------- >>train
+   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
+   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
+   a check, which is what early stopping, the best weights and the history are made of. */
 
 /* -- history -- */
 
@@ -7352,25 +10800,27 @@ static nn_status nn__log_step(nn_history *h, double loss)
 {
     void *items = h->step_loss;
     nn_status status = nn__grow(&items, h->step_count, &h->step_capacity, sizeof *h->step_loss);
-    h->step_loss = (float *)items;
-    if (status == NN_OK) h->step_loss[h->step_count++] = (float)loss;
+    h->step_loss = (double *)items;
+    if (status == NN_OK) h->step_loss[h->step_count++] = loss;
     return status;
 }
 
-static nn_status nn__log_check(nn_history *h, const nn_check *check)
+static nn_status nn__log_check(nn_history *h, const nn_check *c)
 {
     void *items = h->checks;
     nn_status status = nn__grow(&items, h->check_count, &h->check_capacity, sizeof *h->checks);
     h->checks = (nn_check *)items;
-    if (status == NN_OK) h->checks[h->check_count++] = *check;
+    if (status == NN_OK) h->checks[h->check_count++] = *c;
     return status;
 }
 
-/* The number in text[64] with a decimal point, whatever the locale. */
+/* The number in text[64] with a decimal point, whatever the locale; "" for NaN. */
 static const char *nn__number_text(double x, char text[64])
 {
     const char *point = localeconv()->decimal_point;
     size_t length = strlen(point);
+    text[0] = 0;
+    if (x != x) return text;
     snprintf(text, 64, "%.9g", x);
     char *found = length ? strstr(text, point) : NULL;
     if (found) {
@@ -7382,15 +10832,17 @@ static const char *nn__number_text(double x, char text[64])
 
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path)
 {
-    if (!history || !path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "history: an argument is NULL");
-    FILE *f = fopen(path, "w");
+    if (!history || !path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_history_write_csv: an argument is NULL");
+    FILE *f = fopen(path, "wb");
     if (!f) return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing", path);
-    fprintf(f, "step,epoch,train_loss,train_accuracy,validation_loss,validation_accuracy,"
-               "learning_rate,seconds\n");
+    fprintf(f, "step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,"
+               "validation_accuracy,learning_rate,seconds\n");
     for (size_t i = 0; i < history->check_count; i++) {
         const nn_check *c = &history->checks[i];
-        const double column[] = {c->train_loss,          c->train_accuracy, c->validation_loss,
-                                 c->validation_accuracy, c->learning_rate,  c->seconds};
+        const double column[] = {c->train_loss,      c->train_accuracy,      c->batch_loss,
+                                 c->batch_accuracy,  c->validation_loss,     c->validation_accuracy,
+                                 c->learning_rate,   c->seconds};
         char text[64];
         fprintf(f, "%llu,%llu", (nn__ull)c->step, (nn__ull)c->epoch);
         for (size_t j = 0; j < sizeof column / sizeof *column; j++)
@@ -7443,139 +10895,255 @@ static void nn__progress_end(nn__progress *p)
     if (p->stream) fflush(p->stream);
 }
 
+static void nn__print_accuracy(FILE *stream, double accuracy)
+{
+    if (accuracy == accuracy) fprintf(stream, "  accuracy %.4f", accuracy);
+}
+
 static void nn__progress_check(nn__progress *p, const nn_check *c, int has_validation)
 {
     if (!p->stream) return;
     if (p->is_terminal) fprintf(p->stream, "\r%-78s\r", "");
-    fprintf(p->stream, "epoch %3llu  step %6llu  loss %.4f  accuracy %.4f",
-            (nn__ull)c->epoch + 1, (nn__ull)c->step, c->train_loss, c->train_accuracy);
-    if (has_validation)
-        fprintf(p->stream, "  validation loss %.4f  accuracy %.4f", c->validation_loss,
-                c->validation_accuracy);
+    fprintf(p->stream, "epoch %3llu  step %6llu  loss %.4f", (nn__ull)c->epoch + 1,
+            (nn__ull)c->step, c->train_loss);
+    nn__print_accuracy(p->stream, c->train_accuracy);
+    if (has_validation) {
+        fprintf(p->stream, "  validation loss %.4f", c->validation_loss);
+        nn__print_accuracy(p->stream, c->validation_accuracy);
+    }
     fprintf(p->stream, "  %.2f s\n", c->seconds);
     fflush(p->stream);
 }
 
-/* -- the training loop -- */
+/* -- the trainer -- */
 
-typedef struct nn__training {
-    nn__session s;
-    const nn_dataset *data;
+/* A sum over the samples of an epoch. */
+typedef struct nn__epoch_mean {
+    double loss, correct, rows;
+} nn__epoch_mean;
+
+struct nn_trainer {
+    const char *call; /* that takes the steps, for messages */
+    nn__session training, validation;
     nn_train_desc desc;
     nn_history *history;
     nn__progress progress;
     size_t *order;     /* sample numbers in this epoch's order */
-    nn_real *best;     /* copies of all parameters at the best check, with restore_best */
+    nn_real *best;     /* values at the best check, with restore_best: */
+    size_t best_parameters, best_buffers; /* of so many parameters and buffers */
     double best_loss;
-    int has_best, stop;
-    size_t steps_per_epoch, check_every, step, worse_checks, first_check;
+    int has_best, stop, is_finished;
+    size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
+    nn__epoch_mean mean;
     double start;
-} nn__training;
+};
 
-static nn_status nn__check_train_desc(const nn_train_desc *d, const nn_dataset *data)
+static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
+
+static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
+                                      const nn_dataset *data)
 {
-    if (!d) return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: the desc is NULL");
+    const char *needs_validation = d->patience ? "patience"
+                                   : d->restore_best ? "restore_best"
+                                   : d->metric       ? "metric"
+                                                     : NULL;
     if (d->epochs == 0)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: epochs is 0, expected at least 1");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: epochs is 0, expected at least 1", call);
     if (d->batch_size == 0 || d->batch_size > data->count)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "train: batch_size is %llu, expected 1 to %llu, the number of samples",
+                        "%s: batch_size is %llu, expected 1 to %llu, the number of samples", call,
                         (nn__ull)d->batch_size, (nn__ull)data->count);
-    if ((d->patience || d->restore_best) && !d->validation)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "train: %s needs a validation set",
-                        d->patience ? "patience" : "restore_best");
+    if (needs_validation && !d->validation)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a validation set", call,
+                        needs_validation);
     if (d->check_every && d->checks_per_epoch)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "train: check_every and checks_per_epoch are both set");
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: check_every and checks_per_epoch are both set",
+                        call);
     return NN_OK;
 }
 
-/* All members zero: no optimiser is asked for. */
-static int nn__is_blank(const nn_optimizer_desc *d)
+/* KEEP asks for nothing: a member beside it was meant for an optimiser that is not named. */
+static nn_status nn__check_kept(const char *call, const nn_net *net, const nn_optimizer_desc *d)
 {
-    const nn_schedule *s = &d->schedule;
-    const double number[] = {d->learning_rate, d->momentum,  d->beta1,      d->beta2,
-                             d->rho,           d->epsilon,   d->weight_decay, d->clip_norm,
-                             d->clip_value,    s->gamma,     s->final_rate};
-    for (size_t i = 0; i < sizeof number / sizeof *number; i++)
-        if (number[i] != 0) return 0;
-    return d->kind == NN_OPTIMIZER_SGD && !d->nesterov && s->kind == NN_SCHEDULE_CONSTANT &&
-           !s->warm_up && !s->period && !s->total;
+    nn_optimizer_desc none;
+    memset(&none, 0, sizeof none);
+    for (size_t i = 0; i < sizeof nn__optimizer_ranges / sizeof *nn__optimizer_ranges; i++)
+        if (nn__range_value(d, &nn__optimizer_ranges[i]) != 0)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: optimizer.%s is set, but optimizer.kind is 0, "
+                            "NN_OPTIMIZER_KEEP",
+                            call, nn__optimizer_ranges[i].name);
+    if (memcmp(&d->schedule, &none.schedule, sizeof none.schedule) != 0 || d->nesterov)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: optimizer.%s is set, but optimizer.kind is 0, NN_OPTIMIZER_KEEP", call,
+                        d->nesterov ? "nesterov" : "schedule");
+    if (!net->optimizer)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: optimizer.kind is 0, to keep the optimiser in "
+                                               "force, but none has been set", call);
+    return NN_OK;
 }
 
-static nn_status nn__choose_optimizer(nn__training *t)
+static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
 {
     nn_optimizer_desc d = t->desc.optimizer;
-    nn_net *net = t->s.loss->net;
-    if (nn__is_blank(&d) && net->has_optimizer) return NN_OK;
-    if (d.schedule.kind == NN_SCHEDULE_COSINE && d.schedule.total == 0) {
+    const int is_kept = d.kind == NN_OPTIMIZER_KEEP;
+    nn_status status = is_kept ? nn__check_kept(call, nn__trained_net(t), &d) : NN_OK;
+    if (status != NN_OK) return status;
+    const nn_schedule_kind schedule =
+        is_kept ? nn_net_optimizer(nn__trained_net(t))->schedule.kind : d.schedule.kind;
+    if (schedule == NN_SCHEDULE_PLATEAU && !t->desc.validation)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: NN_SCHEDULE_PLATEAU needs a validation set",
+                        call);
+    if (is_kept) return NN_OK;
+    if ((schedule == NN_SCHEDULE_COSINE || schedule == NN_SCHEDULE_ONE_CYCLE) &&
+        d.schedule.total == 0) {
         size_t all, warm_up = d.schedule.warm_up;
         if (!nn__multiply(t->desc.epochs, t->steps_per_epoch, &all)) all = SIZE_MAX;
         d.schedule.total = all > warm_up ? all - warm_up : 1;
     }
-    return nn_set_optimizer(net, &d);
+    return nn__set_optimizer(call, nn__trained_net(t), &d);
 }
 
-static nn_status nn__start_training(nn__training *t)
+/* Copies the values of all parameters and buffers out of the network (or back into it). */
+static void nn__copy_values(const nn_trainer *t, int back)
 {
-    const nn_train_desc *d = &t->desc;
-    size_t count = t->data->count, batch = d->batch_size, wanted;
-    t->steps_per_epoch = d->drop_last ? count / batch : (count + batch - 1) / batch;
-    t->check_every = d->check_every;
-    if (d->checks_per_epoch)
-        t->check_every = nn__max_size(t->steps_per_epoch / d->checks_per_epoch, 1);
-    if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
-    nn_status status = nn__choose_optimizer(t);
-    if (status != NN_OK) return status;
-    t->order = (size_t *)nn__allocate(count, sizeof *t->order);
-    if (!t->order) return NN_ERROR_OUT_OF_MEMORY;
-    if (d->restore_best) {
-        t->best = (nn_real *)nn__allocate(nn_net_parameter_count(t->s.loss->net), sizeof *t->best);
-        if (!t->best) return NN_ERROR_OUT_OF_MEMORY;
-    }
-    nn__progress_start(&t->progress, d->progress, wanted);
-    t->start = nn__now();
-    if (t->history) {
-        t->first_check = t->history->check_count;
-        t->history->best = t->first_check;
-        t->history->epochs = 0;
-        t->history->stopped_early = 0;
-    }
-    return NN_OK;
-}
-
-/* Copies all parameters out of the network (or back into it). */
-static void nn__copy_parameters(nn_net *net, nn_real *best, int back)
-{
-    for (size_t i = 0; i < net->count; i++) {
-        nn_tensor *p = net->tensors[i];
-        if (p->op != NN_OP_PARAMETER) continue;
+    nn_real *best = t->best;
+    for (size_t i = 0; i < t->best_parameters + t->best_buffers; i++) {
+        nn_net *net = nn__trained_net(t);
+        nn_tensor *p = i < t->best_parameters ? nn_net_parameter(net, i)
+                                              : nn_net_buffer(net, i - t->best_parameters);
         memcpy(back ? p->data : best, back ? best : p->data, p->size * sizeof *best);
         best += p->size;
     }
 }
 
-/* Names the first tensor in the order of computation that holds a value which is not finite. */
-static nn_status nn__report_not_finite(const nn__training *t)
+static nn_status nn__make_best(nn_trainer *t)
 {
-    nn_net *net = t->s.loss->net;
-    for (size_t i = 0; i <= t->s.loss->id; i++) {
-        const nn_tensor *x = net->tensors[i];
-        if (!x->node.needed && x->op != NN_OP_PARAMETER) continue;
-        for (size_t j = 0; x->data && j < x->size; j++)
-            if (!nn__is_finite((double)x->data[j]))
-                return nn__fail(NN_ERROR_NOT_FINITE,
-                                "loss is not finite at step %llu, first non-finite value in tensor "
-                                "%llu '%s' (%s), element %llu",
-                                (nn__ull)t->step, (nn__ull)i, x->name, nn__op_string(x->op),
-                                (nn__ull)j);
-    }
-    return nn__fail(NN_ERROR_NOT_FINITE, "loss is not finite at step %llu, every tensor is",
-                    (nn__ull)t->step);
+    nn_net *net = nn__trained_net(t);
+    const nn_tensor *p;
+    size_t count = 0; /* fits: the values have been allocated */
+    if (!t->desc.restore_best) return NN_OK;
+    t->best_parameters = net->parameters.count, t->best_buffers = net->buffers.count;
+    count = nn_net_parameter_count(net);
+    for (size_t i = 0; (p = nn_net_buffer(net, i)) != NULL; i++) count += p->size;
+    t->best = (nn_real *)nn__net_alloc(net, nn__bytes(1, nn__max_size(count, 1), sizeof *t->best));
+    return t->best ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
 }
 
-/* Early stopping and the best weights. */
-static void nn__judge(nn__training *t, nn_check *c)
+static nn_status nn__start_training(nn_trainer *t, const char *call)
+{
+    const nn_train_desc *d = &t->desc;
+    const size_t count = t->training.data->count, batch = d->batch_size;
+    size_t wanted;
+    t->steps_per_epoch = d->drop_last ? count / batch : (count - 1) / batch + 1;
+    t->check_every = d->check_every;
+    if (d->checks_per_epoch)
+        t->check_every = nn__max_size(t->steps_per_epoch / d->checks_per_epoch, 1);
+    if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
+    nn_status status = nn__choose_optimizer(t, call);
+    if (status != NN_OK) return status;
+    t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
+    status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
+    if (status != NN_OK) return status;
+    nn__progress_start(&t->progress, d->progress, wanted);
+    t->start = nn__now();
+    if (!t->history) return NN_OK;
+    t->history->best = t->history->check_count;
+    t->history->epochs = 0;
+    t->history->stopped_early = 0;
+    return NN_OK;
+}
+
+static nn_status nn__open_trainer(const char *call, nn_tensor *loss, const nn_dataset *data,
+                                  nn_trainer *t)
+{
+    nn_status status = nn__open_session(&t->training, call, loss);
+    if (status == NN_OK) status = nn__check_loss_tensor(call, loss);
+    if (status == NN_OK) status = nn__use_data(&t->training, call, data);
+    if (status == NN_OK) status = nn__check_train_desc(call, &t->desc, data);
+    if (status != NN_OK || !t->desc.validation) return status;
+    char text[64];
+    snprintf(text, sizeof text, "%s: validation", call);
+    status = nn__open_session(&t->validation, call, loss);
+    if (status == NN_OK) status = nn__use_data(&t->validation, text, t->desc.validation);
+    return status == NN_OK ? nn__check_kin(text, t->desc.validation, data) : status;
+}
+
+static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_dataset *data,
+                                    const nn_train_desc *desc, nn_history *history,
+                                    nn_trainer **out)
+{
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", call);
+    *out = NULL;
+    nn_status status = nn__check_tensor(call, loss);
+    if (status == NN_OK && !desc)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
+    if (status != NN_OK) return status;
+    nn_trainer *t = (nn_trainer *)nn__net_alloc(loss->net, sizeof *t);
+    if (!t) return NN_ERROR_OUT_OF_MEMORY;
+    memset(t, 0, sizeof *t);
+    t->desc = *desc, t->history = history;
+    t->call = strcmp(call, "nn_train") == 0 ? call : "nn_trainer_step";
+    status = nn__open_trainer(call, loss, data, t);
+    if (status == NN_OK) status = nn__start_training(t, call);
+    if (status == NN_OK) *out = t;
+    else {
+        t->is_finished = 1;
+        t->training.target = loss;
+        nn_trainer_destroy(t);
+    }
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_create(nn_tensor *loss, const nn_dataset *data,
+                                   const nn_train_desc *desc, nn_history *history,
+                                   nn_trainer **out)
+{
+    return nn__trainer_create("nn_trainer_create", loss, data, desc, history, out);
+}
+
+/* Gives back the best weights and closes the books, once. */
+static void nn__finish(nn_trainer *t)
+{
+    if (t->is_finished) return;
+    t->is_finished = 1;
+    if (t->best && t->has_best) nn__copy_values(t, 1);
+    if (t->history) t->history->seconds = nn__now() - t->start;
+    nn__progress_end(&t->progress);
+}
+
+NN_DEF void nn_trainer_destroy(nn_trainer *t)
+{
+    if (!t) return;
+    nn__finish(t);
+    nn_net *net = nn__trained_net(t);
+    nn__close_session(&t->training);
+    nn__close_session(&t->validation);
+    nn__net_release(net, t->best);
+    nn__net_release(net, t->order);
+    nn__net_release(net, t);
+}
+
+NN_DEF int nn_trainer_is_done(const nn_trainer *t)
+{
+    return !t || t->stop || t->epoch == t->desc.epochs;
+}
+
+/* NN_SCHEDULE_PLATEAU: a lower learning rate after so many checks without a better one. */
+static void nn__reduce_on_plateau(nn_trainer *t, const nn_check *c)
+{
+    nn__optimizer *o = nn__trained_net(t)->optimizer;
+    const nn_schedule *s = &o->desc.schedule;
+    t->plateau = c->improved ? 0 : t->plateau + 1;
+    if (s->kind != NN_SCHEDULE_PLATEAU || t->plateau < s->period) return;
+    const double low = s->final_rate / o->desc.learning_rate, reduced = o->reduction * s->gamma;
+    o->reduction = reduced > low ? reduced : low < 1 ? low : 1;
+    t->plateau = 0;
+}
+
+/* Early stopping: whether the check is the best so far, and whether it is time to stop. */
+static void nn__early_stopping(nn_trainer *t, nn_check *c)
 {
     const nn_train_desc *d = &t->desc;
     if (!d->validation) return;
@@ -7585,107 +11153,152 @@ static void nn__judge(nn__training *t, nn_check *c)
         t->has_best = 1;
         t->best_loss = c->validation_loss;
         t->worse_checks = 0;
-        if (t->best) nn__copy_parameters(t->s.loss->net, t->best, 0);
+        if (t->best) nn__copy_values(t, 0);
         if (t->history) t->history->best = t->history->check_count;
     } else if (++t->worse_checks >= d->patience && d->patience) {
         t->stop = 1;
         if (t->history) t->history->stopped_early = 1;
     }
+    nn__reduce_on_plateau(t, c);
 }
 
-static nn_status nn__make_check(nn__training *t, size_t epoch, double loss, double accuracy)
+/* The measurements of a check: of the training set when asked, of the validation set when given. */
+static nn_status nn__measure_check(nn_trainer *t, nn_check *c)
 {
     const nn_train_desc *d = &t->desc;
-    nn_net *net = t->s.loss->net;
     nn_result result;
-    nn_check c;
     nn_status status = NN_OK;
-    memset(&c, 0, sizeof c);
-    c.step = t->step, c.epoch = epoch;
-    c.train_loss = loss, c.train_accuracy = accuracy;
-    c.learning_rate = nn_learning_rate(&net->optimizer, net->steps - 1);
+    c->train_loss = t->mean.loss / t->mean.rows;
+    c->train_accuracy = t->mean.correct / t->mean.rows;
+    c->validation_loss = c->validation_accuracy = c->validation_metric = NAN;
     if (d->evaluate_training) {
-        status = nn__evaluate_session(&t->s, t->data, NULL, NULL, &result);
-        if (status == NN_OK) c.train_loss = result.loss, c.train_accuracy = result.accuracy;
+        status = nn__evaluate_session(&t->training, NULL, NULL, &result);
+        if (status == NN_OK) c->train_loss = result.loss, c->train_accuracy = result.accuracy;
     }
-    if (status == NN_OK && d->validation) {
-        status = nn__evaluate_session(&t->s, d->validation, d->metric, d->user, &result);
-        if (status == NN_OK)
-            c.validation_loss = result.loss, c.validation_accuracy = result.accuracy,
-            c.validation_metric = result.metric;
-    }
+    if (status != NN_OK || !d->validation) return status;
+    status = nn__evaluate_session(&t->validation, d->metric, d->user, &result);
+    if (status != NN_OK) return status;
+    c->validation_loss = result.loss;
+    c->validation_accuracy = result.accuracy;
+    c->validation_metric = result.metric;
+    return NN_OK;
+}
+
+static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+{
+    const nn_train_desc *d = &t->desc;
+    nn_net *net = nn__trained_net(t);
+    nn_check c;
+    memset(&c, 0, sizeof c);
+    c.step = t->step, c.epoch = t->epoch;
+    c.batch_loss = loss, c.batch_accuracy = accuracy;
+    c.learning_rate = net->optimizer->rate;
+    nn_status status = nn__measure_check(t, &c);
     if (status != NN_OK) return status;
     c.seconds = nn__now() - t->start;
-    nn__judge(t, &c);
+    nn__early_stopping(t, &c);
     if (t->history) status = nn__log_check(t->history, &c);
     nn__progress_check(&t->progress, &c, d->validation != NULL);
     if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
     return status;
 }
 
-static nn_status nn__train_step(nn__training *t, size_t epoch, size_t index)
+/* A new epoch's order of samples. */
+static void nn__begin_epoch(nn_trainer *t)
 {
+    const size_t count = t->training.data->count;
+    memset(&t->mean, 0, sizeof t->mean);
+    if (t->history) t->history->epochs = t->epoch + 1;
+    for (size_t i = 0; i < count; i++) t->order[i] = i;
+    if (!t->desc.no_shuffle) nn_rng_shuffle(&nn__trained_net(t)->rng, t->order, count);
+}
+
+/* Loss and gradients of the batch at t->index, then the update. */
+static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, double *correct)
+{
+    char when[96];
     const nn_train_desc *d = &t->desc;
-    nn_net *net = t->s.loss->net;
-    size_t first = index * d->batch_size, n = nn__min_size(d->batch_size, t->data->count - first);
-    nn_status status = nn__feed_batch(&t->s, t->data, t->order + first, 0, n);
-    if (status == NN_OK) status = nn_forward(t->s.loss);
-    if (status != NN_OK) return status;
-    double loss = t->s.loss->value;
-    if (!nn__is_finite(loss)) return nn__report_not_finite(t);
-    size_t step = t->step, last = t->steps_per_epoch - 1;
-    int check = t->check_every ? step % t->check_every == 0 : index == last;
-    double accuracy = 0;
-    if (check)
-        accuracy = (double)nn__count_correct(&t->s, t->data, t->order + first, 0) / (double)n;
-    status = nn_backward(t->s.loss);
+    nn_net *net = nn__trained_net(t);
+    const size_t first = t->index * d->batch_size;
+    *rows = nn__min_size(d->batch_size, t->training.data->count - first);
+    nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows);
+    net->mode = NN__MODE_TRAINING;
+    if (status == NN_OK) status = nn_forward(t->training.target);
+    *loss = t->training.target->value;
+    if (status == NN_OK && !nn__is_finite(*loss)) {
+        snprintf(when, sizeof when, "%s: the loss is not finite at step %llu", t->call,
+                 (nn__ull)t->step);
+        status = nn__report_not_finite(net, when);
+    }
+    if (status == NN_OK) *correct = nn__count_correct(&t->training, t->order + first, 0);
+    if (status == NN_OK) status = nn_backward(t->training.target);
     if (status == NN_OK) status = nn_step(net);
-    if (status == NN_OK && d->log_steps && t->history) status = nn__log_step(t->history, loss);
-    if (status != NN_OK) return status;
-    t->step++;
-    nn__progress_step(&t->progress, n, epoch, loss);
-    if (check) status = nn__make_check(t, epoch, loss, accuracy);
-    if (status == NN_OK && d->on_step && d->on_step(d->user, net, step, loss)) t->stop = 1;
+    net->mode = NN__MODE_OPEN;
     return status;
 }
 
-static nn_status nn__train_epochs(nn__training *t)
+/* Nobody computes a loss after the last step that would show that the weights have gone. */
+static nn_status nn__check_weights(const nn_trainer *t)
 {
-    nn_status status = NN_OK;
-    for (size_t epoch = 0; status == NN_OK && !t->stop && epoch < t->desc.epochs; epoch++) {
-        if (t->history) t->history->epochs = epoch + 1;
-        for (size_t i = 0; i < t->data->count; i++) t->order[i] = i;
-        if (!t->desc.no_shuffle) nn_rng_shuffle(&t->s.loss->net->rng, t->order, t->data->count);
-        for (size_t i = 0; status == NN_OK && !t->stop && i < t->steps_per_epoch; i++)
-            status = nn__train_step(t, epoch, i);
-    }
+    char when[96];
+    const nn_tensor *p;
+    snprintf(when, sizeof when, "%s: the weights are not finite after step %llu", t->call,
+             (nn__ull)t->step - 1);
+    for (size_t i = 0; (p = nn_net_parameter(nn__trained_net(t), i)) != NULL; i++)
+        if (!nn__is_finite(nn__sum_of_magnitudes(p->size, p->data)))
+            return nn__report_not_finite(nn__trained_net(t), when);
+    return NN_OK;
+}
+
+static nn_status nn__train_step(nn_trainer *t)
+{
+    const nn_train_desc *d = &t->desc;
+    double loss = 0, correct = 0;
+    size_t rows;
+    if (t->index == 0) nn__begin_epoch(t);
+    nn_status status = nn__train_batch(t, &rows, &loss, &correct);
+    if (status == NN_OK && d->log_steps && t->history) status = nn__log_step(t->history, loss);
+    if (status != NN_OK) return status;
+    const size_t step = t->step++, is_last = t->index + 1 == t->steps_per_epoch;
+    t->mean.loss += loss * (double)rows;
+    t->mean.correct += correct;
+    t->mean.rows += (double)rows;
+    nn__progress_step(&t->progress, rows, t->epoch, loss);
+    if (t->check_every ? step % t->check_every == 0 : is_last)
+        status = nn__make_check(t, loss, correct / (double)rows);
+    if (status == NN_OK && d->on_step && d->on_step(d->user, nn__trained_net(t), step, loss))
+        t->stop = 1;
+    t->index = is_last ? 0 : t->index + 1;
+    t->epoch += is_last;
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_step(nn_trainer *t)
+{
+    if (!t) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the trainer is NULL");
+    if (nn_trainer_is_done(t))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the training is done");
+    nn_status status = nn__train_step(t);
+    if (status == NN_OK && nn_trainer_is_done(t)) status = nn__check_weights(t);
+    if (status != NN_OK) t->stop = 1;
+    if (nn_trainer_is_done(t)) nn__finish(t);
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_epoch(nn_trainer *t)
+{
+    nn_status status = nn_trainer_step(t);
+    while (status == NN_OK && t->index != 0 && !nn_trainer_is_done(t)) status = nn_trainer_step(t);
     return status;
 }
 
 NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_train_desc *desc,
                           nn_history *history)
 {
-    nn__training t;
-    memset(&t, 0, sizeof t);
-    nn_status status = nn__open_session(&t.s, "train", loss, data);
-    if (status == NN_OK) status = nn__check_train_desc(desc, data);
-    if (status == NN_OK && desc->validation)
-        status = nn__open_session(&t.s, "train: validation", loss, desc->validation);
-    if (status != NN_OK) return status;
-    nn_net *net = loss->net;
-    int training = net->training;
-    t.data = data, t.desc = *desc, t.history = history;
-    net->training = 1;
-    status = nn__start_training(&t);
-    if (status == NN_OK) {
-        status = nn__train_epochs(&t);
-        if (t.best && t.has_best) nn__copy_parameters(net, t.best, 1);
-        if (history) history->seconds = nn__now() - t.start;
-        nn__progress_end(&t.progress);
-    }
-    net->training = training;
-    NN_FREE(t.best);
-    NN_FREE(t.order);
+    nn_trainer *t;
+    nn_status status = nn__trainer_create("nn_train", loss, data, desc, history, &t);
+    while (status == NN_OK && !nn_trainer_is_done(t)) status = nn_trainer_step(t);
+    nn_trainer_destroy(t);
     return status;
 }
 

@@ -435,25 +435,18 @@ static double assignment__against_numerical(const assignment_by_hand *n, double 
 static double assignment__against_graph(const assignment_by_hand *n, nn_tensor *cost, double value)
 {
     nn_net *net = cost->net;
-    const nn_real *w = n->w, *gradient = n->gradient;
-    for (size_t i = 0; i < nn_net_tensor_count(net); i++) {
-        nn_tensor *t = nn_net_tensor(net, i);
-        if (t->op == NN_OP_INPUT) TRY(nn_feed(t, n->x, n->images));
-        if (t->op != NN_OP_PARAMETER) continue;
-        memcpy(t->data, w, t->size * sizeof *w);
-        w += n->apart;
-    }
-    nn_tensor *loss = cost->op == NN_OP_PENALTY ? cost->src[0] : cost;
+    nn_tensor *p, *loss = strcmp(cost->op->name, "weight_penalty") == 0 ? cost->src[0] : cost;
+    for (size_t i = 0; (p = nn_net_parameter(net, i)) != NULL; i++)
+        TRY(nn_set_values(p, n->w + i * n->apart, p->size));
+    TRY(nn_feed(nn_net_tensor(net, 0), n->x, n->images)); /* the input was made first */
     TRY(nn_feed_targets(loss, n->target, n->images));
     TRY(nn_forward(cost));
     TRY(nn_backward(cost));
     double worst = fabs(cost->value - value);
-    for (size_t i = 0; i < nn_net_tensor_count(net); i++) {
-        const nn_tensor *t = nn_net_tensor(net, i);
-        if (t->op != NN_OP_PARAMETER) continue;
-        for (size_t k = 0; k < t->size; k++)
-            worst = assignment_larger(worst, fabs(t->grad[k] - gradient[k]));
-        gradient += n->apart;
+    for (size_t i = 0; (p = nn_net_parameter(net, i)) != NULL; i++) {
+        const nn_real *gradient = n->gradient + i * n->apart;
+        for (size_t k = 0; k < p->size; k++)
+            worst = assignment_larger(worst, fabs(p->grad[k] - gradient[k]));
     }
     return worst;
 }

@@ -9,7 +9,7 @@ enum { PIXELS = 3072, CLASSES = 10 };
 CHART_DEF nn_tensor *linear(uint64_t seed, const void *lambda)
 {
     nn_net *net = nn_net_create(&(nn_net_desc){.seed = seed});
-    nn_init normal = {.kind = NN_INIT_NORMAL, .b = 0.01};
+    const nn_init normal = nn_init_normal(0, 0.01);
     nn_dense_desc dense = {.units = CLASSES, .weight = normal, .bias = normal};
     nn_tensor *scores = nn_dense_with(nn_input(net, PIXELS), &dense);
     return nn_weight_penalty(nn_softmax_cross_entropy(scores), 0, *(const double *)lambda);

@@ -23,7 +23,7 @@ static const nn_tensor *train(assignment *a, int e)
 {
     const struct experiment *of = &experiments[e];
     nn_train_desc desc = {.epochs = a->quick ? 2 : 40, .batch_size = 100, .no_shuffle = 1,
-                          .optimizer.learning_rate = of->eta,
+                          .optimizer = nn_sgd(of->eta, 0),
                           .validation = &a->validation, .evaluate_training = 1};
     assignment_run *run = assignment_train(a, a->seeds, linear, &of->lambda, &a->train, &desc);
     for (int i = 0; i < a->seeds; i++) {

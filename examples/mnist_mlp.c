@@ -32,8 +32,7 @@ int main(int argc, char **argv)
     nn_dense_desc hidden = {0};
     hidden.units = 64;
     hidden.activation = NN_ACTIVATION_SCALED_TANH;
-    hidden.weight.kind = hidden.bias.kind = NN_INIT_NORMAL; /* the bias as a 785th input */
-    hidden.weight.b = hidden.bias.b = 1 / sqrt(785.0);
+    hidden.weight = hidden.bias = nn_init_normal(0, 1 / sqrt(785.0)); /* the bias: a 785th input */
     nn_dense_desc output = {0};
     output.units = 10;
     output.no_bias = 1;
@@ -46,8 +45,7 @@ int main(int argc, char **argv)
     desc.epochs = 50;
     desc.batch_size = 32;
     desc.drop_last = 1;
-    desc.optimizer.learning_rate = 0.02;
-    desc.optimizer.momentum = 0.9;
+    desc.optimizer = nn_sgd(0.02, 0.9);
     desc.validation = &test;
     desc.checks_per_epoch = 5;
     desc.patience = 50;

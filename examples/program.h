@@ -51,13 +51,16 @@ PROGRAM_NORETURN PROGRAM_PRINTF(2, 3) void program_stop(int status, const char *
 
 static void program__help(const char *about, size_t count, const program_option *options)
 {
-    printf("%s\n%s\n\n", program_name, about);
+    size_t width = 10; /* of the widest option with its value */
     for (size_t i = 0; i < count; i++) {
-        const char *value = options[i].value ? options[i].value : "";
-        printf("  %s %-*s %s\n", options[i].name, (int)(10 - strlen(options[i].name)), value,
-               options[i].about);
+        size_t n = strlen(options[i].name) + 1 + (options[i].value ? strlen(options[i].value) : 0);
+        if (n > width) width = n;
     }
-    printf("  --help      this text\n");
+    printf("%s\n%s\n\n", program_name, about);
+    for (size_t i = 0; i < count; i++)
+        printf("  %s %-*s  %s\n", options[i].name, (int)(width - strlen(options[i].name) - 1),
+               options[i].value ? options[i].value : "", options[i].about);
+    printf("  %-*s  this text\n", (int)width, "--help");
     exit(0);
 }
 

@@ -37,8 +37,7 @@ int main(int argc, char **argv)
     nn_train_desc desc = {0};
     desc.epochs = data ? 5 : 60;
     desc.batch_size = 32;
-    desc.optimizer.kind = NN_OPTIMIZER_ADAM;
-    desc.optimizer.learning_rate = 0.005;
+    desc.optimizer = nn_adam(0.005);
     desc.optimizer.schedule.kind = NN_SCHEDULE_COSINE;
     desc.validation = &test;
     desc.progress = stdout;
@@ -52,7 +51,7 @@ int main(int argc, char **argv)
 
     chart_series curve[] = {
         chart_curve("training, mean of 20 batches", log.step_count, chart_none(),
-                    chart_floats(log.step_loss, 0)),
+                    chart_doubles(log.step_loss, 0)),
         chart_curve("test", log.check_count, chart_sizes(&log.checks->step, sizeof *log.checks),
                     chart_doubles(&log.checks->validation_loss, sizeof *log.checks))};
     curve[0].smooth = 20;

@@ -39,7 +39,7 @@ int main(int argc, char **argv)
     TRY(nn_dataset_select_classes(&a.validation, 2, three_two, &validation));
 
     nn_train_desc desc = {.epochs = a.quick ? 5 : 500, .batch_size = 128, .drop_last = 1,
-                          .no_shuffle = 1, .optimizer.learning_rate = 0.05,
+                          .no_shuffle = 1, .optimizer = nn_sgd(0.05, 0),
                           .validation = &validation, .checks_per_epoch = ASSIGNMENT_CHECKS,
                           .evaluate_training = 1, .patience = 10};
     assignment_run *run = assignment_train(&a, 1, logistic_regression, NULL, &train, &desc);

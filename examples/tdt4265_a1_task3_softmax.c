@@ -24,7 +24,7 @@ int main(int argc, char **argv)
     TRY(nn_dataset_normalize_like(&a.validation, &a.train));
 
     nn_train_desc desc = {.epochs = a.quick ? 2 : 50, .batch_size = 128, .drop_last = 1,
-                          .optimizer.learning_rate = 0.01, .validation = &a.validation,
+                          .optimizer = nn_sgd(0.01, 0), .validation = &a.validation,
                           .checks_per_epoch = ASSIGNMENT_CHECKS, .evaluate_training = 1};
     assignment_run *run = assignment_train(&a, a.seeds, softmax_regression, NULL, &a.train, &desc);
     for (int i = 0; i < a.seeds; i++) {

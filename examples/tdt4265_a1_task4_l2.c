@@ -43,7 +43,7 @@ int main(int argc, char **argv)
     TRY(nn_dataset_normalize_like(&a.validation, &a.train));
 
     nn_train_desc desc = {.epochs = a.quick ? 2 : 50, .batch_size = 128, .drop_last = 1,
-                          .optimizer.learning_rate = 0.01, .validation = &a.validation,
+                          .optimizer = nn_sgd(0.01, 0), .validation = &a.validation,
                           .checks_per_epoch = ASSIGNMENT_CHECKS};
     assignment_run *run[LAMBDAS];
     double norm[LAMBDAS], squared[LAMBDAS], seconds = 0;

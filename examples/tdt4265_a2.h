@@ -38,13 +38,12 @@ CHART_DEF nn_tensor *a2_loss(uint64_t seed, const void *settings)
     nn_tensor *x = nn_input(nn_net_create(&(nn_net_desc){.seed = seed}), 784);
     for (size_t i = 0; i <= n->layers; i++) {
         double fan_in = i == 0 ? 785 : (double)n->units;
-        nn_init scaled = {.kind = NN_INIT_NORMAL, .b = 1 / sqrt(fan_in)};
-        nn_init uniform = {.kind = NN_INIT_UNIFORM, .a = -1, .b = 1};
+        const nn_init init =
+            n->scaled ? nn_init_normal(0, 1 / sqrt(fan_in)) : nn_init_uniform(-1, 1);
         nn_dense_desc d = {.units = i < n->layers ? n->units : 10,
                            .activation = i < n->layers ? n->activation : NN_ACTIVATION_IDENTITY,
-                           .no_bias = i > 0, /* the first layer's is the weight of the constant 1 */
-                           .weight = n->scaled ? scaled : uniform,
-                           .bias = n->scaled ? scaled : uniform};
+                           .no_bias = i > 0, .weight = init};
+        if (i == 0) d.bias = init; /* the weight of the constant 1, the 785th input */
         x = nn_dense_with(x, &d);
     }
     return nn_softmax_cross_entropy(x);
@@ -68,8 +67,7 @@ CHART_DEF void a2_measure_run(assignment_run *run)
 CHART_DEF void a2_train(assignment *a, a2_net *n)
 {
     nn_train_desc d = {.epochs = a->quick ? 2 : n->epochs ? n->epochs : 50, .batch_size = 32,
-                       .optimizer.learning_rate = n->learning_rate,
-                       .optimizer.momentum = n->momentum,
+                       .optimizer = nn_sgd(n->learning_rate, n->momentum),
                        .validation = &a->validation, .checks_per_epoch = ASSIGNMENT_CHECKS,
                        .evaluate_training = 1, .log_steps = 1,
                        .patience = n->no_early_stop ? 0 : A2_PATIENCE};

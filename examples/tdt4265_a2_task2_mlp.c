@@ -38,7 +38,7 @@ int main(int argc, char **argv)
     const nn_check *last = &run->last;
     chart_series loss[] = {
         chart_curve("training, mean of 125 batches", h->step_count - h->step_count % 125,
-                    chart_none(), chart_floats(h->step_loss, 0)),
+                    chart_none(), chart_doubles(h->step_loss, 0)),
         assignment_curve("validation set", run, &h->checks->validation_loss)};
     loss[0].smooth = 125;
     assignment_curves(&a, loss, 2, "785-64-10, weights from U(-1, 1)", "cross-entropy", 0, 0.5,

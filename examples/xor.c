@@ -19,10 +19,7 @@ int main(int argc, char **argv)
     nn_tensor *p = nn_sigmoid(z);
     nn_tensor *loss = nn_sigmoid_cross_entropy(z);
 
-    nn_optimizer_desc optimizer = {0};
-    optimizer.kind = NN_OPTIMIZER_SGD;
-    optimizer.learning_rate = 0.5;
-    optimizer.momentum = 0.9;
+    const nn_optimizer_desc optimizer = nn_sgd(0.5, 0.9);
     nn_status status = nn_set_optimizer(net, &optimizer);
     for (int step = 0; status == NN_OK && step < 200; step++) {
         if (status == NN_OK) status = nn_feed(in, x, 4);

@@ -1,32 +1,38 @@
 #!/bin/sh
-# check.sh: what could break beyond `make test`: other compilers, standards and flags, sanitizers, two
-# translation units, real data. A step that lacks its tool is skipped and says so.
+# check.sh: what could break beyond `make test`: other compilers, standards and flags, sanitizers,
+# other machines, real data. A step that lacks its tool is skipped and says so.
 # NN_DATA names a folder with mnist/ and cifar10/ for the steps on real data (default: data).
+# build/check/times has the seconds that each step took.
 set -u
 build=${BUILD:-build}
 dir=$build/check
 data=${NN_DATA:-data}
+cc=${CC:-cc}
+
+unset MAKEFLAGS MFLAGS # the makes below share out the cores themselves
+rm -rf "$dir"
 mkdir -p "$dir" "$build/tmp"
 passed=0 failed=0 skipped=0
-unset MAKEFLAGS MFLAGS # the makes below share out the cores themselves
 
 have() { command -v "$1" >/dev/null 2>&1; }
-pass() { passed=$((passed + 1)); }
 skip() { echo "skipped: $1"; skipped=$((skipped + 1)); }
-judge() { # judge NAME STATUS LOG: quiet after a success
-  if [ "$2" = 0 ]; then pass
+judge() { # judge NAME STATUS LOG BEGIN: quiet after a success
+  echo "$(($(date +%s) - $4)) $1" >>"$dir/times"
+  if [ "$2" = 0 ]; then passed=$((passed + 1))
   else failed=$((failed + 1)); echo "FAILED: $1"; tail -n 25 "$3"
   fi
 }
 step() { # step NAME COMMAND...
-  what=$1; shift
+  join
+  what=$1 begin=$(date +%s); shift
   "$@" >"$dir/log" 2>&1
-  judge "$what" $? "$dir/log"
+  judge "$what" $? "$dir/log" "$begin"
 }
-# Steps that share nothing, as many at once as there are cores: `later` like step, then `join`.
+# Steps that share nothing, as many at once as there are cores: `later` like step; join waits.
 cores=$(getconf _NPROCESSORS_ONLN)
-waiting=0
+waiting=0 first=0
 later() {
+  [ $waiting != 0 ] || first=$(date +%s)
   waiting=$((waiting + 1))
   echo "$1" >"$dir/$waiting.name"
   shift
@@ -36,136 +42,149 @@ later() {
 join() {
   wait
   while [ $waiting -gt 0 ]; do
-    judge "$(cat "$dir/$waiting.name")" "$(cat "$dir/$waiting.status")" "$dir/$waiting.log"
+    judge "$(cat "$dir/$waiting.name")" "$(cat "$dir/$waiting.status")" "$dir/$waiting.log" "$first"
     rm "$dir/$waiting".*
     waiting=$((waiting - 1))
   done
 }
 
-strict='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
+# -- compilers, standards, flags, machines: one table --
+#
+# A row takes one compiler with one set of flags, for each of its reals. What it compiles or runs:
+#   body      a program with the body of nn.h
+#   use       a file that includes nn.h alone;   static   one with a private copy, NN_STATIC
+#   units     a program of all three
+#   sources   every test and example;            examples   every example
+#   else      the test programs of that name are built and run, on all paths that the CPU has or on
+#             those in the last column
+# A row whose compiler is missing or cannot make a program with its flags is skipped.
+w='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
+c="-Wc++-compat $w"
+sanitize='-g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+m32=-m32 # beside a cross compiler Debian's headers for -m32 are in the folder of the 64-bit ones
+echo '#include <errno.h>' | $cc -m32 -x c -E - >/dev/null 2>&1 ||
+  m32="-m32 -isystem /usr/include/$($cc -print-multiarch 2>/dev/null)"
+arm=aarch64-linux-gnu
+
+cat >"$dir/table" <<TABLE
+# name                 | compiler | flags                            | what       | reals        | paths
+gcc C99                | gcc      | -std=c99 $c -O1                  | body       | float double |
+gcc C99, other files   | gcc      | -std=c99 $c -O0                  | use static | float        |
+gcc C11                | gcc      | -std=c11 $c -fsyntax-only        | body       | float double |
+gcc C11, other files   | gcc      | -std=c11 $c -O0                  | use static | float        |
+gcc C2x                | gcc      | -std=c2x $c -fsyntax-only        | body       | float double |
+gcc C2x, other files   | gcc      | -std=c2x $c -O0                  | use static | float        |
+gcc C++11              | g++      | -std=c++11 $w -fsyntax-only      | body       | float        |
+gcc C++14              | g++      | -std=c++14 $w -fsyntax-only      | body       | float        |
+gcc C++17              | g++      | -std=c++17 $w -fsyntax-only      | body       | float        |
+gcc C++20              | g++      | -std=c++20 $w -fsyntax-only      | body       | float        |
+gcc C++, three units   | g++      | -std=c++17 $w -O1                | units      | float        |
+gcc, three units       | gcc      | -std=c99 $c -O2 -DNDEBUG         | units      | float        |
+gcc, no SIMD           | gcc      | -std=c99 $c -O2 -DNN_NO_SIMD     | body       | float        |
+gcc, strict            | gcc      | -std=c99 $w -fsyntax-only        | sources    | float        |
+clang C99              | clang    | -std=c99 $c -O1                  | body       | float double |
+clang C99, other files | clang    | -std=c99 $c -O0                  | use static | float        |
+clang C11              | clang    | -std=c11 $c -fsyntax-only        | body       | float double |
+clang C11, other files | clang    | -std=c11 $c -O0                  | use static | float        |
+clang C2x              | clang    | -std=c2x $c -fsyntax-only        | body       | float double |
+clang C2x, other files | clang    | -std=c2x $c -O0                  | use static | float        |
+clang C++11            | clang++  | -std=c++11 $w -fsyntax-only      | body       | float        |
+clang C++14            | clang++  | -std=c++14 $w -fsyntax-only      | body       | float        |
+clang C++17            | clang++  | -std=c++17 $w -fsyntax-only      | body       | float        |
+clang C++20            | clang++  | -std=c++20 $w -fsyntax-only      | body       | float        |
+clang C++, three units | clang++  | -std=c++17 $w -O1                | units      | float        |
+clang, three units     | clang    | -std=c99 $c -O2 -DNDEBUG         | units      | float        |
+clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body       | float        |
+clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
+alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
+-Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float double |
+ASan and UBSan         | $cc                 | $sanitize              | data plain graph train optim | float        |
+ASan and UBSan, double | $cc                 | $sanitize              | data plain                   | double       |
+ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
+bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
+bits, gcc -O3          | gcc                 | -O3 -march=native      | determinism                  | double       |
+bits, clang -O0        | clang               | -O0                    | determinism                  | float double |
+bits, clang -O2        | clang               | -O2                    | determinism                  | float double |
+bits, clang -O3        | clang               | -O3 -march=native      | determinism                  | float        |
+loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
+OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
+OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph                  | float        |
+-m32                   | $cc                 | -O2 $m32               | determinism                  | float double |
+NEON, gcc              | $arm-gcc            | -O2 -static            | determinism plain            | float double | neon
+NEON, clang -O2        | clang --target=$arm | -O2 -static -Werror    | determinism                  | float        | neon
+NEON, clang -O0        | clang --target=$arm | -O0 -static -Werror    | determinism                  | double       | neon
+TABLE
+
 printf '#define NN_IMPLEMENTATION\n#include "nn.h"\nint main(void) { return nn_kernel_path()[0] == 0; }\n' >"$dir/body.c"
 printf '#include "nn.h"\nint other(void);\nint other(void) { return nn_status_string(NN_OK)[0]; }\n' >"$dir/use.c"
 printf '#define NN_STATIC\n#define NN_IMPLEMENTATION\n#include "nn.h"\nint third(void);\nint third(void) { return nn_kernel_path()[0]; }\n' >"$dir/static.c"
-for name in body use static; do cp "$dir/$name.c" "$dir/$name.cc"; done
+printf '#include <errno.h>\nint main(void) { return errno; }\n' >"$dir/probe.c"
+for name in body use static probe; do cp "$dir/$name.c" "$dir/$name.cc"; done
 
-# -- every compiler and standard, at strict settings --
-for cc in gcc clang; do
-  have $cc || { skip "$cc is not here"; continue; }
-  cxx=g++; [ $cc = gcc ] || cxx=clang++
-  for std in c99 c11 c2x; do
-    for real in '' -DNN_DOUBLE; do
-      what_for='-fsyntax-only' # optimised once, for the warnings that need it
-      [ $std != c99 ] || what_for="-O1 -o $dir/$cc$real -lm"
-      later "$cc -std=$std $real" $cc -std=$std $strict -Wc++-compat $real -I. "$dir/body.c" $what_for
-    done
-    for file in use static; do
-      later "$cc -std=$std $file" $cc -std=$std $strict -Wc++-compat -O0 -I. -c "$dir/$file.c" -o "$dir/$cc-$std-$file.o"
-    done
+# The columns of the present row: name compiler flags what reals paths.
+can_run() { # whether the row's compiler makes programs that run here
+  runner=
+  case $compiler in *$arm*) runner=qemu-aarch64 ;; esac
+  have "${compiler%% *}" && { [ -z "$runner" ] || have $runner; } || return 1
+  case $flags in
+    *-fsyntax-only*) $compiler $flags "$dir/probe.$ext" ;;
+    *) $compiler $flags "$dir/probe.$ext" -o "$dir/probe" -lm && $runner "$dir/probe" ;;
+  esac >/dev/null 2>&1
+}
+compile() { # compile ITEM REAL
+  real=; [ "$2" = float ] || real=-DNN_DOUBLE
+  out=$dir/$1-$2-$(echo "$name" | tr -c 'a-zA-Z0-9+\n' _) files=
+  case $flags in *-fsyntax-only*) end= ;; *) end="-o $out -lm" ;; esac
+  case $1 in
+    body) files=$dir/body.$ext ;;
+    use | static) files=$dir/$1.$ext; end="-c -o $out.o" ;;
+    units) files="$dir/body.$ext $dir/use.$ext $dir/static.$ext" ;;
+  esac
+  later "$name: $1, $2" $compiler $flags $real -I. $files $end
+}
+run_tests() { # run_tests TEST...
+  row=$dir/rows/$(echo "$name" | tr -c 'a-zA-Z0-9+\n' _)
+  ISA=$build/isa TEST_PATHS=$paths TEST_RUNNER=$runner make -s suite BUILD="$row" CC="$compiler" \
+    CFLAGS="$flags" OPENMP=/dev/null TESTS="$*" REALS="$reals"
+}
+make -s "$build/isa"
+while IFS='|' read -r name compiler flags what reals paths <&3; do
+  name=$(echo $name) compiler=$(echo $compiler) flags=$(echo $flags) paths=$(echo $paths)
+  case $name in '#'*) continue ;; esac
+  case $compiler in *++*) ext=cc ;; *) ext=c ;; esac
+  can_run || { skip "$name: no $compiler here that makes programs with $flags"; continue; }
+  tests=
+  for item in $what; do
+    case $item in
+      body | use | static | units) for r in $reals; do compile "$item" "$r"; done ;;
+      sources | examples)
+        sources=examples/*.c; [ $item = examples ] || sources="tests/*.c examples/*.c"
+        for file in $sources; do
+          later "$name: $file" $compiler $flags -DTEST_TMP='"x"' -I"$build/stb" "$file"
+        done ;;
+      *) tests="$tests $item" ;;
+    esac
   done
-  have $cxx || { skip "$cxx is not here"; continue; }
-  for std in c++11 c++14 c++17 c++20; do
-    later "$cxx -std=$std" $cxx -std=$std $strict -fsyntax-only -I. "$dir/body.cc"
-  done
-  later "$cxx in three units" $cxx -std=c++17 $strict -O1 -I. "$dir/body.cc" "$dir/use.cc" "$dir/static.cc" -o "$dir/$cxx-three" -lm
-  later "$cc in three units" $cc -std=c99 $strict -O2 -DNDEBUG -I. "$dir/body.c" "$dir/use.c" "$dir/static.c" -o "$dir/$cc-three" -lm
-  later "$cc -DNN_NO_SIMD" $cc -std=c99 $strict -O2 -DNN_NO_SIMD -I. "$dir/body.c" -o "$dir/$cc-no-simd" -lm
-  for test in tests/*.c examples/*.c; do
-    later "$cc strict: $test" $cc -std=c99 $strict -fsyntax-only -DTEST_TMP='"x"' -I"$build/stb" "$test"
-  done
-done
+  [ -z "$tests" ] || step "$name:$tests" run_tests $tests
+done 3<"$dir/table"
 join
 
-# -- what the object file exports and what it can change --
+# -- the shape of nn.h: what it exports, what it can change, what its sections use --
 symbols() {
   # without -fPIC constant tables with pointers stay in a read-only section
-  ${CC:-cc} -O0 -fno-pic -I. -c "$dir/body.c" -o "$dir/body.o" || return 1
+  $cc -O0 -fno-pic -I. -c "$dir/body.c" -o "$dir/body.o" || return 1
   nm -g --defined-only "$dir/body.o" | awk '$3 !~ /^(nn_|main$)/ {print "exports " $3; bad = 1} END {exit bad}' || return 1
   nm "$dir/body.o" | awk '$2 ~ /^[bBdD]$/ && $3 !~ /^(nn__message|chosen)/ {print "writable " $3; bad = 1} END {exit bad}'
 }
 step 'symbols' symbols
-
-# -- the tests again: other optimisation, other compiler, sanitizers --
-tests='random plain graph ops gradcheck optim train data determinism'
-suite() { # suite NAME COMPILER FLAGS...: builds all tests in float and double, then runs them
-  suite_dir=$dir/$1 suite_cc=$2; shift 2
-  mkdir -p "$suite_dir"
-  export suite_compile="$suite_cc -std=c99 $*" suite_tmp="$build/tmp"
-  list=
-  for t in $tests; do
-    for real in ${suite_reals:-float double}; do
-      list="$list $suite_dir/test_${t}_$real"
-    done
-  done
-  printf '%s\n' $list | xargs -P "$cores" -I{} sh -c '
-    name=$(basename {}) real=-DNN_DOUBLE
-    [ "${name##*_}" = double ] || real=
-    $suite_compile $real -DTEST_TMP=\"$suite_tmp/$name\" "tests/${name%_*}.c" -o {} -lm ||
-      { echo "{}: $suite_compile"; exit 255; }' || return 1
-  BUILD=$build TEST_PATHS=${suite_paths:-} sh tests/run.sh $list
-}
-suite_paths=
-tests='ops gradcheck train'
-step 'tests at -Ofast -DNDEBUG' suite ofast "${CC:-cc}" -Ofast -DNDEBUG
-# vectors take a minute to compile here: in double they are checked where memory is reached by size
-sanitize='-g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined'
-tests='data plain'
-step 'tests under ASan and UBSan' suite asan "${CC:-cc}" $sanitize
-tests='graph train optim' suite_reals=float
-step 'the others under ASan and UBSan' suite asan "${CC:-cc}" $sanitize
-suite_reals=double suite_paths=portable
-step 'the others under ASan and UBSan, double' suite asan "${CC:-cc}" $sanitize -DNN_NO_SIMD
-suite_paths=
-suite_reals=
-tests=determinism
-for cc in gcc clang; do
-  have $cc || continue
-  for level in -O0 -O2 '-O3 -march=native'; do
-    suite_reals=
-    if [ $cc = gcc ]; then # `make test` has float at all levels, and double at -O2
-      [ "$level" != -O2 ] || continue
-      suite_reals=double
-    elif [ "$level" = '-O3 -march=native' ]; then suite_reals=float
-    fi
-    step "the same bits: $cc $level" suite "bits_$cc" $cc $level
-  done
-done
-suite_reals=
-if have clang; then
-  tests=plain suite_paths='avx2 avx512 neon' suite_reals=float # double: in the step above
-  step 'the loops that clang -O0 has of its own' suite bits_clang clang -O0
-  tests=determinism suite_paths= suite_reals=
-fi
-if echo 'int main(void) { return 0; }' | ${CC:-cc} -fopenmp -x c - -o "$dir/probe" 2>/dev/null; then
-  step 'the same bits with OpenMP' suite omp "${CC:-cc}" -O2 -fopenmp
-else skip 'OpenMP: the compiler does not have it'
-fi
-if echo 'int main(void) { return 0; }' | ${CC:-cc} -m32 -x c - -o "$dir/probe" -lm 2>/dev/null && "$dir/probe"; then
-  step 'the same bits with -m32' suite m32 "${CC:-cc}" -O2 -m32
-else skip '-m32: the compiler or the system does not have it'
-fi
-arm=aarch64-linux-gnu-gcc
-if have $arm && have qemu-aarch64; then
-  neon() { # neon TEST FLAG COMPILER...
-    neon_test=tests/test_$1.c neon_flag=$2 neon_program=$dir/neon_$(echo "$*" | tr -c 'a-zA-Z0-9\n' _)
-    shift 2
-    "$@" -std=c99 -static $neon_flag "$neon_test" -o "$neon_program" -lm && qemu-aarch64 "$neon_program"
-  }
-  for test in determinism plain; do
-    later "$test on NEON" neon $test '' $arm -O2
-    later "$test on NEON, double" neon $test -DNN_DOUBLE $arm -O2
-  done
-  if have clang; then
-    clang="clang --target=aarch64-linux-gnu"
-    later "determinism on NEON, clang -O2" neon determinism '' $clang -O2 -Werror
-    later "determinism on NEON, clang -O0, double" neon determinism -DNN_DOUBLE $clang -O0 -Werror
-  fi
-  join
-else skip "NEON: $arm or qemu-aarch64 is not here"
-fi
+step 'sections of nn.h' sh tests/sections.sh
+hostile() { ${CC:-cc} -std=c99 -O0 tests/hostile.c -o "$dir/hostile" -lm && "$dir/hostile"; }
+step 'names that other headers take' hostile
+step 'the licence' sh tests/licence.sh
 
 # -- a locale with a decimal comma --
 if have localedef && mkdir -p "$dir/locale" &&
-  { [ -d "$dir/locale/de_DE.UTF-8" ] || localedef -i de_DE -f UTF-8 "$dir/locale/de_DE.UTF-8" >/dev/null 2>&1; }; then
+  localedef -i de_DE -f UTF-8 "$dir/locale/de_DE.UTF-8" >/dev/null 2>&1; then
   comma() {
     for test in test_data_float test_train_float; do
       make -s "$build/$test" && mkdir -p "$build/tmp/$test" || return 1
@@ -178,35 +197,61 @@ else skip 'a locale with a decimal comma: localedef cannot make one'
 fi
 
 # -- compressed files --
-if echo '#include <zlib.h>' | ${CC:-cc} -E - >/dev/null 2>&1; then
+if echo '#include <zlib.h>' | $cc -E - >/dev/null 2>&1; then
   step 'NN_USE_ZLIB' sh tests/zlib.sh
 else skip 'NN_USE_ZLIB: zlib.h is not here'
 fi
 
-# -- the documentation's programs, the examples one by one, the installed header --
+# -- the documentation's programs, the examples, the installed header --
 step 'snippets' sh tests/snippets.sh
-step 'the licence' sh tests/licence.sh
-for example in examples/*.c; do later "$example alone, without stb" ${CC:-cc} -O2 -fsyntax-only "$example"; done
-join
 step 'all examples as programs' make -s examples tasks # reproduce runs them further down
+each_says() { # each_says STATUS TEXT OPTION...: every example answers so
+  each_status=$1 each_text=$2; shift 2
+  for each in examples/*.c; do
+    each=$build/$(basename "$each" .c)
+    "$each" "$@" >"$dir/each" 2>&1
+    [ $? = "$each_status" ] && grep -q -- "$each_text" "$dir/each" || { echo "$each $*:"; cat "$dir/each"; return 1; }
+  done
+}
+step 'every example answers --help' each_says 0 '--help  *this text' --help
+step 'every example answers an unknown option' each_says 2 'unknown option --helf' --helf
+tables() { # the examples on their own tables, and on the same ones as a user's, by numbers of columns
+  out=$dir/tables right='^Accuracy 87\.3 ± 4\.9 % in 5 folds$' energy=' 21\.6  *57\.45  *0\.859$'
+  "$build/csv" --out "$out" | grep -- "$right" && "$build/regression" --out "$out" | grep "^energy .*$energy" &&
+    "$build/csv" --data "$out/birds.csv" --ignore 1 --one-hot 2 --out "$out/again" | grep -- "$right" &&
+    "$build/regression" --data "$out/houses.csv" --ignore 1 --one-hot 5,6 --targets -3..-1 --out "$out/again" |
+      grep "^target 3 .*$energy"
+}
+step 'tables: csv and regression' tables
+quickstart_alone() { # its own compile line, in a folder that has nothing else
+  mkdir "$dir/clone" && cp -r nn.h examples "$dir/clone" && (cd "$dir/clone" &&
+    $cc -O2 examples/quickstart.c -lm -o quickstart && ./quickstart --out some/where && [ -d some/where ])
+}
+step 'the quickstart in a fresh clone' quickstart_alone
 installs() {
   make -s install PREFIX="$(pwd)/$dir/prefix" && cp "$dir/body.c" "$dir/prefix/prog.c" &&
     sed -i 's/"nn.h"/<nn.h>/' "$dir/prefix/prog.c" &&
-    ${CC:-cc} -O1 -I"$dir/prefix/include" "$dir/prefix/prog.c" -o "$dir/prefix/prog" -lm && "$dir/prefix/prog" &&
+    $cc -O1 -I"$dir/prefix/include" "$dir/prefix/prog.c" -o "$dir/prefix/prog" -lm && "$dir/prefix/prog" &&
     grep -q '^Cflags' "$dir/prefix/lib/pkgconfig/nn.pc"
 }
 step 'make install' installs
 
 # -- real data --
-step 'digits over ten seeds' sh tests/real_data.sh digits
+real_data() { make -s "$build/real_data" && "$build/real_data" "$@"; }
+step 'digits over ten seeds' real_data digits
 if [ -f "$data/mnist/train-images-idx3-ubyte" ]; then
-  step 'MNIST: the courses'"'"' numbers' sh tests/real_data.sh mnist "$data"
+  step 'MNIST: the courses'"'"' numbers' real_data mnist "$data"
 else skip "MNIST: $data/mnist is not there (make data)"
 fi
 if [ -f "$data/cifar10/data_batch_1.bin" ]; then
-  step 'CIFAR-10 loads' sh tests/real_data.sh cifar10 "$data"
+  step 'CIFAR-10 loads' real_data cifar10 "$data"
 else skip "CIFAR-10: $data/cifar10 is not there (make data)"
 fi
+offline() { # what curl and wget take for a network that answers nothing
+  ! https_proxy=http://127.0.0.1:9 http_proxy=http://127.0.0.1:9 sh tests/get_data.sh "$dir/offline" &&
+    [ ! -e "$dir/offline" ]
+}
+step 'make data without a network leaves nothing behind' offline
 
 # -- the five reports: what is certain exactly, what depends on the seed within its band --
 reproduce() { make -s reproduce QUICK=1 NN_DATA="$data" OUT="$dir/out" && [ -s "$dir/out/report.html" ]; }
@@ -219,27 +264,6 @@ without_data() {
     grep -q 'make data' "$dir/without_data"
 }
 step 'make reproduce without the data says what to do' without_data
-offline() { # what curl and wget take for a network that answers nothing
-  rm -rf "$dir/offline"
-  ! https_proxy=http://127.0.0.1:9 http_proxy=http://127.0.0.1:9 sh tests/get_data.sh "$dir/offline" &&
-    [ ! -e "$dir/offline" ]
-}
-step 'make data without a network leaves nothing behind' offline
-each_says() { # each_says STATUS TEXT OPTION...: every example
-  each_status=$1 each_text=$2; shift 2
-  for each in examples/*.c; do
-    each=$build/$(basename "$each" .c)
-    "$each" "$@" >"$dir/each" 2>&1
-    [ $? = "$each_status" ] && grep -q -- "$each_text" "$dir/each" || { echo "$each $*:"; cat "$dir/each"; return 1; }
-  done
-}
-step 'every example answers --help' each_says 0 '--help  *this text' --help
-step 'every example answers an unknown option' each_says 2 'unknown option --helf' --helf
-quickstart_alone() { # its own compile line, in a folder that has nothing else
-  rm -rf "$dir/clone" && mkdir "$dir/clone" && cp -r nn.h examples "$dir/clone" && (cd "$dir/clone" &&
-    ${CC:-cc} -O2 examples/quickstart.c -lm -o quickstart && ./quickstart --out some/where && [ -d some/where ])
-}
-step 'the quickstart in a fresh clone' quickstart_alone
 
 echo "check: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

@@ -28,8 +28,7 @@ static double digits_accuracy(uint64_t seed)
     nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(h, 10));
     desc.epochs = 60;
     desc.batch_size = 32;
-    desc.optimizer.kind = NN_OPTIMIZER_ADAM;
-    desc.optimizer.learning_rate = 0.005;
+    desc.optimizer = nn_adam(0.005);
     desc.optimizer.schedule.kind = NN_SCHEDULE_COSINE;
     CHECK_OK(nn_train(loss, &train, &desc, NULL));
     CHECK_OK(nn_evaluate(loss, &test, &result));
@@ -74,7 +73,7 @@ static void logistic_regression_stops_in_epoch_33(void)
     desc.epochs = 500;
     desc.batch_size = 128;
     desc.no_shuffle = desc.drop_last = desc.evaluate_training = 1;
-    desc.optimizer.learning_rate = 0.05;
+    desc.optimizer = nn_sgd(0.05, 0);
     desc.validation = &validation;
     desc.checks_per_epoch = 5;
     desc.patience = 10;
@@ -106,8 +105,7 @@ static double momentum_accuracy(const nn_dataset *train, const nn_dataset *test,
     nn_net *net = nn_net_create(&net_desc);
     hidden.units = 64;
     hidden.activation = NN_ACTIVATION_SCALED_TANH;
-    hidden.weight.kind = hidden.bias.kind = NN_INIT_NORMAL;
-    hidden.weight.b = hidden.bias.b = 1 / sqrt(785.0);
+    hidden.weight = hidden.bias = nn_init_normal(0, 1 / sqrt(785.0));
     output.units = 10;
     output.no_bias = 1;
     output.weight.kind = NN_INIT_LECUN_NORMAL;
@@ -117,8 +115,7 @@ static double momentum_accuracy(const nn_dataset *train, const nn_dataset *test,
     desc.epochs = 50;
     desc.batch_size = 32;
     desc.drop_last = 1;
-    desc.optimizer.learning_rate = 0.02;
-    desc.optimizer.momentum = 0.9;
+    desc.optimizer = nn_sgd(0.02, 0.9);
     desc.validation = test;
     desc.checks_per_epoch = 5;
     desc.patience = 50;

@@ -1,9 +1,12 @@
 #!/bin/sh
 # run.sh PROGRAM...: runs each test program on every kernel path of this CPU and adds up its counts.
-# TEST_PATHS limits the paths. Output of a program is shown when it fails; what was skipped, at the end.
-# Programs share out the cores; each has a folder of its own for what it writes, named after it.
+# TEST_PATHS limits the paths; ISA is the program that knows which there are (default build/isa). With
+# TEST_RUNNER, an emulator, the paths are TEST_PATHS. Output of a program is shown when it fails; what
+# was skipped, at the end. Programs share out the cores; each has a folder of its own for what it
+# writes, named after it.
 set -u
 build=${BUILD:-build}
+export OMP_WAIT_POLICY=passive # the threads of several programs at once would wait for each other
 passed=0 failed=0 skipped=0
 
 add() { # passed failed skipped status
@@ -13,7 +16,9 @@ add() { # passed failed skipped status
 
 paths=
 for path in ${TEST_PATHS:-portable avx2 avx512 neon}; do
-  [ "$(NN_ISA=$path "$build/isa")" = "$path" ] && paths="$paths $path"
+  if [ -n "${TEST_RUNNER:-}" ] || [ "$(NN_ISA=$path "${ISA:-$build/isa}")" = "$path" ]; then
+    paths="$paths $path"
+  fi
 done
 
 paths_of() { # figures know nothing of kernels
@@ -24,7 +29,7 @@ run() { # run PROGRAM, on each of its paths: a log and a status
   name=$(basename "$1")
   mkdir -p "$build/tmp/$name"
   for path in $(paths_of "$name"); do
-    NN_ISA=$path "$1" >"$build/log/$name.$path" 2>&1
+    NN_ISA=$path ${TEST_RUNNER:-} "$1" >"$build/log/$name.$path" 2>&1
     echo $? >"$build/log/$name.$path.status"
   done
 }

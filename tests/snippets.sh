@@ -1,5 +1,6 @@
 #!/bin/sh
-# snippets.sh: compiles and runs the programs that stand in the README and in nn.h's first comment.
+# snippets.sh: compiles and runs the programs that stand in the README and in nn.h's first comment, and
+# the README's compile lines as they stand.
 set -eu
 dir=${BUILD:-build}/snippets
 mkdir -p "$dir"
@@ -15,3 +16,15 @@ for file in "$dir"/*.c; do
   "${file%.c}" >"${file%.c}.txt"
   tail -n 1 "${file%.c}.txt"
 done
+
+# prog.c is the README's program; with nn.o it goes without the body.
+lines=$dir/lines
+rm -rf "$lines" && mkdir "$lines"
+cp nn.h "$lines"
+grep '^cc ' README.md >"$lines/all"
+grep -q 'nn\.o' "$lines/all" || { echo "README.md: no line that compiles the header once"; exit 1; }
+while read -r line; do
+  case $line in *nn.o*) without='/define NN_IMPLEMENTATION/d' ;; *) without= ;; esac
+  sed "$without" "$dir/readme1.c" >"$lines/prog.c"
+  (cd "$lines" && eval "${CC:-cc} ${line#cc}" >/dev/null) || { echo "README.md: $line"; exit 1; }
+done <"$lines/all"

@@ -1,5 +1,6 @@
 /* Data sets: IDX, MNIST, CIFAR and CSV readers on intact and damaged files, views, normalisation,
    gathering, and every allocation failing in turn. */
+#define _POSIX_C_SOURCE 200809L
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -68,15 +69,6 @@ static int breaking_ferror(FILE *f)
 static const double eps = sizeof(nn_real) == 4 ? 1.2e-7 : 2.3e-16;
 
 /* ------------------------------------------------------------------------------------- helpers */
-
-/* A heap copy without a byte to spare, so that AddressSanitizer sees a read past its end. */
-static void *exact_copy(const void *bytes, size_t size)
-{
-    void *copy = malloc(size ? size : 1);
-    if (!copy) abort();
-    memcpy(copy, bytes, size);
-    return copy;
-}
 
 /* Nothing is owned, nothing is pointed to; a failed set holds its failure beside that. */
 static int is_empty(const nn_dataset *d)
@@ -223,7 +215,7 @@ static uint64_t from_big_endian(const uint8_t *p, int width)
     return bits;
 }
 
-static uint64_t bits_of(double value)
+static uint64_t bits_of_double(double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
@@ -254,7 +246,7 @@ static void check_idx(const bytes *b, int type, int width, int rank, const nn__i
     for (i = 0; i < (size_t)rank; i++) CHECK_INT(idx->shape[i], small_shape[i]);
     for (i = 0; i < count; i++, raw += width) {
         double expected = value_of(type, width, from_big_endian(raw, width));
-        CHECK(bits_of(nn__idx_value(idx, i)) == bits_of(expected));
+        CHECK(bits_of_double(nn__idx_value(idx, i)) == bits_of_double(expected));
     }
 }
 
@@ -707,6 +699,7 @@ static void mnist_fails_whole(void)
 
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/stat.h>
+#include <unistd.h>
 
 /* A folder of the first name is passed over; alone it is named in the error. */
 static void mnist_beside_a_folder(void)
@@ -763,7 +756,7 @@ static void write_idx(const char *path, int type, int rank, const uint32_t *shap
         uint64_t bits = (uint64_t)(int64_t)values[i];
         uint32_t low;
         if (type == 13) memcpy(&low, &f, 4), bits = low;
-        if (type == 14) bits = bits_of(values[i]);
+        if (type == 14) bits = bits_of_double(values[i]);
         for (k = width - 1; k >= 0; k--) put(&b, (int)(bits >> 8 * k & 255));
     }
     write_file(path, b.at, b.size);
@@ -1013,13 +1006,18 @@ static void cifar100_damaged(void)
 
 /* ----------------------------------------------------------------------------------------- CSV */
 
-static nn_csv_desc csv_desc(char delimiter, int header, int label_column, int targets)
+/* Labels or targets in the column of this number; 0: neither. */
+static nn_csv_desc csv_desc(char delimiter, int header, int column, int targets)
 {
+    static char numbers[8][16];
+    static int next;
     nn_csv_desc desc;
+    memset(&desc, 0, sizeof desc);
     desc.delimiter = delimiter;
     desc.header = header;
-    desc.label_column = label_column;
-    desc.targets = targets;
+    next = (next + 1) % 8;
+    snprintf(numbers[next], sizeof numbers[next], "%d", column);
+    if (column) *(targets ? &desc.targets : &desc.labels) = numbers[next];
     return desc;
 }
 
@@ -1048,7 +1046,12 @@ static void csv_same_table_in_many_spellings(void)
         {"1\t-2.5\n3e2\t0.25\n", '\t', 0},
         {"1 -2.5\n3e2 0.25\n", ' ', 0},
         {"width,height\n1,-2.5\n3e2,0.25\n", 0, 1},
-        {"7;8\r\n1;-2.5\r\n3e2;0.25\r\n", ';', 1},
+        {"7;b\r\n1;-2.5\r\n3e2;0.25\r\n", ';', 1},
+        {"width,height\n1,-2.5\n3e2,0.25\n", 0, 0},
+        {"1,-2.5\r3e2,0.25\r", 0, 0},
+        {"\r1,-2.5\r\n\r3e2,0.25", 0, -1},
+        {"\"1\",\"-2.5\"\n\"3e2\" , \"0.25\"\n", 0, 0},
+        {"  1\t -2.5 \n\t3e2   0.25\t\r\n", ' ', 0},
         {"\nwidth,height\n1,-2.5\n3e2,0.25\n", 0, 1},
         {"+1.0,-25e-1\n3.0E+02,.25\n", 0, 0},
         {"0001.,-2.50000\n300,0.00000025e6\n", 0, 0},
@@ -1442,6 +1445,632 @@ static void shape_and_targets(void)
     nn_dataset_free(&d);
 }
 
+/* ------------------------------------------------------------------------ CSV as it is found */
+
+static int same_bits(double a, double b)
+{
+    return memcmp(&a, &b, sizeof a) == 0;
+}
+
+/* Every number is rounded as strtod rounds it, whichever way it is read. */
+static void numbers_are_rounded_as_strtod(void)
+{
+    static const char *const hard[] = {
+        "9007199254740993", "9007199254740992.5", "9007199254740993.0000000000000000001",
+        "1.7976931348623157e30", "2.2250738585072014e-30", "123456789012345678", "5e-324",
+        "0.00012345678901234567", "18446744073709551615", "18446744073709551616", "1e-22", "1e23",
+        "9999999999999999999e-22", "8.5e22", "4503599627370497.5", "4503599627370496.5",
+        "00000000000000000000000001.5", "0.1e00001", "1e-00022", "123456789.0123456789012"};
+    nn_rng rng = nn_rng_seed(5);
+    size_t i, wrong = 0;
+    double value;
+    for (i = 0; i < 200000; i++) {
+        char text[64];
+        const char *const forms[] = {"%.17g", "%.18e", "%.15g", "%.6f", "%.19f", "-%.16e"};
+        double x = ldexp(nn_rng_uniform(&rng), (int)nn_rng_below(&rng, 60) - 20);
+        snprintf(text, sizeof text, forms[i % COUNT(forms)], x);
+        wrong += !nn__parse_number(nn__span_of(text), &value);
+        wrong += !same_bits(value, strtod(text, NULL));
+    }
+    CHECK_INT(wrong, 0);
+    for (i = 0; i < COUNT(hard); i++) {
+        CHECK(nn__parse_number(nn__span_of(hard[i]), &value));
+        if (!same_bits(value, strtod(hard[i], NULL))) CHECK_STR(hard[i], "");
+    }
+}
+
+static void check_targets(const nn_dataset *d, size_t n, const double *expected)
+{
+    size_t i;
+    CHECK_INT(d->count * d->target_size, n);
+    CHECK(d->targets != NULL);
+    for (i = 0; d->targets && i < n; i++) CHECK_NEAR(d->targets[i], (nn_real)expected[i], 0);
+}
+
+static void csv_rfc_4180(void)
+{
+    static const char *const names[] = {"bolt 3/8\"", "the \"red, dark\" one", "two\nlines", "",
+                                        "\r\n", "5\" pipe", "a \"\" b"};
+    static const int labels[] = {0, 1, 2, 3, 4, 5, 6};
+    static const double features[] = {1, 2, 3, 4, 5, 6, 7};
+    nn_csv_desc last = csv_desc(0, 0, -1, 0);
+    nn_dataset d;
+    CHECK_OK(load_csv("1,\"bolt 3/8\"\"\"\n2,\"the \"\"red, dark\"\" one\"\n3,\"two\nlines\"\n"
+                      "4,\" \"\n5,\"\r\n\"\n6,5\" pipe\n7 , \"a \"\"\"\" b\" \n", &last, &d));
+    CHECK(d.class_names && !strcmp(d.class_names[3], " "));
+    if (d.class_names) d.class_names[3][0] = 0;
+    check_names(&d, 7, names);
+    check_labels(&d, 7, labels);
+    check_values(&d, 7, features);
+    nn_dataset_free(&d);
+    CHECK_ERROR(load_csv("1,\"a\nb\nc\n2,4", &last, &d), NN_ERROR_BAD_FORMAT, "line 1, column 2",
+                "not closed");
+    CHECK_ERROR(load_csv("1,2\n3,\"a\"b\n", &last, &d), NN_ERROR_BAD_FORMAT, "line 2, column 2",
+                "'b' stands behind");
+    CHECK_ERROR(load_csv("1,\"a\nb\"\n\n2,\"c\"\nx,d", &last, &d), NN_ERROR_BAD_NUMBER, "line 5",
+                "");
+    CHECK(holds_failure(&d, NN_ERROR_BAD_NUMBER));
+}
+
+/* Records of every kind across the end of the reader's buffer, at every offset. */
+static void csv_across_buffers(void)
+{
+    static const char *const ends[] = {"\n", "\r\n", "\r"};
+    enum { ROWS_MADE = 9000 };
+    nn_csv_desc desc = csv_desc(0, 0, 1, 0);
+    size_t shift, i, wrong = 0;
+    desc.comment = '#';
+    for (shift = 0; shift < 36; shift++) {
+        FILE *f = fopen(TMP("data.csv"), "wb");
+        const char *end = ends[shift % 3];
+        nn_dataset d;
+        CHECK(f != NULL);
+        if (!f) return;
+        fprintf(f, "#%*s%s", (int)shift, "", end);
+        for (i = 0; i < ROWS_MADE; i++)
+            fprintf(f, "\"n%d,\"\"\n\",%d.25,-%de-1%s", (int)(i % 7), (int)i, (int)(i % 100), end);
+        fprintf(f, "\"long %0*d\",1,2", 300000, 0);
+        fclose(f);
+        CHECK_OK(nn_load_csv(TMP("data.csv"), &desc, &d));
+        CHECK_INT(d.count, ROWS_MADE + 1);
+        CHECK_INT(d.classes, 8);
+        for (i = 0; i < ROWS_MADE && d.count == ROWS_MADE + 1; i++) {
+            const nn_real *x = (const nn_real *)d.samples + 2 * i;
+            wrong += d.labels[i] != (int)(i % 7) || x[0] != (nn_real)i + (nn_real)0.25;
+            wrong += x[1] != (nn_real)(-((double)(i % 100) / 10));
+        }
+        if (d.class_names) {
+            CHECK_STR(d.class_names[6], "n6,\"\n");
+            CHECK_INT(strlen(d.class_names[7]), 300005);
+        }
+        nn_dataset_free(&d);
+    }
+    CHECK_INT(wrong, 0);
+}
+
+/* Housing, auto-mpg, semeion: runs of blanks, a quoted name, one-hot labels, a blank at the end. */
+static void csv_runs_of_blanks(void)
+{
+    static const double housing[] = {0.1, 18, 2.31, 0, 1.2, 0, 17.07, 1}, prices[] = {24, 21.6};
+    static const double cars[] = {8, 307, 130, 4, 98, 120, 6, 200, 125}, miles[] = {18, 25, 17};
+    static const double pixels[] = {0, 1, 1, 0, 1, 0, 0, 1};
+    static const int digits[] = {0, 1};
+    nn_csv_desc desc = csv_desc(' ', 0, -1, 1);
+    nn_dataset d;
+    CHECK_OK(load_csv(" 0.1  18.00   2.31  0  24.00\n 1.2   0.00  17.07  1  21.60\n", &desc, &d));
+    check_values(&d, 8, housing);
+    check_targets(&d, 2, prices);
+    nn_dataset_free(&d);
+    desc = csv_desc(' ', 0, 1, 1);
+    desc.ignore = "-1", desc.missing = "?", desc.fill = NN_MISSING_MEDIAN;
+    CHECK_OK(load_csv("18.0   8   307.0   130.0\t\"chevrolet chevelle malibu\"\n"
+                      "25.0   4   98.00   ?\t\"ford pinto\"\n17.0   6   200.0   120.0\t\"hi\"  \n",
+                      &desc, &d));
+    {
+        double expected[9];
+        memcpy(expected, cars, sizeof expected);
+        expected[5] = 125, expected[8] = 120;
+        check_values(&d, 9, expected);
+    }
+    check_targets(&d, 3, miles);
+    nn_dataset_free(&d);
+    desc = csv_desc(' ', 0, 0, 0);
+    desc.labels = "-2..-1";
+    CHECK_OK(load_csv("0.0 1.0 1.0 0.0 1 0 \n1.0 0.0 0.0 1.0 0 1 \n", &desc, &d));
+    check_values(&d, 8, pixels);
+    check_labels(&d, 2, digits);
+    CHECK_INT(d.classes, 2);
+    CHECK(!d.class_names);
+    nn_dataset_free(&d);
+}
+
+/* A first line is a header when it can be nothing else, or when it is asked for and can be one. */
+static void csv_header_found(void)
+{
+    static const struct {
+        const char *text;
+        int header;
+        size_t rows; /* 0: an error */
+    } cases[] = {
+        {"a,b\n1,2\n3,4\n", 0, 2},   {"a,b\n1,2\n3,4\n", 1, 2},  {"a,b\n1,2\n", -1, 0},
+        {"0.1,0\n0.2,1\n0.3,1\n", 0, 3}, {"0.1,0\n0.2,1\n", 1, 0}, {"0.1,0\n0.2,1\n", -1, 2},
+        {"a,1980\n1,2\n3,4\n", 1, 2}, {"a,1980\n1,2\n", 0, 0},   {",b\n1,2\n", 0, 1},
+        {"\"a\",\"b\"\r\n1,2", 0, 1}, {"?,?\n1,2\n", 0, 0},      {"x\n1\n", 0, 1},
+        {"5,6\n", 0, 1},             {"5,6\n", 1, 0},           {"nan,1\n2,3\n", 0, 0},
+        {"edible,cap\nyes,flat\nno,bell\n", 0, 0},
+    };
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        nn_csv_desc desc = csv_desc(0, cases[i].header, 0, 0);
+        nn_dataset d;
+        nn_status status;
+        desc.missing = "?";
+        status = load_csv(cases[i].text, &desc, &d);
+        CHECK_INT(d.count, cases[i].rows);
+        CHECK_INT(status == NN_OK, cases[i].rows > 0);
+        nn_dataset_free(&d);
+    }
+    {
+        nn_csv_desc mushrooms = csv_desc(0, 0, 0, 0); /* all text, but a name is used */
+        nn_dataset d;
+        mushrooms.labels = "edible", mushrooms.codes = "2";
+        CHECK_OK(load_csv("edible,cap\nyes,flat\nno,bell\n", &mushrooms, &d));
+        CHECK_INT(d.count, 2);
+        nn_dataset_free(&d);
+    }
+    {
+        nn_csv_desc flowers = csv_desc(0, 1, -1, 0); /* text in the label's column alone */
+        nn_dataset d;
+        CHECK_ERROR(load_csv("5.1,setosa\n4.9,virginica\n", &flowers, &d), NN_ERROR_BAD_FORMAT,
+                    "header is 1", "line 1");
+        flowers.header = 0;
+        CHECK_OK(load_csv("5.1,setosa\n4.9,virginica\n", &flowers, &d));
+        CHECK_INT(d.count, 2);
+        nn_dataset_free(&d);
+        flowers.skip_lines = 1; /* as scikit-learn has its files */
+        CHECK_OK(load_csv("2,4,setosa,virginica\n5.1,0\n4.9,1\n", &flowers, &d));
+        CHECK_INT(d.count, 2);
+        nn_dataset_free(&d);
+        flowers.skip_lines = 0;
+        CHECK_ERROR(load_csv("2,4,setosa,virginica\n5.1,0\n4.9,1\n", &flowers, &d),
+                    NN_ERROR_BAD_FORMAT, "line 2: 2 columns, expected 4", "skip_lines");
+    }
+}
+
+static void csv_comments_and_skipped_lines(void)
+{
+    static const double expected[] = {1, 2, 3, 4};
+    nn_csv_desc desc = csv_desc(0, 0, 0, 0);
+    nn_dataset d;
+    desc.comment = '#', desc.skip_lines = 2;
+    CHECK_OK(load_csv("title \"with a quote\n\n# x, y\n  # indented\n1,2\n#\n3,4\n#", &desc, &d));
+    check_values(&d, 4, expected);
+    nn_dataset_free(&d);
+    CHECK_ERROR(load_csv("a\nb\n#c\n", &desc, &d), NN_ERROR_EMPTY, "no rows", "");
+    CHECK_ERROR(load_csv("a\nb\n#c\n1,x\n", &desc, &d), NN_ERROR_BAD_NUMBER, "line 4", "");
+    desc.delimiter = '#';
+    CHECK_ERROR(load_csv("1", &desc, &d), NN_ERROR_BAD_ARGUMENT, "delimiter is '#'", "");
+    desc.comment = 0, desc.delimiter = '.';
+    CHECK_ERROR(load_csv("1", &desc, &d), NN_ERROR_BAD_ARGUMENT, "delimiter is '.'", "");
+    desc.delimiter = '|', desc.skip_lines = 0;
+    CHECK_OK(load_csv("1|2\n3|4", &desc, &d));
+    check_values(&d, 4, expected);
+    nn_dataset_free(&d);
+}
+
+static void csv_columns_by_name_or_number(void)
+{
+    static const struct {
+        const char *features, *ignore, *targets;
+        size_t width, target_size;
+        int sum; /* of the first row's features, each 2^column */
+    } cases[] = {
+        {NULL, NULL, NULL, 5, 0, 62},          {"a,c", NULL, NULL, 2, 0, 10},
+        {" c , a ", NULL, NULL, 2, 0, 10},     {"1, -1", NULL, NULL, 2, 0, 34},
+        {"2..4", NULL, NULL, 3, 0, 28},        {"c..-1", NULL, NULL, 3, 0, 56},
+        {NULL, "a, \"b, x\"", NULL, 3, 0, 56}, {NULL, NULL, "-2..-1", 3, 2, 14},
+        {"a..c", NULL, "7", 3, 1, 14},         {"1..1", NULL, NULL, 1, 0, 2},
+    };
+    static const char *const bad[] = {"z", "0", "6", "-6", "1.5", "c..a", "a..z", "..", "a,a", ","};
+    const char *text = "a,\"b, x\",c,d,7\n2,4,8,16,32\n2,4,8,16,32\n";
+    nn_csv_desc desc = csv_desc(0, 1, 0, 0);
+    nn_dataset d;
+    size_t i, k;
+    for (i = 0; i < COUNT(cases); i++) {
+        double sum = 0;
+        desc.features = cases[i].features, desc.ignore = cases[i].ignore;
+        desc.targets = cases[i].targets;
+        CHECK_OK(load_csv(text, &desc, &d));
+        CHECK_INT(d.features, cases[i].width);
+        CHECK_INT(d.target_size, cases[i].target_size);
+        for (k = 0; k < d.features; k++) sum += (double)((const nn_real *)d.samples)[k];
+        CHECK_NEAR(sum, cases[i].sum, 0);
+        nn_dataset_free(&d);
+    }
+    desc = csv_desc(0, 1, 0, 0);
+    for (i = 0; i < COUNT(bad); i++) {
+        desc.targets = bad[i];
+        CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_BAD_ARGUMENT, "targets", "");
+        CHECK(holds_failure(&d, NN_ERROR_BAD_ARGUMENT));
+    }
+    desc.targets = "a", desc.ignore = "1..2";
+    CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_BAD_ARGUMENT, "ignore has column 1", "twice");
+    desc.ignore = "b, x";
+    CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_BAD_ARGUMENT, "ignore is 'b'", "among 5");
+    desc.ignore = NULL, desc.features = "a, c";
+    CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_BAD_ARGUMENT, "features has column 1", "");
+    desc.features = NULL, desc.ignore = "2..-1";
+    CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_EMPTY, "no column of features", "");
+}
+
+static void csv_several_targets_and_one_hot_labels(void)
+{
+    static const double features[] = {0.98, 514.5, 0.62, 808.5};
+    static const double targets[] = {15.5, 21.3, 16.4, 25.1};
+    static const char *const names[] = {"cat", "dog", "owl"};
+    static const int labels[] = {2, 0, 1};
+    static const char *const bad[] = {"1,1,0,0\n", "0,0,0,0\n", "0.5,0,0.5,0\n", "1,0,x,0\n",
+                                      "1,0,,0\n", "2,0,0,0\n"};
+    nn_csv_desc desc = csv_desc(0, 0, 0, 0);
+    nn_dataset d;
+    size_t i;
+    desc.targets = "-2, -1";
+    CHECK_OK(load_csv("0.98,514.5,15.5,21.3\n0.62,808.5,16.4,25.1\n", &desc, &d));
+    check_values(&d, 4, features);
+    check_targets(&d, 4, targets);
+    nn_dataset_free(&d);
+    desc.targets = NULL, desc.labels = "cat..owl";
+    CHECK_OK(load_csv("cat,dog,owl,x\n0,0,1,5\n1.0,0,0,6\n0,1,0,7\n", &desc, &d));
+    check_labels(&d, 3, labels);
+    check_names(&d, 3, names);
+    CHECK_INT(d.features, 1);
+    nn_dataset_free(&d);
+    desc.labels = "1..3";
+    for (i = 0; i < COUNT(bad); i++)
+        CHECK_ERROR(load_csv(bad[i], &desc, &d), NN_ERROR_BAD_LABEL, "line 1",
+                    i == 4 ? "missing" : "one-hot");
+}
+
+static void csv_numeric_classes(void)
+{
+    static const struct {
+        const char *text;
+        int relabel, classes, labels[4];
+        const char *names[4];
+    } cases[] = {
+        {"9,1.0\n8,1.0\n1,0.0\n2,0.0\n", 0, 2, {1, 1, 0, 0}, {0}},
+        {"9,+1\n8,01\n1,1e0\n2,0\n", 0, 2, {1, 1, 1, 0}, {0}},
+        {"9,+1\n8,-1\n1,1\n2,-1.0\n", 0, 2, {1, 0, 1, 0}, {"-1", "1"}},
+        {"9,10\n8,9\n1,2\n2,10\n", 0, 11, {10, 9, 2, 10}, {0}},
+        {"9,10\n8,9\n1,2\n2,10\n", 1, 3, {2, 1, 0, 2}, {"2", "9", "10"}},
+        {"9,0.5\n8,2.5\n1,.5\n2,1e1\n", 0, 3, {0, 1, 0, 2}, {"0.5", "2.5", "10"}},
+        {"9,-0\n8,0\n1,0.0\n2,1\n", 0, 2, {0, 0, 0, 1}, {0}},
+        {"9,-0\n8,0\n1,-3\n2,1\n", 0, 3, {1, 1, 0, 2}, {"-3", "0", "1"}},
+        {"9,1\n8,1.0\n1,one\n2,1\n", 0, 3, {0, 1, 2, 0}, {"1", "1.0", "one"}},
+        {"9,1e15\n8,123456789012345678\n1,0.1\n2,1e22\n", 1, 4, {1, 2, 0, 3},
+         {"0.1", "1e+15", "1.2345678901234568e+17", "1e+22"}},
+    };
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        nn_csv_desc desc = csv_desc(0, 0, -1, 0);
+        nn_dataset d;
+        desc.relabel = cases[i].relabel;
+        CHECK_OK(load_csv(cases[i].text, &desc, &d));
+        check_labels(&d, 4, cases[i].labels);
+        CHECK_INT(d.classes, cases[i].classes);
+        if (cases[i].names[0]) check_names(&d, cases[i].classes, cases[i].names);
+        else CHECK(!d.class_names);
+        nn_dataset_free(&d);
+    }
+}
+
+/* Time in proportion to the names: by comparison of all pairs this would take minutes. */
+static void csv_many_classes(void)
+{
+    FILE *f = fopen(TMP("data.csv"), "wb");
+    size_t i, wrong = 0;
+    nn_csv_desc desc = csv_desc(0, 0, 1, 0);
+    nn_dataset d;
+    CHECK(f != NULL);
+    if (!f) return;
+    for (i = 0; i < 400000; i++) fprintf(f, "c%d,%d\n", (int)(i % 200000), (int)(i % 13));
+    fclose(f);
+    CHECK_OK(nn_load_csv(TMP("data.csv"), &desc, &d));
+    CHECK_INT(d.classes, 200000);
+    for (i = 0; i < d.count; i++) wrong += d.labels[i] != (int)(i % 200000);
+    CHECK_INT(wrong, 0);
+    CHECK(d.class_names && !strcmp(d.class_names[199999], "c199999"));
+    nn_dataset_free(&d);
+}
+
+static const char passengers[] =
+    "id,outcome,class,name,sex,age,fare,port\n1,0,3,\"Doe, Mr. A. \"\"Al\"\"\",male,22,7.25,S\n"
+    "2,1,1,\"Roe, Mrs. B.\",female,,71.28,C\n3,1,3,\"Poe, Miss C.\",female,26,7.92,S\n"
+    "4,0,2,\"Loe, Mr.\",male,33,NA,Q\n";
+
+static nn_csv_desc passenger_desc(nn_missing fill)
+{
+    nn_csv_desc desc = csv_desc(0, 1, 0, 0);
+    desc.labels = "outcome", desc.ignore = "id, name", desc.one_hot = "sex, port";
+    desc.missing = "NA, ?", desc.fill = fill;
+    return desc;
+}
+
+static void csv_categories_and_gaps(void)
+{
+    static const double mean[] = {3, 1, 0, 22, 7.25, 1, 0, 0, 1, 0, 1, 27, 71.28, 0, 1, 0,
+                                  3, 0, 1, 26, 7.92, 1, 0, 0,
+                                  2, 1, 0, 33, 28.816666666666666, 0, 0, 1};
+    static const int labels[] = {0, 1, 1, 0}, kept[] = {0, 1};
+    double expected[32];
+    nn_csv_desc desc = passenger_desc(NN_MISSING_MEAN);
+    nn_dataset d;
+    memcpy(expected, mean, sizeof expected);
+    expected[8] = 1, expected[9] = 0, expected[10] = 1;
+    CHECK_OK(load_csv(passengers, &desc, &d));
+    CHECK_INT(d.features, 8);
+    check_labels(&d, 4, labels);
+    check_gathered(&d, 32, expected, 30 * eps);
+    nn_dataset_free(&d);
+    desc.fill = NN_MISSING_MEDIAN;
+    expected[11] = 26, expected[28] = 7.92;
+    CHECK_OK(load_csv(passengers, &desc, &d));
+    check_values(&d, 32, expected);
+    nn_dataset_free(&d);
+    desc.fill = NN_MISSING_MOST_FREQUENT;
+    expected[11] = 22, expected[28] = 7.25;
+    CHECK_OK(load_csv(passengers, &desc, &d));
+    check_values(&d, 32, expected);
+    nn_dataset_free(&d);
+    desc.fill = NN_MISSING_SKIP;
+    CHECK_OK(load_csv(passengers, &desc, &d));
+    CHECK_INT(d.features, 6);
+    check_labels(&d, 2, kept);
+    nn_dataset_free(&d);
+    desc.fill = NN_MISSING_ERROR;
+    CHECK_ERROR(load_csv(passengers, &desc, &d), NN_ERROR_BAD_NUMBER, "line 3, column 6 (age)",
+                "fill");
+    desc.fill = (nn_missing)5;
+    CHECK_ERROR(load_csv(passengers, &desc, &d), NN_ERROR_BAD_ARGUMENT, "fill is 5", "");
+    desc = passenger_desc(NN_MISSING_MEAN);
+    CHECK_ERROR(load_csv("outcome,id,name,sex,port,age\n0,1,a,male,S,\n1,2,b,male,S,?\n", &desc,
+                         &d),
+                NN_ERROR_EMPTY, "column 6", "no value");
+    CHECK_ERROR(load_csv("outcome,id,name,sex,port,age\n,1,a,male,S,1\n", &desc, &d),
+                NN_ERROR_BAD_LABEL, "column 1 (outcome)", "missing");
+    desc.fill = NN_MISSING_SKIP;
+    CHECK_ERROR(load_csv("outcome,id,name,sex,port,age\n0,1,a,male,S,\n", &desc, &d),
+                NN_ERROR_EMPTY, "without a gap", "");
+}
+
+/* Codes keep one feature; a gap in a category is its most frequent one; numbers are in order. */
+static void csv_codes(void)
+{
+    static const double codes[] = {2, 0, 0, 0, 1, 0, 1, 1, 2, 0};
+    static const double hot[] = {0, 0, 1, 1, 0, 0, 0, 1, 0};
+    nn_csv_desc desc = csv_desc(0, -1, 0, 0);
+    nn_dataset d;
+    desc.codes = "1, 2", desc.fill = NN_MISSING_MEAN;
+    CHECK_OK(load_csv("30,x\n4,x\n10.0,\n1e1,y\n30,x\n", &desc, &d));
+    CHECK_INT(d.features, 2);
+    check_values(&d, 10, codes);
+    nn_dataset_free(&d);
+    desc.codes = NULL, desc.one_hot = "1", desc.fill = NN_MISSING_ERROR, desc.ignore = "2";
+    CHECK_OK(load_csv("30,x\n4,x\n10.0,\n", &desc, &d));
+    check_values(&d, 9, hot);
+    nn_dataset_free(&d);
+}
+
+/* Files with other labels that were not read like each other do not belong together. */
+static void csv_classes_agree(void)
+{
+    static const char *const names[] = {"a", "b"};
+    nn_csv_desc desc = csv_desc(0, -1, 0, 0);
+    nn_dataset train, test;
+    desc.labels = "-1";
+    CHECK_OK(load_csv("5,0\n6,1\n", &desc, &train));
+    CHECK_OK(load_csv("5,-1\n6,1\n", &desc, &test));
+    CHECK_ERROR(nn__check_kin("nn_evaluate", &test, &train), NN_ERROR_MISMATCH,
+                "nn_evaluate: class 0 is '-1', in the training set it is '0'", "nn_csv_desc.like");
+    CHECK_ERROR(nn__check_kin("nn_evaluate", &train, &test), NN_ERROR_MISMATCH,
+                "class 0 is '0', in the training set it is '-1'", "nn_csv_desc.like");
+    nn_dataset_free(&test);
+    CHECK_OK(load_csv("5,-1\n6,1\n7,0\n", &desc, &test));
+    CHECK_ERROR(nn__check_kin("nn_evaluate", &test, &train), NN_ERROR_MISMATCH,
+                "3 classes, the training set 2", "nn_csv_desc.like");
+    nn_dataset_free(&test);
+    CHECK_OK(load_csv("5,-1\n6,1\n", &desc, &test));
+    train.columns = NULL; /* where labels come from elsewhere, no one has named them */
+    CHECK_OK(nn__check_kin("nn_evaluate", &test, &train));
+    nn_dataset_free(&test);
+    train.columns = (const struct nn__columns *)train.owned[NN__OWNS_COLUMNS];
+    desc.relabel = 1;
+    CHECK_OK(load_csv("5,1\n6,0\n", &desc, &test)); /* named 0 and 1 */
+    CHECK(test.class_names && !train.class_names);
+    CHECK_OK(nn__check_kin("nn_evaluate", &test, &train));
+    CHECK_OK(nn__check_kin("nn_evaluate", &train, &test));
+    nn_dataset_free(&test);
+    nn_dataset_free(&train);
+    desc.relabel = 0, desc.header = 1, desc.labels = "2, 3"; /* one-hot: the header has the names */
+    CHECK_OK(load_csv("x,a,b\n5,0,1\n6,1,0\n", &desc, &train));
+    check_names(&train, 2, names);
+    desc.header = -1;
+    CHECK_OK(load_csv("5,0,1\n", &desc, &test));
+    CHECK_ERROR(nn__check_kin("nn_evaluate", &test, &train), NN_ERROR_MISMATCH, "'a'", "like");
+    nn_dataset_free(&test);
+    desc.like = &train;
+    CHECK_OK(load_csv("5,0,1\n", &desc, &test));
+    check_names(&test, 2, names);
+    CHECK_OK(nn__check_kin("nn_evaluate", &test, &train));
+    nn_dataset_free(&test);
+    nn_dataset_free(&train);
+    desc.like = NULL;
+    CHECK_OK(load_csv("5,0,1\n", &desc, &train));
+    desc.header = 1, desc.like = &train;
+    CHECK_OK(load_csv("x,a,b\n5,0,1\n", &desc, &test));
+    CHECK(!test.class_names);
+    CHECK_OK(nn__check_kin("nn_evaluate", &test, &train));
+    nn_dataset_free(&test);
+    nn_dataset_free(&train);
+}
+
+/* The next file gets the classes, categories and fills of the first. */
+static void csv_like(void)
+{
+    static const char first[] = "kind,colour,size\npear,red,1\nplum,blue,2\nfig,red,\n";
+    static const char *const names[] = {"pear", "plum", "fig"};
+    static const int labels[] = {2, 1}, none[] = {0}, in_order[] = {0, 1, 2};
+    static const double expected[] = {0, 1, 5, 0, 1, 1.5};
+    nn_csv_desc desc = csv_desc(0, 0, 0, 0);
+    nn_dataset train, test, other;
+    desc.labels = "kind", desc.one_hot = "colour", desc.fill = NN_MISSING_MEAN;
+    CHECK_OK(load_csv(first, &desc, &train));
+    desc.like = &train;
+    CHECK_OK(load_csv("kind,colour,size\nfig,blue,5\nplum,blue,\n", &desc, &test));
+    check_names(&test, 3, names);
+    check_labels(&test, 2, labels);
+    check_values(&test, 6, expected);
+    nn_dataset_free(&test);
+    CHECK_ERROR(load_csv("size,kind,colour\n1,pear,red\n", &desc, &test), NN_ERROR_MISMATCH, "size",
+                "colour");
+    CHECK_ERROR(load_csv("kind,colour,size\nnut,blue,5\n", &desc, &test), NN_ERROR_MISMATCH,
+                "column 1 (kind): 'nut'", "3 classes");
+    CHECK(holds_failure(&test, NN_ERROR_MISMATCH));
+    CHECK_ERROR(load_csv("kind,colour,size\nfig,green,5\n", &desc, &test), NN_ERROR_MISMATCH,
+                "column 2 (colour): 'green'", "2 categories");
+    CHECK_ERROR(load_csv("kind,colour,weight\nfig,red,5\n", &desc, &test), NN_ERROR_MISMATCH,
+                "weight", "size");
+    CHECK_ERROR(load_csv("kind,colour,size,x\nfig,red,5,1\n", &desc, &test), NN_ERROR_MISMATCH,
+                "column 4 (x)", "");
+    CHECK_ERROR(load_csv("kind,colour\nfig,red\n", &desc, &test), NN_ERROR_MISMATCH, "like",
+                "more");
+    desc.labels = NULL, desc.features = "colour, size"; /* a file without labels */
+    CHECK_OK(load_csv("id,colour,size\n7,blue,5\n", &desc, &test));
+    CHECK(!test.labels && test.features == 3);
+    nn_dataset_free(&test);
+    desc.like = &other;
+    memset(&other, 0, sizeof other);
+    CHECK_ERROR(load_csv(first, &desc, &test), NN_ERROR_EMPTY, "like", "empty");
+    CHECK_OK(nn_dataset_from_arrays(ten_x, 10, 2, ten_labels, 3, &other));
+    CHECK_ERROR(load_csv(first, &desc, &test), NN_ERROR_BAD_ARGUMENT, "like", "nn_load_csv");
+    nn_dataset_free(&other);
+    desc.like = &train;
+    CHECK_ERROR(nn_load_csv(TMP("data.csv"), &desc, &train), NN_ERROR_BAD_ARGUMENT, "like", "");
+    check_labels(&train, 3, in_order);
+    nn_dataset_free(&train);
+    desc.like = NULL, desc.features = NULL, desc.one_hot = NULL, desc.fill = NN_MISSING_ERROR;
+    desc.labels = "-1";
+    CHECK_OK(load_csv("5,0\n6,3\n", &desc, &train)); /* labels that mean themselves */
+    desc.like = &train, desc.fill = NN_MISSING_MEAN;
+    CHECK_ERROR(load_csv("5,0\n,3\n", &desc, &test), NN_ERROR_EMPTY, "like", "fill");
+    desc.fill = NN_MISSING_ERROR;
+    CHECK_OK(load_csv("5,0.0\n", &desc, &test));
+    CHECK_INT(test.classes, 4);
+    check_labels(&test, 1, none);
+    nn_dataset_free(&test);
+    CHECK_ERROR(load_csv("5,4\n", &desc, &test), NN_ERROR_MISMATCH, "'4'", "4 classes");
+    nn_dataset_free(&train);
+    desc.like = NULL, desc.labels = "2", desc.relabel = 1;
+    CHECK_OK(load_csv("5,10\n6,2\n7,1.5\n", &desc, &train)); /* numbers that are names */
+    desc.like = &train;
+    CHECK_OK(load_csv("5,2.0\n5,1e1\n", &desc, &test));
+    check_labels(&test, 2, in_order + 1);
+    nn_dataset_free(&test);
+    nn_dataset_free(&train);
+}
+
+/* What was found, and what the file may be instead. */
+static void csv_errors_say_what_it_looks_like(void)
+{
+    static const struct {
+        const char *text, *part1, *part2;
+        char delimiter;
+    } cases[] = {
+        {"1;2\n3;4\n", "'1;2'", "separated by ';'", 0},
+        {"1,5;2,5\n3,5;4,5\n", "'5;2'", "separated by ';'", 0},
+        {"1\t2\n", "'1\t2'", "separated by tabs", 0},
+        {"1 2\n3 4\n", "'1 2'", "separated by blanks", 0},
+        {"1,2\n", "'1,2'", "separated by ','", ';'},
+        {"1,5;2,5\n", "'1,5'", "decimal commas", ';'},
+        {"1,\"1,234\"\n", "'1,234'", "separated thousands", 0},
+        {"1,$5\n", "'$5'", "currencies", 0},
+        {"1,\xE2\x82\xAC" "5\n", "column 2", "currencies", 0},
+        {"1,5%\n", "'5%'", "percent", 0},
+        {"1,'5'\n", "''5''", "only \" is a quote", 0},
+        {"1,\n", "''", "fill", 0},
+        {"1,NA\n", "'NA'", "missing", 0},
+        {"1,red\n", "'red'", "one_hot", 0},
+    };
+    nn_dataset d;
+    size_t i;
+    for (i = 0; i < COUNT(cases); i++) {
+        nn_csv_desc desc = csv_desc(cases[i].delimiter, 0, 0, 0);
+        CHECK_ERROR(load_csv(cases[i].text, &desc, &d), NN_ERROR_BAD_NUMBER, cases[i].part1,
+                    cases[i].part2);
+    }
+    write_file(TMP("data.csv"), "\xFF\xFE" "1\0,\0002\0\n\0", 10);
+    CHECK_ERROR(nn_load_csv(TMP("data.csv"), NULL, &d), NN_ERROR_BAD_FORMAT, "UTF-16", "UTF-8");
+    write_file(TMP("data.csv"), "1\0,\0002\0\n\0", 8);
+    CHECK_ERROR(nn_load_csv(TMP("data.csv"), NULL, &d), NN_ERROR_BAD_FORMAT, "UTF-16", "line 1");
+}
+
+#if defined(__unix__) || defined(__APPLE__)
+/* Pipes and files that say no size are read to their end. */
+static void files_that_are_no_plain_files(void)
+{
+    static const double expected[] = {1, 2, 3, 4};
+    static const uint32_t two[] = {2, 2};
+    bytes b = make_idx(8, 2, two, 4);
+    FILE *proc = fopen("/proc/self/status", "rb");
+    nn_dataset d;
+    nn__file file;
+    write_file(TMP("plain.idx"), b.at, b.size);
+    write_labels(TMP("pair-labels"), 2, "\1\0");
+    remove(TMP("fifo"));
+    CHECK_INT(mkfifo(TMP("fifo"), 0600), 0);
+    CHECK_INT(system("printf '1,2\\n3,4\\n' >" TMP("fifo") " &"), 0);
+    CHECK_OK(nn_load_csv(TMP("fifo"), NULL, &d));
+    check_values(&d, 4, expected);
+    nn_dataset_free(&d);
+    CHECK_INT(system("cat " TMP("plain.idx") " >" TMP("fifo") " &"), 0);
+    CHECK_OK(nn_load_idx(TMP("fifo"), TMP("pair-labels"), 0, &d));
+    CHECK_INT(d.count, 2);
+    CHECK(d.samples && !memcmp(d.samples, b.at + 12, 4));
+    nn_dataset_free(&d);
+    remove(TMP("fifo"));
+    CHECK_INT(symlink("plain.idx", TMP("fifo")), 0);
+    CHECK_OK(nn_load_idx(TMP("fifo"), TMP("pair-labels"), 0, &d));
+    nn_dataset_free(&d);
+    remove(TMP("fifo"));
+    if (!proc) return;
+    fclose(proc);
+    CHECK_OK(nn__file_read("/proc/self/status", &file));
+    CHECK(file.size > 100 && !memcmp(file.bytes, "Name:", 5));
+    nn__file_free(&file);
+}
+#else
+static void files_that_are_no_plain_files(void) { CHECK(1); }
+#endif
+
+/* Larger than the first guess, and than any power of two. */
+static void files_of_every_size(void)
+{
+    static const size_t sizes[] = {1, 65535, 65536, 65537, 131072, 200001};
+    size_t i;
+    for (i = 0; i < COUNT(sizes); i++) {
+        char *text = (char *)malloc(sizes[i]);
+        nn__file file;
+        if (!text) abort();
+        memset(text, 'x', sizes[i]);
+        write_file(TMP("sized"), text, sizes[i]);
+        CHECK_OK(nn__file_read(TMP("sized"), &file));
+        CHECK_INT(file.size, sizes[i]);
+        CHECK(file.bytes && !memcmp(file.bytes, text, sizes[i]));
+        nn__file_free(&file);
+        free(text);
+    }
+}
+
 /* --------------------------------------------------------------------------------------- views */
 
 static size_t row_of(const nn_dataset *d, size_t i)
@@ -1685,6 +2314,248 @@ static void split_is_checked(void)
     CHECK_OK(nn_dataset_subset(&d, 0, 1, &one));
     CHECK_ERROR(nn_dataset_split(&one, 0.5, 1, &a, &b), NN_ERROR_EMPTY, "1", "");
     nn_dataset_free(&one);
+    nn_dataset_free(&d);
+}
+
+/* ------------------------------------------------------------------------------------ sampling */
+
+static void select_any_list(void)
+{
+    static const size_t list[] = {9, 0, 0, 4, 9}, beyond[] = {3, 10};
+    static const int ids[] = {9, 0, 0, 4, 9}, inner_ids[] = {4, 0};
+    static const size_t inner[] = {3, 2};
+    nn_dataset d = ten_samples(), a, b;
+    CHECK_OK(nn_dataset_select(&d, list, 5, &a));
+    check_ten(&a, 5, ids, same);
+    CHECK_OK(nn_dataset_select(&a, inner, 2, &b));
+    check_ten(&b, 2, inner_ids, same);
+    nn_dataset_free(&b);
+    nn_dataset_free(&a);
+    CHECK_ERROR(nn_dataset_select(&d, beyond, 2, &a), NN_ERROR_BAD_ARGUMENT, "index 10", "10");
+    CHECK(holds_failure(&a, NN_ERROR_BAD_ARGUMENT));
+    CHECK_ERROR(nn_dataset_select(&d, NULL, 2, &a), NN_ERROR_BAD_ARGUMENT, "samples", "NULL");
+    CHECK_ERROR(nn_dataset_select(&d, list, 0, &a), NN_ERROR_BAD_ARGUMENT, "count", "");
+    CHECK_ERROR(nn_dataset_select(&d, list, 1, &d), NN_ERROR_BAD_ARGUMENT, "set itself", "");
+    CHECK_ERROR(nn_dataset_select(&d, list, 1, NULL), NN_ERROR_BAD_ARGUMENT, "out is NULL", "");
+    nn_dataset_free(&d);
+}
+
+/* 97 samples of classes 0 (50), 1 (30), 3 (17); of class 2 there is none. */
+enum { MANY = 97 };
+static nn_real many_x[MANY];
+static int many_labels[MANY];
+
+static nn_dataset many_samples(void)
+{
+    nn_dataset d;
+    int i;
+    for (i = 0; i < MANY; i++) {
+        many_x[i] = (nn_real)i;
+        many_labels[i] = i % 97 < 50 ? 0 : i < 80 ? 1 : 3;
+    }
+    CHECK_OK(nn_dataset_from_arrays(many_x, MANY, 1, many_labels, 4, &d));
+    return d;
+}
+
+/* How often every sample and every class is in d. */
+static void count_samples(const nn_dataset *d, int *seen, int *per_class)
+{
+    size_t i;
+    memset(per_class, 0, 4 * sizeof *per_class);
+    for (i = 0; i < d->count; i++) {
+        nn_real x;
+        CHECK_OK(nn_dataset_gather(d, &i, 1, &x));
+        seen[(int)x]++;
+        CHECK_INT(d->labels[i], many_labels[(int)x]);
+        per_class[d->labels[i]]++;
+    }
+}
+
+static void split_by_class(void)
+{
+    static const double fractions[] = {0.5, 0.2, 0.1, 0.8, 0.013};
+    static const int sizes[] = {50, 30, 0, 17};
+    nn_dataset d = many_samples(), a, b;
+    size_t f;
+    int c, seen[MANY], again[MANY], of_a[4], of_b[4];
+    uint64_t seed;
+    for (f = 0; f < COUNT(fractions); f++)
+        for (seed = 0; seed < 5; seed++) {
+            memset(seen, 0, sizeof seen);
+            CHECK_OK(nn_dataset_split_stratified(&d, fractions[f], seed, &a, &b));
+            CHECK_INT(a.count, (size_t)(fractions[f] * MANY + 0.5));
+            count_samples(&a, seen, of_a);
+            memcpy(again, seen, sizeof seen);
+            count_samples(&b, seen, of_b);
+            for (c = 0; c < 4; c++) {
+                CHECK(fabs(of_a[c] - fractions[f] * sizes[c]) < 1);
+                CHECK_INT(of_a[c] + of_b[c], sizes[c]);
+            }
+            for (c = 0; c < MANY; c++) CHECK_INT(seen[c], 1);
+            nn_dataset_free(&a);
+            nn_dataset_free(&b);
+            CHECK_OK(nn_dataset_split_stratified(&d, fractions[f], seed, &a, &b));
+            count_samples(&a, again, of_a);
+            for (c = 0; c < MANY; c++) CHECK(again[c] == 0 || again[c] == 2);
+            nn_dataset_free(&a);
+            nn_dataset_free(&b);
+        }
+    CHECK_ERROR(nn_dataset_split_stratified(&d, 1, 1, &a, &b), NN_ERROR_BAD_ARGUMENT,
+                "nn_dataset_split_stratified", "fraction is 1");
+    CHECK(holds_failure(&a, NN_ERROR_BAD_ARGUMENT) && is_empty(&b));
+    CHECK_ERROR(nn_dataset_split_stratified(&d, 0.001, 1, &a, &b), NN_ERROR_EMPTY, "97", "");
+    nn_dataset_free(&d);
+    CHECK_OK(nn_dataset_from_arrays(many_x, MANY, 1, NULL, 0, &d));
+    CHECK_ERROR(nn_dataset_split_stratified(&d, 0.5, 1, &a, &b), NN_ERROR_BAD_ARGUMENT, "no labels",
+                "");
+    CHECK_ERROR(nn_dataset_fold(&d, 5, 0, 1, 1, &a, &b), NN_ERROR_BAD_ARGUMENT, "no labels", "");
+    CHECK_OK(nn_dataset_fold(&d, 5, 0, 0, 1, &a, &b));
+    nn_dataset_free(&a);
+    nn_dataset_free(&b);
+    nn_dataset_free(&d);
+}
+
+/* Over all folds every sample is held out once; sizes, and with strata classes, differ by 1. */
+static void folds(void)
+{
+    static const size_t counts[] = {2, 5, 10, MANY};
+    static const int sizes[] = {50, 30, 0, 17};
+    nn_dataset d = many_samples(), train, held;
+    size_t k, fold;
+    int c, stratified, of_train[4], of_held[4];
+    for (k = 0; k < COUNT(counts); k++)
+        for (stratified = 0; stratified < 2; stratified++) {
+            int seen[MANY] = {0};
+            for (fold = 0; fold < counts[k]; fold++) {
+                int both[MANY] = {0};
+                CHECK_OK(nn_dataset_fold(&d, counts[k], fold, stratified, 7, &train, &held));
+                CHECK(held.count == MANY / counts[k] || held.count == MANY / counts[k] + 1);
+                count_samples(&train, both, of_train);
+                count_samples(&held, both, of_held);
+                count_samples(&held, seen, of_held);
+                for (c = 0; c < MANY; c++) CHECK_INT(both[c], 1);
+                for (c = 0; stratified && c < 4; c++)
+                    CHECK(fabs(of_held[c] - (double)sizes[c] / (double)counts[k]) < 1);
+                nn_dataset_free(&train);
+                nn_dataset_free(&held);
+            }
+            for (c = 0; c < MANY; c++) CHECK_INT(seen[c], 1);
+        }
+    CHECK_ERROR(nn_dataset_fold(&d, 1, 0, 0, 1, &train, &held), NN_ERROR_BAD_ARGUMENT, "of 1", "");
+    CHECK_ERROR(nn_dataset_fold(&d, 98, 0, 0, 1, &train, &held), NN_ERROR_BAD_ARGUMENT, "98", "97");
+    CHECK_ERROR(nn_dataset_fold(&d, 5, 5, 0, 1, &train, &held), NN_ERROR_BAD_ARGUMENT, "fold 5",
+                "");
+    CHECK(holds_failure(&train, NN_ERROR_BAD_ARGUMENT) && is_empty(&held));
+    nn_dataset_free(&d);
+}
+
+static void bootstrap(void)
+{
+    nn_dataset d = many_samples(), drawn, rest, one, again;
+    int c, seen[MANY], left[MANY], classes[4];
+    double total = 0;
+    uint64_t seed;
+    for (seed = 0; seed < 200; seed++) {
+        memset(seen, 0, sizeof seen);
+        memset(left, 0, sizeof left);
+        CHECK_OK(nn_dataset_bootstrap(&d, seed, &drawn, &rest));
+        CHECK_INT(drawn.count, MANY);
+        count_samples(&drawn, seen, classes);
+        count_samples(&rest, left, classes);
+        for (c = 0; c < MANY; c++) CHECK_INT(left[c], seen[c] == 0);
+        total += (double)rest.count;
+        nn_dataset_free(&drawn);
+        nn_dataset_free(&rest);
+    }
+    /* (1 - 1/97)^97 = 0.3660 of the samples are left out; 200 draws: deviation 0.0022. */
+    CHECK_NEAR(total / 200 / MANY, 0.3660, 0.01);
+    CHECK_OK(nn_dataset_bootstrap(&d, 3, &drawn, &rest));
+    CHECK_OK(nn_dataset_bootstrap(&d, 3, &one, &again));
+    CHECK(!memcmp(drawn.index, one.index, MANY * sizeof *one.index));
+    nn_dataset_free(&again);
+    nn_dataset_free(&one);
+    nn_dataset_free(&rest);
+    nn_dataset_free(&drawn);
+    CHECK_OK(nn_dataset_subset(&d, 0, 1, &one));
+    CHECK_ERROR(nn_dataset_bootstrap(&one, 1, &drawn, &rest), NN_ERROR_EMPTY, "drawn", "");
+    CHECK(holds_failure(&drawn, NN_ERROR_EMPTY));
+    nn_dataset_free(&one);
+    CHECK_ERROR(nn_dataset_bootstrap(&d, 1, &drawn, NULL), NN_ERROR_BAD_ARGUMENT, "part", "");
+    nn_dataset_free(&d);
+}
+
+static void balance_and_class_weights(void)
+{
+    nn_dataset d = many_samples(), even, part;
+    int c, seen[MANY] = {0}, classes[4];
+    nn_real weights[4] = {9, 9, 9, 9};
+    double mean = 0;
+    CHECK_OK(nn_dataset_balance(&d, 5, &even));
+    CHECK_INT(even.count, 150);
+    count_samples(&even, seen, classes);
+    CHECK(classes[0] == 50 && classes[1] == 50 && classes[2] == 0 && classes[3] == 50);
+    for (c = 0; c < MANY; c++) {
+        int least = many_labels[c] == 3 ? 2 : 1; /* 50 of 50, of 30, of 17 */
+        CHECK(seen[c] == least || (many_labels[c] != 0 && seen[c] == least + 1));
+    }
+    CHECK_OK(nn_dataset_class_weights(&even, weights));
+    CHECK(weights[0] == 1 && weights[1] == 1 && weights[2] == 0 && weights[3] == 1);
+    nn_dataset_free(&even);
+    CHECK_OK(nn_dataset_class_weights(&d, weights));
+    CHECK_NEAR(weights[0], 97. / (3 * 50), eps);
+    CHECK_NEAR(weights[1], 97. / (3 * 30), 2 * eps);
+    CHECK_NEAR(weights[3], 97. / (3 * 17), 2 * eps);
+    for (c = 0; c < MANY; c++) mean += (double)weights[many_labels[c]];
+    CHECK_NEAR(mean / MANY, 1, 4 * eps);
+    CHECK_OK(nn_dataset_subset(&d, 80, 17, &part));
+    CHECK_OK(nn_dataset_class_weights(&part, weights));
+    CHECK(weights[0] == 0 && weights[3] == 1);
+    nn_dataset_free(&part);
+    CHECK_ERROR(nn_dataset_class_weights(&d, NULL), NN_ERROR_BAD_ARGUMENT, "weights", "NULL");
+    nn_dataset_free(&d);
+    CHECK_OK(nn_dataset_from_arrays(many_x, MANY, 1, NULL, 0, &d));
+    CHECK_ERROR(nn_dataset_class_weights(&d, weights), NN_ERROR_BAD_ARGUMENT, "no labels", "");
+    CHECK_ERROR(nn_dataset_balance(&d, 1, &even), NN_ERROR_BAD_ARGUMENT, "no labels", "");
+    CHECK(holds_failure(&even, NN_ERROR_BAD_ARGUMENT));
+    nn_dataset_free(&d);
+}
+
+/* EMNIST's letters: labels from 1, images on their side. */
+static void transposed_images_and_labels_from_1(void)
+{
+    static const int letters[] = {1, 2, 3}, labels[] = {2, 0, 1};
+    nn_dataset d, part;
+    size_t i, r, c;
+    write_images(TMP("pair-images"), 3, 2, 3);
+    write_labels(TMP("pair-labels"), 3, "\3\1\2");
+    CHECK_ERROR(load_pair(3, &d), NN_ERROR_BAD_LABEL, "label 3", "0 to 2");
+    CHECK_OK(load_pair(4, &d));
+    CHECK_OK(nn_dataset_transpose(&d));
+    CHECK_INT(d.shape[0], 3);
+    CHECK_INT(d.shape[1], 2);
+    gather_all(&d);
+    for (i = 0; i < 3; i++)
+        for (r = 0; r < 2; r++)
+            for (c = 0; c < 3; c++)
+                CHECK_NEAR(gathered[i * 6 + c * 2 + r],
+                           pattern(16 + i * 6 + r * 3 + c) / 255.0, eps);
+    CHECK_OK(nn_dataset_select_classes(&d, 3, letters, &part));
+    check_labels(&part, 3, labels);
+    CHECK_INT(part.classes, 3);
+    CHECK_ERROR(nn_dataset_transpose(&part), NN_ERROR_BAD_ARGUMENT, "nn_dataset_transpose",
+                "borrows");
+    nn_dataset_free(&part);
+    CHECK_OK(nn_dataset_standardize(&d, NN_PER_FEATURE));
+    CHECK_ERROR(nn_dataset_transpose(&d), NN_ERROR_BAD_ARGUMENT, "per feature", "");
+    nn_dataset_free(&d);
+    CHECK_OK(load_csv("1,2\n3,4\n", NULL, &d));
+    CHECK_ERROR(nn_dataset_transpose(&d), NN_ERROR_BAD_SHAPE, "rank 1", "");
+    {
+        static const size_t shape[] = {2, 1};
+        CHECK_OK(nn_dataset_set_shape(&d, 2, shape));
+        CHECK_OK(nn_dataset_transpose(&d));
+        CHECK_INT(d.shape[1], 2);
+    }
     nn_dataset_free(&d);
 }
 
@@ -2128,6 +2999,66 @@ static nn_status views_scenario(void)
     return status;
 }
 
+/* Texts, categories, fills and a second file like the first. */
+static nn_status like_scenario(void)
+{
+    nn_csv_desc desc = passenger_desc(NN_MISSING_MEDIAN);
+    nn_dataset train, test;
+    nn_status status;
+    desc.codes = "class", desc.ignore = "id", desc.one_hot = "sex, port, name";
+    desc.targets = "fare", desc.fill = NN_MISSING_SKIP;
+    status = nn_load_csv(TMP("passengers.csv"), &desc, &train);
+    CHECK(status == NN_OK || is_empty(&train));
+    if (status != NN_OK) return status;
+    desc.like = &train;
+    status = nn_load_csv(TMP("passengers.csv"), &desc, &test);
+    CHECK(status == NN_OK || is_empty(&test));
+    nn_dataset_free(&test);
+    nn_dataset_free(&train);
+    if (status != NN_OK) return status;
+    desc = csv_desc(0, 0, 0, 0);
+    desc.labels = "id..outcome", desc.one_hot = "class, name, sex", desc.missing = "NA";
+    desc.fill = NN_MISSING_MEAN, desc.ignore = "port";
+    status = nn_load_csv(TMP("hot.csv"), &desc, &train);
+    nn_dataset_free(&train);
+    return status;
+}
+
+static nn_status sampling_scenario(void)
+{
+    static const size_t list[] = {1, 50, 1};
+    nn_dataset d, a, b;
+    nn_real weights[4];
+    nn_status status = nn_dataset_from_arrays(many_x, MANY, 1, many_labels, 4, &d);
+    if (status != NN_OK) return status;
+    status = nn_dataset_split_stratified(&d, 0.4, 1, &a, &b);
+    CHECK(status == NN_OK || (is_empty(&a) && is_empty(&b)));
+    nn_dataset_free(&a);
+    nn_dataset_free(&b);
+    if (status == NN_OK) status = nn_dataset_fold(&d, 4, 1, 1, 1, &a, &b);
+    nn_dataset_free(&a);
+    nn_dataset_free(&b);
+    if (status == NN_OK) status = nn_dataset_bootstrap(&d, 4, &a, &b);
+    nn_dataset_free(&a);
+    nn_dataset_free(&b);
+    if (status == NN_OK) status = nn_dataset_balance(&d, 4, &a);
+    nn_dataset_free(&a);
+    if (status == NN_OK) status = nn_dataset_select(&d, list, 3, &a);
+    nn_dataset_free(&a);
+    if (status == NN_OK) status = nn_dataset_class_weights(&d, weights);
+    nn_dataset_free(&d);
+    return status;
+}
+
+static nn_status transpose_scenario(void)
+{
+    nn_dataset d;
+    nn_status status = load_pair(0, &d);
+    if (status == NN_OK) status = nn_dataset_transpose(&d);
+    nn_dataset_free(&d);
+    return status;
+}
+
 static nn_status split_scenario(void)
 {
     nn_dataset d, a, b;
@@ -2185,6 +3116,15 @@ static void out_of_memory_everywhere(void)
     fail_every_allocation(csv_scenario);
     fail_every_allocation(arrays_scenario);
     fail_every_allocation(split_scenario);
+    write_file(TMP("passengers.csv"), passengers, sizeof passengers - 1);
+    {
+        static const char hot[] = "id,outcome,class,name,sex,age,port\n0,1,3,a,f,1,x\n"
+                                  "1,0,2,b,NA,NA,x\n1,0,2,,m,,x\n";
+        write_file(TMP("hot.csv"), hot, sizeof hot - 1);
+    }
+    fail_every_allocation(like_scenario);
+    fail_every_allocation(sampling_scenario);
+    fail_every_allocation(transpose_scenario);
     fail_every_allocation(views_scenario);
     remove_mnist();
 }
@@ -2253,6 +3193,23 @@ static void test_readers(void)
     RUN(csv_labels_beyond_int);
     RUN(csv_empty_or_not_csv);
     RUN(csv_many_rows);
+    RUN(numbers_are_rounded_as_strtod);
+    RUN(csv_rfc_4180);
+    RUN(csv_across_buffers);
+    RUN(csv_runs_of_blanks);
+    RUN(csv_header_found);
+    RUN(csv_comments_and_skipped_lines);
+    RUN(csv_columns_by_name_or_number);
+    RUN(csv_several_targets_and_one_hot_labels);
+    RUN(csv_numeric_classes);
+    RUN(csv_many_classes);
+    RUN(csv_categories_and_gaps);
+    RUN(csv_codes);
+    RUN(csv_like);
+    RUN(csv_classes_agree);
+    RUN(csv_errors_say_what_it_looks_like);
+    RUN(files_that_are_no_plain_files);
+    RUN(files_of_every_size);
 }
 
 int main(void)
@@ -2268,6 +3225,12 @@ int main(void)
     RUN(split_is_complete);
     RUN(split_depends_on_seed);
     RUN(split_is_checked);
+    RUN(select_any_list);
+    RUN(split_by_class);
+    RUN(folds);
+    RUN(bootstrap);
+    RUN(balance_and_class_weights);
+    RUN(transposed_images_and_labels_from_1);
     RUN(rescale);
     RUN(standardize_by_hand);
     RUN(standardize_of_a_view);

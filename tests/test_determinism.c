@@ -15,10 +15,9 @@
 static uint64_t hash_parameters(const nn_net *net)
 {
     uint64_t hash = HASH_START;
-    for (size_t i = 0; i < nn_net_tensor_count(net); i++) {
-        const nn_tensor *t = nn_net_tensor(net, i);
-        if (t->op == NN_OP_PARAMETER) hash = hash_reals(hash, t->data, t->size);
-    }
+    const nn_tensor *p;
+    for (size_t i = 0; (p = nn_net_parameter(net, i)) != NULL; i++)
+        hash = hash_reals(hash, p->data, p->size);
     return hash;
 }
 
@@ -42,7 +41,7 @@ static uint64_t train_adam(int threads)
     dense.weight.kind = NN_INIT_HE_NORMAL;
     h = nn_softplus(nn_dense(nn_sigmoid(nn_dense_with(h, &dense)), 23));
     smooth.label_smoothing = 0.1;
-    nn_tensor *loss = nn_softmax_cross_entropy_with(nn_dense(h, 10), &smooth);
+    nn_tensor *loss = nn_loss(nn_dense(h, 10), NN_LOSS_SOFTMAX_CROSS_ENTROPY, &smooth);
     loss = nn_weight_penalty(loss, 1e-5, 1e-4);
     desc.epochs = 2;
     desc.batch_size = 29;
@@ -77,12 +76,11 @@ static uint64_t train_sgd(int threads)
     nn_tensor *a = nn_silu(nn_dense(x, 300)), *b = nn_elu(nn_dense(a, 61), 1);
     nn_tensor *both[2];
     both[0] = b;
-    both[1] = nn_softmax(nn_slice(a, 1, 5, 22));
-    nn_tensor *loss = nn_hinge(nn_dense(nn_concat(2, both, 1), 10));
+    both[1] = nn_softmax(nn_slice(a, 0, 5, 22));
+    nn_tensor *loss = nn_hinge(nn_dense(nn_concat(2, both, 0), 10));
     desc.epochs = 2;
     desc.batch_size = 33;
-    desc.optimizer.learning_rate = 0.01;
-    desc.optimizer.momentum = 0.9;
+    desc.optimizer = nn_sgd(0.01, 0.9);
     desc.optimizer.nesterov = 1;
     CHECK_OK(nn_train(loss, &data, &desc, NULL));
     uint64_t hash = hash_parameters(net);

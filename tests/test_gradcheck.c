@@ -1,7 +1,5 @@
 /* The gradient checker: right gradients pass, and every way of breaking one is caught. */
-#ifndef TEST_LINKED /* else the body of nn.h is linked: compiled once for many tests */
 #define NN_IMPLEMENTATION
-#endif
 #include "../nn.h"
 #include "test.h"
 
@@ -15,7 +13,7 @@
 
 enum { ROWS = 5, IN = 4, OUT = 3 };
 
-static const nn_init zero_init = {NN_INIT_ZERO, 0, 0};
+static const nn_init zero_init = {NN_INIT_ZERO, 0, 0, 0, 0};
 
 /* ---------------------------------------------------------------------------------------- tools */
 
@@ -121,7 +119,7 @@ static void add_gradient(nn_tensor *t, const double *g)
 
 static nn_status affine_backward(nn_tensor *t)
 {
-    fault f = *(const fault *)nn_custom_user(t);
+    fault f = *(const fault *)t->settings;
     double dw[IN * OUT], db[OUT], dx[ROWS * IN];
     affine_gradients(t, t->shape[0] - (f == MISSING_TERM), dw, db, dx);
     break_gradients(f, dw, db, dx);
@@ -135,16 +133,17 @@ static nn_status affine_backward(nn_tensor *t)
 static nn_tensor *affine_loss(nn_net *net, fault *f)
 {
     static const size_t weight[] = {IN, OUT}, bias[] = {OUT};
-    nn_custom_op op;
+    nn_op op;
     nn_tensor *src[3];
-    op.name = "affine", op.forward = affine_forward, op.backward = affine_backward, op.user = f;
+    memset(&op, 0, sizeof op);
+    op.name = "affine", op.forward = affine_forward, op.backward = affine_backward;
     src[0] = nn_name(nn_input(net, IN), "pixels");
     src[1] = nn_parameter(net, 2, weight, zero_init, "weight");
     src[2] = nn_parameter(net, 1, bias, zero_init, "bias");
     nn_loss_desc sum;
     memset(&sum, 0, sizeof sum);
     sum.reduction = NN_REDUCE_SUM;
-    return nn_mse_with(nn_name(nn_custom(3, src, 1, 1, bias, &op), "affine"), &sum);
+    return nn_loss(nn_name(nn_custom(3, src, 1, 1, bias, &op, f), "affine"), NN_LOSS_MSE, &sum);
 }
 
 static nn_tensor *fed_affine_loss(nn_net *net, fault *f)
@@ -165,7 +164,7 @@ static nn_tensor *fed_affine_loss(nn_net *net, fault *f)
 /* The true gradient of one element of a tensor, from backward without a fault. */
 static double true_gradient(nn_tensor *loss, const char *name, size_t index)
 {
-    fault *f = (fault *)nn_custom_user(nn_net_find(loss->net, "affine")), kept = *f;
+    fault *f = (fault *)nn_net_find(loss->net, "affine")->settings, kept = *f;
     *f = NONE;
     CHECK_OK(nn_forward(loss));
     CHECK_OK(nn_backward(loss));
@@ -346,7 +345,7 @@ static nn_status ramp_forward(nn_tensor *t)
 
 static nn_status ramp_backward(nn_tensor *t)
 {
-    double at_zero = *(const double *)nn_custom_user(t);
+    double at_zero = *(const double *)t->settings;
     for (size_t i = 0; i < t->size; i++) {
         nn_real x = t->src[0]->data[i];
         double slope = x > 0 ? 1 : x < 0 ? 0 : at_zero;
@@ -360,13 +359,14 @@ static nn_tensor *kinked_loss(nn_net *net, double *slope)
 {
     static const size_t shape[] = {4};
     static const nn_real x[] = {0, 0, (nn_real)0.75, (nn_real)-0.5}, weights[] = {3, -2, 1, 1};
-    nn_custom_op op;
-    op.name = "ramp", op.forward = ramp_forward, op.backward = ramp_backward, op.user = slope;
+    nn_op op;
+    memset(&op, 0, sizeof op);
+    op.name = "ramp", op.forward = ramp_forward, op.backward = ramp_backward;
     nn_tensor *p = nn_parameter(net, 1, shape, zero_init, "x");
     nn_tensor *c = nn_parameter(net, 1, shape, zero_init, "factor");
     memcpy(p->data, x, sizeof x);
     memcpy(c->data, weights, sizeof weights);
-    nn_tensor *y = slope ? nn_custom(1, &p, 0, 1, shape, &op) : nn_relu(p);
+    nn_tensor *y = slope ? nn_custom(1, &p, 0, 1, shape, &op, slope) : nn_relu(p);
     return nn_sum(nn_mul(y, c));
 }
 
@@ -445,20 +445,23 @@ static void test_small_kinks(void)
     }
 }
 
-static void check_loss_kink(nn_tensor *(*make)(nn_tensor *), nn_activation kind, size_t kinks)
+static nn_tensor *huber_of_1(nn_tensor *y) { return nn_huber(y, 1); }
+
+static void check_loss_kink(nn_tensor *(*make)(nn_tensor *), nn_activation kind, double alpha,
+                            size_t kinks)
 {
     static const nn_real scores[] = {0, 1, (nn_real)0.5}, targets[] = {0, 1, (nn_real)0.75};
     static const int label = 1;
     nn_gradcheck_desc desc = default_desc();
     nn_gradcheck_report report;
     nn_net *net = nn_net_create(NULL);
-    nn_tensor *x = nn_input(net, 3), *loss = make(nn_activate(x, kind, 0));
+    nn_tensor *x = nn_input(net, 3), *loss = make(nn_activate(x, kind, alpha));
     desc.inputs = 1;
     x->requires_grad = 1;
     CHECK_OK(nn_net_status(net));
     CHECK_OK(nn_feed(x, scores, 1));
-    if (loss->op == NN_OP_HINGE) CHECK_OK(nn_feed_labels(loss, &label, 1));
-    else if (loss->op != NN_OP_SUM) CHECK_OK(nn_feed_targets(loss, targets, 1));
+    if (strcmp(loss->op->name, "hinge") == 0) CHECK_OK(nn_feed_labels(loss, &label, 1));
+    else if (strcmp(loss->op->name, "sum") != 0) CHECK_OK(nn_feed_targets(loss, targets, 1));
     CHECK_OK(nn_gradcheck(loss, &desc, &report));
     CHECK_INT(report.kinks, kinks);
     CHECK_INT(report.checked, 3);
@@ -470,13 +473,13 @@ static void check_loss_kink(nn_tensor *(*make)(nn_tensor *), nn_activation kind,
    difference confirms. */
 static void test_kinks_of_the_library(void)
 {
-    check_loss_kink(nn_hinge, NN_ACTIVATION_IDENTITY, 2);
-    check_loss_kink(nn_l1_loss, NN_ACTIVATION_IDENTITY, 0);
-    check_loss_kink(nn_sum, NN_ACTIVATION_RELU, 1);
-    check_loss_kink(nn_sum, NN_ACTIVATION_LEAKY_RELU, 1);
-    check_loss_kink(nn_sum, NN_ACTIVATION_ELU, 0); /* with alpha 1 its slope has no step */
-    check_loss_kink(nn_mse, NN_ACTIVATION_IDENTITY, 0);
-    check_loss_kink(nn_huber, NN_ACTIVATION_IDENTITY, 0);
+    check_loss_kink(nn_hinge, NN_ACTIVATION_IDENTITY, 0, 2);
+    check_loss_kink(nn_l1_loss, NN_ACTIVATION_IDENTITY, 0, 0);
+    check_loss_kink(nn_sum, NN_ACTIVATION_RELU, 0, 1);
+    check_loss_kink(nn_sum, NN_ACTIVATION_LEAKY_RELU, 0.01, 1);
+    check_loss_kink(nn_sum, NN_ACTIVATION_ELU, 1, 0); /* with alpha 1 its slope has no step */
+    check_loss_kink(nn_mse, NN_ACTIVATION_IDENTITY, 0, 0);
+    check_loss_kink(huber_of_1, NN_ACTIVATION_IDENTITY, 0, 0);
 }
 
 /* -------------------------------------------------------------------- functions written by hand */
@@ -724,7 +727,7 @@ static void test_not_finite_in_the_middle(void)
     static const size_t shape[] = {4};
     curve c;
     const nn_real ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-    nn_custom_op op;
+    nn_op op;
     nn_gradcheck_report report;
     memset(&c, 0, sizeof c);
     CHECK_ERROR(nn_gradcheck_function("hole", hole, &c, 1, c.x, ones, NULL, &report),
@@ -732,8 +735,9 @@ static void test_not_finite_in_the_middle(void)
     CHECK_INT(report.wrong, 0);
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_parameter(net, 1, shape, zero_init, "x");
-    op.name = "hole", op.forward = hole_forward, op.backward = hole_backward, op.user = NULL;
-    nn_tensor *loss = nn_sum(nn_custom(1, &x, 0, 1, shape, &op));
+    memset(&op, 0, sizeof op);
+    op.name = "hole", op.forward = hole_forward, op.backward = hole_backward;
+    nn_tensor *loss = nn_sum(nn_custom(1, &x, 0, 1, shape, &op, NULL));
     memcpy(x->data, ones, 4 * sizeof *ones);
     CHECK_OK(nn_gradcheck(loss, NULL, NULL));
     x->data[2] = 0;

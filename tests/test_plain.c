@@ -1,13 +1,17 @@
 /* Functions on plain pointers: exact results where the header fixes the order of operations, ulps
    against long double where it does not, and a hash of each group of functions for comparing paths. */
-#ifndef TEST_LINKED /* else the body of nn.h is linked: compiled once for many tests */
 #define NN_IMPLEMENTATION
-#endif
 #include "../nn.h"
 
 #include "test.h"
 #include <fenv.h>
 #include <float.h>
+#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) /* which takes stack of its own */
+#if __GLIBC__ > 2 || __GLIBC_MINOR__ >= 34               /* no -pthread needed */
+#include <pthread.h>
+#define HAVE_THREADS
+#endif
+#endif
 
 #ifdef NN_DOUBLE
 #define REAL_EPSILON DBL_EPSILON
@@ -346,6 +350,39 @@ static void test_mat_mul_large(void)
 }
 
 /* Products of two tiny numbers are subnormal: nothing may be flushed to zero. */
+#ifdef HAVE_THREADS
+static void *products_on_little_stack(void *failed)
+{
+    static const size_t sizes[][3] = {{100, 100, 500}, {13, 300, 700}, {300, 10, 300}, {70, 80, 90}};
+    for (size_t i = 0; i < COUNT(sizes); i++)
+        for (int t = 0; t < 4; t++) {
+            const size_t m = sizes[i][0], n = sizes[i][1], k = sizes[i][2];
+            nn_real *a = new_reals(m * k), *b = new_reals(k * n), *c = new_reals(m * n);
+            for (size_t j = 0; j < m * k; j++) a[j] = 1;
+            for (size_t j = 0; j < k * n; j++) b[j] = 2;
+            nn_mat_mul(t & 1, t >> 1, m, n, k, a, t & 1 ? m : k, b, t >> 1 ? k : n, c, n, 0);
+            for (size_t j = 0; j < m * n; j++)
+                if (c[j] != (nn_real)(2 * k)) ++*(int *)failed;
+            free(a), free(b), free(c);
+        }
+    return NULL;
+}
+
+/* The header promises 64 KB at most: less than the smallest threads that programs use. */
+static void test_mat_mul_little_stack(void)
+{
+    pthread_attr_t attributes;
+    pthread_t thread;
+    int failed = 0;
+    CHECK(pthread_attr_init(&attributes) == 0);
+    CHECK(pthread_attr_setstacksize(&attributes, 128 * 1024) == 0);
+    CHECK(pthread_create(&thread, &attributes, products_on_little_stack, &failed) == 0);
+    CHECK(pthread_join(thread, NULL) == 0);
+    CHECK(failed == 0);
+    pthread_attr_destroy(&attributes);
+}
+#endif
+
 static void test_mat_mul_subnormal(void)
 {
     double scale = ldexp(1, (REAL_MIN_EXP - 8) / 2);
@@ -816,6 +853,12 @@ static long double exact_phi(long double x) /* the normal distribution's integra
     return erfcl(-x * sqrtl(0.5L)) / 2;
 }
 
+/* The number that most use with an activation. */
+static double usual_alpha(nn_activation kind)
+{
+    return kind == NN_ACTIVATION_LEAKY_RELU ? 0.01 : kind == NN_ACTIVATION_ELU ? 1 : 0;
+}
+
 static long double exact_value(nn_activation kind, long double alpha, long double x)
 {
     switch (kind) {
@@ -911,7 +954,7 @@ static void test_activation_accuracy(void)
         nn_activation kind = (nn_activation)k;
         long double alpha = (nn_real)(kind == NN_ACTIVATION_ELU ? 1 : 0.01);
         double worst = 0, worst_x = 0;
-        nn_vec_activate(kind, 0, GRID_SIZE, x, y);
+        nn_vec_activate(kind, usual_alpha(kind), GRID_SIZE, x, y);
         for (size_t i = 0; i < GRID_SIZE; i++) {
             long double exact = exact_value(kind, alpha, x[i]);
             double error = kind == NN_ACTIVATION_GELU || kind == NN_ACTIVATION_SILU
@@ -950,7 +993,7 @@ static void test_activation_extremes(void)
     CHECK_INT(COUNT(limits), NN_ACTIVATION_COUNT);
     for (size_t i = 0; i < COUNT(limits); i++) {
         nn_real x[] = {-real_inf, 0, (nn_real)-0.0, real_inf, real_nan}, y[5];
-        nn_vec_activate(limits[i].kind, 0, 5, x, y);
+        nn_vec_activate(limits[i].kind, usual_alpha(limits[i].kind), 5, x, y);
         if (limits[i].kind != NN_ACTIVATION_GELU && limits[i].kind != NN_ACTIVATION_SILU)
             CHECK(y[0] == (nn_real)limits[i].at_minus_inf);
         CHECK(ulps(y[1], limits[i].at_zero) <= 1);
@@ -981,16 +1024,16 @@ static void test_activation_positions(void)
     nn_real *x = new_draws(100, 8), *dy = new_draws(100, 2), y[100], dx[100], part[101];
     for (int k = 0; k < NN_ACTIVATION_COUNT; k++) {
         nn_activation kind = (nn_activation)k;
-        nn_vec_activate(kind, 0, 100, x, y);
-        nn_vec_activate_backward(kind, 0, 100, x, y, dy, dx);
+        nn_vec_activate(kind, usual_alpha(kind), 100, x, y);
+        nn_vec_activate_backward(kind, usual_alpha(kind), 100, x, y, dy, dx);
         for (size_t n = 0; n <= 65; n++) {
             size_t start = n % 35;
             part[n] = CANARY;
             memcpy(part, x + start, n * sizeof *part);
-            nn_vec_activate(kind, 0, n, part, part);
+            nn_vec_activate(kind, usual_alpha(kind), n, part, part);
             CHECK_INT(difference(part, y + start, n), n);
             memcpy(part, dy + start, n * sizeof *part);
-            nn_vec_activate_backward(kind, 0, n, x + start, y + start, part, part);
+            nn_vec_activate_backward(kind, usual_alpha(kind), n, x + start, y + start, part, part);
             CHECK_INT(difference(part, dx + start, n), n);
             CHECK(part[n] == CANARY);
         }
@@ -1038,7 +1081,7 @@ static void test_slopes(void)
 {
     for (int k = 0; k < NN_ACTIVATION_COUNT; k++) {
         nn_activation kind = (nn_activation)k;
-        check_slopes(kind, 0, kind == NN_ACTIVATION_ELU ? 1 : 0.01);
+        check_slopes(kind, usual_alpha(kind), usual_alpha(kind));
         if (kind == NN_ACTIVATION_LEAKY_RELU) check_slopes(kind, 0.3, 0.3);
     }
 }
@@ -1071,8 +1114,9 @@ static void test_slopes_far_out(void)
     for (size_t i = 0; i < COUNT(slopes); i++)
         for (double far_out = 1000; far_out < REAL_MAX / 10; far_out *= 10) {
             nn_real x[2] = {(nn_real)-far_out, (nn_real)far_out}, dy[2] = {1, 1}, y[2];
-            nn_vec_activate(slopes[i].kind, 0, 2, x, y);
-            nn_vec_activate_backward(slopes[i].kind, 0, 2, x, y, dy, dy);
+            const double alpha = usual_alpha(slopes[i].kind);
+            nn_vec_activate(slopes[i].kind, alpha, 2, x, y);
+            nn_vec_activate_backward(slopes[i].kind, alpha, 2, x, y, dy, dy);
             if (!FAILS(fabs((double)dy[0] - slopes[i].left) <= REAL_EPSILON &&
                        fabs((double)dy[1] - slopes[i].right) <= REAL_EPSILON))
                 continue;
@@ -1218,8 +1262,8 @@ static uint64_t hash_activations(void)
             nn_activation kind = (nn_activation)k;
             nn_real *x = new_draws(1000, scale), *y = new_reals(1000);
             nn_real *dy = new_draws(1000, 1), *dx = new_reals(1000);
-            nn_vec_activate(kind, 0, 1000, x, y);
-            nn_vec_activate_backward(kind, 0, 1000, x, y, dy, dx);
+            nn_vec_activate(kind, usual_alpha(kind), 1000, x, y);
+            nn_vec_activate_backward(kind, usual_alpha(kind), 1000, x, y, dy, dx);
             hash = hash_and_free(hash, y, 1000);
             hash = hash_and_free(hash, dx, 1000);
             free(x);
@@ -1279,6 +1323,9 @@ int main(void)
     RUN(test_mat_mul_column);
     RUN(test_mat_mul_few_rows);
     RUN(test_mat_mul_large);
+#ifdef HAVE_THREADS
+    RUN(test_mat_mul_little_stack);
+#endif
     RUN(test_mat_mul_subnormal);
     RUN(test_mat_mul_midpoints);
     RUN(test_mat_mul_not_finite);

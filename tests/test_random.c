@@ -1,8 +1,6 @@
 /* The generator: known answers from its published algorithm, then distributions within six standard
    deviations. Seeds are fixed, so every run draws the same. */
-#ifndef TEST_LINKED /* else the body of nn.h is linked: compiled once for many tests */
 #define NN_IMPLEMENTATION
-#endif
 #include "../nn.h"
 
 #include "test.h"

@@ -344,8 +344,7 @@ static double train_speed(const network *n, int threads)
     desc.batch_size = n->batch;
     desc.drop_last = 1;
     desc.check_every = SIZE_MAX; /* only the first step checks */
-    desc.optimizer.learning_rate = 0.02;
-    desc.optimizer.momentum = 0.9;
+    desc.optimizer = nn_sgd(0.02, 0.9);
     nn_status status = nn_dataset_from_bytes(pixels, IMAGES, 784, labels, 10, &data);
     if (status == NN_OK) status = nn_dataset_rescale(&data, 33.5527, 33.5527 + 78.8755, 0, 1);
     if (status == NN_OK) status = nn_train(loss, &data, &desc, NULL);
