@@ -7162,9 +7162,13 @@ static nn_status nn__check_optimizer(const char *call, const nn_optimizer_desc *
     nn_status status = nn__check_ranges(call, "", d, nn__optimizer_ranges,
                                         sizeof nn__optimizer_ranges / sizeof *nn__optimizer_ranges,
                                         1u << d->kind);
-    if (status == NN_OK && d->nesterov && !(d->momentum > 0))
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: nesterov is set without a momentum", call);
-    return status == NN_OK ? nn__check_schedule(call, &d->schedule) : status;
+    if (status != NN_OK) return status;
+    if (d->nesterov && !((nn_real)nn__or_default(d->momentum, 0) > 0))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: nesterov is set without a momentum", call);
+    if (!((nn_real)nn__or_default(d->epsilon, 1) > 0)) /* 0 / 0 at the first gradient of 0 */
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: epsilon is %g, expected a positive nn_real",
+                        call, d->epsilon);
+    return nn__check_schedule(call, &d->schedule);
 }
 
 static void nn__fill(double *member, double otherwise)

@@ -720,6 +720,8 @@ static void rejected_of_a_kind(void)
     }
     for (int k = NN_OPTIMIZER_ADAGRAD; k < (int)NN_OPTIMIZER_COUNT; k++) {
         REJECT((nn_optimizer_kind)k, epsilon, -1e-8, "epsilon");
+        REJECT((nn_optimizer_kind)k, epsilon, NN_ZERO, "epsilon");
+        if (sizeof(nn_real) == 4) REJECT((nn_optimizer_kind)k, epsilon, 1e-60, "epsilon");
         REJECT((nn_optimizer_kind)k, epsilon, (double)NAN, "epsilon");
         REJECT((nn_optimizer_kind)k, epsilon, (double)INFINITY, "epsilon");
     }
@@ -777,6 +779,11 @@ static void rejected_unused_members(void)
         if (!adam) REJECT(kind, beta2, NN_ZERO, "beta2 is set");
     }
     REJECT(NN_OPTIMIZER_SGD, nesterov, 1, "nesterov is set without a momentum");
+    {
+        nn_optimizer_desc bad = make(NN_OPTIMIZER_SGD, 0.1);
+        bad.nesterov = 1, bad.momentum = NN_ZERO;
+        CHECK_ERROR(nn_set_optimizer(m.net, &bad), NN_ERROR_BAD_ARGUMENT, "nesterov", "momentum");
+    }
     REJECT(NN_OPTIMIZER_SGD, epsilon, 1e-8, "epsilon is set");
     REJECT_SCHEDULE(NN_SCHEDULE_CONSTANT, period, 5, "schedule.period is 5");
     REJECT_SCHEDULE(NN_SCHEDULE_CONSTANT, total, 5, "schedule.total is 5");
