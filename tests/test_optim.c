@@ -34,11 +34,7 @@ typedef struct reference {
 
 static nn_init uniform(void)
 {
-    nn_init init;
-    init.kind = NN_INIT_UNIFORM;
-    init.a = -1;
-    init.b = 1;
-    return init;
+    return nn_init_uniform(-1, 1);
 }
 
 /* A network whose gradients exist, so that a test can write its own into them. */
@@ -294,11 +290,8 @@ static void adamw(void)
 /* By hand, so that not everything rests on one reference: r = 1/2, momentum 1/2, all exact. */
 static void exact_values(void)
 {
-    nn_init one;
+    nn_init one = nn_init_constant(1);
     size_t size = 1;
-    one.kind = NN_INIT_CONSTANT;
-    one.a = 1;
-    one.b = 0;
     nn_net *net = nn_net_create(NULL);
     nn_tensor *p = nn_parameter(net, 1, &size, one, "p");
     nn_tensor *loss = nn_sum(p);
@@ -376,9 +369,7 @@ static void same_bits_at_every_position(void)
 /* A net with one parameter w = 0 and the given gradient; *net is the caller's to destroy. */
 static nn_tensor *single(nn_net **net, size_t size, const double *g)
 {
-    nn_init zero;
-    zero.kind = NN_INIT_ZERO;
-    zero.a = zero.b = 0;
+    nn_init zero = nn_init_scaled(NN_INIT_ZERO);
     *net = nn_net_create(NULL);
     nn_tensor *p = nn_parameter(*net, 1, &size, zero, "p");
     nn_tensor *loss = nn_sum(p);
