@@ -874,8 +874,8 @@ typedef struct nn_history {
 
 NN_DEF void nn_history_free(nn_history *history);
 /* step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,
-   validation_accuracy,learning_rate,seconds: one line per check, a decimal point whatever the
-   locale, an empty cell for NaN. */
+   validation_accuracy,learning_rate,seconds: one line per check, each number with the fewest digits
+   that read back as it, a decimal point whatever the locale, an empty cell for NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
 
 typedef struct nn_train_desc {
@@ -986,6 +986,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #include <zlib.h>
 #endif
 #if defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
 #include <unistd.h>
 #define NN__ISATTY(fd) isatty(fd)
 #else
@@ -7881,6 +7882,91 @@ static char *nn__path(const char *folder, const char *name)
     return path;
 }
 
+/* -- writing: into a file beside the path, which takes the path's place once all of it is written,
+   so that a full disk leaves an old file as it was. A device or a pipe is written to directly. -- */
+
+typedef struct nn__writer {
+    const char *path;
+    char *temporary; /* NULL for a device or a pipe */
+    FILE *file;      /* NULL: nothing is written, only counted */
+    size_t total;    /* bytes so far */
+    int failed;
+} nn__writer;
+
+static int nn__is_device(const char *path)
+{
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat found;
+    return stat(path, &found) == 0 && !S_ISREG(found.st_mode);
+#else
+    return (void)path, 0;
+#endif
+}
+
+static nn_status nn__writer_open(nn__writer *w, const char *call, const char *path)
+{
+    memset(w, 0, sizeof *w);
+    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the path is NULL", call);
+    w->path = path;
+    if (!nn__is_device(path)) {
+        const size_t size = strlen(path) + sizeof ".part";
+        w->temporary = (char *)nn__allocate(size, 1);
+        if (!w->temporary) return NN_ERROR_OUT_OF_MEMORY;
+        snprintf(w->temporary, size, "%s.part", path);
+    }
+    w->file = fopen(w->temporary ? w->temporary : path, "wb");
+    if (w->file) return NN_OK;
+    NN_FREE(w->temporary);
+    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing: %s", path,
+                    strerror(errno));
+}
+
+static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
+{
+    w->total += size;
+    if (w->file && size && fwrite(bytes, 1, size, w->file) != size) w->failed = 1;
+}
+
+static void nn__writer_text(nn__writer *w, const char *text)
+{
+    nn__writer_put(w, text, strlen(text));
+}
+
+/* Up to 511 characters. Reals come as text of nn__shortest, since printf asks the locale. */
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 2, 3)))
+#endif
+static void nn__writer_print(nn__writer *w, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    nn__writer_text(w, text);
+}
+
+/* Ends what nn__writer_open has begun. After an error, that of `status` or of the file, the path is
+   as it was. */
+static nn_status nn__writer_close(nn__writer *w, nn_status status)
+{
+    errno = 0;
+    w->failed |= ferror(w->file) != 0;
+    w->failed |= fclose(w->file) != 0;
+    if (status == NN_OK && w->failed)
+        status = nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be written%s%s", w->path,
+                          errno ? ": " : "", errno ? strerror(errno) : "");
+#ifdef _WIN32
+    if (status == NN_OK && w->temporary) remove(w->path); /* rename does not replace there */
+#endif
+    if (status == NN_OK && w->temporary && rename(w->temporary, w->path) != 0)
+        status = nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be replaced: %s", w->path,
+                          strerror(errno));
+    if (status != NN_OK && w->temporary) remove(w->temporary);
+    NN_FREE(w->temporary);
+    return status;
+}
+
 /* ----------------------------------------------------------------------------------- >>dataset
    A data set borrows or owns its samples; a view is a list of another set's rows. Whatever makes a
    data set leaves it whole, or empty with the failure in it, so that a later call can say it. */
@@ -9194,18 +9280,33 @@ static int nn__parse_number(nn__span text, double *value)
     return nn__is_real(*value);
 }
 
-/* The same text for 1, 1.0, +1 and 01, with a decimal point whatever the locale. */
-static nn__span nn__number_name(double x, char text[64])
+/* The shortest decimal that reads back as x, with a decimal point whatever the locale; for a float
+   one that reads back as that float. "" for NaN. */
+static const char *nn__shortest(double x, int is_float, char text[64])
 {
     const char *point = localeconv()->decimal_point;
-    snprintf(text, 64, "%.15g", x == 0 ? 0 : x);
-    if (strtod(text, NULL) != x) snprintf(text, 64, "%.17g", x);
-    char *at = strstr(text, point);
-    if (at && strcmp(point, ".") != 0) {
-        *at = '.';
-        memmove(at + 1, at + strlen(point), strlen(at + strlen(point)) + 1);
+    const size_t width = strlen(point);
+    const int is_whole = fabs(x) < 1e15 && x == floor(x), is_tiny = fabs(x) < 1e-30;
+    double back = 0;
+    text[0] = 0;
+    /* %g leaves trailing zeros out, so that 6 digits say 0.5 as well; 15 are for 10 and not 1e+01 */
+    for (int digits = is_whole ? 15 : is_tiny ? 1 : 6; x == x && digits <= 17; digits++) {
+        snprintf(text, 64, "%.*g", digits, x);
+        char *found = width ? strstr(text, point) : NULL;
+        if (found) {
+            *found = '.';
+            memmove(found + 1, found + width, strlen(found + width) + 1);
+        }
+        if (!nn__parse_number(nn__span_of(text), &back)) continue;
+        if (is_float ? (float)back == (float)x : back == x) break;
     }
-    return nn__span_of(text);
+    return text;
+}
+
+/* The same text for 1, 1.0, +1 and 01. */
+static nn__span nn__number_name(double x, char text[64])
+{
+    return nn__span_of(nn__shortest(x == 0 ? 0 : x, 0, text));
 }
 
 /* -- distinct texts, numbered in order of appearance: a hash table over their concatenation -- */
@@ -10818,44 +10919,27 @@ static nn_status nn__log_check(nn_history *h, const nn_check *c)
     return status;
 }
 
-/* The number in text[64] with a decimal point, whatever the locale; "" for NaN. */
-static const char *nn__number_text(double x, char text[64])
-{
-    const char *point = localeconv()->decimal_point;
-    size_t length = strlen(point);
-    text[0] = 0;
-    if (x != x) return text;
-    snprintf(text, 64, "%.9g", x);
-    char *found = length ? strstr(text, point) : NULL;
-    if (found) {
-        *found = '.';
-        memmove(found + 1, found + length, strlen(found + length) + 1);
-    }
-    return text;
-}
-
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path)
 {
     if (!history || !path)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_history_write_csv: an argument is NULL");
-    FILE *f = fopen(path, "wb");
-    if (!f) return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing", path);
-    fprintf(f, "step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,"
-               "validation_accuracy,learning_rate,seconds\n");
+    nn__writer w;
+    nn_status status = nn__writer_open(&w, "nn_history_write_csv", path);
+    if (status != NN_OK) return status;
+    nn__writer_text(&w, "step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,"
+                        "validation_loss,validation_accuracy,learning_rate,seconds\n");
     for (size_t i = 0; i < history->check_count; i++) {
         const nn_check *c = &history->checks[i];
         const double column[] = {c->train_loss,      c->train_accuracy,      c->batch_loss,
                                  c->batch_accuracy,  c->validation_loss,     c->validation_accuracy,
                                  c->learning_rate,   c->seconds};
         char text[64];
-        fprintf(f, "%llu,%llu", (nn__ull)c->step, (nn__ull)c->epoch);
+        nn__writer_print(&w, "%llu,%llu", (nn__ull)c->step, (nn__ull)c->epoch);
         for (size_t j = 0; j < sizeof column / sizeof *column; j++)
-            fprintf(f, ",%s", nn__number_text(column[j], text));
-        fprintf(f, "\n");
+            nn__writer_print(&w, ",%s", nn__shortest(column[j], 0, text));
+        nn__writer_text(&w, "\n");
     }
-    int failed = ferror(f);
-    failed |= fclose(f) != 0;
-    return failed ? nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be written", path) : NN_OK;
+    return nn__writer_close(&w, NN_OK);
 }
 
 /* -- progress: a line that is written over on a terminal, a line per check elsewhere -- */
