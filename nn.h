@@ -61,12 +61,13 @@
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
-                         >>api-data  >>api-train   >>api-gradcheck
+                         >>api-data  >>api-train   >>api-export  >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
                          >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
                          >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
-                         >>evaluate  >>train  >>licence
+                         >>evaluate  >>export-text  >>export-ops  >>export  >>train
+                         >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -920,6 +921,45 @@ NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epo
 NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
+
+/* --------------------------------------------------------------------------------- >>api-export
+   A trained network as a C file of its own. */
+
+typedef struct nn_export_report {
+    size_t constant_bytes;    /* weights, and what else the file has in constant arrays */
+    size_t working_bytes;     /* static memory of NAME_predict */
+    size_t samples;           /* of desc.check; 0 without it, and then what follows is 0 */
+    double accuracy;          /* on it, as reals; NaN without labels */
+    double exported_accuracy; /* as exported */
+    double max_difference;    /* of an output, between the two */
+} nn_export_report;
+
+typedef struct nn_export_desc {
+    const char *name;        /* what all names in the file begin with, a C identifier of up to 64
+                                letters; default "net" */
+    int int8;                /* weights of dense layers as int8, in steps of each unit's largest
+                                weight / 127; their inputs as int8 in steps of each row's largest
+                                value / 127; sums in 32 bits, all else in reals */
+    const nn_dataset *check; /* its first three samples are what NAME_test tries, and accuracy is
+                                measured on it. Normalised as the training set was */
+    nn_export_report *report; /* filled when not NULL */
+} nn_export_desc;
+
+/* Writes a C99 file, also valid C++, that computes `output` from one sample without nn.h, malloc or
+   stdio: constant weights, static working memory whose size stands in its first comment, and
+
+       void NAME_predict(const float *in, float *out);
+       void NAME_predict_raw(const unsigned char *raw, float *out);
+       int NAME_test(void);
+
+   (double with NN_DOUBLE). Without int8 the outputs have the bits that the library computes, on
+   every machine that has IEEE 754 arithmetic, with or without fused multiply-add. NAME_predict_raw,
+   there when the network was trained on a data set that was normalised or of bytes (then raw is
+   bytes), normalises first. NAME_test returns 0 when three samples give the exact bits expected,
+   else the number of the first that does not; -DNAME_NO_TEST leaves it out. The output depends on
+   one input. NN_ERROR_BAD_ARGUMENT names an operation that cannot be exported: losses,
+   nn_pow, nn_custom. desc may be NULL. The file appears at the path when it is complete. */
+NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc);
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
@@ -7883,7 +7923,7 @@ static char *nn__path(const char *folder, const char *name)
 }
 
 /* -- writing: into a file beside the path, which takes the path's place once all of it is written,
-   so that a full disk leaves an old file as it was. A device or a pipe is written to directly. -- */
+   so that a full disk leaves an old file as it was. Devices and pipes are written directly. -- */
 
 typedef struct nn__writer {
     const char *path;
@@ -9289,7 +9329,7 @@ static const char *nn__shortest(double x, int is_float, char text[64])
     const int is_whole = fabs(x) < 1e15 && x == floor(x), is_tiny = fabs(x) < 1e-30;
     double back = 0;
     text[0] = 0;
-    /* %g leaves trailing zeros out, so that 6 digits say 0.5 as well; 15 are for 10 and not 1e+01 */
+    /* %g leaves trailing zeros out: 6 digits say 0.5 as well; 15 are for 10 and not 1e+01 */
     for (int digits = is_whole ? 15 : is_tiny ? 1 : 6; x == x && digits <= 17; digits++) {
         snprintf(text, 64, "%.*g", digits, x);
         char *found = width ? strstr(text, point) : NULL;
@@ -10884,6 +10924,1231 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
     memset(matrix, 0, classes * classes * sizeof *matrix);
     p.count = data->count;
     return nn__run_prediction(&p);
+}
+
+/* ------------------------------------------------------------------------------- >>export-text
+   What nn_export_c writes of >>math and >>kernels: the same steps for one number at a time, so that
+   the bits are the same. In these texts @ is the network's name, $R the type of reals, $U that of
+   their bits, and $a, $b, ... are the numbers of nn__export_numbers, $#a as a whole number. */
+
+enum { /* a function of the generated file; those that it needs come before it */
+    NN__NEED_BITS, NN__NEED_FMA, NN__NEED_ABS, NN__NEED_QUOTIENT, NN__NEED_EXP_REDUCED,
+    NN__NEED_EXP_PAIR, NN__NEED_EXP, NN__NEED_EXPM1_PAIR, NN__NEED_EXPM1, NN__NEED_LOG,
+    NN__NEED_LOG_EVERYWHERE, NN__NEED_TANH, NN__NEED_SIGMOID, NN__NEED_SOFTPLUS, NN__NEED_GELU,
+    NN__NEED_EXP_SUM, NN__NEED_SOFTMAX, NN__NEED_LOG_SOFTMAX, NN__NEED_DENSE, NN__NEED_INT8,
+    NN__NEED_MATMUL, NN__NEED_SQRT, NN__NEED_COUNT
+};
+#define NN__NEEDS(name) (1u << NN__NEED_##name)
+
+static const double nn__export_numbers[] = {
+    /* a */ 1.44269504088896340736,  /* b */ NN__ROUND_MAGIC,
+    /* c */ -0.69314718055994530942, /* d */ -NN__LN2_LOW,
+    /* e */ NN__EXP_LOW,             /* f */ NN__EXP_HIGH,
+    /* g */ NN__EXPM1_LOW,           /* h */ NN__EXPM1_HIGH / 4,
+    /* i */ NN__ROUND_MAGIC + NN__EXPONENT_BIAS,
+    /* j */ NN__EXP_TERMS,           /* k */ NN__LOG_TERMS,
+    /* l */ sizeof nn__erfc_terms / sizeof *nn__erfc_terms,
+    /* m */ 0.70710678118654752440,  /* n */ sizeof(nn_real) == 4 ? 3.4028234663852886e38 : DBL_MAX,
+    /* o */ sizeof(nn_real) == 4 ? 1.17549435082228751e-38 : DBL_MIN,
+    /* p */ (double)((nn__bits)1 << NN__MANTISSA),
+    /* q */ NN__MANTISSA * 0.69314718055994530942,
+    /* r */ 0.69314718055994530942,  /* s */ NN__MANTISSA,
+    /* t */ NN__EXPONENT_BIAS,
+    /* u */ (double)(((nn__bits)NN__EXPONENT_BIAS << NN__MANTISSA) - NN__HALF_SQRT_BITS),
+    /* v */ sizeof(nn_real) == 4 ? 2143289344.0 : 9221120237041090560.0, /* NaN's bits */
+    /* w */ 0.5,
+    /* x */ 1e-30,                   /* y */ 1.7159,
+    /* z */ 2.0 / 3};
+
+static const char nn__export_bits[] =
+    "static $U @_bits($R x)\n{\n    $U bits;\n    memcpy(&bits, &x, sizeof bits);\n"
+    "    return bits;\n}\n\n"
+    "static $R @_real($U bits)\n{\n    $R x;\n    memcpy(&x, &bits, sizeof x);\n"
+    "    return x;\n}\n\n";
+
+/* For float where the processor has no fused multiply-add: 128 significant bits are never needed,
+   because what the smaller addend loses only says that something was lost (a sticky bit). */
+static const char nn__export_fma[] =
+#if defined(NN_NO_FMA)
+    "static $R @_fma($R a, $R b, $R c)\n{\n    const $R p = a * b;\n    return p + c;\n}\n\n";
+#elif defined(NN_DOUBLE)
+    "#define @_fma(a, b, c) fma(a, b, c)\n\n";
+#else
+    "/* a b + c with one rounding */\n"
+    "#if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA) || \\\n"
+    "    defined(__aarch64__)\n"
+    "#define @_fma(a, b, c) __builtin_fmaf(a, b, c)\n"
+    "#else\n"
+    "static uint64_t @_significand(uint32_t bits, int exponent)\n{\n"
+    "    return (bits & 0x7fffffu) | (exponent ? 0x800000u : 0u);\n}\n\n"
+    "/* m 2^-by; the last bit says whether anything was lost */\n"
+    "static uint64_t @_shifted(uint64_t m, int by)\n{\n"
+    "    if (by >= 63) return m != 0;\n"
+    "    return m >> by | ((m & (((uint64_t)1 << by) - 1)) != 0);\n}\n\n"
+    "/* m 2^e, m > 0, rounded to a float */\n"
+    "static float @_rounded(uint64_t m, int e, uint32_t sign)\n{\n"
+    "    uint32_t r;\n"
+    "    for (; !(m >> 62); e--) m <<= 1;\n"
+    "    e += 189;\n"
+    "    if (e < 1) m = @_shifted(m, 1 - e);\n"
+    "    r = (uint32_t)(m >> 39);\n"
+    "    m &= ((uint64_t)1 << 39) - 1;\n"
+    "    r += m > (uint64_t)1 << 38 || (m == (uint64_t)1 << 38 && (r & 1));\n"
+    "    if (e > 1) r += (uint32_t)(e - 1) << 23;\n"
+    "    return @_real(sign | (e > 254 ? 0x7f800000u : r));\n}\n\n"
+    "static float @_fma(float a, float b, float c)\n{\n"
+    "    const uint32_t x = @_bits(a), y = @_bits(b), z = @_bits(c);\n"
+    "    const uint32_t sign = (x ^ y) & 0x80000000u, other = z & 0x80000000u;\n"
+    "    const int s = (int)(x >> 23 & 255), t = (int)(y >> 23 & 255), u = (int)(z >> 23 & 255);\n"
+    "    uint64_t p, q;\n    int e, f;\n"
+    "    if (s == 255 || t == 255 || !(x << 1) || !(y << 1)) return a * b + c;\n"
+    "    if (u == 255) return c;\n"
+    "    p = @_significand(x, s) * @_significand(y, t) << 14;\n"
+    "    q = @_significand(z, u) << 38;\n"
+    "    e = s + t + !s + !t - 314;\n"
+    "    f = u + !u - 188;\n"
+    "    for (; !(p >> 61); e--) p <<= 1;\n"
+    "    if (!q) return @_rounded(p, e, sign);\n"
+    "    for (; !(q >> 61); f--) q <<= 1;\n"
+    "    if (e >= f) q = @_shifted(q, e - f);\n"
+    "    else p = @_shifted(p, f - e), e = f;\n"
+    "    if (sign == other) return @_rounded(p + q, e, sign);\n"
+    "    if (p == q) return 0;\n"
+    "    return p > q ? @_rounded(p - q, e, sign) : @_rounded(q - p, e, other);\n}\n"
+    "#endif\n\n";
+#endif
+
+static const char nn__export_exp_reduced[] =
+    "/* x = n ln 2 + r: exp(r) - 1, and in *t n with its whole part in the low bits */\n"
+    "static $R @_exp_reduced($R x, $R *t)\n{\n"
+    "    $R n, r, q;\n    int k;\n"
+    "    *t = @_fma(x, $a, $b);\n"
+    "    n = *t - $b;\n"
+    "    r = @_fma(n, $c, x);\n"
+    "    r = @_fma(n, $d, r);\n"
+    "    q = @_exp_terms[0];\n"
+    "    for (k = 1; k < $#j; k++) q = @_fma(q, r, @_exp_terms[k]);\n"
+    "    return @_fma(r * r, q, r);\n}\n\n"
+    "static $R @_pow2($R t) { return @_real((@_bits(t) + $#t) << $#s); }\n\n";
+
+static const char nn__export_exp_pair[] =
+    "/* exp(x), and in *low what its rounding lost */\n"
+    "static $R @_exp_pair($R x, $R *low)\n{\n"
+    "    $R t, p, n, half, rest, s, e;\n"
+    "    x = $e > x ? $e : x;\n"
+    "    x = $f < x ? $f : x;\n"
+    "    p = @_exp_reduced(x, &t);\n"
+    "    n = t - $b;\n"
+    "    half = @_fma(n, $w, $b);\n"
+    "    rest = @_pow2((n - (half - $b)) + $b);\n"
+    "    s = @_pow2(half);\n"
+    "    e = @_fma(p, s, s);\n"
+    "    *low = @_fma(p, s, s - e) * rest;\n"
+    "    return e * rest;\n}\n\n";
+
+static const char nn__export_exp[] =
+    "static $R @_exp($R x)\n{\n    $R low;\n    return @_exp_pair(x, &low);\n}\n\n";
+
+static const char nn__export_expm1_pair[] =
+    "/* exp(x) - 1, and what its rounding lost */\n"
+    "static $R @_expm1_pair($R x, $R *low)\n{\n"
+    "    $R t, p = @_exp_reduced($g > x ? $g : x, &t), s = @_pow2(t), less = s - 1;\n"
+    "    const $R e = @_fma(p, s, less);\n"
+    "    *low = @_fma(p, s, less - e);\n"
+    "    return e;\n}\n\n";
+
+static const char nn__export_expm1[] =
+    "static $R @_expm1($R x)\n{\n    $R low;\n    return @_expm1_pair(x, &low);\n}\n\n";
+
+static const char nn__export_quotient[] =
+    "/* (a + a_low) / (b + b_low) */\n"
+    "static $R @_quotient($R a, $R a_low, $R b, $R b_low)\n{\n"
+    "    const $R w = 1 / b, q = a * w;\n"
+    "    const $R left = @_fma(0 - q, b, a) + @_fma(0 - q, b_low, a_low);\n"
+    "    return @_fma(left, w, q);\n}\n\n";
+
+static const char nn__export_abs[] =
+    "static $R @_abs($R x) { return @_real(@_bits(x) << 1 >> 1); }\n\n";
+
+static const char nn__export_log[] =
+    "/* ln x for normal x */\n"
+    "static $R @_log($R x)\n{\n"
+    "    const $U biased = (@_bits(x) + $#u) >> $#s;\n"
+    "    const $R m = @_real(@_bits(x) - ((biased - $#t) << $#s));\n"
+    "    const $R e = @_real(biased + @_bits($b)) - $i;\n"
+    "    const $R f = m - 1, s = f / (m + 1), z = s * s;\n"
+    "    $R q = @_log_terms[0], low;\n    int k;\n"
+    "    for (k = 1; k < $#k; k++) q = @_fma(q, z, @_log_terms[k]);\n"
+    "    low = @_fma(s, f - z * q, e * $d);\n"
+    "    low = @_fma(e, $r, f - low);\n"
+    "    return x <= $n ? low : x;\n}\n\n";
+
+static const char nn__export_log_everywhere[] =
+    "/* ln x for every x */\n"
+    "static $R @_ln($R x)\n{\n"
+    "    const int subnormal = x < $o;\n"
+    "    $R y;\n"
+    "    if (!(x > 0)) return x < 0 ? @_real($#v) : x == 0 ? -1 / (x * x) : x;\n"
+    "    y = @_log(subnormal ? x * $p : x);\n"
+    "    return subnormal ? y - $q : y;\n}\n\n";
+
+static const char nn__export_tanh[] =
+    "static $R @_tanh($R x)\n{\n"
+    "    const $R size = @_abs(x), a = $h < size ? $h : size;\n"
+    "    $R low, e = @_expm1_pair(a + a, &low), d = e + 2, y;\n"
+    "    const $R large = e > 2 ? e : 2, lesser = e < 2 ? e : 2;\n"
+    "    y = @_quotient(e, low, d, ((large - d) + lesser) + low);\n"
+    "    return @_real(@_bits(y) + (@_bits(x) - @_bits(size)));\n}\n\n";
+
+static const char nn__export_sigmoid[] =
+    "static $R @_sigmoid($R x)\n{\n"
+    "    $R low, e = @_exp_pair(0 - @_abs(x), &low), d = e + 1;\n"
+    "    const $R d_low = ((1 - d) + e) + low;\n"
+    "    return x < 0 ? @_quotient(e, low, d, d_low) : @_quotient(1, 0, d, d_low);\n}\n\n";
+
+static const char nn__export_softplus[] =
+    "static $R @_softplus($R x)\n{\n"
+    "    const $R u = @_exp(0 - @_abs(x)), w = u + 1, lost = u - (w - 1);\n"
+    "    const $R tail = @_log(w) + lost / w;\n"
+    "    return (0 > x ? 0 : x) + tail;\n}\n\n";
+
+static const char nn__export_gelu[] =
+    "static $R @_gelu($R x)\n{\n"
+    "    const $R size = @_abs(x), a = size * $m, t = 3 / (a + 3), u = (t + t) - 1;\n"
+    "    const $R near = 40 < size ? 40 : size, half = near * $w, square = half * near;\n"
+    "    const $R lost = @_fma(half, near, 0 - square), y = @_exp(0 - square);\n"
+    "    const $R gauss = @_fma(0 - y, lost, y);\n"
+    "    $R h = @_erfc_terms[$#l - 1], tail;\n    int k;\n"
+    "    for (k = $#l - 2; k >= 0; k--) h = @_fma(h, u, @_erfc_terms[k]);\n"
+    "    tail = (gauss * t) * (h * $w);\n"
+    "    return x * (x < 0 ? tail : 1 - tail);\n}\n\n";
+
+static const char nn__export_exp_sum[] =
+    "static $R @_largest(size_t n, const $R *x)\n{\n"
+    "    $R max = -$n;\n    size_t i;\n"
+    "    for (i = 0; i < n; i++) max = x[i] > max ? x[i] : max;\n"
+    "    return max;\n}\n\n"
+    "/* the sum of exp(x - max), in 16 parts that are then joined in pairs */\n"
+    "static $R @_exp_sum(size_t n, const $R *x, $R max)\n{\n"
+    "    $R part[16] = {0};\n    size_t i, step;\n"
+    "    for (i = 0; i < n; i++) part[i % 16] += @_exp(x[i] - max);\n"
+    "    for (step = 8; step; step /= 2)\n"
+    "        for (i = 0; i < step; i++) part[i] += part[i + step];\n"
+    "    return part[0];\n}\n\n";
+
+static const char nn__export_softmax[] =
+    "static void @_softmax(size_t n, const $R *x, $R *y)\n{\n"
+    "    const $R max = @_largest(n, x), scale = 1 / @_exp_sum(n, x, max);\n    size_t i;\n"
+    "    for (i = 0; i < n; i++) y[i] = @_exp(x[i] - max) * scale;\n}\n\n";
+
+static const char nn__export_log_softmax[] =
+    "static void @_log_softmax(size_t n, const $R *x, $R *y)\n{\n"
+    "    const $R max = @_largest(n, x), log_sum = @_log(@_exp_sum(n, x, max));\n    size_t i;\n"
+    "    for (i = 0; i < n; i++) y[i] = (x[i] - max) - log_sum;\n}\n\n";
+
+/* Four columns at a time share what is loaded of x. */
+static const char nn__export_dense[] =
+    "/* y[n] = x[k] w[k,n] + b[n], each summed from b on over k = 0, 1, 2, ... */\n"
+    "static void @_dense(size_t k, size_t n, const $R *x, const $R *w, const $R *b, $R *y)\n{\n"
+    "    size_t i, j = 0;\n"
+    "    for (; j + 4 <= n; j += 4) {\n"
+    "        $R s = b ? b[j] : 0, t = b ? b[j + 1] : 0;\n"
+    "        $R u = b ? b[j + 2] : 0, v = b ? b[j + 3] : 0;\n"
+    "        for (i = 0; i < k; i++) {\n"
+    "            const $R z = x[i], *row = w + i * n + j;\n"
+    "            s = @_fma(z, row[0], s);\n            t = @_fma(z, row[1], t);\n"
+    "            u = @_fma(z, row[2], u);\n            v = @_fma(z, row[3], v);\n"
+    "        }\n"
+    "        y[j] = s;\n        y[j + 1] = t;\n        y[j + 2] = u;\n        y[j + 3] = v;\n"
+    "    }\n"
+    "    for (j = n - n % 4; j < n; j++) {\n"
+    "        $R s = b ? b[j] : 0;\n"
+    "        for (i = 0; i < k; i++) s = @_fma(x[i], w[i * n + j], s);\n"
+    "        y[j] = s;\n"
+    "    }\n}\n\n";
+
+/* nn__dense_int8 computes the same. */
+static const char nn__export_int8[] =
+    "/* The same with x in 255 steps, and w in steps of scale[n]: whole numbers are summed. */\n"
+    "static void @_dense(size_t k, size_t n, const $R *x, const signed char *w, const $R *scale,\n"
+    "                    const $R *b, $R *y)\n{\n"
+    "    size_t i, j;\n    $R max = 0, inverse;\n"
+    "    for (i = 0; i < k; i++) max = @_abs(x[i]) > max ? @_abs(x[i]) : max;\n"
+    "    inverse = max > $x ? 127 / max : 0;\n"
+    "    max = max / 127;\n"
+    "    for (i = 0; i < k; i++) {\n"
+    "        const $R c = x[i] * inverse;\n"
+    "        const int code = c > -128 && c < 128 ? (int)(c + (c < 0 ? -$w : $w)) : 0;\n"
+    "        @_codes[i] = (signed char)(code > 127 ? 127 : code < -127 ? -127 : code);\n"
+    "    }\n"
+    "    for (j = 0; j < n; j++) {\n"
+    "        int32_t s = 0;\n"
+    "        for (i = 0; i < k; i++) s += @_codes[i] * w[i * n + j];\n"
+    "        y[j] = @_fma(($R)s, max * scale[j], b ? b[j] : 0);\n"
+    "    }\n}\n\n";
+
+static const char nn__export_matmul[] =
+    "/* c[m,n] = a b, where a moves by am and ak along its dimensions and b by bk and bn */\n"
+    "static void @_matmul(size_t m, size_t n, size_t k, const $R *a, size_t am, size_t ak,\n"
+    "                     const $R *b, size_t bk, size_t bn, $R *c)\n{\n"
+    "    size_t i, j, l;\n"
+    "    for (i = 0; i < m; i++)\n"
+    "        for (j = 0; j < n; j++) {\n"
+    "            $R s = 0;\n"
+    "            for (l = 0; l < k; l++) s = @_fma(a[i * am + l * ak], b[l * bk + j * bn], s);\n"
+    "            c[i * n + j] = s;\n"
+    "        }\n}\n\n";
+
+typedef struct nn__export_helper {
+    const char *text;
+    unsigned needs;
+} nn__export_helper;
+
+static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
+    {nn__export_bits, 0},
+    {nn__export_fma, NN__NEEDS(BITS)},
+    {nn__export_abs, NN__NEEDS(BITS)},
+    {nn__export_quotient, NN__NEEDS(FMA)},
+    {nn__export_exp_reduced, NN__NEEDS(FMA) | NN__NEEDS(BITS)},
+    {nn__export_exp_pair, NN__NEEDS(EXP_REDUCED)},
+    {nn__export_exp, NN__NEEDS(EXP_PAIR)},
+    {nn__export_expm1_pair, NN__NEEDS(EXP_REDUCED)},
+    {nn__export_expm1, NN__NEEDS(EXPM1_PAIR)},
+    {nn__export_log, NN__NEEDS(FMA) | NN__NEEDS(BITS)},
+    {nn__export_log_everywhere, NN__NEEDS(LOG)},
+    {nn__export_tanh, NN__NEEDS(EXPM1_PAIR) | NN__NEEDS(QUOTIENT) | NN__NEEDS(ABS)},
+    {nn__export_sigmoid, NN__NEEDS(EXP_PAIR) | NN__NEEDS(QUOTIENT) | NN__NEEDS(ABS)},
+    {nn__export_softplus, NN__NEEDS(EXP) | NN__NEEDS(LOG) | NN__NEEDS(ABS)},
+    {nn__export_gelu, NN__NEEDS(EXP) | NN__NEEDS(ABS)},
+    {nn__export_exp_sum, NN__NEEDS(EXP)},
+    {nn__export_softmax, NN__NEEDS(EXP_SUM)},
+    {nn__export_log_softmax, NN__NEEDS(EXP_SUM) | NN__NEEDS(LOG)},
+    {nn__export_dense, NN__NEEDS(FMA)},
+    {nn__export_int8, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
+    {nn__export_matmul, NN__NEEDS(FMA)},
+    {"", 0}};
+
+/* -------------------------------------------------------------------------------- >>export-ops
+   nn_export_c walks the plan of the output twice: once without a file, to learn which functions and
+   how much memory are needed, and once to write. A tensor lies in the caller's input or output, in
+   a constant array, or at an offset of the working memory that is free while it lives.
+
+   To add an operation: a function that writes its block, and a row in nn__export_ops. */
+
+enum { NN__OWN_MEMORY, NN__IN_PLACE, NN__ALIAS }; /* may share its source's memory; is its source */
+
+/* Where a tensor is: an alias, or what is computed in place, where its root is. */
+typedef struct nn__slot {
+    size_t root, last;        /* ids: of the tensor that owns the memory; of who reads it last */
+    size_t offset, size;      /* of a root in the working memory */
+    int as_codes, as_reals;   /* how a constant is needed */
+    int varies;               /* depends on the input */
+} nn__slot;
+
+typedef struct nn__exporter {
+    nn__writer w;
+    const char *name;
+    nn_net *net;
+    nn_tensor *input, *output;
+    nn__slot *slots;          /* by tensor id */
+    unsigned needs;           /* of nn__export_helpers */
+    size_t work, codes, constants; /* reals; bytes; bytes */
+    int int8, raw;            /* raw: a function for raw samples is possible */
+    const nn_dataset *check;
+    nn_real *x, *y;           /* the test's samples and what is expected of them */
+    size_t rows;
+    uint8_t *bytes;           /* the samples as bytes; NULL: they are reals */
+    nn_export_report report;
+} nn__exporter;
+
+/* A literal of nn_real that reads back as it. */
+static const char *nn__literal(nn_real x, char text[64])
+{
+    nn__shortest((double)x, sizeof(nn_real) == 4, text);
+    if (!strpbrk(text, ".e")) strcat(text, ".0");
+    return sizeof(nn_real) == 4 ? strcat(text, "f") : text;
+}
+
+static const char *nn__real_type(void) { return sizeof(nn_real) == 4 ? "float" : "double"; }
+
+/* Writes a text of >>export-text. */
+static void nn__emit(nn__exporter *e, const char *text)
+{
+    char number[64];
+    while (*text) {
+        const size_t n = strcspn(text, "@$");
+        nn__writer_put(&e->w, text, n);
+        text += n;
+        if (!*text) break;
+        if (*text++ == '@') {
+            nn__writer_text(&e->w, e->name);
+            continue;
+        }
+        const int whole = *text == '#';
+        const double value = nn__export_numbers[text[whole] >= 'a' ? text[whole] - 'a' : 0];
+        if (*text == 'R') nn__writer_text(&e->w, nn__real_type());
+        else if (*text == 'U')
+            nn__writer_text(&e->w, sizeof(nn_real) == 4 ? "uint32_t" : "uint64_t");
+        else if (whole) nn__writer_print(&e->w, "%llu", (nn__ull)value);
+        else nn__writer_text(&e->w, nn__literal((nn_real)value, number));
+        text += 1 + whole;
+    }
+}
+
+static nn__slot *nn__slot_of(const nn__exporter *e, const nn_tensor *t)
+{
+    return &e->slots[e->slots[t->id].root];
+}
+
+/* An expression for where a tensor's values begin. */
+static const char *nn__at(const nn__exporter *e, const nn_tensor *t, char text[160])
+{
+    const nn_tensor *root = e->net->tensors.items[e->slots[t->id].root];
+    if (root == e->input) return "in";
+    if (e->slots[e->output->id].root == root->id) return "out";
+    if (!root->batched) snprintf(text, 160, "%s_p%llu", e->name, (nn__ull)root->id);
+    else if (nn__slot_of(e, t)->offset == 0) snprintf(text, 160, "%s_work", e->name);
+    else
+        snprintf(text, 160, "%s_work + %llu", e->name, (nn__ull)nn__slot_of(e, t)->offset);
+    return text;
+}
+
+/* Begins a block in which x is the first source and y the result. */
+static void nn__emit_block(nn__exporter *e, const nn_tensor *t)
+{
+    char at[160];
+    nn__writer_print(&e->w, "    {\n        const %s *x = %s;\n", nn__real_type(),
+                     nn__at(e, t->src[0], at));
+    nn__writer_print(&e->w, "        %s *y = %s;\n", nn__real_type(), nn__at(e, t, at));
+}
+
+/* The heads of nested loops, with indices i0, i1, ... */
+static void nn__loops(nn__exporter *e, int rank, const size_t *dim)
+{
+    for (int i = 0; i < rank; i++)
+        nn__writer_print(&e->w, "        for (size_t i%d = 0; i%d < %llu; i%d++)\n", i, i,
+                         (nn__ull)dim[i], i);
+}
+
+/* i0 * step[0] + i1 * step[1] + ... */
+static void nn__index(nn__exporter *e, int rank, const size_t *step)
+{
+    const char *plus = "";
+    for (int i = 0; i < rank; i++) {
+        if (step[i] == 0) continue;
+        nn__writer_print(&e->w, step[i] == 1 ? "%si%d" : "%si%d * %llu", plus, i,
+                         (nn__ull)step[i]);
+        plus = " + ";
+    }
+    if (!*plus) nn__writer_text(&e->w, "0");
+}
+
+static void nn__dense_steps(int rank, const size_t *dim, size_t *step)
+{
+    size_t product = 1;
+    for (int i = rank - 1; i >= 0; i--) step[i] = product, product *= dim[i];
+}
+
+/* -- one block per operation -- */
+
+/* An activation of x[i]; alpha where it has one. */
+static const struct {
+    const char *text;
+    unsigned needs;
+} nn__export_activations[NN_ACTIVATION_COUNT] = {
+    {"x[i]", 0},
+    {"@_sigmoid(x[i])", NN__NEEDS(SIGMOID)},
+    {"@_tanh(x[i])", NN__NEEDS(TANH)},
+    {"$y * @_tanh(x[i] * $z)", NN__NEEDS(TANH)},
+    {"0 > x[i] ? 0 : x[i]", 0},
+    {"0 < x[i] ? x[i] : alpha * x[i]", 0},
+    {"0 < x[i] ? x[i] : alpha * @_expm1(0 < x[i] ? 0 : x[i])", NN__NEEDS(EXPM1)},
+    {"@_gelu(x[i])", NN__NEEDS(GELU)},
+    {"x[i] * @_sigmoid(x[i])", NN__NEEDS(SIGMOID)},
+    {"@_softplus(x[i])", NN__NEEDS(SOFTPLUS)}};
+
+/* y[i] = text, for all i; within a block. */
+static void nn__emit_each(nn__exporter *e, size_t n, const char *text)
+{
+    nn__writer_print(&e->w, "        for (size_t i = 0; i < %llu; i++) y[i] = ", (nn__ull)n);
+    nn__emit(e, text);
+    nn__writer_text(&e->w, ";\n    }\n");
+}
+
+static void nn__emit_function(nn__exporter *e, const nn_tensor *t, const nn_tensor *from)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    char at[160], number[64];
+    e->needs |= nn__export_activations[f->kind].needs;
+    nn__writer_print(&e->w, "    {\n        const %s *x = %s", nn__real_type(),
+                     nn__at(e, from, at));
+    if (f->kind == NN_ACTIVATION_LEAKY_RELU || f->kind == NN_ACTIVATION_ELU)
+        nn__writer_print(&e->w, ", alpha = %s", nn__literal((nn_real)f->alpha, number));
+    nn__writer_print(&e->w, ";\n        %s *y = %s;\n", nn__real_type(), nn__at(e, t, at));
+    nn__emit_each(e, t->row_size, nn__export_activations[f->kind].text);
+}
+
+static nn_status nn__emit_activation(nn__exporter *e, const nn_tensor *t)
+{
+    nn__emit_function(e, t, t->src[0]);
+    return NN_OK;
+}
+
+static nn_status nn__emit_dense(nn__exporter *e, const nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0], *w = t->src[1], *b = t->src_count > 2 ? t->src[2] : NULL;
+    const size_t k = w->shape[0], n = w->shape[1], rows = t->row_size / n;
+    char at[160];
+    e->needs |= e->int8 ? NN__NEEDS(INT8) : NN__NEEDS(DENSE);
+    if (e->int8) e->codes = nn__max_size(e->codes, k);
+    if (e->int8 && k > INT32_MAX / (127 * 127))
+        return nn__fail(NN_ERROR_TOO_LARGE, "nn_export_c: tensor %llu 'dense' sums %llu products, "
+                                            "which may exceed 32 bits as int8", (nn__ull)t->id,
+                        (nn__ull)k);
+    if (rows > 1)
+        nn__writer_print(&e->w, "    for (size_t r = 0; r < %llu; r++)\n    ", (nn__ull)rows);
+    nn__writer_print(&e->w, "    %s_dense(%llu, %llu, %s", e->name, (nn__ull)k, (nn__ull)n,
+                     nn__at(e, x, at));
+    if (rows > 1) nn__writer_print(&e->w, " + r * %llu", (nn__ull)k);
+    if (e->int8)
+        nn__writer_print(&e->w, ", %s_q%llu, %s_s%llu", e->name, (nn__ull)w->id, e->name,
+                         (nn__ull)w->id);
+    else nn__writer_print(&e->w, ", %s", nn__at(e, w, at));
+    nn__writer_print(&e->w, ", %s", b ? nn__at(e, b, at) : "0");
+    nn__writer_print(&e->w, ", %s", nn__at(e, t, at));
+    if (rows > 1) nn__writer_print(&e->w, " + r * %llu", (nn__ull)n);
+    nn__writer_text(&e->w, ");\n");
+    if (nn__activation_of(t) != NN_ACTIVATION_IDENTITY) nn__emit_function(e, t, t);
+    return NN_OK;
+}
+
+/* Operations on one value each, as text; s->a and s->b are alpha and beta. */
+static const struct {
+    const nn_op *op;
+    const char *text;
+    unsigned needs;
+} nn__export_unary[] = {
+    {&nn__exp.op, "@_exp(x[i])", NN__NEEDS(EXP)},
+    {&nn__log.op, "@_ln(x[i])", NN__NEEDS(LOG_EVERYWHERE)},
+#ifdef NN_DOUBLE
+    {&nn__sqrt.op, "sqrt(x[i])", NN__NEEDS(SQRT)},
+#else
+    {&nn__sqrt.op, "sqrtf(x[i])", NN__NEEDS(SQRT)},
+#endif
+    {&nn__abs.op, "x[i] < 0 ? -x[i] : x[i]", 0},
+    {&nn__clamp.op, "x[i] < alpha ? ($R)alpha : x[i] > beta ? ($R)beta : x[i]", 0},
+    {&nn__scale, "($R)alpha * x[i]", 0}};
+
+static nn_status nn__emit_unary(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    char a[64], b[64];
+    size_t i = 0;
+    while (nn__export_unary[i].op != t->op) i++;
+    e->needs |= nn__export_unary[i].needs;
+    nn__emit_block(e, t);
+    nn__shortest(fmax(fmin(s->a, DBL_MAX), -DBL_MAX), 0, a);
+    nn__shortest(fmax(fmin(s->b, DBL_MAX), -DBL_MAX), 0, b);
+    if (strstr(nn__export_unary[i].text, "alpha"))
+        nn__writer_print(&e->w, "        const double alpha = %s", a);
+    if (strstr(nn__export_unary[i].text, "beta")) nn__writer_print(&e->w, ", beta = %s", b);
+    if (strstr(nn__export_unary[i].text, "alpha")) nn__writer_text(&e->w, ";\n");
+    nn__emit_each(e, t->row_size, nn__export_unary[i].text);
+    return NN_OK;
+}
+
+static const char *const nn__export_binary[][2] = {
+    {"add", "a + b"}, {"sub", "a - b"}, {"mul", "a * b"}, {"div", "a / b"},
+    {"maximum", "a >= b || a != a ? a : b"}, {"minimum", "a <= b || a != a ? a : b"}};
+
+static nn_status nn__emit_binary(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__broadcast *s = (const nn__broadcast *)t->settings;
+    size_t step[NN_MAX_RANK + 1], i = 0;
+    char at[160];
+    while (strcmp(nn__export_binary[i][0], t->op->name) != 0) i++;
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        const %s *z = %s;\n", nn__real_type(),
+                     nn__at(e, t->src[1], at));
+    nn__loops(e, s->rank, s->dim);
+    nn__writer_print(&e->w, "        {\n            const %s a = x[", nn__real_type());
+    nn__index(e, s->rank, s->a);
+    nn__writer_text(&e->w, "], b = z[");
+    nn__index(e, s->rank, s->b);
+    nn__writer_text(&e->w, "];\n            y[");
+    nn__dense_steps(s->rank, s->dim, step);
+    nn__index(e, s->rank, step);
+    nn__writer_print(&e->w, "] = %s;\n        }\n    }\n", nn__export_binary[i][1]);
+    return NN_OK;
+}
+
+static nn_status nn__emit_nothing(nn__exporter *e, const nn_tensor *t)
+{
+    (void)e, (void)t;
+    return NN_OK;
+}
+
+static nn_status nn__emit_permute(nn__exporter *e, const nn_tensor *t)
+{
+    const int rank = t->rank - t->batched;
+    size_t step[NN_MAX_RANK];
+    nn__emit_block(e, t);
+    nn__loops(e, rank, t->shape + t->batched);
+    nn__dense_steps(rank, t->shape + t->batched, step);
+    nn__writer_text(&e->w, "            y[");
+    nn__index(e, rank, step);
+    nn__writer_text(&e->w, "] = x[");
+    nn__index(e, rank, ((const nn__permutation *)t->settings)->step);
+    nn__writer_text(&e->w, "];\n    }\n");
+    return NN_OK;
+}
+
+/* y[to + i run_y + j] = x[from + i run_x + j] for i < outer and j < part */
+static void nn__emit_copy(nn__exporter *e, const nn_tensor *from, const nn_tensor *to,
+                          size_t outer, size_t part, size_t run_x, size_t run_y, size_t at_x,
+                          size_t at_y)
+{
+    const size_t dim[2] = {outer, part};
+    char x[160], y[160];
+    nn__writer_print(&e->w, "    {\n        const %s *x = %s + %llu;\n", nn__real_type(),
+                     nn__at(e, from, x), (nn__ull)at_x);
+    nn__writer_print(&e->w, "        %s *y = %s + %llu;\n", nn__real_type(), nn__at(e, to, y),
+                     (nn__ull)at_y);
+    nn__loops(e, 2, dim);
+    nn__writer_print(&e->w, "            y[i0 * %llu + i1] = x[i0 * %llu + i1];\n    }\n",
+                     (nn__ull)run_y, (nn__ull)run_x);
+}
+
+static nn_status nn__emit_concat(nn__exporter *e, const nn_tensor *t)
+{
+    const int axis = ((const nn__cut *)t->settings)->axis;
+    const size_t run = nn__inner_size(t, axis);
+    size_t offset = 0;
+    for (size_t s = 0; s < t->src_count; s++) {
+        const size_t part = nn__inner_size(t->src[s], axis);
+        nn__emit_copy(e, t->src[s], t, t->row_size / run, part, part, run, 0, offset);
+        offset += part;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__emit_slice(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__cut *cut = (const nn__cut *)t->settings;
+    const size_t run = nn__inner_size(t->src[0], cut->axis), part = nn__inner_size(t, cut->axis);
+    nn__emit_copy(e, t->src[0], t, t->row_size / part, part, run, part,
+                  cut->begin * nn__inner_size(t->src[0], cut->axis + 1), 0);
+    return NN_OK;
+}
+
+static nn_status nn__emit_softmax(nn__exporter *e, const nn_tensor *t)
+{
+    const size_t cols = nn__last_dimension(t);
+    const int is_log = t->op == &nn__log_softmax;
+    e->needs |= is_log ? NN__NEEDS(LOG_SOFTMAX) : NN__NEEDS(SOFTMAX);
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        for (size_t r = 0; r < %llu; r += %llu) ",
+                     (nn__ull)t->row_size, (nn__ull)cols);
+    nn__writer_print(&e->w, "%s_%ssoftmax(%llu, x + r, y + r);\n    }\n", e->name,
+                     is_log ? "log_" : "", (nn__ull)cols);
+    return NN_OK;
+}
+
+static nn_status nn__emit_reduction(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__reduction *r = (const nn__reduction *)t->settings;
+    const size_t n = r->n, step = r->inner;
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        for (size_t r = 0; r < %llu; r++) {\n", (nn__ull)t->row_size);
+    nn__writer_print(&e->w, "            const size_t first = r / %llu * %llu + r %% %llu;\n",
+                     (nn__ull)step, (nn__ull)(step * n), (nn__ull)step);
+    if (t->op == &nn__max) {
+        nn__writer_print(&e->w, "            %s best = x[first];\n", nn__real_type());
+        nn__writer_print(&e->w, "            for (size_t i = 1; i < %llu; i++) {\n"
+                               "                const %s v = x[first + i * %llu];\n"
+                               "                if (v > best || best != best) best = v;\n"
+                               "            }\n            y[r] = best;\n        }\n    }\n",
+                         (nn__ull)n, nn__real_type(), (nn__ull)step);
+        return NN_OK;
+    }
+    nn__writer_print(&e->w, "            double sum = 0;\n"
+                           "            for (size_t i = 0; i < %llu; i++) "
+                           "sum += (double)x[first + i * %llu];\n"
+                           "            y[r] = (%s)", (nn__ull)n, (nn__ull)step, nn__real_type());
+    if (t->op == &nn__mean) nn__writer_print(&e->w, "(sum * (1 / %llu.0))", (nn__ull)n);
+    else nn__writer_text(&e->w, "sum");
+    nn__writer_text(&e->w, ";\n        }\n    }\n");
+    return NN_OK;
+}
+
+static nn_status nn__emit_matmul(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    const size_t m = s->joined ? t->row_size / s->n : s->m;
+    size_t step[NN_MAX_RANK + 1];
+    const int rank = s->joined ? 0 : s->lead.rank;
+    char at[160];
+    e->needs |= NN__NEEDS(MATMUL);
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        const %s *z = %s;\n", nn__real_type(),
+                     nn__at(e, t->src[1], at));
+    nn__loops(e, rank, s->lead.dim);
+    nn__dense_steps(rank, s->lead.dim, step);
+    nn__writer_print(&e->w, "            %s_matmul(%llu, %llu, %llu, x + (", e->name, (nn__ull)m,
+                     (nn__ull)s->n, (nn__ull)s->k);
+    nn__index(e, rank, s->lead.a);
+    nn__writer_print(&e->w, ") * %llu, %llu, %llu, z + (", (nn__ull)(m * s->k),
+                     (nn__ull)(s->trans_a ? 1 : s->k), (nn__ull)(s->trans_a ? m : 1));
+    nn__index(e, rank, s->lead.b);
+    nn__writer_print(&e->w, ") * %llu, %llu, %llu, y + (", (nn__ull)(s->k * s->n),
+                     (nn__ull)(s->trans_b ? 1 : s->n), (nn__ull)(s->trans_b ? s->k : 1));
+    nn__index(e, rank, step);
+    nn__writer_print(&e->w, ") * %llu);\n    }\n", (nn__ull)(m * s->n));
+    return NN_OK;
+}
+
+static const struct nn__export_op {
+    const nn_op *op;
+    int memory;
+    nn_status (*emit)(nn__exporter *e, const nn_tensor *t);
+} nn__export_ops[] = {
+    {&nn__dense, NN__OWN_MEMORY, nn__emit_dense},
+    {&nn__matmul, NN__OWN_MEMORY, nn__emit_matmul},
+    {&nn__activation, NN__IN_PLACE, nn__emit_activation},
+    {&nn__softmax, NN__IN_PLACE, nn__emit_softmax},
+    {&nn__log_softmax, NN__IN_PLACE, nn__emit_softmax},
+    {&nn__add.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__sub.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__mul.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__div.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__maximum.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__minimum.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__exp.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__log.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__sqrt.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__abs.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__clamp.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__scale, NN__IN_PLACE, nn__emit_unary},
+    {&nn__reshape, NN__ALIAS, nn__emit_nothing},
+    {&nn__dropout, NN__ALIAS, nn__emit_nothing},
+    {&nn__permute, NN__OWN_MEMORY, nn__emit_permute},
+    {&nn__concat, NN__OWN_MEMORY, nn__emit_concat},
+    {&nn__slice, NN__OWN_MEMORY, nn__emit_slice},
+    {&nn__sum, NN__OWN_MEMORY, nn__emit_reduction},
+    {&nn__mean, NN__OWN_MEMORY, nn__emit_reduction},
+    {&nn__max, NN__OWN_MEMORY, nn__emit_reduction}};
+
+static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
+{
+    for (size_t i = 0; i < sizeof nn__export_ops / sizeof *nn__export_ops; i++)
+        if (nn__export_ops[i].op == t->op) return &nn__export_ops[i];
+    return NULL;
+}
+
+/* -------------------------------------------------------------------------------------- >>export
+   Memory, constants, the test and the file around them. What depends on no input is a constant. */
+
+/* -- int8: a dense layer's weights in 255 steps per unit, its input in 255 steps per row -- */
+
+static int nn__int8_code(nn_real value)
+{
+    const int code = value > -128 && value < 128
+                         ? (int)(value + (value < 0 ? (nn_real)-0.5 : (nn_real)0.5)) : 0;
+    return code > 127 ? 127 : code < -127 ? -127 : code;
+}
+
+/* codes[i * step] for x[i * step], i < n; the size of a step between them. */
+static nn_real nn__quantize(size_t n, size_t step, const nn_real *x, int8_t *codes)
+{
+    nn_real max = 0;
+    for (size_t i = 0; i < n * step; i += step) {
+        const nn_real size = x[i] < 0 ? -x[i] : x[i];
+        max = size > max ? size : max;
+    }
+    const nn_real inverse = max > (nn_real)1e-30 ? 127 / max : 0;
+    for (size_t i = 0; i < n * step; i += step)
+        codes[i] = (int8_t)nn__int8_code(x[i] * inverse);
+    return max / 127;
+}
+
+/* What the exported code computes, for nn__dense's tensors while the accuracy is measured. */
+static nn_status nn__dense_int8_forward(nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    const nn_tensor *x = t->src[0], *w = t->src[1];
+    const nn_real *b = t->src_count > 2 ? t->src[2]->data : NULL;
+    const size_t k = w->shape[0], n = w->shape[1];
+    nn_real *scale = (nn_real *)nn_scratch(t);
+    int8_t *codes = (int8_t *)(scale + n), *row = codes + k * n;
+    for (size_t j = 0; j < n; j++) scale[j] = nn__quantize(k, n, w->data + j, codes + j);
+    for (size_t r = 0; r < t->size / n; r++) {
+        const nn_real step = nn__quantize(k, 1, x->data + r * k, row);
+        for (size_t j = 0; j < n; j++) {
+            int32_t sum = 0;
+            for (size_t i = 0; i < k; i++) sum += row[i] * codes[i * n + j];
+            t->data[r * n + j] = nn__fma((nn_real)sum, step * scale[j], b ? b[j] : 0);
+        }
+    }
+    nn__activate(t->net->threads, f->kind, f->alpha, t->size, t->data, NULL, NULL, t->data);
+    return NN_OK;
+}
+
+static size_t nn__dense_int8_scratch(const nn_tensor *t, size_t rows)
+{
+    const nn_tensor *w = t->src[1];
+    (void)rows;
+    return nn__bytes(w->shape[0] + 1 + sizeof(nn_real), w->shape[1] + 1, 1);
+}
+
+static const nn_op nn__dense_int8 = {"dense", nn__dense_int8_forward, NULL, nn__dense_saved,
+                                     nn__dense_int8_scratch, NN__OP_CLAIMS};
+
+/* The output's values with its dense layers as they will be exported. */
+static nn_status nn__export_predict(const nn__exporter *e, int int8, const nn_dataset *data,
+                                    const nn_real *x, size_t rows, nn_real *y)
+{
+    nn_net *net = e->net;
+    for (size_t i = 0; int8 && i < net->tensors.count; i++)
+        if (net->tensors.items[i]->op == &nn__dense) net->tensors.items[i]->op = &nn__dense_int8;
+    net->laid_count = int8 ? 0 : net->laid_count;
+    nn_status status = data ? nn_predict(e->output, data, y)
+                            : nn_predict_rows(e->output, x, rows, y);
+    for (size_t i = 0; int8 && i < net->tensors.count; i++)
+        if (net->tensors.items[i]->op == &nn__dense_int8) net->tensors.items[i]->op = &nn__dense;
+    net->laid_count = int8 ? 0 : net->laid_count;
+    return status;
+}
+
+static double nn__export_accuracy(const nn__exporter *e, const nn_real *y)
+{
+    const size_t n = e->output->row_size, count = e->check->count;
+    const double threshold = n == 1 ? nn__threshold(e->output) : 0;
+    size_t correct = 0;
+    if (!e->check->labels) return NAN;
+    for (size_t i = 0; i < count; i++)
+        correct += nn__predicted_class(y + i * n, n, threshold) == (size_t)e->check->labels[i];
+    return (double)correct / (double)count;
+}
+
+/* Accuracy as reals and as int8, and how far the outputs are apart. */
+static nn_status nn__export_measure(nn__exporter *e)
+{
+    const size_t n = e->output->row_size, count = e->check->count;
+    nn_export_report *r = &e->report;
+    nn_real *y = (nn_real *)nn__net_alloc(e->net, nn__bytes(count, n, 2 * sizeof *y));
+    if (!y) return NN_ERROR_OUT_OF_MEMORY;
+    nn_real *z = y + count * n;
+    nn_status status = nn__export_predict(e, 0, e->check, NULL, 0, y);
+    if (status == NN_OK && e->int8) status = nn__export_predict(e, 1, e->check, NULL, 0, z);
+    if (status == NN_OK) {
+        r->samples = count;
+        r->accuracy = nn__export_accuracy(e, y);
+        r->exported_accuracy = e->int8 ? nn__export_accuracy(e, z) : r->accuracy;
+        for (size_t i = 0; e->int8 && i < count * n; i++)
+            r->max_difference = fmax(r->max_difference, fabs((double)y[i] - (double)z[i]));
+    }
+    nn__net_release(e->net, y);
+    return status;
+}
+
+/* -- the plan -- */
+
+/* What every tensor is and whether it can be exported. */
+static nn_status nn__export_check(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    for (size_t i = 0; i < order->count; i++) {
+        nn_tensor *t = order->items[i];
+        nn__slot *slot = &e->slots[t->id];
+        if (nn__as_input(t)) {
+            if (e->input || nn__as_input(t)->labels_per_row)
+                return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                                "nn_export_c: tensor %llu: expected one input, of samples",
+                                (nn__ull)t->id);
+            e->input = t;
+        }
+        slot->varies = t == e->input;
+        for (size_t j = 0; j < t->src_count; j++) slot->varies |= e->slots[t->src[j]->id].varies;
+        if (nn__is_leaf(t) || !slot->varies) continue;
+        if (!nn__export_op_of(t) || !t->batched)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "nn_export_c: tensor %llu: the operation '%s' %s", (nn__ull)t->id,
+                            t->op->name, nn__export_op_of(t) ? "has no value of each sample here"
+                                                             : "cannot be exported");
+    }
+    if (e->slots[e->output->id].varies) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: the output depends on no input");
+}
+
+/* Whose memory each tensor uses, and until when. In place: over the first source, when this is its
+   last use and it is not the input or a constant. */
+static void nn__export_roots(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    nn__slot *slots = e->slots;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < order->count; i++) {
+            const nn_tensor *t = order->items[i];
+            const nn_tensor *x = t->src_count ? t->src[0] : NULL;
+            const struct nn__export_op *op = slots[t->id].varies ? nn__export_op_of(t) : NULL;
+            if (pass == 0 || !(op && op->memory == NN__IN_PLACE)) {
+                slots[t->id].root = op && op->memory == NN__ALIAS ? slots[x->id].root : t->id;
+                if (pass == 1) slots[t->id].size = t->row_size;
+            } else {
+                nn__slot *from = nn__slot_of(e, x);
+                const int fits = slots[x->id].varies && slots[x->id].root != e->input->id &&
+                                 x->row_size == t->row_size && from->last == t->id;
+                slots[t->id].root = fits ? slots[x->id].root : t->id;
+                slots[t->id].size = t->row_size;
+                if (fits) from->last = nn__max_size(from->last, slots[t->id].last);
+            }
+            for (size_t j = 0; pass == 0 && op && j < t->src_count; j++) {
+                const int is_code = e->int8 && t->op == &nn__dense && j == 1;
+                nn__slot *source = nn__slot_of(e, t->src[j]);
+                source->last = t->id;
+                if (is_code) source->as_codes = 1;
+                else source->as_reals = 1;
+            }
+        }
+}
+
+/* The lowest offset at which a root meets no other that lives at the same time. */
+static void nn__export_offsets(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    const size_t out = e->slots[e->output->id].root;
+    for (size_t i = 0; i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        nn__slot *slot = &e->slots[t->id];
+        if (slot->root != t->id || !slot->varies || t == e->input || t->id == out) continue;
+        for (size_t j = 0; j < i; j++) {
+            const nn__slot *other = &e->slots[order->items[j]->id];
+            const size_t id = order->items[j]->id;
+            if (other->root != id || !other->varies || id == e->input->id || id == out) continue;
+            if (other->last < t->id || other->offset >= slot->offset + slot->size ||
+                slot->offset >= other->offset + other->size)
+                continue;
+            slot->offset = other->offset + other->size;
+            j = (size_t)-1; /* again from the first */
+        }
+        e->work = nn__max_size(e->work, slot->offset + slot->size);
+    }
+}
+
+/* -- the file -- */
+
+/* Numbers in rows, each as text(i) gives it. */
+static void nn__emit_reals(nn__exporter *e, const char *head, size_t n, const nn_real *x)
+{
+    char text[64];
+    nn__writer_print(&e->w, "static const %s %s", nn__real_type(), e->name);
+    nn__writer_print(&e->w, "_%s[%llu] = {", head, (nn__ull)n);
+    for (size_t i = 0; i < n; i++)
+        nn__writer_print(&e->w, "%s%s%s", i ? "," : "", i % 8 ? " " : "\n    ",
+                         nn__literal(x[i], text));
+    nn__writer_text(&e->w, "};\n\n");
+}
+
+static void nn__emit_bytes(nn__exporter *e, const char *type, const char *head, size_t n,
+                           const void *bytes)
+{
+    nn__writer_print(&e->w, "static const %s %s", type, e->name);
+    nn__writer_print(&e->w, "_%s[%llu] = {", head, (nn__ull)n);
+    for (size_t i = 0; i < n; i++) {
+        const int value = type[0] == 's' ? ((const int8_t *)bytes)[i] : ((const uint8_t *)bytes)[i];
+        nn__writer_print(&e->w, "%s%s%d", i ? "," : "", i % 20 ? "" : "\n    ", value);
+    }
+    nn__writer_text(&e->w, "};\n\n");
+}
+
+/* A comment with a tensor's name, in which nothing ends the comment. */
+static void nn__emit_title(nn__exporter *e, const nn_tensor *t)
+{
+    char shape[NN__SHAPE_TEXT], name[128];
+    size_t n = 0;
+    for (const char *c = t->name; *c && n < sizeof name - 1; c++)
+        name[n++] = *c == '*' || *c == '/' || *c == '\\' || *c == '?' || *c < 32 ? '_' : *c;
+    name[n] = 0;
+    nn__writer_print(&e->w, "/* %s %s */\n", name, nn__tensor_shape(t, shape));
+}
+
+static nn_status nn__emit_codes(nn__exporter *e, const nn_tensor *w)
+{
+    const size_t k = w->shape[0], n = w->shape[1];
+    char head[32];
+    nn_real *scale =
+        (nn_real *)nn__net_alloc(e->net, nn__bytes(k + 1 + sizeof(nn_real), n + 1, 1));
+    if (!scale) return NN_ERROR_OUT_OF_MEMORY;
+    int8_t *codes = (int8_t *)(scale + n);
+    for (size_t j = 0; j < n; j++) scale[j] = nn__quantize(k, n, w->data + j, codes + j);
+    snprintf(head, sizeof head, "q%llu", (nn__ull)w->id);
+    nn__emit_bytes(e, "signed char", head, k * n, codes);
+    head[0] = 's';
+    nn__emit_reals(e, head, n, scale);
+    e->constants += k * n + n * sizeof *scale;
+    nn__net_release(e->net, scale);
+    return NN_OK;
+}
+
+static nn_status nn__emit_constants(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    nn_status status = NN_OK;
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        const nn__slot *slot = &e->slots[t->id];
+        char head[32];
+        if (slot->varies || !(slot->as_codes || slot->as_reals)) continue;
+        for (size_t j = 0; j < t->size; j++)
+            if (!nn__is_finite((double)t->data[j]))
+                return nn__fail(NN_ERROR_NOT_FINITE, "nn_export_c: tensor %llu '%s': element %llu "
+                                                     "is not finite", (nn__ull)t->id, t->name,
+                                (nn__ull)j);
+        nn__emit_title(e, t);
+        if (slot->as_codes) status = nn__emit_codes(e, t);
+        if (!slot->as_reals) continue;
+        snprintf(head, sizeof head, "p%llu", (nn__ull)t->id);
+        nn__emit_reals(e, head, t->size, t->data);
+        e->constants += t->size * sizeof *t->data;
+    }
+    return status;
+}
+
+/* The functions that are needed, and the tables of theirs. */
+static void nn__emit_helpers(nn__exporter *e)
+{
+    unsigned needs = e->needs;
+    for (int i = NN__NEED_COUNT; i-- > 0;)
+        if (needs & 1u << i) needs |= nn__export_helpers[i].needs;
+    if (needs & NN__NEEDS(EXP_REDUCED))
+        nn__emit_reals(e, "exp_terms", NN__EXP_TERMS, nn__exp_terms);
+    if (needs & NN__NEEDS(LOG)) nn__emit_reals(e, "log_terms", NN__LOG_TERMS, nn__log_terms);
+    if (needs & NN__NEEDS(GELU))
+        nn__emit_reals(e, "erfc_terms", (size_t)NN__ERFC_TERMS, nn__erfc_terms);
+    for (int i = 0; i < NN__NEED_COUNT; i++)
+        if (needs & 1u << i) nn__emit(e, nn__export_helpers[i].text);
+}
+
+static nn_status nn__emit_predict(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    nn_status status = NN_OK;
+    nn__emit(e, "void @_predict(const $R *in, $R *out)\n{\n");
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        if (!nn__is_leaf(t) && e->slots[t->id].varies) status = nn__export_op_of(t)->emit(e, t);
+    }
+    if (e->slots[e->output->id].root == e->input->id) /* nothing but other names of the input */
+        nn__writer_print(&e->w, "    memcpy(out, in, %llu * sizeof *out);\n",
+                         (nn__ull)e->output->row_size);
+    nn__writer_text(&e->w, "}\n\n");
+    return status;
+}
+
+/* Raw samples are normalised as the training set was. */
+static void nn__emit_raw(nn__exporter *e)
+{
+    const nn_dataset *trained = e->net->trained_on;
+    const size_t n = e->input->row_size, count = trained->norm_count;
+    static const nn_real one = 1, zero = 0;
+    nn__emit_reals(e, "scale", count ? count : 1, count ? trained->scale : &one);
+    nn__emit_reals(e, "shift", count ? count : 1, count ? trained->shift : &zero);
+    nn__writer_print(&e->w, "static %s %s", nn__real_type(), e->name);
+    nn__writer_print(&e->w, "_normalised[%llu];\n\nvoid ", (nn__ull)n);
+    nn__emit(e, "@_predict_raw(");
+    nn__writer_text(&e->w, trained->dtype == NN_DTYPE_U8 ? "const unsigned char" : "const ");
+    if (trained->dtype != NN_DTYPE_U8) nn__writer_text(&e->w, nn__real_type());
+    nn__emit(e, " *raw, $R *out)\n{\n");
+    nn__writer_print(&e->w, "    for (size_t i = 0; i < %llu; i++)\n", (nn__ull)n);
+    nn__emit(e, "        @_normalised[i] = @_fma(($R)raw[i], ");
+    nn__emit(e, count > 1 ? "@_scale[i], @_shift[i]);\n" : "@_scale[0], @_shift[0]);\n");
+    nn__emit(e, "    @_predict(@_normalised, out);\n}\n\n");
+}
+
+static void nn__emit_test(nn__exporter *e)
+{
+    const size_t n = e->input->row_size, m = e->output->row_size;
+    nn__writer_print(&e->w, "#ifndef %s_NO_TEST\n", e->name);
+    if (e->bytes) nn__emit_bytes(e, "unsigned char", "test_in", e->rows * n, e->bytes);
+    else nn__emit_reals(e, "test_in", e->rows * n, e->x);
+    nn__emit(e, "/* their outputs' bits */\nstatic const $U @_test_out");
+    nn__writer_print(&e->w, "[%llu] = {", (nn__ull)(e->rows * m));
+    for (size_t i = 0; i < e->rows * m; i++)
+        nn__writer_print(&e->w, "%s%s0x%llx", i ? "," : "", i % 6 ? " " : "\n    ",
+                         (nn__ull)nn__to_bits(e->y[i]));
+    nn__emit(e, "};\n\nint @_test(void)\n{\n");
+    nn__writer_print(&e->w, "    static %s out[%llu];\n", nn__real_type(), (nn__ull)m);
+    nn__writer_print(&e->w, "    for (int i = 0; i < %d; i++) {\n", (int)e->rows);
+    nn__emit(e, e->bytes ? "        @_predict_raw(@_test_in + " : "        @_predict(@_test_in + ");
+    nn__writer_print(&e->w, "i * %llu, out);\n", (nn__ull)n);
+    nn__emit(e, "        if (memcmp(out, @_test_out + ");
+    nn__writer_print(&e->w, "i * %llu, sizeof out) != 0) return i + 1;\n", (nn__ull)m);
+    nn__writer_text(&e->w, "    }\n    return 0;\n}\n#endif\n\n");
+}
+
+static const char nn__export_begin[] =
+    "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n"
+    "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+    "void @_predict(const $R *in, $R *out);\n";
+
+/* Contraction and reassociation would change the bits. */
+static const char nn__export_exact[] =
+    "/* The bits depend on every rounding, so that the compiler must not leave any out. */\n"
+    "#if defined(__clang__)\n#pragma STDC FP_CONTRACT OFF\n"
+    "#elif defined(__GNUC__)\n#pragma GCC push_options\n"
+    "#pragma GCC optimize(\"no-fast-math\", \"no-associative-math\", \"no-reciprocal-math\")\n"
+    "#pragma GCC optimize(\"no-finite-math-only\", \"signed-zeros\", \"fp-contract=off\")\n"
+    "#endif\n\n";
+
+static const char nn__export_end[] =
+    "#if defined(__GNUC__) && !defined(__clang__)\n#pragma GCC pop_options\n#endif\n"
+    "#ifdef __cplusplus\n}\n#endif\n";
+
+static void nn__emit_about(nn__exporter *e)
+{
+    char in[NN__SHAPE_TEXT], out[NN__SHAPE_TEXT], text[64];
+    const nn_export_report *r = &e->report;
+    nn__writer_print(&e->w, "/* A network exported by nn.h: from %s",
+                     nn__shape_text(e->input->rank - 1, e->input->shape + 1, 0, in));
+    nn__writer_print(&e->w, " to %s, with weights in %s.\n\n",
+                     nn__shape_text(e->output->rank - 1, e->output->shape + 1, 0, out),
+                     e->int8 ? "int8" : nn__real_type());
+    nn__emit(e, "   @_predict(in, out)      the outputs of one sample; the two do not overlap\n");
+    if (e->raw)
+        nn__emit(e, "   @_predict_raw(raw, out) the same for a sample before normalisation\n");
+    nn__emit(e, "   @_test()                0 when three samples give the bits that nn.h gives,\n"
+                "                           else the number of the first that does not;\n"
+                "                           -D@_NO_TEST leaves it out\n\n");
+    nn__writer_print(&e->w, "   Constants: %llu bytes. Working memory: %llu bytes%s",
+                     (nn__ull)r->constant_bytes, (nn__ull)r->working_bytes, e->raw ? "" : ".\n");
+    if (e->raw)
+        nn__writer_print(&e->w, ", and %llu for %s_predict_raw.\n",
+                         (nn__ull)(e->input->row_size * sizeof(nn_real)), e->name);
+    nn__writer_text(&e->w, "   It is static: one call at a time.");
+    if (r->samples && r->accuracy == r->accuracy)
+        nn__writer_print(&e->w, "\n   Accuracy on %llu samples: %s", (nn__ull)r->samples,
+                         nn__shortest(r->exported_accuracy, 0, text));
+    if (r->samples && e->int8) {
+        if (r->accuracy == r->accuracy)
+            nn__writer_print(&e->w, ", as reals %s.", nn__shortest(r->accuracy, 0, text));
+        nn__writer_print(&e->w, "\n   The outputs differ by at most %s from those of reals.",
+                         nn__shortest(r->max_difference, 1, text));
+    }
+    nn__writer_text(&e->w, " */\n");
+}
+
+static nn_status nn__emit_file(nn__exporter *e)
+{
+    const int bytes = e->raw && e->net->trained_on->dtype == NN_DTYPE_U8;
+    nn__emit_about(e);
+    if (sizeof(nn_real) > 4 || e->needs & NN__NEEDS(SQRT))
+        nn__writer_text(&e->w, "#include <math.h>\n");
+    nn__emit(e, nn__export_begin);
+    if (e->raw)
+        nn__emit(e, bytes ? "void @_predict_raw(const unsigned char *raw, $R *out);\n"
+                          : "void @_predict_raw(const $R *raw, $R *out);\n");
+    nn__emit(e, "int @_test(void);\n\n");
+    e->constants = 0;
+    nn_status status = nn__emit_constants(e);
+    if (e->work) {
+        nn__writer_print(&e->w, "static %s %s", nn__real_type(), e->name);
+        nn__writer_print(&e->w, "_work[%llu];\n", (nn__ull)e->work);
+    }
+    if (e->codes) {
+        nn__writer_print(&e->w, "static signed char %s", e->name);
+        nn__writer_print(&e->w, "_codes[%llu];\n", (nn__ull)e->codes);
+    }
+    nn__writer_text(&e->w, "\n");
+    nn__emit(e, nn__export_exact);
+    nn__emit_helpers(e);
+    if (status == NN_OK) status = nn__emit_predict(e);
+    if (e->raw) nn__emit_raw(e);
+    nn__emit_test(e);
+    nn__writer_text(&e->w, nn__export_end);
+    e->report.constant_bytes = e->constants;
+    e->report.working_bytes = e->work * sizeof(nn_real) + e->codes;
+    return status;
+}
+
+/* Three samples: the first of the data set, or numbers that look random. */
+static nn_status nn__export_samples(nn__exporter *e)
+{
+    const size_t n = e->input->row_size, m = e->output->row_size;
+    const nn_dataset *data = e->check, *trained = e->net->trained_on;
+    nn_rng rng = nn_rng_seed(0);
+    e->rows = data ? nn__min_size(3, data->count) : 3;
+    e->x = (nn_real *)nn__net_alloc(e->net, nn__bytes(e->rows, n + m, sizeof *e->x));
+    if (!e->x) return NN_ERROR_OUT_OF_MEMORY;
+    e->y = e->x + e->rows * n;
+    for (size_t i = 0; i < e->rows * n; i++)
+        e->x[i] = (nn_real)((double)nn_rng_below(&rng, 257) / 128 - 1);
+    if (data) nn__gather(1, data, NULL, 0, e->rows, e->x);
+    if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8) {
+        e->bytes = (uint8_t *)nn__net_alloc(e->net, nn__bytes(e->rows, n, 1));
+        if (!e->bytes) return NN_ERROR_OUT_OF_MEMORY;
+        for (size_t i = 0; i < e->rows * n; i++)
+            e->bytes[i] = (uint8_t)nn__raw(data, nn__row(data, i / n), i % n);
+    }
+    return nn__export_predict(e, e->int8, NULL, e->x, e->rows, e->y);
+}
+
+static nn_status nn__export_all(nn__exporter *e, const char *path)
+{
+    const nn_dataset *trained = e->net->trained_on;
+    nn_status status = nn__export_check(e);
+    if (status == NN_OK && e->check) status = nn__export_measure(e);
+    if (status != NN_OK) return status;
+    e->raw = trained && trained->features == e->input->row_size &&
+             (trained->norm_count || trained->dtype == NN_DTYPE_U8);
+    nn__export_roots(e);
+    nn__export_offsets(e);
+    status = nn__export_samples(e);
+    if (e->raw) e->needs |= NN__NEEDS(FMA);
+    if (status == NN_OK) status = nn__emit_file(e);
+    if (status == NN_OK) status = nn__writer_open(&e->w, "nn_export_c", path);
+    return status == NN_OK ? nn__writer_close(&e->w, nn__emit_file(e)) : status;
+}
+
+static nn_status nn__check_export(const nn_tensor *output, const char *path,
+                                  const nn_export_desc *d)
+{
+    nn_status status = nn__check_tensor("nn_export_c", output);
+    if (status == NN_OK && !path)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: the path is NULL");
+    if (status == NN_OK && d->check) status = nn__check_dataset("nn_export_c", d->check);
+    size_t n = 0;
+    for (const char *c = d->name ? d->name : "net"; status == NN_OK && *c; c++, n++) {
+        const int is_letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_';
+        if (!is_letter && !(n && *c >= '0' && *c <= '9')) n = 100;
+    }
+    if (status == NN_OK && (n < 1 || n > 64))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: name is '%s', expected a C "
+                                                 "identifier of up to 64 letters", d->name);
+    return status;
+}
+
+NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc)
+{
+    nn__exporter e;
+    nn_export_desc d;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    nn_status status = nn__check_export(output, path, &d);
+    if (status == NN_OK) status = nn__list_needed(output);
+    if (status != NN_OK) return status;
+    memset(&e, 0, sizeof e);
+    e.name = d.name ? d.name : "net", e.net = output->net, e.output = output;
+    e.int8 = d.int8, e.check = d.check;
+    const size_t bytes = nn__bytes(e.net->tensors.count, 1, sizeof *e.slots);
+    e.slots = (nn__slot *)nn__net_alloc(e.net, bytes);
+    if (!e.slots) return NN_ERROR_OUT_OF_MEMORY;
+    memset(e.slots, 0, bytes);
+    status = nn__export_all(&e, path);
+    if (status == NN_OK && d.report) *d.report = e.report;
+    nn__net_release(e.net, e.slots);
+    nn__net_release(e.net, e.x);
+    nn__net_release(e.net, e.bytes);
+    return status;
 }
 
 /* ------------------------------------------------------------------------------------- >>train
