@@ -57,7 +57,8 @@
                                       nn_net_set_training where there is dropout
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
-        use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
+        use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv, nn_load_npy
+        run it without this library   nn_export_c
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
@@ -65,9 +66,8 @@
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
                          >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
-                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
-                         >>evaluate  >>export-text  >>export-ops  >>export  >>train
-                         >>licence
+                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv  >>npy
+                         >>evaluate  >>export-text  >>export-ops  >>export  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -721,6 +721,41 @@ NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *tr
    one-hot and of other rows the first number is the label (QMNIST). Labels are checked against
    `classes` (0: largest label + 1). */
 NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out);
+
+/* A pair of npy files, as numpy.save writes them: versions 1.0 to 3.0, either order and byte order,
+   f2 f4 f8, i1 to i8, u1 to u8, bool. samples: rank 2 or more, samples first; u1 and bool stay
+   bytes, u1 scaled to [0, 1], others become nn_real. labels as nn_load_idx takes them, or NULL. */
+NN_DEF nn_status nn_load_npy(const char *samples, const char *labels, int classes, nn_dataset *out);
+/* The same from two members of an npz file, as numpy.savez writes it (not savez_compressed), named
+   as there: "x_train", "y_train". NN_ERROR_EMPTY when there is no such member. */
+NN_DEF nn_status nn_load_npz(const char *path, const char *samples, const char *labels, int classes,
+                             nn_dataset *out);
+
+/* An array of a file, or for one; nn_array_free releases the values of one that was read. */
+typedef struct nn_array {
+    const char *name; /* in an npz file, for writing; NULL after reading */
+    int rank;
+    size_t shape[NN_MAX_RANK];
+    nn_real *values;  /* row by row, of any type in the file; NaN and infinity as they are */
+} nn_array;
+
+NN_DEF nn_status nn_read_npy(const char *path, nn_array *out);
+NN_DEF nn_status nn_read_npz(const char *path, const char *name, nn_array *out);
+NN_DEF void nn_array_free(nn_array *array); /* leaves it zeroed; NULL is fine */
+/* npy 1.0 as f4, or f8 with NN_DOUBLE: of a tensor t->rank, t->shape, t->data. This and the others
+   that write put a complete file in the place of an old one, or report an error and leave it. */
+NN_DEF nn_status nn_write_npy(const char *path, int rank, const size_t *shape,
+                              const nn_real *values);
+/* Each array under its name, which no other has; less than 4 GB in all. */
+NN_DEF nn_status nn_write_npz(const char *path, size_t count, const nn_array *arrays);
+/* Members "samples", as they are stored and before normalisation, and where there are such "labels"
+   and "targets", in the data set's order. */
+NN_DEF nn_status nn_dataset_write_npz(const nn_dataset *data, const char *path);
+/* values[rows,cols], such as predictions, one row a line, each number with the fewest digits that
+   read back as it, a decimal point whatever the locale, an empty cell for NaN. names: of the cols
+   columns, or NULL for no header. */
+NN_DEF nn_status nn_write_csv(const char *path, size_t rows, size_t cols, const nn_real *values,
+                              const char *const *names);
 
 /* What a gap becomes: an error, a row that is left out, or for every feature a value of those that
    are there (of categories always the most frequent one). */
@@ -7899,7 +7934,8 @@ static nn_status nn__file_fill(nn__stream *s, nn__file *file)
     }
 }
 
-static nn_status nn__file_read(const char *path, nn__file *file)
+/* An archive is read as it is, other files when they do not look like something else. */
+static nn_status nn__file_read_any(const char *path, int is_archive, nn__file *file)
 {
     nn__stream s;
     memset(file, 0, sizeof *file);
@@ -7908,9 +7944,14 @@ static nn_status nn__file_read(const char *path, nn__file *file)
     nn_status status = nn__stream_open(path, &s);
     if (status != NN_OK) return status;
     status = nn__stream_close(&s, nn__file_fill(&s, file));
-    if (status == NN_OK) status = nn__check_content(path, file->bytes, file->size);
+    if (status == NN_OK && !is_archive) status = nn__check_content(path, file->bytes, file->size);
     if (status != NN_OK) nn__file_free(file);
     return status;
+}
+
+static nn_status nn__file_read(const char *path, nn__file *file)
+{
+    return nn__file_read_any(path, 0, file);
 }
 
 /* folder/name in memory from nn__allocate. */
@@ -7922,14 +7963,30 @@ static char *nn__path(const char *folder, const char *name)
     return path;
 }
 
+/* The checksum of zip archives, goes on from that of what came before (0 at first). */
+static uint32_t nn__crc32(uint32_t crc, const unsigned char *bytes, size_t size)
+{
+    static const uint32_t half[16] = {
+        0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158,
+        0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4,
+        0xA00AE278, 0xBDBDF21C};
+    crc = ~crc;
+    for (size_t i = 0; i < size; i++) {
+        crc = half[(crc ^ bytes[i]) & 15] ^ crc >> 4;
+        crc = half[(crc ^ (uint32_t)(bytes[i] >> 4)) & 15] ^ crc >> 4;
+    }
+    return ~crc;
+}
+
 /* -- writing: into a file beside the path, which takes the path's place once all of it is written,
    so that a full disk leaves an old file as it was. Devices and pipes are written directly. -- */
 
 typedef struct nn__writer {
     const char *path;
     char *temporary; /* NULL for a device or a pipe */
-    FILE *file;      /* NULL: nothing is written, only counted */
+    FILE *file;      /* NULL: nothing is written, only counted and summed up */
     size_t total;    /* bytes so far */
+    uint32_t crc;
     int failed;
 } nn__writer;
 
@@ -7964,6 +8021,7 @@ static nn_status nn__writer_open(nn__writer *w, const char *call, const char *pa
 static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
 {
     w->total += size;
+    if (!w->file) w->crc = nn__crc32(w->crc, (const unsigned char *)bytes, size);
     if (w->file && size && fwrite(bytes, 1, size, w->file) != size) w->failed = 1;
 }
 
@@ -8895,25 +8953,85 @@ NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weigh
    Readers check every count against the size of the file before they use it. Bytes of an image
    file become the data set's storage where they stand. */
 
-/* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
-
-typedef struct nn__idx {
+/* An array of numbers within a file, row by row. */
+typedef struct nn__numeric {
     nn__file *file;
-    int type, rank;
+    int rank, is_big_endian;
+    char kind; /* 'u' unsigned, 'i' signed, 'f' real, 'b' 0 or 1 */
     size_t shape[NN_MAX_RANK], count, width; /* count: the product of the shape */
     const unsigned char *values;
-} nn__idx;
+} nn__numeric;
+
+static int nn__is_big_endian(void)
+{
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 0;
+}
+
+/* The values begin at `offset` and fill the rest of the file. */
+static nn_status nn__numeric_check(nn__numeric *x, size_t offset)
+{
+    const nn__file *file = x->file;
+    size_t bytes;
+    if (!nn__shape_size(x->rank, x->shape, &x->count) ||
+        !nn__multiply(x->count, x->width, &bytes))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the dimensions does not fit",
+                        file->path);
+    if (bytes != file->size - offset)
+        return nn__fail(bytes > file->size - offset ? NN_ERROR_TRUNCATED : NN_ERROR_BAD_FORMAT,
+                        "%s: %llu bytes of values, expected %llu", file->path,
+                        (nn__ull)(file->size - offset), (nn__ull)bytes);
+    x->values = file->bytes + offset;
+    return NN_OK;
+}
+
+/* A real of 16 bits: sign, 5 bits of exponent, 10 of fraction. */
+static double nn__half(uint64_t bits)
+{
+    const int exponent = (int)(bits >> 10 & 31);
+    const double fraction = (double)(bits & 1023) + (exponent ? 1024 : 0);
+    const double size = exponent == 31 ? ((bits & 1023) ? NAN : HUGE_VAL)
+                                       : ldexp(fraction, (exponent ? exponent : 1) - 25);
+    return bits >> 15 ? -size : size;
+}
+
+/* Value i; exactly, but for integers beyond 2^53. */
+static double nn__numeric_value(const nn__numeric *x, size_t i)
+{
+    const unsigned char *p = x->values + i * x->width;
+    uint64_t bits = 0, sign = UINT64_C(1) << (8 * x->width - 1);
+    for (size_t k = 0; k < x->width; k++)
+        bits = bits << 8 | p[x->is_big_endian ? k : x->width - 1 - k];
+    uint32_t low = (uint32_t)bits;
+    float single;
+    double wide;
+    memcpy(&single, &low, sizeof single);
+    memcpy(&wide, &bits, sizeof wide);
+    switch (x->kind) {
+    case 'b': return bits != 0;
+    case 'u': return (double)bits;
+    case 'i': return (double)(int64_t)((bits ^ sign) - sign);
+    default: return x->width == 2 ? nn__half(bits) : x->width == 4 ? (double)single : wide;
+    }
+}
+
+/* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
 
 /* Rank and dimensions; *offset is where the values begin. */
-static nn_status nn__idx_header(nn__idx *idx, size_t *offset)
+static nn_status nn__idx_header(nn__numeric *idx, size_t *offset)
 {
+    static const char kinds[17] = "\0\0\0\0\0\0\0\0ui\0iiff\0";
     static const unsigned char widths[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 2, 4, 4, 8, 0};
     const nn__file *file = idx->file;
     const unsigned char *p = file->bytes;
     if (file->size < 4)
         return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4",
                         file->path, (nn__ull)file->size);
-    idx->type = p[2], idx->rank = p[3], idx->width = idx->type < 16 ? widths[idx->type] : 0;
+    const size_t type = p[2];
+    idx->rank = p[3], idx->is_big_endian = 1;
+    if (type < 16) idx->kind = kinds[type], idx->width = widths[type];
     if (p[0] || p[1] || !idx->width)
         return nn__fail(NN_ERROR_BAD_FORMAT,
                         "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and "
@@ -8931,95 +9049,69 @@ static nn_status nn__idx_header(nn__idx *idx, size_t *offset)
     return NN_OK;
 }
 
-static nn_status nn__idx_parse(nn__file *file, nn__idx *idx)
+static nn_status nn__idx_parse(nn__file *file, nn__numeric *idx)
 {
-    size_t offset = 0, bytes;
+    size_t offset = 0;
     memset(idx, 0, sizeof *idx);
     idx->file = file;
     nn_status status = nn__idx_header(idx, &offset);
-    if (status != NN_OK) return status;
-    if (!nn__shape_size(idx->rank, idx->shape, &idx->count) ||
-        !nn__multiply(idx->count, idx->width, &bytes))
-        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the dimensions does not fit",
-                        file->path);
-    if (bytes != file->size - offset)
-        return nn__fail(bytes > file->size - offset ? NN_ERROR_TRUNCATED : NN_ERROR_BAD_FORMAT,
-                        "%s: %llu bytes of values, expected %llu", file->path,
-                        (nn__ull)(file->size - offset), (nn__ull)bytes);
-    idx->values = file->bytes + offset;
-    return NN_OK;
+    return status == NN_OK ? nn__numeric_check(idx, offset) : status;
 }
 
-/* Value i, exactly. */
-static double nn__idx_value(const nn__idx *idx, size_t i)
-{
-    const unsigned char *p = idx->values + i * idx->width;
-    uint64_t bits = 0, sign = UINT64_C(1) << (8 * idx->width - 1);
-    for (size_t k = 0; k < idx->width; k++) bits = bits << 8 | p[k];
-    uint32_t low = (uint32_t)bits;
-    float single;
-    double wide;
-    memcpy(&single, &low, sizeof single);
-    memcpy(&wide, &bits, sizeof wide);
-    switch (idx->type) {
-    case 0x08: return (double)bits;
-    case 0x0d: return (double)single;
-    case 0x0e: return wide;
-    default: return (double)(int64_t)((bits ^ sign) - sign);
-    }
-}
+/* -- samples and labels -- */
 
-static nn_status nn__check_pair(const nn__idx *x, const nn__idx *y)
+static nn_status nn__check_pair(const nn__numeric *x, const nn__numeric *y)
 {
-    const char *images = x->file->path, *labels = y->file->path;
+    const char *images = x->file->path, *labels = y ? y->file->path : "";
     if (x->rank < 2)
         return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected images of rank 2 or more",
                         images, x->rank);
-    if (y->rank != 1 && y->rank != 2)
+    if (y && y->rank != 1 && y->rank != 2)
         return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected labels of rank 1 or 2", labels,
                         y->rank);
-    if (x->shape[0] != y->shape[0])
+    if (y && x->shape[0] != y->shape[0])
         return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images,
                         (nn__ull)x->shape[0], labels, (nn__ull)y->shape[0]);
-    if (x->count == 0 || y->count == 0)
+    if (x->count == 0 || (y && y->count == 0))
         return nn__fail(NN_ERROR_EMPTY, "%s: %llu samples hold no values",
                         x->count ? labels : images, (nn__ull)x->shape[0]);
     return NN_OK;
 }
 
-/* Bytes stay where they are and are scaled to [0, 1]; other types become nn_real as they are. */
-static nn_status nn__idx_samples(const nn__idx *idx, nn_dataset *d)
+/* Bytes stay where they are, scaled to [0, 1] unless they are truth values; other types become
+   nn_real as they are. */
+static nn_status nn__numeric_samples(const nn__numeric *x, nn_dataset *d)
 {
-    d->count = idx->shape[0], d->features = idx->count / idx->shape[0];
-    d->rank = idx->rank - 1;
-    memcpy(d->shape, idx->shape + 1, (size_t)d->rank * sizeof *d->shape);
-    if (idx->type == 0x08) {
-        d->dtype = NN_DTYPE_U8, d->samples = idx->values;
-        d->owned[NN__OWNS_SAMPLES] = idx->file->bytes;
-        idx->file->bytes = NULL;
-        return nn__set_norm(d, 1 / 255.0, 0);
+    d->count = x->shape[0], d->features = x->count / x->shape[0];
+    d->rank = x->rank - 1;
+    memcpy(d->shape, x->shape + 1, (size_t)d->rank * sizeof *d->shape);
+    if (x->width == 1 && x->kind != 'i') {
+        d->dtype = NN_DTYPE_U8, d->samples = x->values;
+        d->owned[NN__OWNS_SAMPLES] = x->file->bytes;
+        x->file->bytes = NULL;
+        return x->kind == 'u' ? nn__set_norm(d, 1 / 255.0, 0) : NN_OK;
     }
-    nn_real *x = (nn_real *)nn__allocate(idx->count, sizeof *x);
-    if (!x) return NN_ERROR_OUT_OF_MEMORY;
-    d->dtype = NN_DTYPE_REAL, d->samples = d->owned[NN__OWNS_SAMPLES] = x;
-    for (size_t i = 0; i < idx->count; i++) {
-        const double value = nn__idx_value(idx, i);
+    nn_real *real = (nn_real *)nn__allocate(x->count, sizeof *real);
+    if (!real) return NN_ERROR_OUT_OF_MEMORY;
+    d->dtype = NN_DTYPE_REAL, d->samples = d->owned[NN__OWNS_SAMPLES] = real;
+    for (size_t i = 0; i < x->count; i++) {
+        const double value = nn__numeric_value(x, i);
         if (!nn__is_real(value))
             return nn__fail(NN_ERROR_BAD_NUMBER,
                             "%s: sample %llu: value %llu is %g, expected a finite nn_real",
-                            idx->file->path, (nn__ull)(i / d->features),
+                            x->file->path, (nn__ull)(i / d->features),
                             (nn__ull)(i % d->features), value);
-        x[i] = (nn_real)value;
+        real[i] = (nn_real)value;
     }
     return NN_OK;
 }
 
 /* Which of a row's columns has a 1 among zeros; -1: none, or the row is not like that. */
-static double nn__idx_hot(const nn__idx *y, size_t row, size_t columns)
+static double nn__numeric_hot(const nn__numeric *y, size_t row, size_t columns)
 {
     double hot = -1;
     for (size_t j = 0; j < columns; j++) {
-        const double value = nn__idx_value(y, row * columns + j);
+        const double value = nn__numeric_value(y, row * columns + j);
         if (value != 0 && (value != 1 || hot >= 0)) return -1;
         if (value == 1) hot = (double)j;
     }
@@ -9027,14 +9119,15 @@ static double nn__idx_hot(const nn__idx *y, size_t row, size_t columns)
 }
 
 /* labels[y->shape[0]]: one number a sample, the first of several (QMNIST), or one-hot. */
-static nn_status nn__idx_labels(const nn__idx *y, int *labels)
+static nn_status nn__numeric_labels(const nn__numeric *y, int *labels)
 {
     const size_t columns = y->count / y->shape[0];
     int one_hot = columns > 1;
-    for (size_t i = 0; one_hot && i < y->shape[0]; i++) one_hot = nn__idx_hot(y, i, columns) >= 0;
+    for (size_t i = 0; one_hot && i < y->shape[0]; i++)
+        one_hot = nn__numeric_hot(y, i, columns) >= 0;
     for (size_t i = 0; i < y->shape[0]; i++) {
         const double value =
-            one_hot ? nn__idx_hot(y, i, columns) : nn__idx_value(y, i * columns);
+            one_hot ? nn__numeric_hot(y, i, columns) : nn__numeric_value(y, i * columns);
         if (!(value >= INT_MIN && value <= INT_MAX) || value != floor(value))
             return nn__fail(NN_ERROR_BAD_LABEL,
                             "%s: label %g at index %llu, expected a whole number", y->file->path,
@@ -9044,24 +9137,31 @@ static nn_status nn__idx_labels(const nn__idx *y, int *labels)
     return NN_OK;
 }
 
-/* A data set of images and labels that have been read, if status says so; gives the files back. */
-static nn_status nn__idx_pair(nn_status status, nn__file files[2], int classes, nn_dataset *out)
+/* A data set of samples and labels (NULL: none) that have been parsed, if status says so; gives the
+   files back. */
+static nn_status nn__numeric_pair(nn_status status, nn__file files[2], const nn__numeric *x,
+                                  const nn__numeric *y, int classes, nn_dataset *out)
 {
-    nn__idx x, y;
     nn_dataset d;
     int *values = NULL;
     memset(&d, 0, sizeof d);
-    if (status == NN_OK) status = nn__idx_parse(&files[0], &x);
-    if (status == NN_OK) status = nn__idx_parse(&files[1], &y);
-    if (status == NN_OK) status = nn__check_pair(&x, &y);
-    if (status == NN_OK) status = nn__resize(&values, y.shape[0], 1, sizeof *values);
-    if (status == NN_OK) status = nn__idx_labels(&y, values);
-    if (status == NN_OK) status = nn__idx_samples(&x, &d);
-    if (status == NN_OK) status = nn__set_labels(&d, files[1].path, values, classes);
+    if (status == NN_OK) status = nn__check_pair(x, y);
+    if (status == NN_OK && y) status = nn__resize(&values, y->shape[0], 1, sizeof *values);
+    if (status == NN_OK && y) status = nn__numeric_labels(y, values);
+    if (status == NN_OK) status = nn__numeric_samples(x, &d);
+    if (status == NN_OK && y) status = nn__set_labels(&d, files[1].path, values, classes);
     NN_FREE(values);
     nn__file_free(&files[0]);
     nn__file_free(&files[1]);
     return nn__hand_over(&d, status, out);
+}
+
+static nn_status nn__idx_pair(nn_status status, nn__file files[2], int classes, nn_dataset *out)
+{
+    nn__numeric x, y;
+    if (status == NN_OK) status = nn__idx_parse(&files[0], &x);
+    if (status == NN_OK) status = nn__idx_parse(&files[1], &y);
+    return nn__numeric_pair(status, files, &x, &y, classes, out);
 }
 
 NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out)
@@ -10427,6 +10527,614 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
     if (status == NN_OK) status = nn__stream_open(path, &csv.stream);
     if (status == NN_OK) status = nn__csv_load(&csv, &d);
     return nn__hand_over(&d, status, out);
+}
+
+NN_DEF nn_status nn_write_csv(const char *path, size_t rows, size_t cols, const nn_real *values,
+                              const char *const *names)
+{
+    nn__writer w;
+    char text[64];
+    if (rows && cols && !values)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_write_csv: the values are NULL");
+    nn_status status = nn__writer_open(&w, "nn_write_csv", path);
+    if (status != NN_OK) return status;
+    for (size_t j = 0; names && j < cols; j++) {
+        const int quoted = strpbrk(names[j], ",\"\r\n") != NULL;
+        nn__writer_text(&w, j ? quoted ? ",\"" : "," : quoted ? "\"" : "");
+        for (const char *c = names[j]; *c; c++)
+            nn__writer_put(&w, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
+        nn__writer_text(&w, quoted ? "\"" : "");
+    }
+    nn__writer_text(&w, names ? "\n" : "");
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) {
+            nn__shortest((double)values[i * cols + j], sizeof(nn_real) == 4, text);
+            nn__writer_text(&w, j ? "," : "");
+            nn__writer_text(&w, text);
+            nn__writer_text(&w, j + 1 == cols ? "\n" : "");
+        }
+    return nn__writer_close(&w, NN_OK);
+}
+
+/* --------------------------------------------------------------------------------------- >>npy
+   NumPy's files. An npy file is a line of Python, which says type, order and shape, and the values
+   behind it; an npz file is a zip archive of them, here always stored as they are. */
+
+typedef struct nn__python {
+    const char *at, *end;
+} nn__python;
+
+static void nn__python_blanks(nn__python *p)
+{
+    while (p->at < p->end && (*p->at == ' ' || *p->at == '\n' || *p->at == '\t')) p->at++;
+}
+
+/* Past blanks and c; 0 when c is not what comes next. */
+static int nn__python_next(nn__python *p, char c)
+{
+    nn__python_blanks(p);
+    if (p->at == p->end || *p->at != c) return 0;
+    p->at++;
+    return 1;
+}
+
+static int nn__python_word(nn__python *p, const char *word)
+{
+    const size_t n = strlen(word);
+    nn__python_blanks(p);
+    if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return 0;
+    p->at += n;
+    return 1;
+}
+
+static int nn__python_string(nn__python *p, nn__span *text)
+{
+    const char quote = nn__python_next(p, '\'') ? '\'' : '"';
+    if (quote == '"' && !nn__python_next(p, '"')) return 0;
+    text->begin = p->at;
+    while (p->at < p->end && *p->at != quote && *p->at != '\\') p->at++;
+    text->end = p->at;
+    return nn__python_next(p, quote);
+}
+
+static int nn__python_tuple(nn__python *p, int *rank, size_t shape[NN_MAX_RANK])
+{
+    int commas = 0;
+    if (!nn__python_next(p, '(')) return 0;
+    for (*rank = 0; !nn__python_next(p, ')'); commas += nn__python_next(p, ',')) {
+        uint64_t number = 0;
+        if (*rank != commas || *rank == NN_MAX_RANK) return 0;
+        const size_t digits = nn__parse_digits(&p->at, p->end, &number);
+        if (digits < 1 || digits > 18 || number > SIZE_MAX) return 0;
+        nn__python_word(p, "L"); /* Python 2's long integers */
+        shape[(*rank)++] = (size_t)number;
+    }
+    return *rank == 1 ? commas == 1 : commas <= *rank;
+}
+
+/* {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }: each key once, in any order. */
+static int nn__npy_dict(nn__python *p, nn__span *descr, int *fortran, nn__numeric *array)
+{
+    static const char *const keys[] = {"descr", "fortran_order", "shape"};
+    unsigned seen = 0;
+    nn__span key;
+    if (!nn__python_next(p, '{')) return 0;
+    while (!nn__python_next(p, '}')) {
+        int i = 0, read = 0;
+        if (!nn__python_string(p, &key) || !nn__python_next(p, ':')) return 0;
+        while (i < 3 && !nn__same_text(key, nn__span_of(keys[i]))) i++;
+        if (i == 3 || seen & 1u << i) return 0;
+        seen |= 1u << i;
+        if (i == 0) read = nn__python_string(p, descr);
+        if (i == 1) {
+            *fortran = nn__python_word(p, "True");
+            read = *fortran || nn__python_word(p, "False");
+        }
+        if (i == 2) read = nn__python_tuple(p, &array->rank, array->shape);
+        if (!read) return 0;
+        if (!nn__python_next(p, ',') && (p->at == p->end || *p->at != '}')) return 0;
+    }
+    nn__python_blanks(p);
+    return seen == 7 && p->at == p->end;
+}
+
+/* Byte order, kind and width: "<f4". */
+static nn_status nn__npy_type(const char *path, nn__span descr, nn__numeric *array)
+{
+    const size_t size = nn__span_size(descr);
+    const char *d = descr.begin;
+    char order = '|', kind = 0, width = 0;
+    if (size && memchr("<>=|", *d, 4)) order = *d++;
+    if (descr.end - d == 2) kind = d[0], width = d[1];
+    if (descr.end - d == 1 && *d == '?') kind = 'b', width = '1';
+    if (size && descr.end > d && *d == 'O')
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: holds pickled Python objects, which are not read",
+                        path);
+    const int is_known = (kind == 'f' && (width == '2' || width == '4' || width == '8')) ||
+                         ((kind == 'i' || kind == 'u') && (width == '1' || width == '2' ||
+                                                           width == '4' || width == '8')) ||
+                         (kind == 'b' && width == '1');
+    if (!is_known)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: type '%.*s', expected f2, f4, f8, i1 to i8, u1 to u8 or b1", path,
+                        (int)nn__min_size(size, 40), descr.begin);
+    array->kind = kind, array->width = (size_t)(width - '0');
+    array->is_big_endian = order == '>' || ((order == '=' || order == '|') && nn__is_big_endian());
+    return NN_OK;
+}
+
+/* Values in the order of FORTRAN, first index fastest, get a copy in C's. */
+static nn_status nn__npy_reorder(nn__numeric *a)
+{
+    size_t index[NN_MAX_RANK] = {0}, step[NN_MAX_RANK] = {0}, from = 0, product = 1;
+    unsigned char *copy = (unsigned char *)nn__allocate(a->count, a->width);
+    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
+    for (int d = 0; d < a->rank; d++) step[d] = product, product *= a->shape[d];
+    for (size_t i = 0; i < a->count; i++) {
+        memcpy(copy + i * a->width, a->values + from * a->width, a->width);
+        for (int d = a->rank - 1; d >= 0; d--) {
+            from += step[d];
+            if (++index[d] < a->shape[d]) break;
+            from -= a->shape[d] * step[d];
+            index[d] = 0;
+        }
+    }
+    NN_FREE(a->file->bytes);
+    a->values = a->file->bytes = copy;
+    return NN_OK;
+}
+
+static nn_status nn__npy_parse(nn__file *file, nn__numeric *array)
+{
+    const unsigned char *b = file->bytes;
+    nn__span descr = {NULL, NULL};
+    size_t offset = 10, length = 0;
+    int fortran = 0;
+    memset(array, 0, sizeof *array);
+    array->file = file;
+    if (file->size < 12 || memcmp(b, "\223NUMPY", 6) != 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: not an npy file: expected 93 'NUMPY' first",
+                        file->path);
+    if (b[6] < 1 || b[6] > 3 || b[7] != 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: npy version %d.%d, expected 1.0, 2.0 or 3.0",
+                        file->path, b[6], b[7]);
+    length = b[8] | (size_t)b[9] << 8;
+    if (b[6] > 1) length |= (size_t)b[10] << 16 | (size_t)b[11] << 24, offset = 12;
+    if (length > file->size - offset)
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: a header of %llu bytes, the file has %llu",
+                        file->path, (nn__ull)length, (nn__ull)file->size);
+    nn__python p = {(const char *)b + offset, (const char *)b + offset + length};
+    if (!nn__npy_dict(&p, &descr, &fortran, array))
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: the header is damaged, or not of one array, at byte %llu", file->path,
+                        (nn__ull)((const unsigned char *)p.at - b));
+    nn_status status = nn__npy_type(file->path, descr, array);
+    if (status == NN_OK) status = nn__numeric_check(array, offset + length);
+    if (status == NN_OK && fortran && array->rank > 1) status = nn__npy_reorder(array);
+    return status;
+}
+
+/* -- zip archives -- */
+
+/* A little-endian number of so many bytes. */
+static uint64_t nn__little(const unsigned char *at, int bytes)
+{
+    uint64_t n = 0;
+    while (bytes-- > 0) n = n << 8 | at[bytes];
+    return n;
+}
+
+typedef struct nn__zip_entry {
+    size_t name, name_size, method, flags; /* where the name lies */
+    uint64_t size, packed, offset;
+    uint32_t crc;
+} nn__zip_entry;
+
+/* Sizes beyond 32 bits are in an extra field, in this order and only where they are needed. */
+static void nn__zip_large(const unsigned char *extra, size_t left, nn__zip_entry *e)
+{
+    uint64_t *const numbers[3] = {&e->size, &e->packed, &e->offset};
+    while (left >= 4) {
+        const size_t id = (size_t)nn__little(extra, 2), size = (size_t)nn__little(extra + 2, 2);
+        if (size > left - 4) return;
+        for (size_t i = 0, at = 0; id == 1 && i < 3; i++)
+            if (*numbers[i] == 0xFFFFFFFF && at + 8 <= size)
+                *numbers[i] = nn__little(extra + 4 + at, 8), at += 8;
+        extra += 4 + size, left -= 4 + size;
+    }
+}
+
+/* The entry at *at in the directory; moves on to the next. 0 past the end. */
+static int nn__zip_next(const nn__file *zip, size_t *at, nn__zip_entry *e)
+{
+    const unsigned char *p = zip->bytes + *at;
+    if (*at > zip->size || zip->size - *at < 46 || memcmp(p, "PK\001\002", 4) != 0) return 0;
+    const size_t extra = (size_t)nn__little(p + 30, 2), note = (size_t)nn__little(p + 32, 2);
+    e->flags = (size_t)nn__little(p + 8, 2), e->method = (size_t)nn__little(p + 10, 2);
+    e->crc = (uint32_t)nn__little(p + 16, 4);
+    e->packed = nn__little(p + 20, 4), e->size = nn__little(p + 24, 4);
+    e->name = *at + 46, e->name_size = (size_t)nn__little(p + 28, 2);
+    e->offset = nn__little(p + 42, 4);
+    if (e->name_size + extra + note > zip->size - *at - 46) return 0;
+    nn__zip_large(p + 46 + e->name_size, extra, e);
+    *at += 46 + e->name_size + extra + note;
+    return 1;
+}
+
+/* Where the directory begins: what the record at the end says; SIZE_MAX without one. */
+static size_t nn__zip_directory(const nn__file *zip)
+{
+    for (size_t back = 22; back <= zip->size && back < 22 + 65536; back++) {
+        const unsigned char *p = zip->bytes + zip->size - back;
+        if (memcmp(p, "PK\005\006", 4) != 0 || nn__little(p + 20, 2) != back - 22) continue;
+        const uint64_t at = nn__little(p + 16, 4);
+        return at < zip->size ? (size_t)at : SIZE_MAX;
+    }
+    return SIZE_MAX;
+}
+
+/* The member's bytes, stored and whole, as a file of its own. */
+static nn_status nn__zip_extract(const nn__file *zip, const nn__zip_entry *e, const char *path,
+                                 nn__file *file)
+{
+    if (e->method != 0 || e->flags & 1)
+        return nn__fail(NN_ERROR_COMPRESSED,
+                        "%s: is %s: numpy.savez stores, savez_compressed does not", path,
+                        e->flags & 1 ? "encrypted" : "compressed");
+    const unsigned char *p = e->offset < zip->size ? zip->bytes + e->offset : NULL;
+    if (!p || zip->size - e->offset < 30 || memcmp(p, "PK\003\004", 4) != 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: is not where the directory says", path);
+    const uint64_t begin = e->offset + 30 + nn__little(p + 26, 2) + nn__little(p + 28, 2);
+    if (begin > zip->size || e->size > zip->size - begin || e->size != e->packed)
+        return nn__fail(NN_ERROR_TRUNCATED,
+                        "%s: %llu bytes from byte %llu on, the archive has %llu", path,
+                        (nn__ull)e->size, (nn__ull)begin, (nn__ull)zip->size);
+    const size_t size = (size_t)e->size;
+    if (nn__crc32(0, zip->bytes + begin, size) != e->crc)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: is damaged: its checksum differs", path);
+    file->bytes = (unsigned char *)nn__allocate(size, 1);
+    if (!file->bytes) return NN_ERROR_OUT_OF_MEMORY;
+    memcpy(file->bytes, zip->bytes + begin, size);
+    file->size = size, file->path = path;
+    return NN_OK;
+}
+
+/* Member NAME.npy, or NAME. `path`, for messages, is for the caller to free. */
+static nn_status nn__npz_member(const nn__file *zip, const char *name, char **path, nn__file *file)
+{
+    size_t at = nn__zip_directory(zip);
+    nn__zip_entry e;
+    if (at == SIZE_MAX)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: not an npz file, or cut off: the directory of a "
+                                             "zip archive was not found", zip->path);
+    *path = nn__path(zip->path, name);
+    if (!*path) return NN_ERROR_OUT_OF_MEMORY;
+    const size_t size = strlen(name);
+    while (nn__zip_next(zip, &at, &e)) {
+        const char *found = (const char *)zip->bytes + e.name;
+        const int has_end = e.name_size == size + 4 && memcmp(found + size, ".npy", 4) == 0;
+        if ((has_end || e.name_size == size) && memcmp(found, name, size) == 0)
+            return nn__zip_extract(zip, &e, *path, file);
+    }
+    return nn__fail(NN_ERROR_EMPTY, "%s: the archive has no such member", *path);
+}
+
+/* -- reading -- */
+
+static nn_status nn__npy_pair(nn_status status, nn__file files[2], int has_labels, int classes,
+                              nn_dataset *out)
+{
+    nn__numeric x, y;
+    if (status == NN_OK) status = nn__npy_parse(&files[0], &x);
+    if (status == NN_OK && has_labels) status = nn__npy_parse(&files[1], &y);
+    return nn__numeric_pair(status, files, &x, has_labels ? &y : NULL, classes, out);
+}
+
+static nn_status nn__check_load(const char *call, const nn_dataset *out, int classes)
+{
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", call);
+    if (classes >= 0) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: classes is %d, expected 0 or more", call, classes);
+}
+
+NN_DEF nn_status nn_load_npy(const char *samples, const char *labels, int classes, nn_dataset *out)
+{
+    nn__file files[2];
+    nn_status status = nn__check_load("nn_load_npy", out, classes);
+    if (!out) return status;
+    memset(files, 0, sizeof files);
+    if (status == NN_OK) status = nn__file_read(samples, &files[0]);
+    if (status == NN_OK && labels) status = nn__file_read(labels, &files[1]);
+    return nn__npy_pair(status, files, labels != NULL, classes, out);
+}
+
+NN_DEF nn_status nn_load_npz(const char *path, const char *samples, const char *labels, int classes,
+                             nn_dataset *out)
+{
+    nn__file files[2], zip;
+    char *paths[2] = {NULL, NULL};
+    nn_status status = nn__check_load("nn_load_npz", out, classes);
+    if (!out) return status;
+    memset(files, 0, sizeof files);
+    memset(&zip, 0, sizeof zip);
+    if (status == NN_OK && !samples)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_npz: the name of the samples is NULL");
+    if (status == NN_OK) status = nn__file_read_any(path, 1, &zip);
+    if (status == NN_OK) status = nn__npz_member(&zip, samples, &paths[0], &files[0]);
+    if (status == NN_OK && labels) status = nn__npz_member(&zip, labels, &paths[1], &files[1]);
+    nn__file_free(&zip);
+    status = nn__npy_pair(status, files, labels != NULL, classes, out);
+    NN_FREE(paths[0]);
+    NN_FREE(paths[1]);
+    return status;
+}
+
+static nn_status nn__npy_array(nn_status status, nn__file *file, nn_array *out)
+{
+    nn__numeric x;
+    if (status == NN_OK) status = nn__npy_parse(file, &x);
+    if (status == NN_OK) {
+        out->values = (nn_real *)nn__allocate(x.count, sizeof *out->values);
+        if (!out->values) status = NN_ERROR_OUT_OF_MEMORY;
+    }
+    if (status == NN_OK) {
+        out->rank = x.rank;
+        memcpy(out->shape, x.shape, sizeof out->shape);
+        for (size_t i = 0; i < x.count; i++) out->values[i] = (nn_real)nn__numeric_value(&x, i);
+    }
+    nn__file_free(file);
+    return status;
+}
+
+NN_DEF nn_status nn_read_npy(const char *path, nn_array *out)
+{
+    nn__file file;
+    memset(&file, 0, sizeof file);
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_read_npy: out is NULL");
+    memset(out, 0, sizeof *out);
+    return nn__npy_array(nn__file_read(path, &file), &file, out);
+}
+
+NN_DEF nn_status nn_read_npz(const char *path, const char *name, nn_array *out)
+{
+    nn__file file, zip;
+    char *member = NULL;
+    memset(&file, 0, sizeof file);
+    memset(&zip, 0, sizeof zip);
+    if (!out || !name)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_read_npz: the %s is NULL",
+                        out ? "name" : "result");
+    memset(out, 0, sizeof *out);
+    nn_status status = nn__file_read_any(path, 1, &zip);
+    if (status == NN_OK) status = nn__npz_member(&zip, name, &member, &file);
+    nn__file_free(&zip);
+    status = nn__npy_array(status, &file, out);
+    NN_FREE(member);
+    return status;
+}
+
+NN_DEF void nn_array_free(nn_array *array)
+{
+    if (!array) return;
+    NN_FREE(array->values);
+    memset(array, 0, sizeof *array);
+}
+
+/* -- writing -- */
+
+/* An array in memory, or the rows of a data set in its order. */
+typedef struct nn__npy_source {
+    const char *name;
+    char kind; /* of nn_real 'f', of bytes 'u', of int 'i' */
+    size_t width;
+    int rank;
+    const size_t *shape;
+    const void *values;
+    size_t rows, row_bytes; /* where `index` is not NULL: rows of values, in that order */
+    const size_t *index;
+} nn__npy_source;
+
+static void nn__npy_put(nn__writer *w, const nn__npy_source *s)
+{
+    char text[400];
+    size_t count = 1, n = 10;
+    memcpy(text, "\223NUMPY\001\000", 8);
+    const char order = s->width == 1 ? '|' : nn__is_big_endian() ? '>' : '<';
+    n += (size_t)snprintf(text + n, sizeof text - n,
+                          "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (", order, s->kind,
+                          (int)s->width);
+    for (int i = 0; i < s->rank; i++) {
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%llu", i ? ", " : "",
+                              (nn__ull)s->shape[i]);
+        count *= s->shape[i];
+    }
+    n += (size_t)snprintf(text + n, sizeof text - n, "%s), }", s->rank == 1 ? "," : "");
+    while (n % 64 != 63) text[n++] = ' ';
+    text[n++] = '\n';
+    text[8] = (char)((n - 10) & 255), text[9] = (char)((n - 10) >> 8);
+    nn__writer_put(w, text, n);
+    if (!s->index) nn__writer_put(w, s->values, count * s->width);
+    for (size_t i = 0; s->index && i < s->rows; i++)
+        nn__writer_put(w, (const char *)s->values + s->index[i] * s->row_bytes, s->row_bytes);
+}
+
+static nn_status nn__npy_check_source(const char *call, const nn__npy_source *s)
+{
+    size_t size;
+    if (s->rank < 0 || s->rank > NN_MAX_RANK || (s->rank && !s->shape))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: rank is %d, expected 0 to 8 and a shape", call,
+                        s->rank);
+    if (!nn__shape_size(s->rank, s->shape, &size) || !nn__multiply(size, s->width, &size))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the shape does not fit", call);
+    if (size && !s->values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
+    return NN_OK;
+}
+
+static nn_status nn__npy_write(const char *call, const char *path, const nn__npy_source *s)
+{
+    nn__writer w;
+    nn_status status = nn__npy_check_source(call, s);
+    if (status == NN_OK) status = nn__writer_open(&w, call, path);
+    if (status != NN_OK) return status;
+    nn__npy_put(&w, s);
+    return nn__writer_close(&w, NN_OK);
+}
+
+static nn__npy_source nn__npy_reals(const char *name, int rank, const size_t *shape,
+                                    const nn_real *values)
+{
+    nn__npy_source s;
+    memset(&s, 0, sizeof s);
+    s.name = name, s.kind = 'f', s.width = sizeof *values;
+    s.rank = rank, s.shape = shape, s.values = values;
+    return s;
+}
+
+NN_DEF nn_status nn_write_npy(const char *path, int rank, const size_t *shape,
+                              const nn_real *values)
+{
+    const nn__npy_source s = nn__npy_reals("", rank, shape, values);
+    return nn__npy_write("nn_write_npy", path, &s);
+}
+
+static void nn__put_little(unsigned char *to, size_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++, value >>= 8) to[i] = (unsigned char)(value & 255);
+}
+
+/* The part that an entry's head has in common with its line in the directory. */
+static void nn__zip_common(unsigned char to[26], const nn__writer *counted, size_t name_size)
+{
+    memset(to, 0, 26);
+    to[0] = 20;                              /* version 2.0 unpacks it */
+    to[8] = 0x21;                            /* 1 January 1980: equal files are equal bytes */
+    nn__put_little(to + 10, counted->crc, 4);
+    nn__put_little(to + 14, counted->total, 4);
+    nn__put_little(to + 18, counted->total, 4);
+    nn__put_little(to + 22, name_size, 2);
+}
+
+static void nn__zip_put(nn__writer *w, const nn__npy_source *s, size_t count, nn__writer *counted)
+{
+    unsigned char head[46], end[22] = {'P', 'K', 5, 6};
+    size_t offsets[2] = {0, 0}; /* of the directory, and behind it */
+    for (int pass = 0; pass < 2; pass++) {
+        size_t at = 0;
+        offsets[pass] = w->total;
+        for (size_t i = 0; i < count; i++) {
+            const size_t name_size = strlen(s[i].name) + 4;
+            memset(head, 0, sizeof head);
+            memcpy(head, pass ? "PK\001\002\024\000" : "PK\003\004", pass ? 6 : 4);
+            nn__zip_common(head + (pass ? 6 : 4), &counted[i], name_size);
+            if (pass) nn__put_little(head + 42, at, 4);
+            nn__writer_put(w, head, pass ? 46 : 30);
+            nn__writer_text(w, s[i].name);
+            nn__writer_text(w, ".npy");
+            if (!pass) nn__npy_put(w, &s[i]);
+            at += 30 + name_size + counted[i].total;
+        }
+    }
+    nn__put_little(end + 8, count, 2);
+    nn__put_little(end + 10, count, 2);
+    nn__put_little(end + 12, w->total - offsets[1], 4);
+    nn__put_little(end + 16, offsets[1], 4);
+    nn__writer_put(w, end, sizeof end);
+}
+
+static nn_status nn__npz_check(const char *call, const nn__npy_source *s, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const nn_status status = nn__npy_check_source(call, &s[i]);
+        if (status != NN_OK) return status;
+        int bad = !s[i].name || !s[i].name[0] || strlen(s[i].name) > 1000;
+        for (size_t j = 0; !bad && j < i; j++) bad = strcmp(s[i].name, s[j].name) == 0;
+        if (bad)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: array %llu has the name '%.100s', expected "
+                                                   "one of its own", call, (nn__ull)i,
+                            s[i].name ? s[i].name : "");
+    }
+    return NN_OK;
+}
+
+static nn_status nn__npz_write(const char *call, const char *path, const nn__npy_source *s,
+                               size_t count)
+{
+    nn__writer w, *counted = NULL;
+    nn_status status = nn__npz_check(call, s, count);
+    size_t total = 0;
+    if (status == NN_OK && count > 65535)
+        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu arrays, at most 65535", call,
+                          (nn__ull)count);
+    if (status == NN_OK) counted = (nn__writer *)nn__allocate_zeros(count, sizeof *counted);
+    if (status == NN_OK && !counted) status = NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        nn__npy_put(&counted[i], &s[i]);
+        total += counted[i].total / 1024 + 3;
+    }
+    if (status == NN_OK && total >= 4u << 20)
+        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: an archive of 4 GB or more: write npy files",
+                          call);
+    if (status == NN_OK) status = nn__writer_open(&w, call, path);
+    if (status == NN_OK) {
+        nn__zip_put(&w, s, count, counted);
+        status = nn__writer_close(&w, NN_OK);
+    }
+    NN_FREE(counted);
+    return status;
+}
+
+NN_DEF nn_status nn_write_npz(const char *path, size_t count, const nn_array *arrays)
+{
+    nn__npy_source *s;
+    if (!arrays && count)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_write_npz: the arrays are NULL");
+    s = (nn__npy_source *)nn__allocate(count, sizeof *s);
+    if (!s) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        s[i] = nn__npy_reals(arrays[i].name, arrays[i].rank, arrays[i].shape, arrays[i].values);
+    nn_status status = nn__npz_write("nn_write_npz", path, s, count);
+    NN_FREE(s);
+    return status;
+}
+
+/* What a data set is written as: samples as they are stored, labels, targets. */
+static size_t nn__dataset_sources(const nn_dataset *data, size_t shape[NN_MAX_RANK],
+                                  size_t targets[2], nn__npy_source s[3])
+{
+    const int bytes = data->dtype == NN_DTYPE_U8;
+    size_t n = 1;
+    shape[0] = targets[0] = data->count, targets[1] = data->target_size;
+    memcpy(shape + 1, data->shape, (size_t)data->rank * sizeof *shape);
+    s[0] = nn__npy_reals("samples", data->rank + 1, shape, NULL);
+    if (bytes) s[0].kind = 'u', s[0].width = 1;
+    s[0].values = data->samples, s[0].index = data->index;
+    s[0].rows = data->count, s[0].row_bytes = data->features * s[0].width;
+    if (data->labels) {
+        s[n] = nn__npy_reals("labels", 1, shape, NULL);
+        s[n].kind = 'i', s[n].width = sizeof *data->labels;
+        s[n++].values = data->labels;
+    }
+    if (data->targets) {
+        s[n] = nn__npy_reals("targets", 2, targets, data->targets);
+        s[n].index = data->index;
+        s[n].rows = data->count, s[n].row_bytes = data->target_size * sizeof *data->targets;
+        n++;
+    }
+    return n;
+}
+
+NN_DEF nn_status nn_dataset_write_npz(const nn_dataset *data, const char *path)
+{
+    const char *call = "nn_dataset_write_npz";
+    size_t shape[NN_MAX_RANK + 1], targets[2];
+    nn__npy_source s[3];
+    nn_status status = nn__check_dataset(call, data);
+    if (status == NN_OK && data->rank >= NN_MAX_RANK)
+        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: samples of rank %d, at most 7", call,
+                          data->rank);
+    if (status != NN_OK) return status;
+    const size_t n = nn__dataset_sources(data, shape, targets, s);
+    return nn__npz_write(call, path, s, n);
 }
 
 /* ---------------------------------------------------------------------------------- >>evaluate
