@@ -11889,11 +11889,22 @@ static const char nn__export_int8[] =
     "        const int code = c > -128 && c < 128 ? (int)(c + (c < 0 ? -$w : $w)) : 0;\n"
     "        @_codes[i] = (signed char)(code > 127 ? 127 : code < -127 ? -127 : code);\n"
     "    }\n"
-    "    for (j = 0; j < n; j++) {\n"
+    "    for (j = 0; j + 4 <= n; j += 4) {\n"
+    "        int32_t s = 0, t = 0, u = 0, v = 0;\n"
+    "        for (i = 0; i < k; i++) {\n"
+    "            const signed char z = @_codes[i], *row = w + i * n + j;\n"
+    "            s += z * row[0];\n            t += z * row[1];\n"
+    "            u += z * row[2];\n            v += z * row[3];\n"
+    "        }\n"
+    "        y[j] = ($R)s;\n        y[j + 1] = ($R)t;\n"
+    "        y[j + 2] = ($R)u;\n        y[j + 3] = ($R)v;\n"
+    "    }\n"
+    "    for (j = n - n % 4; j < n; j++) {\n"
     "        int32_t s = 0;\n"
     "        for (i = 0; i < k; i++) s += @_codes[i] * w[i * n + j];\n"
-    "        y[j] = @_fma(($R)s, max * scale[j], b ? b[j] : 0);\n"
-    "    }\n}\n\n";
+    "        y[j] = ($R)s;\n"
+    "    }\n"
+    "    for (j = 0; j < n; j++) y[j] = @_fma(y[j], max * scale[j], b ? b[j] : 0);\n}\n\n";
 
 static const char nn__export_matmul[] =
     "/* c[m,n] = a b, where a moves by am and ak along its dimensions and b by bk and bn */\n"

@@ -1,7 +1,8 @@
 /* 784-64-10 on MNIST as in TDT4265 assignment 2, task 3c: improved sigmoid, weights scaled by the
    fan in, momentum. 20,000 training images, validation on the 10,000 test images, early stopping.
 
-   cc -O2 examples/mnist_mlp.c -lm -o mnist_mlp && ./mnist_mlp [--data DIR] [--seed N] [--help] */
+   cc -O2 examples/mnist_mlp.c -lm -o mnist_mlp && ./mnist_mlp [--data DIR] [--seed N]
+   [--export FILE] [--help] */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "program.h"
@@ -12,11 +13,12 @@ static int fail(void) { return fprintf(stderr, "mnist_mlp: %s\n", nn_last_error(
 
 int main(int argc, char **argv)
 {
-    const char *data = "data", *seed = "0";
+    const char *data = "data", *seed = "0", *export_to = NULL;
     const program_option options[] = {
         {"--data", "DIR", "the folder that mnist/ is in (default data; `make data`)", &data},
-        {"--seed", "N", "of the weights and the shuffles (default 0)", &seed}};
-    program_options(argc, argv, "mnist_mlp", "784-64-10 on MNIST with momentum", 2, options);
+        {"--seed", "N", "of the weights and the shuffles (default 0)", &seed},
+        {"--export", "FILE", "writes the network as a C file that needs no nn.h", &export_to}};
+    program_options(argc, argv, "mnist_mlp", "784-64-10 on MNIST with momentum", 3, options);
     nn_net_desc net_desc = {0};
     net_desc.seed = program_number("--seed", seed, 0, UINT64_MAX);
 
@@ -59,6 +61,12 @@ int main(int argc, char **argv)
     printf("epochs %d  train loss %.4f accuracy %.4f  validation loss %.4f accuracy %.4f  %.2f s\n",
            (int)history.epochs, on_train.loss, on_train.accuracy, on_test.loss, on_test.accuracy,
            history.seconds);
+    if (export_to) {
+        nn_export_desc export_desc = {0};
+        export_desc.name = "mnist";
+        export_desc.check = &test;
+        if (nn_export_c(logits, export_to, &export_desc) != NN_OK) return fail();
+    }
     nn_history_free(&history);
     nn_net_destroy(net);
     nn_dataset_free(&train);
