@@ -20,7 +20,7 @@ DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test suite check embed examples tasks data reproduce bench bench-reproduce install help clean
+.PHONY: all run test suite check interop embed examples tasks data reproduce bench bench-reproduce install help clean
 
 all: examples
 
@@ -114,6 +114,18 @@ suite: $(SUITE)
 check:
 	@CC="$(CC)" sh tests/check.sh
 
+# What NumPy and onnxruntime say to the files that nn.h writes.
+$(BUILD)/interop_files_float: tests/interop_files.c $(BUILD)/nn_float.o
+	@$(CC) $(WITH_FLOAT)
+
+$(BUILD)/interop_files_double: tests/interop_files.c $(BUILD)/nn_double.o
+	@$(CC) -DNN_DOUBLE $(WITH_DOUBLE)
+
+interop: $(BUILD)/interop_files_float $(BUILD)/interop_files_double $(BUILD)/test_export_float $(BUILD)/test_export_double
+	@mkdir -p $(BUILD)/tmp/test_export_float $(BUILD)/tmp/test_export_double
+	@CC="$(CC)" $(BUILD)/test_export_float && CC="$(CC)" $(BUILD)/test_export_double
+	@$(PYTHON) tests/interop.py $(BUILD)
+
 embed:
 	@CC="$(CC)" sh tests/embed.sh
 
@@ -144,6 +156,7 @@ help:
 	@echo 'make run        train on the embedded digits, write pictures to out/'
 	@echo 'make test       every test, in float and double, on every kernel path of this CPU'
 	@echo 'make check      compilers, standards, warnings, sanitizers, real data (NN_DATA)'
+	@echo 'make interop    files against NumPy and onnxruntime, where PYTHON has them'
 	@echo 'make embed      an exported network on microcontrollers that qemu plays'
 	@echo 'make examples   build the example programs into build/'
 	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'

@@ -58,7 +58,7 @@
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv, nn_load_npy
-        run it without this library   nn_export_c
+        run it without this library   nn_export_c, nn_export_onnx
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
@@ -67,7 +67,8 @@
                          >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
                          >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
                          >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv  >>npy
-                         >>evaluate  >>export-text  >>export-ops  >>export  >>train  >>licence
+                         >>evaluate  >>export-text  >>export-ops  >>export  >>onnx  >>train
+                         >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -958,7 +959,7 @@ NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 
 /* --------------------------------------------------------------------------------- >>api-export
-   A trained network as a C file of its own. */
+   A trained network as a C file of its own, or for other libraries. */
 
 typedef struct nn_export_report {
     size_t constant_bytes;    /* weights, and what else the file has in constant arrays */
@@ -995,6 +996,10 @@ typedef struct nn_export_desc {
    one input. NN_ERROR_BAD_ARGUMENT names an operation that cannot be exported: losses,
    nn_pow, nn_custom. desc may be NULL. The file appears at the path when it is complete. */
 NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc);
+
+/* Writes an ONNX file (opset 13, 32-bit reals) with one input, "input", and one output, "output",
+   batch first. It takes samples after normalisation. Losses and nn_custom cannot be exported. */
+NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path);
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
@@ -11966,6 +11971,8 @@ typedef struct nn__slot {
 
 typedef struct nn__exporter {
     nn__writer w;
+    const char *call;
+    int (*knows)(const nn_tensor *t); /* whether there is a way to write its operation */
     const char *name;
     nn_net *net;
     nn_tensor *input, *output;
@@ -12482,21 +12489,21 @@ static nn_status nn__export_check(nn__exporter *e)
         if (nn__as_input(t)) {
             if (e->input || nn__as_input(t)->labels_per_row)
                 return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                "nn_export_c: tensor %llu: expected one input, of samples",
+                                "%s: tensor %llu: expected one input, of samples", e->call,
                                 (nn__ull)t->id);
             e->input = t;
         }
         slot->varies = t == e->input;
         for (size_t j = 0; j < t->src_count; j++) slot->varies |= e->slots[t->src[j]->id].varies;
         if (nn__is_leaf(t) || !slot->varies) continue;
-        if (!nn__export_op_of(t) || !t->batched)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "nn_export_c: tensor %llu: the operation '%s' %s", (nn__ull)t->id,
-                            t->op->name, nn__export_op_of(t) ? "has no value of each sample here"
-                                                             : "cannot be exported");
+        if (e->knows(t) && t->batched) continue;
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu: the operation '%s' %s", e->call,
+                        (nn__ull)t->id, t->op->name,
+                        e->knows(t) ? "has no value of each sample here" : "cannot be exported");
     }
     if (e->slots[e->output->id].varies) return NN_OK;
-    return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: the output depends on no input");
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the output depends on no input",
+                    e->call);
 }
 
 /* Whose memory each tensor uses, and until when. In place: over the first source, when this is its
@@ -12828,23 +12835,47 @@ static nn_status nn__export_all(nn__exporter *e, const char *path)
     return status == NN_OK ? nn__writer_close(&e->w, nn__emit_file(e)) : status;
 }
 
-static nn_status nn__check_export(const nn_tensor *output, const char *path,
-                                  const nn_export_desc *d)
+static nn_status nn__check_export(const nn_export_desc *d)
 {
-    nn_status status = nn__check_tensor("nn_export_c", output);
-    if (status == NN_OK && !path)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: the path is NULL");
-    if (status == NN_OK && d->check) status = nn__check_dataset("nn_export_c", d->check);
     size_t n = 0;
-    for (const char *c = d->name ? d->name : "net"; status == NN_OK && *c; c++, n++) {
+    for (const char *c = d->name ? d->name : "net"; *c; c++, n++) {
         const int is_letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_';
         if (!is_letter && !(n && *c >= '0' && *c <= '9')) n = 100;
     }
-    if (status == NN_OK && (n < 1 || n > 64))
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: name is '%s', expected a C "
-                                                 "identifier of up to 64 letters", d->name);
-    return status;
+    if (n < 1 || n > 64)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: name is '%s', expected a C "
+                                               "identifier of up to 64 letters", d->name);
+    return d->check ? nn__check_dataset("nn_export_c", d->check) : NN_OK;
 }
+
+/* Lists what the output depends on, and makes room for what is to be known of it. */
+static nn_status nn__export_open(nn__exporter *e, const char *call,
+                                 int (*knows)(const nn_tensor *t), nn_tensor *output,
+                                 const char *path)
+{
+    nn_status status = nn__check_tensor(call, output);
+    memset(e, 0, sizeof *e);
+    if (status == NN_OK && !path)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the path is NULL", call);
+    if (status == NN_OK) status = nn__list_needed(output);
+    if (status != NN_OK) return status;
+    e->call = call, e->knows = knows, e->net = output->net, e->output = output;
+    const size_t bytes = nn__bytes(e->net->tensors.count, 1, sizeof *e->slots);
+    e->slots = (nn__slot *)nn__net_alloc(e->net, bytes);
+    if (!e->slots) return NN_ERROR_OUT_OF_MEMORY;
+    memset(e->slots, 0, bytes);
+    return NN_OK;
+}
+
+static void nn__export_close(nn__exporter *e)
+{
+    if (!e->net) return;
+    nn__net_release(e->net, e->slots);
+    nn__net_release(e->net, e->x);
+    nn__net_release(e->net, e->bytes);
+}
+
+static int nn__export_knows(const nn_tensor *t) { return nn__export_op_of(t) != NULL; }
 
 NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc)
 {
@@ -12852,21 +12883,569 @@ NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_expor
     nn_export_desc d;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    nn_status status = nn__check_export(output, path, &d);
-    if (status == NN_OK) status = nn__list_needed(output);
-    if (status != NN_OK) return status;
-    memset(&e, 0, sizeof e);
-    e.name = d.name ? d.name : "net", e.net = output->net, e.output = output;
-    e.int8 = d.int8, e.check = d.check;
-    const size_t bytes = nn__bytes(e.net->tensors.count, 1, sizeof *e.slots);
-    e.slots = (nn__slot *)nn__net_alloc(e.net, bytes);
-    if (!e.slots) return NN_ERROR_OUT_OF_MEMORY;
-    memset(e.slots, 0, bytes);
-    status = nn__export_all(&e, path);
+    nn_status status = nn__export_open(&e, "nn_export_c", nn__export_knows, output, path);
+    if (status == NN_OK) status = nn__check_export(&d);
+    e.name = d.name ? d.name : "net", e.int8 = d.int8, e.check = d.check;
+    if (status == NN_OK) status = nn__export_all(&e, path);
     if (status == NN_OK && d.report) *d.report = e.report;
-    nn__net_release(e.net, e.slots);
-    nn__net_release(e.net, e.x);
-    nn__net_release(e.net, e.bytes);
+    nn__export_close(&e);
+    return status;
+}
+
+/* --------------------------------------------------------------------------------------- >>onnx
+   nn_export_onnx: the same walk, written as ONNX (onnx.proto, opset 13) in Protocol Buffers: fields
+   with a number each, of which only three kinds are needed. Messages are put together in memory
+   from the inside out; weights go from the network to the file. ONNX counts the batch as a
+   dimension, so that operands which broadcast get all dimensions of the result first. */
+
+typedef struct nn__proto {
+    unsigned char *bytes;
+    size_t size, capacity;
+    nn_status status;
+} nn__proto;
+
+static void nn__proto_put(nn__proto *p, const void *bytes, size_t size)
+{
+    for (size_t i = 0; p->status == NN_OK && i < size; i++) {
+        p->status = nn__grow(&p->bytes, p->size, &p->capacity, 1);
+        if (p->status == NN_OK) p->bytes[p->size++] = ((const unsigned char *)bytes)[i];
+    }
+}
+
+/* Seven bits at a time, the lowest first. */
+static void nn__proto_varint(nn__proto *p, uint64_t n)
+{
+    unsigned char byte;
+    do {
+        byte = (unsigned char)(n & 127);
+        n >>= 7;
+        if (n) byte |= 128;
+        nn__proto_put(p, &byte, 1);
+    } while (n);
+}
+
+static void nn__proto_int(nn__proto *p, unsigned field, int64_t n)
+{
+    nn__proto_varint(p, field << 3);
+    nn__proto_varint(p, (uint64_t)n);
+}
+
+/* Little-endian, as all numbers of fixed width. */
+static void nn__proto_fixed(nn__proto *p, float x)
+{
+    unsigned char bytes[4];
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    nn__put_little(bytes, bits, 4);
+    nn__proto_put(p, bytes, 4);
+}
+
+static void nn__proto_bytes(nn__proto *p, unsigned field, const void *bytes, size_t size)
+{
+    nn__proto_varint(p, field << 3 | 2);
+    nn__proto_varint(p, size);
+    nn__proto_put(p, bytes, size);
+}
+
+static void nn__proto_text(nn__proto *p, unsigned field, const char *text)
+{
+    nn__proto_bytes(p, field, text, strlen(text));
+}
+
+/* Ends a message within p. */
+static void nn__proto_message(nn__proto *p, unsigned field, nn__proto *inner)
+{
+    nn__proto_bytes(p, field, inner->bytes, inner->size);
+    if (p->status == NN_OK) p->status = inner->status;
+    NN_FREE(inner->bytes);
+    memset(inner, 0, sizeof *inner);
+}
+
+typedef struct nn__onnx {
+    nn__exporter e;
+    nn__proto nodes; /* and small constants */
+    size_t names;    /* given so far to what lies between tensors */
+} nn__onnx;
+
+typedef struct nn__onnx_name {
+    char text[32];
+} nn__onnx_name;
+
+static nn__onnx_name nn__onnx_of(const nn__onnx *o, const nn_tensor *t)
+{
+    nn__onnx_name name;
+    if (t == o->e.input) strcpy(name.text, "input");
+    else if (t == o->e.output) strcpy(name.text, "output");
+    else snprintf(name.text, sizeof name.text, "t%llu", (nn__ull)t->id);
+    return name;
+}
+
+static nn__onnx_name nn__onnx_new(nn__onnx *o)
+{
+    nn__onnx_name name;
+    snprintf(name.text, sizeof name.text, "v%llu", (nn__ull)o->names++);
+    return name;
+}
+
+/* -- attributes -- */
+
+static nn__proto nn__onnx_attribute(const char *name, int type)
+{
+    nn__proto a;
+    memset(&a, 0, sizeof a);
+    nn__proto_text(&a, 1, name);
+    nn__proto_int(&a, 20, type);
+    return a;
+}
+
+static nn__proto nn__onnx_float(const char *name, double value)
+{
+    nn__proto a = nn__onnx_attribute(name, 1);
+    nn__proto_varint(&a, 2 << 3 | 5);
+    nn__proto_fixed(&a, (float)value);
+    return a;
+}
+
+static nn__proto nn__onnx_ints(const char *name, int count, const int64_t *values)
+{
+    nn__proto a = nn__onnx_attribute(name, 7);
+    for (int i = 0; i < count; i++) nn__proto_int(&a, 8, values[i]);
+    return a;
+}
+
+static nn__proto nn__onnx_int(const char *name, int64_t value)
+{
+    nn__proto a = nn__onnx_attribute(name, 2);
+    nn__proto_int(&a, 3, value);
+    return a;
+}
+
+/* -- nodes and constants -- */
+
+/* out = type(in[0], in[1], ...), with up to two attributes, which are given back. */
+static void nn__onnx_node(nn__onnx *o, const char *type, int count, const nn__onnx_name *in,
+                          nn__onnx_name out, nn__proto *first, nn__proto *second)
+{
+    nn__proto node;
+    memset(&node, 0, sizeof node);
+    for (int i = 0; i < count; i++) nn__proto_text(&node, 1, in[i].text);
+    nn__proto_text(&node, 2, out.text);
+    nn__proto_text(&node, 4, type);
+    if (first) nn__proto_message(&node, 5, first);
+    if (second) nn__proto_message(&node, 5, second);
+    nn__proto_message(&o->nodes, 1, &node);
+}
+
+static void nn__onnx_apply(nn__onnx *o, const char *type, nn__onnx_name in, nn__onnx_name out,
+                           nn__proto *attribute)
+{
+    nn__onnx_node(o, type, 1, &in, out, attribute, NULL);
+}
+
+static void nn__onnx_apply2(nn__onnx *o, const char *type, nn__onnx_name a, nn__onnx_name b,
+                            nn__onnx_name out)
+{
+    nn__onnx_name in[2];
+    in[0] = a, in[1] = b;
+    nn__onnx_node(o, type, 2, in, out, NULL, NULL);
+}
+
+/* A list of whole numbers as an input. */
+static nn__onnx_name nn__onnx_list(nn__onnx *o, int count, const int64_t *values)
+{
+    const nn__onnx_name name = nn__onnx_new(o);
+    nn__proto t;
+    memset(&t, 0, sizeof t);
+    nn__proto_int(&t, 1, count);
+    nn__proto_int(&t, 2, 7);
+    for (int i = 0; i < count; i++) nn__proto_int(&t, 7, values[i]);
+    nn__proto_text(&t, 8, name.text);
+    nn__proto_message(&o->nodes, 5, &t);
+    return name;
+}
+
+static nn__onnx_name nn__onnx_scalar(nn__onnx *o, double value)
+{
+    const nn__onnx_name name = nn__onnx_new(o);
+    nn__proto t;
+    memset(&t, 0, sizeof t);
+    nn__proto_int(&t, 2, 1);
+    nn__proto_varint(&t, 4 << 3 | 5);
+    nn__proto_fixed(&t, (float)value);
+    nn__proto_text(&t, 8, name.text);
+    nn__proto_message(&o->nodes, 5, &t);
+    return name;
+}
+
+static void nn__onnx_reshape(nn__onnx *o, nn__onnx_name x, int batched, int rank,
+                             const size_t *shape, nn__onnx_name out)
+{
+    int64_t list[NN_MAX_RANK + 2] = {-1};
+    for (int i = 0; i < rank; i++) list[batched + i] = (int64_t)shape[i];
+    nn__onnx_apply2(o, "Reshape", x, nn__onnx_list(o, rank + batched, list), out);
+}
+
+/* x with ones in front of a sample's dimensions until there are `rank`: only a batch has to stay in
+   front of them, constants get theirs by broadcasting. */
+static nn__onnx_name nn__onnx_wide(nn__onnx *o, const nn_tensor *x, nn__onnx_name name, int rank)
+{
+    size_t shape[NN_MAX_RANK + 2];
+    const int own = x->rank - x->batched;
+    if (!x->batched || own >= rank) return name;
+    for (int i = 0; i < rank; i++) shape[i] = i < rank - own ? 1 : x->shape[1 + i - (rank - own)];
+    const nn__onnx_name wide = nn__onnx_new(o);
+    nn__onnx_reshape(o, name, 1, rank, shape, wide);
+    return wide;
+}
+
+/* -- operations -- */
+
+static void nn__onnx_function(nn__onnx *o, const nn__function *f, nn__onnx_name x,
+                              nn__onnx_name out)
+{
+    static const char *const types[NN_ACTIVATION_COUNT] = {
+        "Identity", "Sigmoid", "Tanh", NULL, "Relu", "LeakyRelu", "Elu", NULL, NULL, "Softplus"};
+    nn__proto alpha;
+    if (f->kind == NN_ACTIVATION_LEAKY_RELU || f->kind == NN_ACTIVATION_ELU) {
+        alpha = nn__onnx_float("alpha", f->alpha);
+        nn__onnx_apply(o, types[f->kind], x, out, &alpha);
+    } else if (f->kind == NN_ACTIVATION_SCALED_TANH) {
+        const nn__onnx_name a = nn__onnx_new(o), b = nn__onnx_new(o);
+        nn__onnx_apply2(o, "Mul", x, nn__onnx_scalar(o, 2.0 / 3), a);
+        nn__onnx_apply(o, "Tanh", a, b, NULL);
+        nn__onnx_apply2(o, "Mul", b, nn__onnx_scalar(o, 1.7159), out);
+    } else if (f->kind == NN_ACTIVATION_GELU) { /* x (1 + erf(x / sqrt 2)) / 2 */
+        const nn__onnx_name a = nn__onnx_new(o), b = nn__onnx_new(o), c = nn__onnx_new(o);
+        const nn__onnx_name half = nn__onnx_new(o);
+        nn__onnx_apply2(o, "Mul", x, nn__onnx_scalar(o, 0.70710678118654752440), a);
+        nn__onnx_apply(o, "Erf", a, b, NULL);
+        nn__onnx_apply2(o, "Add", b, nn__onnx_scalar(o, 1), c);
+        nn__onnx_apply2(o, "Mul", x, nn__onnx_scalar(o, 0.5), half);
+        nn__onnx_apply2(o, "Mul", half, c, out);
+    } else if (f->kind == NN_ACTIVATION_SILU) {
+        const nn__onnx_name a = nn__onnx_new(o);
+        nn__onnx_apply(o, "Sigmoid", x, a, NULL);
+        nn__onnx_apply2(o, "Mul", x, a, out);
+    } else nn__onnx_apply(o, types[f->kind], x, out, NULL);
+}
+
+static void nn__onnx_activation(nn__onnx *o, const nn_tensor *t)
+{
+    nn__onnx_function(o, (const nn__function *)t->settings, nn__onnx_of(o, t->src[0]),
+                      nn__onnx_of(o, t));
+}
+
+static void nn__onnx_dense(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    const nn__onnx_name out = nn__onnx_of(o, t), x = nn__onnx_of(o, t->src[0]);
+    const nn__onnx_name w = nn__onnx_of(o, t->src[1]);
+    const int has_bias = t->src_count > 2, has_function = f->kind != NN_ACTIVATION_IDENTITY;
+    const nn__onnx_name sum = has_function ? nn__onnx_new(o) : out;
+    const nn__onnx_name product = has_bias ? nn__onnx_new(o) : sum;
+    nn__onnx_apply2(o, "MatMul", x, w, product);
+    if (has_bias) nn__onnx_apply2(o, "Add", product, nn__onnx_of(o, t->src[2]), sum);
+    if (has_function) nn__onnx_function(o, f, sum, out);
+}
+
+static void nn__onnx_binary(nn__onnx *o, const nn_tensor *t)
+{
+    static const char *const types[][2] = {{"add", "Add"}, {"sub", "Sub"}, {"mul", "Mul"},
+                                           {"div", "Div"}, {"maximum", "Max"}, {"minimum", "Min"}};
+    nn__onnx_name x[2];
+    size_t i = 0;
+    while (strcmp(types[i][0], t->op->name) != 0) i++;
+    for (int j = 0; j < 2; j++)
+        x[j] = nn__onnx_wide(o, t->src[j], nn__onnx_of(o, t->src[j]), t->rank - 1);
+    nn__onnx_apply2(o, types[i][1], x[0], x[1], nn__onnx_of(o, t));
+}
+
+static void nn__onnx_unary(nn__onnx *o, const nn_tensor *t)
+{
+    static const char *const types[][2] = {{"exp", "Exp"}, {"log", "Log"}, {"sqrt", "Sqrt"},
+                                           {"abs", "Abs"}, {"pow", "Pow"}, {"scale", "Mul"},
+                                           {"clamp", "Clip"}};
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    nn__onnx_name in[3];
+    int i = 0;
+    while (strcmp(types[i][0], t->op->name) != 0) i++;
+    in[0] = nn__onnx_of(o, t->src[0]);
+    if (i >= 4) in[1] = nn__onnx_scalar(o, s->a);
+    if (i == 6) in[2] = nn__onnx_scalar(o, s->b);
+    nn__onnx_node(o, types[i][1], i < 4 ? 1 : i < 6 ? 2 : 3, in, nn__onnx_of(o, t), NULL, NULL);
+}
+
+static void nn__onnx_softmax(nn__onnx *o, const nn_tensor *t)
+{
+    nn__proto axis = nn__onnx_int("axis", -1);
+    nn__onnx_apply(o, t->op == &nn__softmax ? "Softmax" : "LogSoftmax", nn__onnx_of(o, t->src[0]),
+                   nn__onnx_of(o, t), &axis);
+}
+
+static void nn__onnx_shape(nn__onnx *o, const nn_tensor *t)
+{
+    nn__onnx_reshape(o, nn__onnx_of(o, t->src[0]), 1, t->rank - 1, t->shape + 1,
+                     nn__onnx_of(o, t));
+}
+
+static void nn__onnx_identity(nn__onnx *o, const nn_tensor *t)
+{
+    nn__onnx_apply(o, "Identity", nn__onnx_of(o, t->src[0]), nn__onnx_of(o, t), NULL);
+}
+
+/* Which dimension of x moves by `step` and is not taken yet; of equal ones any will do. */
+static int nn__onnx_axis_of(const nn_tensor *x, size_t step, size_t dim, unsigned taken)
+{
+    for (int i = x->batched; i < x->rank; i++)
+        if (!(taken & 1u << i) && x->shape[i] == dim && nn__inner_size(x, i + 1) == step) return i;
+    return 0;
+}
+
+static void nn__onnx_permute(nn__onnx *o, const nn_tensor *t)
+{
+    int64_t axes[NN_MAX_RANK] = {0};
+    unsigned taken = 0;
+    for (int i = 1; i < t->rank; i++) {
+        const size_t step = ((const nn__permutation *)t->settings)->step[i - 1];
+        const int axis = nn__onnx_axis_of(t->src[0], step, t->shape[i], taken);
+        axes[i] = axis, taken |= 1u << axis;
+    }
+    nn__proto perm = nn__onnx_ints("perm", t->rank, axes);
+    nn__onnx_apply(o, "Transpose", nn__onnx_of(o, t->src[0]), nn__onnx_of(o, t), &perm);
+}
+
+static void nn__onnx_concat(nn__onnx *o, const nn_tensor *t)
+{
+    nn__proto node, axis = nn__onnx_int("axis", ((const nn__cut *)t->settings)->axis);
+    memset(&node, 0, sizeof node);
+    for (size_t i = 0; i < t->src_count; i++)
+        nn__proto_text(&node, 1, nn__onnx_of(o, t->src[i]).text);
+    nn__proto_text(&node, 2, nn__onnx_of(o, t).text);
+    nn__proto_text(&node, 4, "Concat");
+    nn__proto_message(&node, 5, &axis);
+    nn__proto_message(&o->nodes, 1, &node);
+}
+
+static void nn__onnx_slice(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__cut *cut = (const nn__cut *)t->settings;
+    const int64_t numbers[3] = {(int64_t)cut->begin,
+                                (int64_t)(cut->begin + t->shape[cut->axis]), cut->axis};
+    nn__onnx_name in[4];
+    in[0] = nn__onnx_of(o, t->src[0]);
+    for (int i = 0; i < 3; i++) in[1 + i] = nn__onnx_list(o, 1, &numbers[i]);
+    nn__onnx_node(o, "Slice", 4, in, nn__onnx_of(o, t), NULL, NULL);
+}
+
+static void nn__onnx_reduction(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__reduction *r = (const nn__reduction *)t->settings;
+    const nn_tensor *x = t->src[0];
+    const int64_t axis = nn__onnx_axis_of(x, r->inner, r->n, 0);
+    nn__proto keep = nn__onnx_int("keepdims", t->rank == x->rank), axes;
+    if (t->op == &nn__sum) { /* which has its axes as an input since opset 13 */
+        nn__onnx_name in[2];
+        in[0] = nn__onnx_of(o, x), in[1] = nn__onnx_list(o, 1, &axis);
+        nn__onnx_node(o, "ReduceSum", 2, in, nn__onnx_of(o, t), &keep, NULL);
+        return;
+    }
+    const nn__onnx_name in = nn__onnx_of(o, x);
+    axes = nn__onnx_ints("axes", 1, &axis);
+    nn__onnx_node(o, t->op == &nn__mean ? "ReduceMean" : "ReduceMax", 1, &in, nn__onnx_of(o, t),
+                  &keep, &axes);
+}
+
+/* An operand of a product with its last two dimensions swapped, when it asks for that. */
+static nn__onnx_name nn__onnx_turned(nn__onnx *o, const nn_tensor *x, int turn)
+{
+    int64_t axes[NN_MAX_RANK];
+    const nn__onnx_name name = nn__onnx_of(o, x);
+    if (!turn) return name;
+    for (int i = 0; i < x->rank; i++) axes[i] = i;
+    axes[x->rank - 1] = x->rank - 2, axes[x->rank - 2] = x->rank - 1;
+    const nn__onnx_name turned = nn__onnx_new(o);
+    nn__proto perm = nn__onnx_ints("perm", x->rank, axes);
+    nn__onnx_apply(o, "Transpose", name, turned, &perm);
+    return turned;
+}
+
+static void nn__onnx_matmul(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    const int turn[2] = {s->trans_a, s->trans_b};
+    int rank = 2;
+    nn__onnx_name in[2];
+    for (int i = 0; i < 2; i++) {
+        const int own = t->src[i]->rank - t->src[i]->batched;
+        rank = own > rank ? own : rank;
+    }
+    for (int i = 0; i < 2; i++) {
+        const nn_tensor *x = t->src[i];
+        nn_tensor swapped = *x;
+        in[i] = nn__onnx_turned(o, x, turn[i]);
+        if (turn[i]) {
+            swapped.shape[x->rank - 1] = x->shape[x->rank - 2];
+            swapped.shape[x->rank - 2] = x->shape[x->rank - 1];
+        }
+        in[i] = nn__onnx_wide(o, &swapped, in[i], rank);
+    }
+    const nn__onnx_name product = nn__onnx_new(o);
+    nn__onnx_apply2(o, "MatMul", in[0], in[1], product);
+    nn__onnx_reshape(o, product, 1, t->rank - 1, t->shape + 1, nn__onnx_of(o, t));
+}
+
+static const struct nn__onnx_op {
+    const nn_op *op;
+    void (*emit)(nn__onnx *o, const nn_tensor *t);
+} nn__onnx_ops[] = {
+    {&nn__dense, nn__onnx_dense},          {&nn__matmul, nn__onnx_matmul},
+    {&nn__activation, nn__onnx_activation}, {&nn__softmax, nn__onnx_softmax},
+    {&nn__log_softmax, nn__onnx_softmax},  {&nn__add.op, nn__onnx_binary},
+    {&nn__sub.op, nn__onnx_binary},        {&nn__mul.op, nn__onnx_binary},
+    {&nn__div.op, nn__onnx_binary},        {&nn__maximum.op, nn__onnx_binary},
+    {&nn__minimum.op, nn__onnx_binary},    {&nn__exp.op, nn__onnx_unary},
+    {&nn__log.op, nn__onnx_unary},         {&nn__sqrt.op, nn__onnx_unary},
+    {&nn__abs.op, nn__onnx_unary},         {&nn__pow.op, nn__onnx_unary},
+    {&nn__clamp.op, nn__onnx_unary},       {&nn__scale, nn__onnx_unary},
+    {&nn__reshape, nn__onnx_shape},        {&nn__dropout, nn__onnx_identity},
+    {&nn__permute, nn__onnx_permute},      {&nn__concat, nn__onnx_concat},
+    {&nn__slice, nn__onnx_slice},          {&nn__sum, nn__onnx_reduction},
+    {&nn__mean, nn__onnx_reduction},       {&nn__max, nn__onnx_reduction}};
+
+static const struct nn__onnx_op *nn__onnx_op_of(const nn_tensor *t)
+{
+    for (size_t i = 0; i < sizeof nn__onnx_ops / sizeof *nn__onnx_ops; i++)
+        if (nn__onnx_ops[i].op == t->op) return &nn__onnx_ops[i];
+    return NULL;
+}
+
+static int nn__onnx_knows(const nn_tensor *t) { return nn__onnx_op_of(t) != NULL; }
+
+/* -- the file -- */
+
+/* All of a TensorProto but the values, which are its last field. */
+static void nn__onnx_head(nn__onnx *o, const nn_tensor *t, nn__proto *head)
+{
+    memset(head, 0, sizeof *head);
+    for (int i = 0; i < t->rank; i++) nn__proto_int(head, 1, (int64_t)t->shape[i]);
+    nn__proto_int(head, 2, 1);
+    nn__proto_text(head, 8, nn__onnx_of(o, t).text);
+    nn__proto_varint(head, 9 << 3 | 2);
+    nn__proto_varint(head, 4 * (uint64_t)t->size);
+}
+
+/* name, type and shape of the input or the output */
+static void nn__onnx_value(nn__onnx *o, unsigned field, const nn_tensor *t)
+{
+    nn__proto value, type, tensor, shape, dim;
+    memset(&value, 0, sizeof value);
+    type = tensor = shape = dim = value;
+    for (int i = 0; i < t->rank; i++) {
+        if (i == 0) nn__proto_text(&dim, 2, "batch");
+        else nn__proto_int(&dim, 1, (int64_t)t->shape[i]);
+        nn__proto_message(&shape, 1, &dim);
+    }
+    nn__proto_int(&tensor, 1, 1);
+    nn__proto_message(&tensor, 2, &shape);
+    nn__proto_message(&type, 1, &tensor);
+    nn__proto_text(&value, 1, nn__onnx_of(o, t).text);
+    nn__proto_message(&value, 2, &type);
+    nn__proto_message(&o->nodes, field, &value);
+}
+
+static int nn__onnx_is_constant(const nn__onnx *o, const nn_tensor *t)
+{
+    return !o->e.slots[t->id].varies && o->e.slots[t->id].as_reals;
+}
+
+/* Numbers go out in pieces, as 32-bit reals. */
+static void nn__onnx_values(nn__writer *w, const nn_tensor *t)
+{
+    unsigned char piece[1024];
+    for (size_t i = 0; i < t->size; i += 256) {
+        const size_t n = nn__min_size(256, t->size - i);
+        for (size_t j = 0; j < n; j++) {
+            const float x = (float)t->data[i + j];
+            uint32_t bits;
+            memcpy(&bits, &x, sizeof bits);
+            nn__put_little(piece + 4 * j, bits, 4);
+        }
+        nn__writer_put(w, piece, 4 * n);
+    }
+}
+
+/* Weights are messages of the graph, whose size stands before it: it is counted first. */
+static nn_status nn__onnx_write(nn__onnx *o, nn__writer *w)
+{
+    const nn__list *order = &o->e.net->plan.order;
+    uint64_t size = o->nodes.size;
+    nn__proto model, opset, field, head;
+    memset(&model, 0, sizeof model);
+    opset = model;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < order->count; i++) {
+            const nn_tensor *t = order->items[i];
+            if (!nn__onnx_is_constant(o, t)) continue;
+            memset(&field, 0, sizeof field);
+            nn__onnx_head(o, t, &head);
+            nn__proto_varint(&field, 5 << 3 | 2);
+            nn__proto_varint(&field, head.size + 4 * (uint64_t)t->size);
+            nn__proto_put(&field, head.bytes, head.size);
+            if (model.status == NN_OK) model.status = field.status;
+            if (pass == 0) size += field.size + 4 * (uint64_t)t->size;
+            else nn__writer_put(w, field.bytes, field.size), nn__onnx_values(w, t);
+            NN_FREE(field.bytes);
+            NN_FREE(head.bytes);
+        }
+        if (pass == 1) break;
+        nn__proto_int(&model, 1, 8); /* IR version */
+        nn__proto_text(&model, 2, "nn.h");
+        nn__proto_text(&opset, 1, "");
+        nn__proto_int(&opset, 2, 13);
+        nn__proto_message(&model, 8, &opset);
+        nn__proto_varint(&model, 7 << 3 | 2);
+        nn__proto_varint(&model, size);
+        nn__writer_put(w, model.bytes, model.size);
+        nn__writer_put(w, o->nodes.bytes, o->nodes.size);
+    }
+    NN_FREE(model.bytes);
+    if (model.status == NN_OK && size >= 2147483647)
+        return nn__fail(NN_ERROR_TOO_LARGE, "nn_export_onnx: %llu bytes, ONNX files end at 2 GB",
+                        (nn__ull)size);
+    return model.status;
+}
+
+static nn_status nn__onnx_all(nn__onnx *o, const char *path)
+{
+    const nn__list *order = &o->e.net->plan.order;
+    nn_status status = nn__export_check(&o->e);
+    if (status == NN_OK) status = nn__export_samples(&o->e); /* computes the constants */
+    if (status == NN_OK && o->e.output == o->e.input)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_onnx: the output is the input itself");
+    if (status != NN_OK) return status;
+    nn__proto_text(&o->nodes, 2, "nn");
+    for (size_t i = 0; i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        if (nn__is_leaf(t) || !o->e.slots[t->id].varies) continue;
+        nn__onnx_op_of(t)->emit(o, t);
+        for (size_t j = 0; j < t->src_count; j++) o->e.slots[t->src[j]->id].as_reals = 1;
+    }
+    nn__onnx_value(o, 11, o->e.input);
+    nn__onnx_value(o, 12, o->e.output);
+    nn__writer w;
+    status = o->nodes.status;
+    if (status == NN_OK) status = nn__writer_open(&w, "nn_export_onnx", path);
+    return status == NN_OK ? nn__writer_close(&w, nn__onnx_write(o, &w)) : status;
+}
+
+NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path)
+{
+    nn__onnx o;
+    memset(&o, 0, sizeof o);
+    nn_status status = nn__export_open(&o.e, "nn_export_onnx", nn__onnx_knows, output, path);
+    if (status == NN_OK) status = nn__onnx_all(&o, path);
+    nn__export_close(&o.e);
+    NN_FREE(o.nodes.bytes);
     return status;
 }
 

@@ -231,6 +231,9 @@ step 'the quickstart in a fresh clone' quickstart_alone
 if have arm-none-eabi-gcc && have qemu-system-arm; then step 'a network on microcontrollers' sh tests/embed.sh
 else skip 'a network on microcontrollers: no arm-none-eabi-gcc or no qemu-system-arm'
 fi
+if ${PYTHON:-python3} -c 'import numpy' >/dev/null 2>&1; then step 'NumPy and onnxruntime' make -s interop
+else skip 'NumPy and onnxruntime: Python has no numpy (PYTHON names another)'
+fi
 installs() {
   make -s install PREFIX="$(pwd)/$dir/prefix" && cp "$dir/body.c" "$dir/prefix/prog.c" &&
     sed -i 's/"nn.h"/<nn.h>/' "$dir/prefix/prog.c" &&
