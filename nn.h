@@ -77,6 +77,11 @@
         NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets and histories; all three or none.
                                     Networks take an allocator in nn_net_desc, these by default
         NN_NO_SIMD            impl  compile the portable kernels only
+        NN_NO_STDIO           all   no files: no loaders, no export, no summary, no progress line
+        NN_NO_TRAINING        all   no optimisers, no trainer, no gradient check. All of the code
+                                    takes 319 KB on x86-64 (gcc -O2) and 134 KB on a Cortex-M4 (-Os,
+                                    NN_NO_SIMD): 225 and 75 KB without files, 303 and 114 KB without
+                                    training, 202 and 60 KB without both
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
         NN_THREAD_LOCAL       impl  how a variable of each thread is declared; empty: none, for
@@ -120,7 +125,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#ifndef NN_NO_STDIO
 #include <stdio.h>
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -372,8 +379,10 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net);
    nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
+#ifndef NN_NO_STDIO
 /* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
+#endif
 /* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
 
@@ -657,6 +666,7 @@ typedef struct nn_optimizer_desc {
     nn_schedule schedule;
 } nn_optimizer_desc;
 
+#ifndef NN_NO_TRAINING
 /* Descs with the members that matter most; the others may be set afterwards. */
 NN_DEF nn_optimizer_desc nn_sgd(double learning_rate, double momentum);
 NN_DEF nn_optimizer_desc nn_adam(double learning_rate);
@@ -680,6 +690,7 @@ NN_DEF size_t nn_step_count(const nn_net *net);
    NaN with a message for a desc that nn_set_optimizer would refuse. Of NN_SCHEDULE_PLATEAU the rate
    without reductions. */
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
+#endif
 
 /* ------------------------------------------------------------------------------------- >>api-data
    A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is
@@ -707,6 +718,7 @@ typedef struct nn_dataset {
     char failure[256];         /* owns nothing, and every call on it returns this status and text */
 } nn_dataset;
 
+#ifndef NN_NO_STDIO
 /* MNIST, Fashion-MNIST, ...: the folder's train-images-idx3-ubyte, train-labels-idx1-ubyte and the
    t10k pair (also with '.' for the last '-', and .gz with NN_USE_ZLIB). Pixels are scaled to [0,
    1]. train or test may be NULL; both are loaded or none. */
@@ -791,6 +803,7 @@ typedef struct nn_csv_desc {
    taken as they are; other numbers are classes in numeric order, and texts are classes in order of
    appearance: class_names. Errors name line and column. Read all files of a task like the first. */
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
+#endif
 
 /* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
 NN_DEF nn_status nn_dataset_from_arrays(const nn_real *x, size_t count, size_t features,
@@ -909,11 +922,15 @@ typedef struct nn_history {
     double seconds;   /* of the last run */
 } nn_history;
 
+#ifndef NN_NO_TRAINING
 NN_DEF void nn_history_free(nn_history *history);
+#ifndef NN_NO_STDIO
 /* step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,
    validation_accuracy,learning_rate,seconds: one line per check, each number with the fewest digits
    that read back as it, a decimal point whatever the locale, an empty cell for NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
+#endif
+#endif
 
 typedef struct nn_train_desc {
     size_t epochs;     /* > 0 */
@@ -930,7 +947,9 @@ typedef struct nn_train_desc {
     size_t patience;       /* stop after so many checks without a lower validation loss (0: off) */
     int restore_best;      /* end with the weights of the best check instead of the last */
     int log_steps;         /* keep every step's loss in the history */
+#ifndef NN_NO_STDIO
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
+#endif
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
                      const nn_real *targets); /* summed over rows of the validation set */
     int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
@@ -938,6 +957,7 @@ typedef struct nn_train_desc {
     void *user;
 } nn_train_desc;
 
+#ifndef NN_NO_TRAINING
 /* Trains the network that `loss` belongs to, any scalar that depends on one input of samples; its
    losses are fed from the data set's labels, or from its targets where they take none.
    history may be NULL. NN_ERROR_NOT_FINITE: stopped because the loss was not finite, or the weights
@@ -957,10 +977,12 @@ NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epo
 NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
+#endif
 
 /* --------------------------------------------------------------------------------- >>api-export
    A trained network as a C file of its own, or for other libraries. */
 
+#ifndef NN_NO_STDIO
 typedef struct nn_export_report {
     size_t constant_bytes;    /* weights, and what else the file has in constant arrays */
     size_t working_bytes;     /* static memory of NAME_predict */
@@ -1000,11 +1022,13 @@ NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_expor
 /* Writes an ONNX file (opset 13, 32-bit reals) with one input, "input", and one output, "output",
    batch first. It takes samples after normalisation. Losses and nn_custom cannot be exported. */
 NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path);
+#endif
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
    time: |analytic - numeric| <= atol + rtol max(|analytic|, |numeric|). Where the two one-sided
    slopes keep apart as h shrinks the function has a kink; any slope between them is right there. */
+#ifndef NN_NO_TRAINING
 typedef struct nn_gradcheck_desc {
     double h;         /* step: default 1e-5 in double, 1e-2 in float */
     double atol;      /* default 1e-7 in double, 2e-3 in float */
@@ -1036,6 +1060,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
 NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
                                        size_t n, nn_real *x, const nn_real *analytic,
                                        const nn_gradcheck_desc *desc, nn_gradcheck_report *report);
+#endif
 
 #ifdef __cplusplus
 }
@@ -1056,6 +1081,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #include <locale.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -1232,7 +1258,7 @@ static int nn__is_finite(double x)
 }
 
 /* Seconds since some moment, from the best clock that the language level in use offers. */
-static double nn__now(void)
+NN__UNUSED static double nn__now(void)
 {
 #if defined(TIME_UTC)
     struct timespec t;
@@ -1262,7 +1288,7 @@ static double nn__log_scalar(double x)
 }
 
 /* cos(pi t) for t in [0, 1], by the series of sin(pi (1/2 - t)). */
-static double nn__cos_pi(double t)
+NN__UNUSED static double nn__cos_pi(double t)
 {
     double u = 3.14159265358979323846 * (0.5 - t), z = u * u, sum = 1;
     for (int k = 20; k >= 2; k -= 2) sum = 1 - sum * z / (k * (k + 1.0));
@@ -3980,7 +4006,7 @@ static nn_status nn__store_grads(nn_net *net)
 }
 
 /* The optimiser's state: what is missing starts at 0; `clear` sets the rest to 0, too. */
-static nn_status nn__store_state(nn_net *net, int count, int clear)
+NN__UNUSED static nn_status nn__store_state(nn_net *net, int count, int clear)
 {
     for (nn__store *s = net->stores; s; s = s->next)
         for (int i = 0; i < count; i++) {
@@ -4154,6 +4180,7 @@ static const char *nn__tensor_shape(const nn_tensor *t, char text[NN__SHAPE_TEXT
     return nn__shape_text(t->rank, t->shape, t->batched, text);
 }
 
+#ifndef NN_NO_STDIO
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
 {
     char shape[NN__SHAPE_TEXT];
@@ -4174,6 +4201,7 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
         return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
     return NN_OK;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------- >>graph
    nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside.
@@ -7112,6 +7140,7 @@ NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
 
    To add a kind: its value in nn_optimizer_kind with the formula, a line here, its members in the
    table of ranges, a case in the kernel `update`, and a reference in tests/test_optim.c. */
+#ifndef NN_NO_TRAINING
 
 typedef struct nn__optimizer_kind {
     int state;      /* arrays as large as the parameters */
@@ -7533,8 +7562,10 @@ NN_DEF nn_status nn_step(nn_net *net)
 #if !defined(__clang__) && defined(__GNUC__) && defined(__OPTIMIZE__)
 #pragma GCC optimize("O1")
 #endif
+#endif
 
 /* --------------------------------------------------------------------------------- >>gradcheck */
+#ifndef NN_NO_TRAINING
 
 static nn_gradcheck_desc nn__gradcheck_defaults(const nn_gradcheck_desc *desc)
 {
@@ -7758,6 +7789,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
         status = nn__fail(NN_ERROR_GRADIENT_ZERO, "nn_gradcheck: there is nothing to check");
     return status != NN_OK ? status : checked;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------- >>files
    Files are read as streams, because a path can name a pipe or a file that grows: a size that was
@@ -7781,7 +7813,7 @@ static nn_status nn__resize(void *block, size_t count, size_t each, size_t size)
 }
 
 /* Room for one more item in the array *items. */
-static nn_status nn__grow(void *items, size_t count, size_t *capacity, size_t size)
+NN__UNUSED static nn_status nn__grow(void *items, size_t count, size_t *capacity, size_t size)
 {
     if (count < *capacity) return NN_OK;
     size_t wider = *capacity == 0 ? 64 : *capacity > SIZE_MAX / 2 ? SIZE_MAX : 2 * *capacity;
@@ -7796,6 +7828,8 @@ static void *nn__allocate_zeros(size_t count, size_t size)
     if (block) memset(block, 0, count * size);
     return block;
 }
+
+#ifndef NN_NO_STDIO
 
 /* Where the C library says why reading failed, a folder is told from a fault. */
 static nn_status nn__read_failed(const char *path)
@@ -8069,6 +8103,7 @@ static nn_status nn__writer_close(nn__writer *w, nn_status status)
     NN_FREE(w->temporary);
     return status;
 }
+#endif
 
 /* ----------------------------------------------------------------------------------- >>dataset
    A data set borrows or owns its samples; a view is a list of another set's rows. Whatever makes a
@@ -8099,7 +8134,7 @@ struct nn__columns {
     nn__column *columns;
 };
 
-static int nn__is_feature(const nn__column *c)
+NN__UNUSED static int nn__is_feature(const nn__column *c)
 {
     return c->role >= NN__ROLE_FEATURE && c->role <= NN__ROLE_CODE;
 }
@@ -8405,7 +8440,7 @@ static nn_status nn__check_kin(const char *call, const nn_dataset *data, const n
 
 /* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its
    own: the set, the names' list, scales and shifts, the names. */
-static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+NN__UNUSED static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
 {
     const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
     const size_t list = nn__bytes(classes, 1, sizeof(char *));
@@ -8957,6 +8992,7 @@ NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weigh
 /* ----------------------------------------------------------------------------------- >>formats
    Readers check every count against the size of the file before they use it. Bytes of an image
    file become the data set's storage where they stand. */
+#ifndef NN_NO_STDIO
 
 /* An array of numbers within a file, row by row. */
 typedef struct nn__numeric {
@@ -9325,10 +9361,12 @@ NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *tr
     return nn__load_parts("nn_load_cifar100", folder, nn__load_cifar_part, coarse ? &broad : &fine,
                           train, test);
 }
+#endif
 
 /* -------------------------------------------------------------------------------------- >>text
    What a file says in letters: numbers, independent of the locale, and distinct texts, which are
    numbered and then put in order. */
+#ifndef NN_NO_STDIO
 
 typedef struct nn__span {
     const char *begin, *end;
@@ -9622,11 +9660,13 @@ static nn_status nn__words_match(const nn__words *w, char **list, size_t count, 
     }
     return status;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------ >>records
    RFC 4180, read as a stream through a small buffer, so that what grows is the data set alone. A
    record is cut into cells; one that does not end in the buffer is looked at again when more of
    the file is there. */
+#ifndef NN_NO_STDIO
 
 typedef struct nn__cell {
     nn__span text;
@@ -9864,11 +9904,13 @@ static nn_status nn__csv_open(nn__csv *csv)
     if (csv->limit >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) csv->begin = 3;
     return NN_OK;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------ >>columns
    Lists of names and numbers give every column a role, and each cell is stored by the role of its
    column: a number as it is, a text as its number among the distinct texts of the column, a gap as
    NaN. */
+#ifndef NN_NO_STDIO
 
 /* Another delimiter that the line seems to have: a surer one, or any where it is one cell. */
 static const char *nn__csv_separator(const nn__csv *csv)
@@ -10290,10 +10332,12 @@ static nn_status nn__csv_rows(nn__csv *csv)
                               csv->skipped ? " without a gap" : "");
     return status == NN_OK ? nn__csv_set_rows(csv, csv->rows) : status;
 }
+#endif
 
 /* ---------------------------------------------------------------------------------------- >>csv
    What texts and gaps become is decided when the whole file has been read, and kept for the next
    one. */
+#ifndef NN_NO_STDIO
 
 /* What the texts of column c mean: text i is category (*map)[i], and the column gets the names of
    the categories. They are those of `like`, or in an order of their own when it is NULL. */
@@ -10560,10 +10604,12 @@ NN_DEF nn_status nn_write_csv(const char *path, size_t rows, size_t cols, const 
         }
     return nn__writer_close(&w, NN_OK);
 }
+#endif
 
 /* --------------------------------------------------------------------------------------- >>npy
    NumPy's files. An npy file is a line of Python, which says type, order and shape, and the values
    behind it; an npz file is a zip archive of them, here always stored as they are. */
+#ifndef NN_NO_STDIO
 
 typedef struct nn__python {
     const char *at, *end;
@@ -11141,6 +11187,7 @@ NN_DEF nn_status nn_dataset_write_npz(const nn_dataset *data, const char *path)
     const size_t n = nn__dataset_sources(data, shape, targets, s);
     return nn__npz_write(call, path, s, n);
 }
+#endif
 
 /* ---------------------------------------------------------------------------------- >>evaluate
    A scalar over a data set, in chunks; predictions, and what they are worth. A data set is larger
@@ -11643,6 +11690,7 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
    What nn_export_c writes of >>math and >>kernels: the same steps for one number at a time, so that
    the bits are the same. In these texts @ is the network's name, $R the type of reals, $U that of
    their bits, and $a, $b, ... are the numbers of nn__export_numbers, $#a as a whole number. */
+#ifndef NN_NO_STDIO
 
 enum { /* a function of the generated file; those that it needs come before it */
     NN__NEED_BITS, NN__NEED_FMA, NN__NEED_ABS, NN__NEED_QUOTIENT, NN__NEED_EXP_REDUCED,
@@ -11951,6 +11999,7 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
     {nn__export_int8, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
     {nn__export_matmul, NN__NEEDS(FMA)},
     {"", 0}};
+#endif
 
 /* -------------------------------------------------------------------------------- >>export-ops
    nn_export_c walks the plan of the output twice: once without a file, to learn which functions and
@@ -11958,6 +12007,7 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
    a constant array, or at an offset of the working memory that is free while it lives.
 
    To add an operation: a function that writes its block, and a row in nn__export_ops. */
+#ifndef NN_NO_STDIO
 
 enum { NN__OWN_MEMORY, NN__IN_PLACE, NN__ALIAS }; /* may share its source's memory; is its source */
 
@@ -12370,9 +12420,11 @@ static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
         if (nn__export_ops[i].op == t->op) return &nn__export_ops[i];
     return NULL;
 }
+#endif
 
 /* -------------------------------------------------------------------------------------- >>export
    Memory, constants, the test and the file around them. What depends on no input is a constant. */
+#ifndef NN_NO_STDIO
 
 /* -- int8: a dense layer's weights in 255 steps per unit, its input in 255 steps per row -- */
 
@@ -12891,12 +12943,14 @@ NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_expor
     nn__export_close(&e);
     return status;
 }
+#endif
 
 /* --------------------------------------------------------------------------------------- >>onnx
    nn_export_onnx: the same walk, written as ONNX (onnx.proto, opset 13) in Protocol Buffers: fields
    with a number each, of which only three kinds are needed. Messages are put together in memory
    from the inside out; weights go from the network to the file. ONNX counts the batch as a
    dimension, so that operands which broadcast get all dimensions of the result first. */
+#ifndef NN_NO_STDIO
 
 typedef struct nn__proto {
     unsigned char *bytes;
@@ -13448,11 +13502,13 @@ NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path)
     NN_FREE(o.nodes.bytes);
     return status;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------- >>train
    A loop of one's own on the public calls above can do what a trainer does: an order of the samples
    for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
    a check, which is what early stopping, the best weights and the history are made of. */
+#ifndef NN_NO_TRAINING
 
 /* -- history -- */
 
@@ -13482,6 +13538,7 @@ static nn_status nn__log_check(nn_history *h, const nn_check *c)
     return status;
 }
 
+#ifndef NN_NO_STDIO
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path)
 {
     if (!history || !path)
@@ -13514,8 +13571,9 @@ typedef struct nn__progress {
     size_t steps, total_steps, images;
 } nn__progress;
 
-static void nn__progress_start(nn__progress *p, FILE *stream, size_t total_steps)
+static void nn__progress_start(nn__progress *p, const nn_train_desc *desc, size_t total_steps)
 {
+    FILE *stream = desc->progress;
     memset(p, 0, sizeof *p);
     p->stream = stream;
     p->is_terminal = (stream == stderr && NN__ISATTY(2)) || (stream == stdout && NN__ISATTY(1));
@@ -13565,6 +13623,13 @@ static void nn__progress_check(nn__progress *p, const nn_check *c, int has_valid
     fprintf(p->stream, "  %.2f s\n", c->seconds);
     fflush(p->stream);
 }
+#else
+typedef int nn__progress;
+#define nn__progress_start(p, desc, total_steps) (void)(*(p) = (int)(total_steps > 0))
+#define nn__progress_step(p, images, epoch, loss) (void)(p)
+#define nn__progress_check(p, c, has_validation) (void)(p)
+#define nn__progress_end(p) (void)(p)
+#endif
 
 /* -- the trainer -- */
 
@@ -13697,7 +13762,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
     if (status != NN_OK) return status;
-    nn__progress_start(&t->progress, d->progress, wanted);
+    nn__progress_start(&t->progress, d, wanted);
     t->start = nn__now();
     if (!t->history) return NN_OK;
     t->history->best = t->history->check_count;
@@ -13952,6 +14017,7 @@ NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_trai
     nn_trainer_destroy(t);
     return status;
 }
+#endif
 
 /* End of the implementation: give back the compiler options that were set under >>base. */
 #if defined(__clang__)

@@ -81,6 +81,10 @@ gcc C++20              | g++      | -std=c++20 $w -fsyntax-only      | body     
 gcc C++, three units   | g++      | -std=c++17 $w -O1                | units      | float        |
 gcc, three units       | gcc      | -std=c99 $c -O2 -DNDEBUG         | units      | float        |
 gcc, no SIMD           | gcc      | -std=c99 $c -O2 -DNN_NO_SIMD     | body       | float        |
+gcc, no files          | gcc      | -std=c99 $c -O1 -DNN_NO_STDIO    | body use static | float   |
+gcc, no training       | gcc      | -std=c99 $c -O1 -DNN_NO_TRAINING | body use static | float   |
+gcc, neither           | gcc      | -std=c99 $c -O1 -DNN_NO_STDIO -DNN_NO_TRAINING | units | float |
+clang++, neither       | clang++  | -std=c++11 $w -O1 -DNN_NO_STDIO -DNN_NO_TRAINING | units | float |
 gcc, strict            | gcc      | -std=c99 $w -fsyntax-only        | sources    | float        |
 clang C99              | clang    | -std=c99 $c -O1                  | body       | float double |
 clang C99, other files | clang    | -std=c99 $c -O0                  | use static | float        |
@@ -180,6 +184,8 @@ step 'symbols' symbols
 step 'sections of nn.h' sh tests/sections.sh
 hostile() { ${CC:-cc} -std=c99 -O0 tests/hostile.c -o "$dir/hostile" -lm && "$dir/hostile"; }
 step 'names that other headers take' hostile
+small() { $cc -std=c99 -O1 tests/small.c -o "$dir/small" -lm && "$dir/small"; }
+step 'without files, training and thread-local storage' small
 step 'the licence' sh tests/licence.sh
 
 # -- a locale with a decimal comma --
