@@ -986,7 +986,7 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 typedef struct nn_export_report {
     size_t constant_bytes;    /* weights, and what else the file has in constant arrays */
     size_t working_bytes;     /* static memory of NAME_predict */
-    size_t samples;           /* of desc.check; 0 without it, and then what follows is 0 */
+    size_t samples;           /* of desc.data; 0 without it, and then what follows is 0 */
     double accuracy;          /* on it, as reals; NaN without labels */
     double exported_accuracy; /* as exported */
     double max_difference;    /* of an output, between the two */
@@ -998,7 +998,7 @@ typedef struct nn_export_desc {
     int int8;                /* weights of dense layers as int8, in steps of each unit's largest
                                 weight / 127; their inputs as int8 in steps of each row's largest
                                 value / 127; sums in 32 bits, all else in reals */
-    const nn_dataset *check; /* its first three samples are what NAME_test tries, and accuracy is
+    const nn_dataset *data;  /* its first three samples are what NAME_test tries, and accuracy is
                                 measured on it. Normalised as the training set was */
     nn_export_report *report; /* filled when not NULL */
 } nn_export_desc;
@@ -10629,11 +10629,11 @@ static int nn__python_next(nn__python *p, char c)
     return 1;
 }
 
-static int nn__python_word(nn__python *p, const char *word)
+static int nn__python_text(nn__python *p, const char *text)
 {
-    const size_t n = strlen(word);
+    const size_t n = strlen(text);
     nn__python_blanks(p);
-    if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return 0;
+    if ((size_t)(p->end - p->at) < n || memcmp(p->at, text, n) != 0) return 0;
     p->at += n;
     return 1;
 }
@@ -10657,7 +10657,7 @@ static int nn__python_tuple(nn__python *p, int *rank, size_t shape[NN_MAX_RANK])
         if (*rank != commas || *rank == NN_MAX_RANK) return 0;
         const size_t digits = nn__parse_digits(&p->at, p->end, &number);
         if (digits < 1 || digits > 18 || number > SIZE_MAX) return 0;
-        nn__python_word(p, "L"); /* Python 2's long integers */
+        nn__python_text(p, "L"); /* Python 2's long integers */
         shape[(*rank)++] = (size_t)number;
     }
     return *rank == 1 ? commas == 1 : commas <= *rank;
@@ -10678,8 +10678,8 @@ static int nn__npy_dict(nn__python *p, nn__span *descr, int *fortran, nn__numeri
         seen |= 1u << i;
         if (i == 0) read = nn__python_string(p, descr);
         if (i == 1) {
-            *fortran = nn__python_word(p, "True");
-            read = *fortran || nn__python_word(p, "False");
+            *fortran = nn__python_text(p, "True");
+            read = *fortran || nn__python_text(p, "False");
         }
         if (i == 2) read = nn__python_tuple(p, &array->rank, array->shape);
         if (!read) return 0;
@@ -12030,7 +12030,7 @@ typedef struct nn__exporter {
     unsigned needs;           /* of nn__export_helpers */
     size_t work, codes, constants; /* reals; bytes; bytes */
     int int8, raw;            /* raw: a function for raw samples is possible */
-    const nn_dataset *check;
+    const nn_dataset *data;
     nn_real *x, *y;           /* the test's samples and what is expected of them */
     size_t rows;
     uint8_t *bytes;           /* the samples as bytes; NULL: they are reals */
@@ -12499,25 +12499,25 @@ static nn_status nn__export_predict(const nn__exporter *e, int int8, const nn_da
 
 static double nn__export_accuracy(const nn__exporter *e, const nn_real *y)
 {
-    const size_t n = e->output->row_size, count = e->check->count;
+    const size_t n = e->output->row_size, count = e->data->count;
     const double threshold = n == 1 ? nn__threshold(e->output) : 0;
     size_t correct = 0;
-    if (!e->check->labels) return NAN;
+    if (!e->data->labels) return NAN;
     for (size_t i = 0; i < count; i++)
-        correct += nn__predicted_class(y + i * n, n, threshold) == (size_t)e->check->labels[i];
+        correct += nn__predicted_class(y + i * n, n, threshold) == (size_t)e->data->labels[i];
     return (double)correct / (double)count;
 }
 
 /* Accuracy as reals and as int8, and how far the outputs are apart. */
 static nn_status nn__export_measure(nn__exporter *e)
 {
-    const size_t n = e->output->row_size, count = e->check->count;
+    const size_t n = e->output->row_size, count = e->data->count;
     nn_export_report *r = &e->report;
     nn_real *y = (nn_real *)nn__net_alloc(e->net, nn__bytes(count, n, 2 * sizeof *y));
     if (!y) return NN_ERROR_OUT_OF_MEMORY;
     nn_real *z = y + count * n;
-    nn_status status = nn__export_predict(e, 0, e->check, NULL, 0, y);
-    if (status == NN_OK && e->int8) status = nn__export_predict(e, 1, e->check, NULL, 0, z);
+    nn_status status = nn__export_predict(e, 0, e->data, NULL, 0, y);
+    if (status == NN_OK && e->int8) status = nn__export_predict(e, 1, e->data, NULL, 0, z);
     if (status == NN_OK) {
         r->samples = count;
         r->accuracy = nn__export_accuracy(e, y);
@@ -12852,7 +12852,7 @@ static nn_status nn__emit_file(nn__exporter *e)
 static nn_status nn__export_samples(nn__exporter *e)
 {
     const size_t n = e->input->row_size, m = e->output->row_size;
-    const nn_dataset *data = e->check, *trained = e->net->trained_on;
+    const nn_dataset *data = e->data, *trained = e->net->trained_on;
     nn_rng rng = nn_rng_seed(0);
     e->rows = data ? nn__min_size(3, data->count) : 3;
     e->x = (nn_real *)nn__net_alloc(e->net, nn__bytes(e->rows, n + m, sizeof *e->x));
@@ -12874,7 +12874,7 @@ static nn_status nn__export_all(nn__exporter *e, const char *path)
 {
     const nn_dataset *trained = e->net->trained_on;
     nn_status status = nn__export_check(e);
-    if (status == NN_OK && e->check) status = nn__export_measure(e);
+    if (status == NN_OK && e->data) status = nn__export_measure(e);
     if (status != NN_OK) return status;
     e->raw = trained && trained->features == e->input->row_size &&
              (trained->norm_count || trained->dtype == NN_DTYPE_U8);
@@ -12897,7 +12897,7 @@ static nn_status nn__check_export(const nn_export_desc *d)
     if (n < 1 || n > 64)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: name is '%s', expected a C "
                                                "identifier of up to 64 letters", d->name);
-    return d->check ? nn__check_dataset("nn_export_c", d->check) : NN_OK;
+    return d->data ? nn__check_dataset("nn_export_c", d->data) : NN_OK;
 }
 
 /* Lists what the output depends on, and makes room for what is to be known of it. */
@@ -12937,7 +12937,7 @@ NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_expor
     if (desc) d = *desc;
     nn_status status = nn__export_open(&e, "nn_export_c", nn__export_knows, output, path);
     if (status == NN_OK) status = nn__check_export(&d);
-    e.name = d.name ? d.name : "net", e.int8 = d.int8, e.check = d.check;
+    e.name = d.name ? d.name : "net", e.int8 = d.int8, e.data = d.data;
     if (status == NN_OK) status = nn__export_all(&e, path);
     if (status == NN_OK && d.report) *d.report = e.report;
     nn__export_close(&e);
@@ -12969,12 +12969,12 @@ static void nn__proto_put(nn__proto *p, const void *bytes, size_t size)
 /* Seven bits at a time, the lowest first. */
 static void nn__proto_varint(nn__proto *p, uint64_t n)
 {
-    unsigned char byte;
+    unsigned char septet;
     do {
-        byte = (unsigned char)(n & 127);
+        septet = (unsigned char)(n & 127);
         n >>= 7;
-        if (n) byte |= 128;
-        nn__proto_put(p, &byte, 1);
+        if (n) septet |= 128;
+        nn__proto_put(p, &septet, 1);
     } while (n);
 }
 

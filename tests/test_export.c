@@ -313,7 +313,7 @@ static void data_sets(void)
     CHECK_OK(nn_dataset_standardize(&data, NN_PER_FEATURE));
     nn_tensor *logits = trained(net, &data);
     memset(&desc, 0, sizeof desc);
-    desc.check = &data, desc.report = &report;
+    desc.data = &data, desc.report = &report;
     CHECK_OK(nn_dataset_gather(&data, NULL, SAMPLES, in));
     CHECK_OK(nn_predict(logits, &data, out));
     check_export("bytes", logits, in, SAMPLES, &desc, out);
