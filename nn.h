@@ -355,12 +355,18 @@ typedef struct nn_net_desc {
     uint64_t seed;  /* of initial weights, shuffles, dropout (default 0, a seed like any other) */
     int threads;    /* up to 256; default: NN_THREADS, else OpenMP's number */
     nn_allocator allocator;
+    void *memory;       /* in place of an allocator: the network takes all its memory from these */
+    size_t memory_size; /* bytes; NN_ERROR_OUT_OF_MEMORY where they do not suffice */
 } nn_net_desc;
 
 /* A new, empty network; NULL when out of memory or when only one of alloc/release is given. desc
    may be NULL. */
 NN_DEF nn_net *nn_net_create(const nn_net_desc *desc);
 NN_DEF void nn_net_destroy(nn_net *net); /* NULL is fine */
+/* Of desc.memory: how many bytes have been in use at most. After a first prediction for the largest
+   batch a network that only predicts takes no more, and this is what the firmware has to set aside.
+   0 for a network with an allocator. */
+NN_DEF size_t nn_net_memory(const nn_net *net);
 /* The first error made while the network was built, NN_OK when there is none.
    NN_ERROR_BAD_ARGUMENT for NULL. nn_last_error() tells the rest when called right after this. */
 NN_DEF nn_status nn_net_status(const nn_net *net);
@@ -3830,6 +3836,8 @@ struct nn_net {
     nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
 
+static size_t nn__round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
 static void *nn__default_alloc(void *user, size_t bytes)
 {
     (void)user;
@@ -3840,6 +3848,59 @@ static void nn__default_release(void *user, void *block)
 {
     (void)user;
     NN_FREE(block);
+}
+
+/* -- a caller's memory: blocks one behind the other, each with a note of where it begins and ends.
+   A block that is given back makes room when it is the last. -- */
+
+#define NN__POOL_ALIGN 16
+
+typedef struct nn__pool {
+    size_t size, used, peak; /* bytes, from the pool itself on */
+} nn__pool;
+
+typedef struct nn__pool_note {
+    size_t begin, end;
+} nn__pool_note;
+
+static void *nn__pool_alloc(void *user, size_t bytes)
+{
+    nn__pool *pool = (nn__pool *)user;
+    nn__pool_note note;
+    const size_t at = nn__round_up(pool->used + sizeof note, NN__POOL_ALIGN);
+    if (at > pool->size || bytes > pool->size - at) return NULL;
+    note.begin = pool->used, note.end = at + bytes;
+    char *block = (char *)user + at;
+    memcpy(block - sizeof note, &note, sizeof note);
+    pool->used = note.end;
+    pool->peak = nn__max_size(pool->peak, pool->used);
+    return block;
+}
+
+static void nn__pool_release(void *user, void *block)
+{
+    nn__pool *pool = (nn__pool *)user;
+    nn__pool_note note;
+    memcpy(&note, (const char *)block - sizeof note, sizeof note);
+    if (note.end == pool->used) pool->used = note.begin;
+}
+
+/* A pool at the beginning of the memory; NULL when there is no room for one. */
+static nn__pool *nn__pool_new(void *memory, size_t size)
+{
+    const size_t past = (size_t)((uintptr_t)memory % NN__POOL_ALIGN);
+    const size_t skip = past ? NN__POOL_ALIGN - past : 0;
+    if (size < skip || size - skip < sizeof(nn__pool)) return NULL;
+    nn__pool *pool = (nn__pool *)(void *)((char *)memory + skip);
+    pool->size = size - skip;
+    pool->used = pool->peak = sizeof *pool;
+    return pool;
+}
+
+NN_DEF size_t nn_net_memory(const nn_net *net)
+{
+    if (!net || net->allocator.alloc != nn__pool_alloc) return 0;
+    return ((const nn__pool *)net->allocator.user)->peak + NN__POOL_ALIGN - 1;
 }
 
 static void *nn__net_alloc(nn_net *net, size_t bytes)
@@ -3855,8 +3916,6 @@ static void nn__net_release(nn_net *net, void *block)
 {
     if (block) net->allocator.release(net->allocator.user, block);
 }
-
-static size_t nn__round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 /* `bytes` that begin at a multiple of NN__ALIGN. What the allocator gave, which is aligned for
    pointers, is noted in front of them. */
@@ -4041,6 +4100,16 @@ NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
     else if (d.threads < 0)
         status = nn__fail(NN_ERROR_BAD_ARGUMENT,
                           "nn_net_create: threads is %d, expected 0 or more", d.threads);
+    else if (d.allocator.alloc ? d.memory != NULL || d.memory_size : !d.memory != !d.memory_size)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_create: memory and memory_size go "
+                                                 "together, and without an allocator");
+    if (d.memory && status == NN_OK) {
+        d.allocator.alloc = nn__pool_alloc, d.allocator.release = nn__pool_release;
+        d.allocator.user = nn__pool_new(d.memory, d.memory_size);
+        if (!d.allocator.user)
+            status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
+                              (nn__ull)d.memory_size);
+    }
     if (!d.allocator.alloc)
         d.allocator.alloc = nn__default_alloc, d.allocator.release = nn__default_release;
     nn_net *net = NULL;
