@@ -619,8 +619,8 @@ typedef enum nn_schedule_kind {
     NN_SCHEDULE_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
     NN_SCHEDULE_ONE_CYCLE,   /* r / 25 -> r in `period` steps, then down to final at `total`, both
                                 linearly: Smith and Topin 2018 */
-    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma, but not below final, after each `period`
-                                checks without a lower validation loss: nn_train does that */
+    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma < 1, but not below final, after each
+                                `period` checks without a lower validation loss: nn_train does it */
     NN_SCHEDULE_CUSTOM,      /* rate(user, t) */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
@@ -754,6 +754,11 @@ typedef struct nn_csv_desc {
    taken as they are; other numbers are classes in numeric order, and texts are classes in order of
    appearance: class_names. Errors name line and column. Read all files of a task like the first. */
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
+/* The name of the column that a feature (from 0) of a CSV file comes from, and in *category the
+   text that a one-hot feature stands for; NULL where there is none such. category may be NULL. The
+   set that was loaded owns the texts, views borrow them. */
+NN_DEF const char *nn_dataset_feature_name(const nn_dataset *data, size_t feature,
+                                           const char **category);
 
 /* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
 NN_DEF nn_status nn_dataset_from_arrays(const nn_real *x, size_t count, size_t features,
@@ -7157,6 +7162,9 @@ static nn_status nn__check_schedule(const char *call, const nn_schedule *s)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: schedule.period is %llu, expected at most %llu, schedule.total", call,
                         (nn__ull)s->period, (nn__ull)s->total);
+    if (s->kind == NN_SCHEDULE_PLATEAU && s->gamma >= 1)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.gamma is %g, expected 0 <= gamma < 1", call, s->gamma);
     nn_status status = nn__check_custom_rate(call, s);
     return status == NN_OK
                ? nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
@@ -8183,6 +8191,24 @@ NN_DEF void nn_dataset_free(nn_dataset *data)
     for (size_t i = 0; i < sizeof data->owned / sizeof *data->owned; i++) NN_FREE(data->owned[i]);
     NN_FREE(data->class_names);
     memset(data, 0, sizeof *data);
+}
+
+NN_DEF const char *nn_dataset_feature_name(const nn_dataset *data, size_t feature,
+                                           const char **category)
+{
+    const struct nn__columns *c = data ? data->columns : NULL;
+    if (category) *category = NULL;
+    for (size_t i = 0; c && i < c->count; i++) {
+        const nn__column *column = &c->columns[i];
+        const int is_one_hot = column->role == NN__ROLE_ONE_HOT;
+        const size_t width = is_one_hot ? column->category_count : nn__is_feature(column) ? 1 : 0;
+        if (feature < width) {
+            if (category && is_one_hot) *category = column->categories[feature];
+            return c->names ? c->names[i] : NULL;
+        }
+        feature -= width;
+    }
+    return NULL;
 }
 
 /* Makes what `out` points to, whatever it held, an empty set that remembers the last failure. */
