@@ -66,8 +66,8 @@
                          >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
                          >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
                          >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
-                         >>evaluate  >>json  >>safetensors  >>save  >>load  >>open  >>train
-                         >>licence
+                         >>evaluate  >>json  >>safetensors  >>save  >>load  >>open  >>history
+                         >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -898,6 +898,12 @@ typedef struct nn_train_desc {
     int restore_best;      /* end with the weights of the best check instead of the last */
     int log_steps;         /* keep every step's loss in the history */
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
+    const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save): */
+    size_t save_every;     /* after so many steps (default: every epoch), and at the end */
+    int resume;            /* go on from save_path when that file exists: the same bits as a run
+                              without a break. NN_ERROR_MISMATCH says what another network, data
+                              set or desc differs in; more epochs are no difference */
+    const char *save_best_path; /* keep the network at each check that is the best so far */
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
                      const nn_real *targets); /* summed over rows of the validation set */
     int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
@@ -922,6 +928,8 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *trainer);  /* one update, and its c
 NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epoch, or of all */
 /* Whether there is nothing left to do: all epochs, early stopping, a callback or an error. */
 NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
+/* Keeps the run where it is, for nn_train_desc.resume. */
+NN_DEF nn_status nn_trainer_save(nn_trainer *trainer, const char *path);
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 
@@ -13119,12 +13127,13 @@ static nn_status nn__make_described(nn__opening *o, const nn_op *op, nn__json *v
     nn__reading r;
     nn_description d = nn__reading_of(&r, v, o->where);
     d.net = o->net, d.op = op, d.src_count = src_count, d.src = src;
+    nn__message[0] = 0;
     *made = op->describe(&d, NULL);
     if (r.status != NN_OK) return r.status;
     if (*made) return nn__check_all_used(&r);
     memcpy(why, nn__message, sizeof why);
     return nn__fail(o->net->status != NN_OK ? o->net->status : NN_ERROR_BAD_FORMAT, "%s: %s",
-                    o->where, o->net->status != NN_OK ? why : "describe made no tensor");
+                    o->where, why[0] ? why : "describe made no tensor");
 }
 
 static nn_status nn__make_tensor(nn__opening *o, nn__json *v)
@@ -13354,12 +13363,8 @@ NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t r
                         probabilities);
 }
 
-/* ------------------------------------------------------------------------------------- >>train
-   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
-   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
-   a check, which is what early stopping, the best weights and the history are made of. */
-
-/* -- history -- */
+/* ----------------------------------------------------------------------------------- >>history
+   What a training reports: checks and losses in a history, as a file, and while it runs. */
 
 NN_DEF void nn_history_free(nn_history *history)
 {
@@ -13488,7 +13493,14 @@ static void nn__progress_check(nn__progress *p, const nn_check *c, int has_valid
     fflush(p->stream);
 }
 
-/* -- the trainer -- */
+/* -------------------------------------------------------------------------------- >>checkpoint
+   A trainer in a file: the network with its optimiser, and all that a run depends on, so that N
+   steps, a crash and N steps more give the bits of 2N steps. The order of the samples is not kept
+   but drawn again, from the generator's state at the beginning of the epoch.
+
+   Under their own names stand the values that the run would end with now: with restore_best those
+   of the best check, and then the present ones follow as "last.NAME". A file also says what it
+   depends on, the run: a run of another data set, desc or network is refused. */
 
 /* A sum over the samples of an epoch. */
 typedef struct nn__epoch_mean {
@@ -13499,19 +13511,430 @@ struct nn_trainer {
     const char *call; /* that takes the steps, for messages */
     nn__session training, validation;
     nn_train_desc desc;
+    nn_optimizer_desc chosen; /* the optimiser that the run began with */
     nn_history *history;
     nn__progress progress;
     size_t *order;     /* sample numbers in this epoch's order */
+    nn_rng epoch_rng;  /* before they were shuffled */
     nn_real *best;     /* values at the best check, with restore_best: */
     size_t best_parameters, best_buffers; /* of so many parameters and buffers */
     double best_loss;
-    int has_best, stop, is_finished;
+    int has_best, stop, stopped_early, is_finished;
     size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
     nn__epoch_mean mean;
     double start;
+    int has_sums; /* over all samples of the data sets, to tell them from others: */
+    nn_rng data_sum, validation_sum;
 };
 
 static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
+
+/* A parameter's or buffer's values at the best check; NULL when there is none, or when it was made
+   after that. */
+static nn_real *nn__best_values(const nn_trainer *t, size_t i)
+{
+    const nn_net *net = nn__trained_net(t);
+    const size_t parameters = net->parameters.count;
+    nn_real *best = t->best;
+    if (!best || !t->has_best) return NULL;
+    if (i < parameters ? i >= t->best_parameters : i - parameters >= t->best_buffers) return NULL;
+    for (size_t j = 0; j < i; j++)
+        if (j < t->best_parameters || j >= parameters) best += nn__state_tensor(net, j)->size;
+    return best;
+}
+
+/* -- what a run depends on -- */
+
+static uint64_t nn__sum_bytes(uint64_t sum, const void *bytes, size_t size)
+{
+    const unsigned char *at = (const unsigned char *)bytes;
+    uint64_t eight;
+    for (; size >= sizeof eight; size -= sizeof eight, at += sizeof eight) {
+        memcpy(&eight, at, sizeof eight);
+        sum = nn__mix(sum ^ eight);
+    }
+    for (; size > 0; size--) sum = nn__mix(sum ^ *at++);
+    return sum;
+}
+
+/* A hash of all that a data set gives to a training. */
+static nn_rng nn__sum_data(const nn_dataset *data)
+{
+    nn_rng sum = {0, 0};
+    if (!data) return sum;
+    const size_t width = data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real);
+    const size_t row_bytes = data->features * width;
+    uint64_t s = nn__mix(data->count ^ (uint64_t)data->features << 32);
+    for (size_t i = 0; i < data->count; i++) {
+        const size_t row = nn__row(data, i);
+        s = nn__sum_bytes(s, (const char *)data->samples + row * row_bytes, row_bytes);
+        if (data->labels) s = nn__mix(s ^ (uint64_t)(unsigned)data->labels[i]);
+        if (data->targets)
+            s = nn__sum_bytes(s, data->targets + row * data->target_size,
+                              data->target_size * sizeof *data->targets);
+    }
+    s = nn__sum_bytes(s, data->scale, data->norm_count * sizeof *data->scale);
+    sum.key = nn__sum_bytes(s, data->shift, data->norm_count * sizeof *data->shift);
+    return sum;
+}
+
+static void nn__run_describe(nn_description *d, nn_trainer *t)
+{
+    nn_train_desc *desc = &t->desc;
+    size_t samples = t->training.data->count;
+    if (!t->has_sums) {
+        t->data_sum = nn__sum_data(t->training.data);
+        t->validation_sum = nn__sum_data(desc->validation);
+        t->has_sums = 1;
+    }
+    nn_describe_size(d, "samples", &samples);
+    nn__rng_describe(d, "the content of the data set", &t->data_sum);
+    nn__rng_describe(d, "the content of the validation set", &t->validation_sum);
+    nn_describe_size(d, "batch_size", &desc->batch_size);
+    nn_describe_int(d, "no_shuffle", &desc->no_shuffle);
+    nn_describe_int(d, "drop_last", &desc->drop_last);
+    nn_describe_size(d, "check_every", &t->check_every);
+    nn_describe_int(d, "evaluate_training", &desc->evaluate_training);
+    nn_describe_size(d, "patience", &desc->patience);
+    nn_describe_int(d, "restore_best", &desc->restore_best);
+    nn_describe_int(d, "log_steps", &desc->log_steps);
+}
+
+/* Where the run stands. */
+static void nn__trainer_describe(nn_description *d, nn_trainer *t, nn_history *h)
+{
+    double seconds = nn__now() - t->start;
+    nn_describe_size(d, "step", &t->step);
+    nn_describe_size(d, "epoch", &t->epoch);
+    nn_describe_size(d, "index", &t->index);
+    nn_describe_size(d, "worse_checks", &t->worse_checks);
+    nn_describe_size(d, "plateau", &t->plateau);
+    nn_describe_int(d, "has_best", &t->has_best);
+    nn_describe_int(d, "stopped_early", &t->stopped_early);
+    nn_describe_real(d, "best_loss", &t->best_loss);
+    nn_describe_real(d, "mean.loss", &t->mean.loss);
+    nn_describe_real(d, "mean.correct", &t->mean.correct);
+    nn_describe_real(d, "mean.rows", &t->mean.rows);
+    nn__rng_describe(d, "epoch_rng", &t->epoch_rng);
+    nn_describe_real(d, "seconds", &seconds);
+    nn_describe_size(d, "history.epochs", &h->epochs);
+    nn_describe_size(d, "history.best", &h->best);
+    t->start = nn__now() - seconds;
+}
+
+/* {"run":{..., "optimizer":{...}}} */
+static void nn__text_run(nn__text *text, nn_trainer *t)
+{
+    nn_description d = nn__writing(text);
+    nn_optimizer_desc chosen = t->chosen;
+    nn__text_key(text, "run");
+    nn__text_add(text, "{");
+    nn__run_describe(&d, t);
+    nn__text_key(text, "optimizer");
+    nn__text_add(text, "{");
+    nn__optimizer_describe(&d, &chosen);
+    nn__text_add(text, "}}");
+}
+
+/* -- history -- */
+
+enum { NN__CHECK_NUMBERS = 12 };
+
+/* A check as doubles, which hold its counts exactly; or back. */
+static void nn__check_numbers(nn_check *c, double *x, int back)
+{
+    double *const reals[] = {&c->train_loss,      &c->train_accuracy,      &c->batch_loss,
+                             &c->batch_accuracy,  &c->validation_loss,     &c->validation_accuracy,
+                             &c->validation_metric, &c->learning_rate,     &c->seconds};
+    if (back) c->step = (size_t)x[0], c->epoch = (size_t)x[1], c->improved = x[2] != 0;
+    else x[0] = (double)c->step, x[1] = (double)c->epoch, x[2] = c->improved;
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        if (back) *reals[i] = x[3 + i];
+        else x[3 + i] = *reals[i];
+    }
+}
+
+/* The checks as a table, which *numbers keeps until the file is written. */
+static nn_status nn__put_history(nn__contents *c, const nn_history *h, double **numbers)
+{
+    size_t shape[2];
+    *numbers = NULL;
+    if (!h) return NN_OK;
+    shape[0] = h->check_count, shape[1] = NN__CHECK_NUMBERS;
+    *numbers = (double *)nn__allocate(h->check_count, NN__CHECK_NUMBERS * sizeof **numbers);
+    if (!*numbers) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < h->check_count; i++)
+        nn__check_numbers(&h->checks[i], *numbers + i * NN__CHECK_NUMBERS, 0);
+    nn__contents_add(c, NN__PREFIX_HISTORY, "checks", sizeof(double), 2, shape, *numbers);
+    nn__contents_add(c, NN__PREFIX_HISTORY, "step_loss", sizeof(double), 1, &h->step_count,
+                     h->step_loss);
+    return NN_OK;
+}
+
+/* The file's history in a new one, which is empty when the file has none. */
+static nn_status nn__read_history(nn__archive *a, nn_history *h)
+{
+    const nn__entry *checks = nn__find_entry(a, NN__PREFIX_HISTORY, "checks");
+    const nn__entry *losses = nn__find_entry(a, NN__PREFIX_HISTORY, "step_loss");
+    memset(h, 0, sizeof *h);
+    if (!checks || !losses) return NN_OK;
+    if (checks->rank != 2 || nn__entry_dim(checks, 1) != NN__CHECK_NUMBERS || losses->rank != 1)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: its history has another shape", a->name);
+    const size_t count = nn__entry_dim(checks, 0);
+    double *numbers = (double *)nn__allocate(checks->count, sizeof *numbers);
+    h->checks = (nn_check *)nn__allocate_zeros(count, sizeof *h->checks);
+    h->step_loss = (double *)nn__allocate(losses->count, sizeof *h->step_loss);
+    h->check_count = h->check_capacity = count;
+    h->step_count = h->step_capacity = losses->count;
+    nn_status status = numbers && h->checks && h->step_loss ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__entry_read(a, checks, numbers, sizeof *numbers, NULL);
+    if (status == NN_OK) status = nn__entry_read(a, losses, h->step_loss, sizeof(double), NULL);
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        double *row = numbers + i * NN__CHECK_NUMBERS;
+        if (!(row[0] >= 0 && row[0] < 9e15 && row[1] >= 0 && row[1] < 9e15))
+            status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: its history counts steps as %g", a->name,
+                              row[0]);
+        else nn__check_numbers(&h->checks[i], row, 1);
+    }
+    NN_FREE(numbers);
+    return status;
+}
+
+/* -- saving -- */
+
+static nn_status nn__put_trainer(nn__contents *c, const char *call, nn_trainer *t, double **numbers)
+{
+    nn_net *net = nn__trained_net(t);
+    nn_save_desc desc;
+    nn_tensor *p;
+    nn_history none;
+    nn_description d = nn__writing(&c->about);
+    memset(&desc, 0, sizeof desc);
+    memset(&none, 0, sizeof none);
+    desc.training = 1;
+    nn_status status = nn__put_about(c, call, net, &desc, 0);
+    if (status != NN_OK) return status;
+    nn__text_key(&c->about, "trainer");
+    nn__text_add(&c->about, "{");
+    nn__trainer_describe(&d, t, t->history ? t->history : &none);
+    nn__text_run(&c->about, t);
+    nn__text_add(&c->about, "}}");
+    for (size_t i = 0; (p = nn__state_tensor(net, i)) != NULL; i++) {
+        const nn_real *best = nn__best_values(t, i);
+        nn__put_state(c, "", p, best ? best : p->data);
+        if (best) nn__put_state(c, NN__PREFIX_LAST, p, p->data);
+    }
+    return nn__put_history(c, t->history, numbers);
+}
+
+static nn_status nn__save_trainer(const char *call, nn_trainer *t, const char *path)
+{
+    nn__contents c;
+    double *numbers = NULL;
+    memset(&c, 0, sizeof c);
+    nn_status status = nn__put_trainer(&c, call, t, &numbers);
+    if (status == NN_OK) status = nn__write_file(&c, path);
+    nn__contents_free(&c);
+    NN_FREE(numbers);
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_save(nn_trainer *t, const char *path)
+{
+    const char *const call = "nn_trainer_save";
+    if (!t || !path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the %s is NULL", call, t ? "path" : "trainer");
+    if (t->is_finished && t->best)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the training is done and the best weights are "
+                                               "back: nn_save keeps the network", call);
+    return nn__save_trainer(call, t, path);
+}
+
+/* -- going on -- */
+
+static int nn__same_value(const nn__json *a, const nn__json *b)
+{
+    if (a->span != b->span) return 0;
+    for (size_t i = 0; i < a->span; i++)
+        if (a[i].kind != b[i].kind || a[i].size != b[i].size ||
+            (a[i].text && memcmp(a[i].text, b[i].text, a[i].size) != 0))
+            return 0;
+    return 1;
+}
+
+/* A value for a message. What is not written is 0. */
+static const char *nn__value_text(const nn__json *v, char text[64])
+{
+    if (!v) return "0";
+    if (!v->text) return v->kind == '[' ? "another list" : "something else";
+    snprintf(text, 64, "%.*s", (int)nn__min_size(v->size, 60), v->text);
+    return text;
+}
+
+/* Two objects have the same members, those within them included. `file` is what the file says. */
+static nn_status nn__check_same_object(const char *where, nn__json *file, nn__json *ours)
+{
+    char text[64], other_text[64];
+    for (int side = 0; side < 2; side++) {
+        nn__json *const from = side ? ours : file, *const to = side ? file : ours;
+        for (nn__json *v = from + 1; v < from + from->span; v += v->span) {
+            nn__json *w = to + 1;
+            while (w < to + to->span && strcmp(v->key, w->key) != 0) w += w->span;
+            if (w == to + to->span) w = NULL;
+            if (w && v->kind == '{' && w->kind == '{') {
+                nn_status status =
+                    nn__check_same_object(where, side ? w : v, side ? v : w);
+                if (status != NN_OK) return status;
+            } else if (!w || !nn__same_value(v, w))
+                return nn__fail(NN_ERROR_MISMATCH, "%s: %.60s is %s in the file, %s here", where,
+                                v->key, nn__value_text(side ? w : v, text),
+                                nn__value_text(side ? v : w, other_text));
+        }
+    }
+    return NN_OK;
+}
+
+/* The file's network is this one, tensor by tensor. */
+static nn_status nn__check_same_tensors(const char *name, nn__json *file, nn__json *ours)
+{
+    char where[200];
+    size_t i = 0;
+    if (!file || !ours) return NN_OK; /* operations without a description */
+    for (nn__json *v = file + 1, *w = ours + 1; i < nn__min_size(file->size, ours->size); i++) {
+        snprintf(where, sizeof where, "%.150s: tensor %llu of the network", name, (nn__ull)i);
+        nn_status status = v->kind == '{' ? nn__check_same_object(where, v, w)
+                                          : nn__fail(NN_ERROR_BAD_FORMAT, "%s", where);
+        if (status != NN_OK) return status;
+        v += v->span, w += w->span;
+    }
+    if (file->size == ours->size) return NN_OK;
+    return nn__fail(NN_ERROR_MISMATCH, "%s: the file's network has %llu tensors, this one %llu",
+                    name, (nn__ull)file->size, (nn__ull)ours->size);
+}
+
+/* The file belongs to this network, these data sets, this desc. */
+static nn_status nn__check_same_run(const char *name, nn__json *root, nn_trainer *t)
+{
+    nn__text text = {NULL, 0, 0, NN_OK};
+    nn__document ours;
+    nn__json *run = nn__member(nn__member(root, "trainer", '{'), "run", '{');
+    if (!run)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: it has no state of nn_train to go on from", name);
+    nn__text_add(&text, "{");
+    nn__text_run(&text, t);
+    if (!nn__unsaved(nn__trained_net(t))) nn__text_architecture(&text, nn__trained_net(t));
+    nn__text_add(&text, "}");
+    nn_status status = text.status;
+    if (status == NN_OK) status = nn__document_read(&ours, name, text.bytes, text.size);
+    if (status == NN_OK) {
+        status = nn__check_same_tensors(name, nn__member(root, "tensors", '['),
+                                        nn__member(ours.values, "tensors", '['));
+        if (status == NN_OK)
+            status = nn__check_same_object(name, run, nn__member(ours.values, "run", '{'));
+        nn__document_free(&ours);
+    }
+    NN_FREE(text.bytes);
+    return status;
+}
+
+/* Shuffles again as the epoch's beginning did. */
+static void nn__draw_order(nn_trainer *t)
+{
+    nn_rng rng = t->epoch_rng;
+    const size_t count = t->training.data->count;
+    for (size_t i = 0; i < count; i++) t->order[i] = i;
+    if (!t->desc.no_shuffle) nn_rng_shuffle(&rng, t->order, count);
+}
+
+/* Where the file's run stands: a copy of the trainer that goes on from there. */
+static nn_status nn__read_position(const nn__archive *a, const nn__about *about,
+                                   const nn_trainer *t, nn_trainer *next, nn_history *h)
+{
+    nn__json *object = nn__member(about->root, "trainer", '{');
+    nn__reading r;
+    nn_description d = nn__reading_of(&r, object, a->name);
+    nn__member(object, "run", '{');
+    *next = *t;
+    nn__trainer_describe(&d, next, h);
+    nn_status status = nn__check_all_used(&r);
+    if (status == NN_OK && (next->index >= t->steps_per_epoch || h->best > h->check_count))
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: it stands at step %llu of an epoch of %llu",
+                          a->name, (nn__ull)next->index, (nn__ull)t->steps_per_epoch);
+    next->stop = next->stopped_early != 0;
+    return status;
+}
+
+/* Takes over what has been read and checked. Nothing is left to fail but the disk. */
+static nn_status nn__take_over(nn__archive *a, const nn__about *about, nn_trainer *t,
+                               const nn_trainer *next, const nn__match *last, const nn__match *best)
+{
+    nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_status status = nn__read_through(a);
+    if (status == NN_OK) status = nn__read_training(a, about, net);
+    if (status != NN_OK) return status;
+    *t = *next;
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        nn_real *at = nn__best_values(t, i);
+        status = nn__read_match(a, &last[i], last[i].t->data);
+        if (status == NN_OK && at) status = nn__read_match(a, &best[i], at);
+    }
+    nn__draw_order(t);
+    t->progress.steps = t->step;
+    return status;
+}
+
+static nn_status nn__resume_from(nn__archive *a, const nn__about *about, nn_trainer *t)
+{
+    const nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_load_desc strict;
+    nn_history history;
+    nn_trainer next;
+    memset(&strict, 0, sizeof strict);
+    memset(&history, 0, sizeof history);
+    nn__match *matches = (nn__match *)nn__allocate(count, 2 * sizeof *matches);
+    nn_status status = matches ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__check_same_run(a->name, about->root, t);
+    if (status == NN_OK) status = nn__read_history(a, &history);
+    if (status == NN_OK) status = nn__read_position(a, about, t, &next, &history);
+    const int has_last = status == NN_OK && next.best && next.has_best;
+    if (status == NN_OK)
+        status = nn__find_matches(a, net, has_last ? NN__PREFIX_LAST : "", &strict, matches);
+    if (status == NN_OK) status = nn__find_matches(a, net, "", &strict, matches + count);
+    if (status == NN_OK) status = nn__check_left_over(a, 1, &strict);
+    if (status == NN_OK) status = nn__take_over(a, about, t, &next, matches, matches + count);
+    if (status == NN_OK && t->history && nn__find_entry(a, NN__PREFIX_HISTORY, "checks")) {
+        history.stopped_early = t->stopped_early;
+        nn_history_free(t->history);
+        *t->history = history;
+    } else nn_history_free(&history);
+    NN_FREE(matches);
+    return status;
+}
+
+/* Goes on from desc.save_path; from the beginning when there is no such file. */
+static nn_status nn__resume(nn_trainer *t)
+{
+    nn__archive a;
+    nn__about about;
+    errno = 0;
+    nn_status status = nn__archive_open(&a, t->call, t->desc.save_path, NULL, 0);
+#ifdef ENOENT
+    if (status == NN_ERROR_CANNOT_OPEN && errno == ENOENT) return NN_OK;
+#endif
+    if (status != NN_OK) return status;
+    status = nn__read_about(&a, &about);
+    if (status == NN_OK) status = nn__resume_from(&a, &about, t);
+    nn__about_free(&about);
+    nn__archive_close(&a);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------- >>train
+   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
+   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
+   a check, which is what early stopping, the best weights and the history are made of. */
 
 static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
                                       const nn_dataset *data)
@@ -13519,7 +13942,8 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     const char *needs_validation = d->patience ? "patience"
                                    : d->restore_best ? "restore_best"
                                    : d->metric       ? "metric"
-                                                     : NULL;
+                                   : d->save_best_path ? "save_best_path"
+                                                       : NULL;
     if (d->epochs == 0)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: epochs is 0, expected at least 1", call);
     if (d->batch_size == 0 || d->batch_size > data->count)
@@ -13532,6 +13956,9 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     if (d->check_every && d->checks_per_epoch)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: check_every and checks_per_epoch are both set",
                         call);
+    if ((d->save_every || d->resume) && !d->save_path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a save_path", call,
+                        d->resume ? "resume" : "save_every");
     return NN_OK;
 }
 
@@ -13580,13 +14007,10 @@ static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
 /* Copies the values of all parameters and buffers out of the network (or back into it). */
 static void nn__copy_values(const nn_trainer *t, int back)
 {
-    nn_real *best = t->best;
-    for (size_t i = 0; i < t->best_parameters + t->best_buffers; i++) {
-        nn_net *net = nn__trained_net(t);
-        nn_tensor *p = i < t->best_parameters ? nn_net_parameter(net, i)
-                                              : nn_net_buffer(net, i - t->best_parameters);
-        memcpy(back ? p->data : best, back ? best : p->data, p->size * sizeof *best);
-        best += p->size;
+    const nn_tensor *p;
+    for (size_t i = 0; (p = nn__state_tensor(nn__trained_net(t), i)) != NULL; i++) {
+        nn_real *best = nn__best_values(t, i);
+        if (best) memcpy(back ? p->data : best, back ? best : p->data, p->size * sizeof *best);
     }
 }
 
@@ -13615,6 +14039,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
     nn_status status = nn__choose_optimizer(t, call);
     if (status != NN_OK) return status;
+    t->chosen = *nn_net_optimizer(nn__trained_net(t));
     t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
     status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
@@ -13660,6 +14085,7 @@ static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_
     t->call = strcmp(call, "nn_train") == 0 ? call : "nn_trainer_step";
     status = nn__open_trainer(call, loss, data, t);
     if (status == NN_OK) status = nn__start_training(t, call);
+    if (status == NN_OK && desc->resume) status = nn__resume(t);
     if (status == NN_OK) *out = t;
     else {
         t->is_finished = 1;
@@ -13700,7 +14126,7 @@ NN_DEF void nn_trainer_destroy(nn_trainer *t)
 
 NN_DEF int nn_trainer_is_done(const nn_trainer *t)
 {
-    return !t || t->stop || t->epoch == t->desc.epochs;
+    return !t || t->stop || t->epoch >= t->desc.epochs;
 }
 
 /* NN_SCHEDULE_PLATEAU: a lower learning rate after so many checks without a better one. */
@@ -13729,7 +14155,7 @@ static void nn__early_stopping(nn_trainer *t, nn_check *c)
         if (t->best) nn__copy_values(t, 0);
         if (t->history) t->history->best = t->history->check_count;
     } else if (++t->worse_checks >= d->patience && d->patience) {
-        t->stop = 1;
+        t->stop = t->stopped_early = 1;
         if (t->history) t->history->stopped_early = 1;
     }
     nn__reduce_on_plateau(t, c);
@@ -13771,6 +14197,8 @@ static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
     c.seconds = nn__now() - t->start;
     nn__early_stopping(t, &c);
     if (t->history) status = nn__log_check(t->history, &c);
+    if (status == NN_OK && c.improved && d->save_best_path)
+        status = nn_save(net, d->save_best_path, NULL);
     nn__progress_check(&t->progress, &c, d->validation != NULL);
     if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
     return status;
@@ -13782,6 +14210,7 @@ static void nn__begin_epoch(nn_trainer *t)
     const size_t count = t->training.data->count;
     memset(&t->mean, 0, sizeof t->mean);
     if (t->history) t->history->epochs = t->epoch + 1;
+    t->epoch_rng = nn__trained_net(t)->rng;
     for (size_t i = 0; i < count; i++) t->order[i] = i;
     if (!t->desc.no_shuffle) nn_rng_shuffle(&nn__trained_net(t)->rng, t->order, count);
 }
@@ -13846,6 +14275,14 @@ static nn_status nn__train_step(nn_trainer *t)
     return status;
 }
 
+/* Every so many steps, else at the end of an epoch; and always at the end of a run. */
+static int nn__is_time_to_save(const nn_trainer *t)
+{
+    const size_t every = t->desc.save_every;
+    if (!t->desc.save_path) return 0;
+    return nn_trainer_is_done(t) || (every ? t->step % every == 0 : t->index == 0);
+}
+
 NN_DEF nn_status nn_trainer_step(nn_trainer *t)
 {
     if (!t) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the trainer is NULL");
@@ -13853,6 +14290,8 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *t)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the training is done");
     nn_status status = nn__train_step(t);
     if (status == NN_OK && nn_trainer_is_done(t)) status = nn__check_weights(t);
+    if (status == NN_OK && nn__is_time_to_save(t))
+        status = nn__save_trainer(t->call, t, t->desc.save_path);
     if (status != NN_OK) t->stop = 1;
     if (nn_trainer_is_done(t)) nn__finish(t);
     return status;
