@@ -12305,17 +12305,13 @@ static void nn__optimizer_describe(nn_description *d, nn_optimizer_desc *o)
     o->kind = (nn_optimizer_kind)kind, o->schedule.kind = (nn_schedule_kind)schedule;
 }
 
-/* In halves, which a size_t holds everywhere. */
-static void nn__rng_describe(nn_description *d, const char *key, nn_rng *rng)
+/* 64 bits in two halves, which a size_t holds everywhere. */
+static void nn__describe_bits(nn_description *d, const char *key, uint64_t *bits)
 {
-    size_t halves[4] = {0}, count = 4;
-    for (int i = 0; i < 2; i++) {
-        halves[i] = (size_t)(rng->key >> (i ? 32 : 0) & 0xffffffff);
-        halves[2 + i] = (size_t)(rng->counter >> (i ? 32 : 0) & 0xffffffff);
-    }
-    nn_describe_sizes(d, key, halves, &count, 4);
-    rng->key = (uint64_t)halves[1] << 32 | (halves[0] & 0xffffffff);
-    rng->counter = (uint64_t)halves[3] << 32 | (halves[2] & 0xffffffff);
+    size_t halves[2], count = 2;
+    halves[0] = (size_t)(*bits & 0xffffffff), halves[1] = (size_t)(*bits >> 32);
+    nn_describe_sizes(d, key, halves, &count, 2);
+    *bits = (uint64_t)halves[1] << 32 | (halves[0] & 0xffffffff);
 }
 
 static void nn__data_describe(nn_description *d, nn_dataset *data)
@@ -12338,7 +12334,8 @@ static void nn__training_describe(nn_description *d, nn__optimizer *o, nn_rng *r
     nn_describe_size(d, "steps", &o->steps);
     nn_describe_real(d, "reduction", &o->reduction);
     nn_describe_real(d, "rate", &o->rate);
-    nn__rng_describe(d, "rng", rng);
+    nn__describe_bits(d, "rng.key", &rng->key);
+    nn__describe_bits(d, "rng.counter", &rng->counter);
 }
 
 /* -- the parts of a file -- */
@@ -13524,7 +13521,7 @@ struct nn_trainer {
     nn__epoch_mean mean;
     double start;
     int has_sums; /* over all samples of the data sets, to tell them from others: */
-    nn_rng data_sum, validation_sum;
+    uint64_t data_sum, validation_sum;
 };
 
 static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
@@ -13558,10 +13555,9 @@ static uint64_t nn__sum_bytes(uint64_t sum, const void *bytes, size_t size)
 }
 
 /* A hash of all that a data set gives to a training. */
-static nn_rng nn__sum_data(const nn_dataset *data)
+static uint64_t nn__sum_data(const nn_dataset *data)
 {
-    nn_rng sum = {0, 0};
-    if (!data) return sum;
+    if (!data) return 0;
     const size_t width = data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real);
     const size_t row_bytes = data->features * width;
     uint64_t s = nn__mix(data->count ^ (uint64_t)data->features << 32);
@@ -13574,8 +13570,7 @@ static nn_rng nn__sum_data(const nn_dataset *data)
                               data->target_size * sizeof *data->targets);
     }
     s = nn__sum_bytes(s, data->scale, data->norm_count * sizeof *data->scale);
-    sum.key = nn__sum_bytes(s, data->shift, data->norm_count * sizeof *data->shift);
-    return sum;
+    return nn__sum_bytes(s, data->shift, data->norm_count * sizeof *data->shift);
 }
 
 static void nn__run_describe(nn_description *d, nn_trainer *t)
@@ -13588,8 +13583,8 @@ static void nn__run_describe(nn_description *d, nn_trainer *t)
         t->has_sums = 1;
     }
     nn_describe_size(d, "samples", &samples);
-    nn__rng_describe(d, "the content of the data set", &t->data_sum);
-    nn__rng_describe(d, "the content of the validation set", &t->validation_sum);
+    nn__describe_bits(d, "the content of the data set", &t->data_sum);
+    nn__describe_bits(d, "the content of the validation set", &t->validation_sum);
     nn_describe_size(d, "batch_size", &desc->batch_size);
     nn_describe_int(d, "no_shuffle", &desc->no_shuffle);
     nn_describe_int(d, "drop_last", &desc->drop_last);
@@ -13615,7 +13610,8 @@ static void nn__trainer_describe(nn_description *d, nn_trainer *t, nn_history *h
     nn_describe_real(d, "mean.loss", &t->mean.loss);
     nn_describe_real(d, "mean.correct", &t->mean.correct);
     nn_describe_real(d, "mean.rows", &t->mean.rows);
-    nn__rng_describe(d, "epoch_rng", &t->epoch_rng);
+    nn__describe_bits(d, "epoch_rng.key", &t->epoch_rng.key);
+    nn__describe_bits(d, "epoch_rng.counter", &t->epoch_rng.counter);
     nn_describe_real(d, "seconds", &seconds);
     nn_describe_size(d, "history.epochs", &h->epochs);
     nn_describe_size(d, "history.best", &h->best);

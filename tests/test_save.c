@@ -1328,7 +1328,7 @@ static void check_run(const run *r, const nn_dataset *data, const nn_dataset *va
     const uint64_t draws_after = nn_net_rng(net)->counter;
     const size_t steps = nn_step_count(net);
     snprintf(path, sizeof path, "%s", path_of("run.safetensors"));
-    for (size_t stop = 1; stop <= steps; stop += 1 + steps / 9) {
+    for (size_t stop = 1; stop <= steps; stop += 1 + steps / 5) {
         remove(path);
         desc.save_path = path, desc.save_every = r->save_every, desc.resume = 1;
         for (int begun = 0; begun < 2; begun++) {
