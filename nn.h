@@ -437,9 +437,10 @@ typedef struct nn_dense_desc {
    call come in no fixed order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
-/* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
-NN_DEF nn_tensor *nn_weight(const nn_tensor *dense);
-NN_DEF nn_tensor *nn_bias(const nn_tensor *dense);
+/* The parameters of a layer: of nn_dense and of the normalisations. NULL for another tensor and for
+   one that the layer does without. */
+NN_DEF nn_tensor *nn_weight(const nn_tensor *layer);
+NN_DEF nn_tensor *nn_bias(const nn_tensor *layer);
 
 /* op(a)[...,m,k] op(b)[...,k,n]: the last two dimensions are multiplied, those before them and the
    batch broadcast. An a of one dimension is a row, and the result has no rows then. */
@@ -1951,6 +1952,7 @@ typedef struct nn__16_bytes {
 #define NN__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define NN__MIN(a, b) ((a) < (b) ? (a) : (b))
 #define NN__LT(a, b) ((a) < (b))
+#define NN__IS_NAN(a) ((a) != (a))
 #define NN__SELECT(m, a, b) ((m) ? (a) : (b))
 #define NN__TOI(v) nn__to_bits(v)
 #define NN__TOF(i) nn__from_bits(i)
@@ -2111,6 +2113,12 @@ NN__INLINE NN__MASK nn__less_avx2(NN__VEC a, NN__VEC b)
     __asm__("vcmp" NN__PS " $17, %2, %1, %0" : "=x"(r) : "x"(a), "x"(b));
     return r;
 }
+NN__INLINE NN__MASK nn__is_nan_avx2(NN__VEC a)
+{
+    NN__MASK r; /* 3: unordered */
+    __asm__("vcmp" NN__PS " $3, %1, %1, %0" : "=x"(r) : "x"(a));
+    return r;
+}
 NN__INLINE NN__VEC nn__select_avx2(NN__MASK m, NN__VEC a, NN__VEC b)
 {
     NN__VEC r;
@@ -2144,6 +2152,7 @@ NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
 #define NN__MIN(a, b) nn__min_avx2(a, b)
 #define NN__SQRT(a) nn__sqrt_avx2(a)
 #define NN__LT(a, b) nn__less_avx2(a, b)
+#define NN__IS_NAN(a) nn__is_nan_avx2(a)
 #define NN__SELECT(m, a, b) nn__select_avx2(m, a, b)
 #define NN__TAIL_MASK(n) ((NN__IVEC)NN__LOAD(nn__lane_masks + 16 - (n)))
 #define NN__LOAD_TAIL(p, m) nn__load_tail_avx2(p, m)
@@ -2197,6 +2206,7 @@ NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
 #define NN__FMA_SCALAR(a, b, c) nn__fma(a, b, c)
 #define NN__SQRT(a) NN__X(vsqrtq)(a)
 #define NN__LT(a, b) NN__X(vcltq)(a, b)
+#define NN__IS_NAN(a) (~NN__X(vceqq)(a, a))
 #define NN__SELECT(m, a, b) NN__X(vbslq)(m, a, b)
 #define NN__MAX(a, b) nn__max_neon(a, b)
 #define NN__MIN(a, b) nn__min_neon(a, b)
@@ -3280,6 +3290,7 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__MAX
 #undef NN__MIN
 #undef NN__LT
+#undef NN__IS_NAN
 #undef NN__SELECT
 #undef NN__TOI
 #undef NN__TOF
@@ -4112,6 +4123,7 @@ enum {
 #define NN__OP_CLAIMS 4u /* backward asks nn__claim_gradient instead of finding zeros to add to */
 #define NN__OP_SUMS 8u   /* a scalar that adds up samples, where others take their mean */
 #define NN__OP_LOSS 16u
+#define NN__OP_LAYER 32u /* src[1] is its weight and src[2] its bias, where they are parameters */
 
 /* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
    was fed last. */
@@ -5963,6 +5975,47 @@ NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int tr
 
 NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
 
+/* -- the names of layers and their parameters -- */
+
+static int nn__layer_exists(const nn_net *net, const char *layer, size_t number)
+{
+    char name[48];
+    const int length = snprintf(name, sizeof name, "%s%llu.", layer, (nn__ull)number);
+    for (size_t i = 0; i < net->tensors.count; i++)
+        if (strncmp(net->tensors.items[i]->name, name, (size_t)length) == 0) return 1;
+    return 0;
+}
+
+/* The number of the first layer name "denseI", "batch_normI", ... that has no parameters yet. */
+static size_t nn__free_number(const nn_net *net, const nn_op *op)
+{
+    size_t number = 0;
+    for (size_t i = 0; i < net->tensors.count; i++) number += net->tensors.items[i]->op == op;
+    while (nn__layer_exists(net, op->name, number)) number++;
+    return number;
+}
+
+/* A parameter (or a buffer) "NAME.weight" of a layer that is being made, or "denseI.weight" where
+   the user has given no name. */
+static nn_tensor *nn__layer_state(nn_net *net, const nn_op *layer, const nn_op *op,
+                                  const char *name, size_t number, const char *kind, int rank,
+                                  const size_t *shape, const nn_init *init)
+{
+    char standard[48], call[64];
+    if (!name) snprintf(standard, sizeof standard, "%s%llu", layer->name, (nn__ull)number);
+    if (!name) name = standard;
+    const size_t size = strlen(name) + strlen(kind) + 2;
+    char *full = (char *)nn__arena(net, size, 1);
+    if (!full) return nn__out_of_memory(net);
+    snprintf(full, size, "%s.%s", name, kind);
+    if (nn_net_find(net, full))
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: the name '%s' is in use",
+                            nn__call(layer, call), full);
+    nn_tensor *t = nn__state_new(net, op, rank, shape, init, NULL);
+    if (t) t->name = full;
+    return t;
+}
+
 /* -- dense -- */
 
 typedef struct nn__function {
@@ -6017,7 +6070,7 @@ static size_t nn__dense_saved(const nn_tensor *t, size_t rows)
 }
 
 static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
-                                NULL, NN__OP_CLAIMS};
+                                NULL, NN__OP_CLAIMS | NN__OP_LAYER};
 
 /* An activation that exists, with an alpha only where it has one. */
 static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
@@ -6030,42 +6083,6 @@ static int nn__check_function(nn_net *net, const char *call, nn_activation kind,
     else if (alpha > 0 && !has_alpha)
         nn__bad_argument(net, call, "alpha", alpha, "0 for an activation that has none");
     return net->status == NN_OK;
-}
-
-static int nn__layer_has(const nn_net *net, size_t number, const char *kind)
-{
-    char name[48];
-    snprintf(name, sizeof name, "dense%llu.%s", (nn__ull)number, kind);
-    return nn_net_find(net, name) != NULL;
-}
-
-/* The number of the first layer name "denseI" that is free for both parameters. */
-static size_t nn__free_number(const nn_net *net)
-{
-    size_t number = 0;
-    for (size_t i = 0; i < net->tensors.count; i++)
-        number += net->tensors.items[i]->op == &nn__dense;
-    while (nn__layer_has(net, number, "weight") || nn__layer_has(net, number, "bias")) number++;
-    return number;
-}
-
-/* "NAME.weight" in the network's memory, or "denseI.weight" without a name. */
-static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t number,
-                                      const char *kind, int rank, const size_t *shape,
-                                      const nn_init *init)
-{
-    char standard[48];
-    if (!layer) snprintf(standard, sizeof standard, "dense%llu", (nn__ull)number);
-    if (!layer) layer = standard;
-    const size_t size = strlen(layer) + strlen(kind) + 2;
-    char *name = (char *)nn__arena(net, size, 1);
-    if (!name) return nn__out_of_memory(net);
-    snprintf(name, size, "%s.%s", layer, kind);
-    if (nn_net_find(net, name))
-        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: the name '%s' is in use", name);
-    nn_tensor *t = nn__state_new(net, &nn__parameter_op, rank, shape, init, NULL);
-    if (t) t->name = name;
-    return t;
 }
 
 /* A parameter of another layer fits in here. */
@@ -6084,7 +6101,7 @@ static int nn__check_shared(nn_net *net, const nn_tensor *x, const nn_tensor *p,
 static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t in, size_t units)
 {
     nn_net *net = src[0]->net;
-    const size_t number = d->name ? 0 : nn__free_number(net);
+    const size_t number = d->name ? 0 : nn__free_number(net, &nn__dense);
     size_t weight[2];
     nn_init bias_init = d->bias;
     weight[0] = in, weight[1] = units;
@@ -6092,11 +6109,13 @@ static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t 
     src[1] = d->shared_weight;
     if (src[1] && !nn__check_shared(net, src[0], src[1], 2, weight, "shared_weight")) return 0;
     if (!src[1])
-        src[1] = nn__layer_parameter(net, d->name, number, "weight", 2, weight, &d->weight);
+        src[1] = nn__layer_state(net, &nn__dense, &nn__parameter_op, d->name, number, "weight", 2,
+                                 weight, &d->weight);
     if (!src[1] || d->no_bias) return src[1] != NULL;
     src[2] = d->shared_bias;
     if (src[2]) return nn__check_shared(net, src[0], src[2], 1, &units, "shared_bias");
-    src[2] = nn__layer_parameter(net, d->name, number, "bias", 1, &units, &bias_init);
+    src[2] = nn__layer_state(net, &nn__dense, &nn__parameter_op, d->name, number, "bias", 1,
+                             &units, &bias_init);
     if (src[2]) src[2]->no_decay = !d->decay_bias;
     return src[2] != NULL;
 }
@@ -6160,15 +6179,15 @@ NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
     return nn_dense_with(x, &desc);
 }
 
-NN_DEF nn_tensor *nn_weight(const nn_tensor *dense)
+/* Source i of a layer, if that is a parameter. */
+static nn_tensor *nn__layer_source(const nn_tensor *layer, size_t i)
 {
-    return dense && dense->op == &nn__dense ? dense->src[1] : NULL;
+    if (!layer || !(layer->op->flags & NN__OP_LAYER) || i >= layer->src_count) return NULL;
+    return layer->src[i]->op == &nn__parameter_op ? layer->src[i] : NULL;
 }
 
-NN_DEF nn_tensor *nn_bias(const nn_tensor *dense)
-{
-    return dense && dense->op == &nn__dense && dense->src_count > 2 ? dense->src[2] : NULL;
-}
+NN_DEF nn_tensor *nn_weight(const nn_tensor *layer) { return nn__layer_source(layer, 1); }
+NN_DEF nn_tensor *nn_bias(const nn_tensor *layer) { return nn__layer_source(layer, 2); }
 
 /* -- activations -- */
 
