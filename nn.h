@@ -63,10 +63,11 @@
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
-                         >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
-                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
-                         >>evaluate  >>train  >>licence
+                         >>kernels  >>channels  >>table  >>plain  >>tensor  >>graph  >>run
+                         >>arithmetic  >>shape  >>reductions  >>layers  >>pooling  >>normalization
+                         >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset  >>views
+                         >>formats  >>text  >>records  >>columns  >>csv  >>evaluate  >>train
+                         >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -967,8 +968,8 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
    IMPLEMENTATION
    =================================================================================================
    This file includes itself once per instruction set: with NN__PASS defined, all it contributes is
-   the sections >>vectors, >>math, >>tile and >>kernels, compiled for that set. So each kernel is
-   written once, and a debugger shows its lines. */
+   the sections from >>vectors to >>table, compiled for that set. So each kernel is written once, and
+   a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
 #include <errno.h>
@@ -1466,6 +1467,48 @@ typedef struct nn__update {
     nn_real correction1, correction2; /* Adam: 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
 } nn__update;
 
+/* What normalises the columns of a matrix, and its derivative; one number for each column. */
+typedef struct nn__norm {
+    const nn_real *center, *scale, *shift; /* y = (x - center) scale + shift */
+    const nn_real *slope, *offset; /* dx = dy scale + (x - center) slope + offset */
+    int relu;                      /* y = max(0, y), and dy counts where y > 0 */
+} nn__norm;
+
+/* An image of height in[0] and width in[1], and the windows that are pooled. */
+typedef struct nn__pool {
+    size_t in[2], out[2], channels;
+    size_t kernel[2], stride[2], padding[2];
+    int adaptive; /* windows that share the image out evenly: kernel, stride, padding are not used */
+    int divide;   /* of NN__DIVIDE_..., by what the sum over a window is divided */
+} nn__pool;
+
+enum { NN__DIVIDE_NOT, NN__DIVIDE_BY_KERNEL, NN__DIVIDE_BY_COUNT };
+
+typedef struct nn__extent {
+    size_t begin, end;
+} nn__extent;
+
+/* The part of window o that lies in the image, along one dimension. */
+NN__INLINE nn__extent nn__window(const nn__pool *p, int d, size_t o)
+{
+    nn__extent w;
+    if (p->adaptive) { /* from floor(o in / out) to ceil((o + 1) in / out), as in PyTorch */
+        w.begin = o * p->in[d] / p->out[d];
+        w.end = ((o + 1) * p->in[d] + p->out[d] - 1) / p->out[d];
+        return w;
+    }
+    const size_t begin = o * p->stride[d], end = begin + p->kernel[d], pad = p->padding[d];
+    w.begin = begin > pad ? begin - pad : 0;
+    w.end = end - pad < p->in[d] ? end - pad : p->in[d];
+    return w;
+}
+
+NN__INLINE nn_real nn__divisor(const nn__pool *p, size_t count)
+{
+    if (p->divide == NN__DIVIDE_NOT) return 1;
+    return (nn_real)(p->divide == NN__DIVIDE_BY_KERNEL ? p->kernel[0] * p->kernel[1] : count);
+}
+
 /* What `activate` computes beside the activations. */
 enum { NN__MAP_EXP = NN_ACTIVATION_COUNT + 1, NN__MAP_LOG };
 
@@ -1529,6 +1572,28 @@ typedef struct nn__kernels {
     void (*clamp)(size_t n, nn_real limit, nn_real *x);
     void (*update)(const nn__update *u, size_t n, nn_real *w, const nn_real *g, nn_real *s0,
                    nn_real *s1);
+    /* sum[j] += p, product[j] += p q over the rows of column j, where q = x - center[j], and p is
+       dy, for ReLU only where y > 0, or without dy is q. Of s only center, and scale and shift for
+       ReLU. */
+    void (*column_sums)(size_t rows, size_t cols, size_t ld, const nn_real *x, const nn_real *dy,
+                        const nn__norm *s, nn_real *sum, nn_real *product);
+    void (*normalize)(size_t rows, size_t cols, const nn_real *x, const nn__norm *s, nn_real *y);
+    void (*normalize_backward)(size_t rows, size_t cols, const nn_real *x, const nn_real *dy,
+                               const nn__norm *s, nn_real *dx, int accumulate);
+    /* Each row by itself; scale and shift may be NULL. stats gets a row's mean and the inverse of
+       its deviation. dx may be NULL, dscale and dshift may, and are added to. */
+    void (*row_norm)(size_t rows, size_t n, const nn_real *x, const nn_real *scale,
+                     const nn_real *shift, nn_real epsilon, nn_real *y, nn_real *stats);
+    void (*row_norm_backward)(size_t rows, size_t n, const nn_real *x, const nn_real *dy,
+                              const nn_real *scale, const nn_real *stats, nn_real *dx,
+                              int accumulate, nn_real *dscale, nn_real *dshift);
+    /* One image x and what its windows give, y. Backward writes every pixel once where windows lie
+       side by side and leave none out, or adds. */
+    void (*max_pool)(const nn__pool *p, const nn_real *x, nn_real *y, nn_real *which);
+    void (*max_pool_backward)(const nn__pool *p, const nn_real *dy, const nn_real *which,
+                              nn_real *dx, int add);
+    void (*sum_pool)(const nn__pool *p, const nn_real *x, nn_real *y, int add);
+    void (*spread_pool)(const nn__pool *p, const nn_real *y, nn_real *x, int add);
 } nn__kernels;
 
 /* a * b + c with one rounding. For float without hardware FMA: the product is exact in double; the
@@ -1894,7 +1959,7 @@ typedef struct nn__16_bytes {
 
 #elif defined(NN__PASS)
 
-/* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
+/* From here to the end of >>table: compiled once per instruction set. gcc optimises the vector
    kernels even in a debug build. */
 #if !defined(__clang__) && defined(__GNUC__)
 #pragma GCC push_options
@@ -3234,6 +3299,280 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
 }
 #undef NN__UPDATE
 
+/* ------------------------------------------------------------------------------------ >>channels
+   Passes over images, whose last dimension is the channel: a row of a matrix is a pixel, a column a
+   channel, and a vector takes neighbouring channels, each of which has its own sums. */
+
+#define NN__FOR_4 NN__UNROLL for (int l = 0; l < 4; l++)
+
+/* q is what has to be normalised; p is its share in the sums: dy where ReLU let it pass, or q. */
+#define NN__DEVIATION(load, at, j)                                                                 \
+    NN__VEC q = NN__SUB(load(x + (at)), load(s.center + (j))), p = q;                              \
+    if (has_dy) p = load(dy + (at));                                                               \
+    if (relu) {                                                                                    \
+        NN__VEC z = NN__FMA(q, load(s.scale + (j)), load(s.shift + (j)));                          \
+        p = NN__SELECT(NN__LT(NN__C(0), z), p, NN__C(0));                                          \
+    }
+#define NN__LOAD_END(p) NN__LD(p, c)
+
+NN__INLINE void NN__FN(column_sums_of)(int has_dy, int relu, size_t rows, size_t cols, size_t ld,
+                                       const nn_real *x, const nn_real *dy, const nn__norm s,
+                                       nn_real *sum, nn_real *product)
+{
+    size_t j = 0;
+    for (; j + 4 * NN__WIDTH <= cols; j += 4 * NN__WIDTH) {
+        NN__VEC sums[4], products[4];
+        NN__FOR_4 sums[l] = NN__LOAD(sum + j + l * NN__WIDTH);
+        NN__FOR_4 products[l] = NN__LOAD(product + j + l * NN__WIDTH);
+        for (size_t r = 0; r < rows; r++)
+            NN__FOR_4
+            {
+                const size_t column = j + (size_t)l * NN__WIDTH;
+                NN__DEVIATION(NN__LOAD, r * ld + column, column)
+                sums[l] = NN__ADD(sums[l], p);
+                products[l] = NN__FMA(p, q, products[l]);
+            }
+        NN__FOR_4 NN__STORE(sum + j + l * NN__WIDTH, sums[l]);
+        NN__FOR_4 NN__STORE(product + j + l * NN__WIDTH, products[l]);
+    }
+    for (; j < cols; j += NN__WIDTH) {
+        const size_t c = cols - j;
+        NN__VEC sums = NN__LD(sum + j, c), products = NN__LD(product + j, c);
+        for (size_t r = 0; r < rows; r++) {
+            NN__DEVIATION(NN__LOAD_END, r * ld + j, j)
+            sums = NN__ADD(sums, p);
+            products = NN__FMA(p, q, products);
+        }
+        NN__ST(sum + j, sums, c);
+        NN__ST(product + j, products, c);
+    }
+}
+
+static void NN__FN(column_sums)(size_t rows, size_t cols, size_t ld, const nn_real *x,
+                                const nn_real *dy, const nn__norm *s, nn_real *sum,
+                                nn_real *product)
+{
+    if (!dy) NN__FN(column_sums_of)(0, 0, rows, cols, ld, x, dy, *s, sum, product);
+    else if (!s->relu) NN__FN(column_sums_of)(1, 0, rows, cols, ld, x, dy, *s, sum, product);
+    else NN__FN(column_sums_of)(1, 1, rows, cols, ld, x, dy, *s, sum, product);
+}
+
+static void NN__FN(normalize)(size_t rows, size_t cols, const nn_real *x, const nn__norm *norm,
+                              nn_real *y)
+{
+    const nn__norm s = *norm;
+    const NN__VEC zero = NN__C(0), low = s.relu ? zero : NN__C(-HUGE_VAL);
+    for (; rows; rows--, x += cols, y += cols)
+        NN__EACH(cols)
+        {
+            NN__VEC q = NN__SUB(NN__LD(x + i, c), NN__LD(s.center + i, c));
+            NN__VEC z = NN__FMA(q, NN__LD(s.scale + i, c), NN__LD(s.shift + i, c));
+            NN__ST(y + i, NN__MAX(low, z), c);
+        }
+}
+
+NN__INLINE void NN__FN(normalize_backward_of)(int relu, int accumulate, size_t rows, size_t cols,
+                                              const nn_real *x, const nn_real *dy,
+                                              const nn__norm s, nn_real *dx)
+{
+    const int has_dy = 1;
+    for (; rows; rows--, x += cols, dy += cols, dx += cols)
+        NN__EACH(cols)
+        {
+            NN__DEVIATION(NN__LOAD_END, i, i)
+            NN__VEC d = NN__FMA(q, NN__LD(s.slope + i, c), NN__LD(s.offset + i, c));
+            d = NN__FMA(p, NN__LD(s.scale + i, c), d);
+            NN__ST(dx + i, accumulate ? NN__ADD(NN__LD(dx + i, c), d) : d, c);
+        }
+}
+
+static void NN__FN(normalize_backward)(size_t rows, size_t cols, const nn_real *x,
+                                       const nn_real *dy, const nn__norm *s, nn_real *dx,
+                                       int accumulate)
+{
+    if (accumulate) NN__FN(normalize_backward_of)(s->relu, 1, rows, cols, x, dy, *s, dx);
+    else if (s->relu) NN__FN(normalize_backward_of)(1, 0, rows, cols, x, dy, *s, dx);
+    else NN__FN(normalize_backward_of)(0, 0, rows, cols, x, dy, *s, dx);
+}
+#undef NN__DEVIATION
+#undef NN__LOAD_END
+#undef NN__FOR_4
+
+/* -- rows that are normalised each by itself, with the sums of nn_vec_sum -- */
+
+static void NN__FN(row_norm)(size_t rows, size_t n, const nn_real *x, const nn_real *scale,
+                             const nn_real *shift, nn_real epsilon, nn_real *y, nn_real *stats)
+{
+    for (; rows; rows--, x += n, y += n, stats += 2) {
+        const nn_real mean = NN__FN(sum)(n, x) / (nn_real)n;
+        NN__EACH(n) NN__ST(y + i, NN__SUB(NN__LD(x + i, c), NN__C(mean)), c);
+        const nn_real variance = NN__FN(dot)(n, y, y) / (nn_real)n;
+        const nn_real inverse = 1 / NN__SQRT_SCALAR(variance + epsilon);
+        stats[0] = mean, stats[1] = inverse;
+        NN__EACH(n)
+        {
+            NN__VEC v = NN__MUL(NN__LD(y + i, c), NN__C(inverse));
+            if (scale) v = NN__FMA(v, NN__LD(scale + i, c), NN__LD(shift + i, c));
+            NN__ST(y + i, v, c);
+        }
+    }
+}
+
+/* With xh = (x - mean) inverse and g = dy scale: dx = inverse (g - mean g - xh mean (g xh)). */
+static void NN__FN(row_norm_backward)(size_t rows, size_t n, const nn_real *x, const nn_real *dy,
+                                      const nn_real *scale, const nn_real *stats, nn_real *dx,
+                                      int accumulate, nn_real *dscale, nn_real *dshift)
+{
+    for (; rows; rows--, x += n, dy += n, dx += dx ? n : 0, stats += 2) {
+        NN__VEC mean = NN__C(stats[0]), inverse = NN__C(stats[1]);
+        NN__VEC sums[NN__PARTS], products[NN__PARTS];
+        NN__FOR_PARTS sums[l] = products[l] = NN__C(0);
+        for (size_t i = 0; i < n; i += NN__LANES)
+            NN__FOR_PARTS
+            {
+                const size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__WIDTH;
+                NN__VEC xh = NN__MUL(NN__SUB(NN__LD(x + at, c), mean), inverse);
+                NN__VEC g = NN__LD(dy + at, c);
+                if (dscale && c) {
+                    NN__ST(dscale + at, NN__FMA(g, xh, NN__LD(dscale + at, c)), c);
+                    NN__ST(dshift + at, NN__ADD(g, NN__LD(dshift + at, c)), c);
+                }
+                if (scale) g = NN__MUL(g, NN__LD(scale + at, c));
+                sums[l] = NN__ADD(sums[l], g);
+                products[l] = NN__FMA(g, xh, products[l]);
+            }
+        if (!dx) continue;
+        NN__VEC mean_g = NN__C(NN__FN(reduce)(sums) / (nn_real)n);
+        NN__VEC slope = NN__C(NN__FN(reduce)(products) / (nn_real)n);
+        NN__EACH(n)
+        {
+            NN__VEC xh = NN__MUL(NN__SUB(NN__LD(x + i, c), mean), inverse), g = NN__LD(dy + i, c);
+            if (scale) g = NN__MUL(g, NN__LD(scale + i, c));
+            g = NN__MUL(NN__SUB(NN__SUB(g, mean_g), NN__MUL(xh, slope)), inverse);
+            NN__ST(dx + i, accumulate ? NN__ADD(NN__LD(dx + i, c), g) : g, c);
+        }
+    }
+}
+
+/* -- pooling of one image: a window is h rows of w pixels, `row` reals apart -- */
+
+/* The largest value, and which one of the window it is. NaN counts as larger than all numbers. */
+NN__INLINE void NN__FN(max_window)(size_t h, size_t w, size_t row, size_t channels,
+                                   const nn_real *x, nn_real *y, nn_real *which)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC best = NN__LD(x + i, c), place = NN__C(0), k = NN__C(0);
+        NN__UNROLL for (size_t r = 0; r < h; r++)
+            NN__UNROLL for (size_t s = 0; s < w; s++)
+            {
+                NN__VEC v = NN__LD(x + r * row + s * channels + i, c);
+                NN__MASK take = NN__LT(best, v) | NN__IS_NAN(v);
+                best = NN__SELECT(take, v, best);
+                place = NN__SELECT(take, k, place);
+                k = NN__ADD(k, NN__C(1));
+            }
+        NN__ST(y + i, best, c);
+        NN__ST(which + i, place, c);
+    }
+}
+
+/* What forward took gets the gradient: the others 0, unless `add`. */
+NN__INLINE void NN__FN(max_window_backward)(int add, size_t h, size_t w, size_t row,
+                                            size_t channels, const nn_real *dy,
+                                            const nn_real *which, nn_real *dx)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC d = NN__LD(dy + i, c), k = NN__LD(which + i, c), half = NN__C(0.5);
+        NN__UNROLL for (size_t r = 0; r < h; r++)
+            NN__UNROLL for (size_t s = 0; s < w; s++)
+            {
+                nn_real *to = dx + r * row + s * channels + i;
+                NN__VEC g = NN__SELECT(NN__LT(NN__FN(abs)(k), half), d, NN__C(0));
+                NN__ST(to, add ? NN__ADD(NN__LD(to, c), g) : g, c);
+                k = NN__SUB(k, NN__C(1));
+            }
+    }
+}
+
+/* The rows of the window are summed each, then together. */
+NN__INLINE void NN__FN(sum_window)(size_t h, size_t w, size_t row, size_t channels, nn_real count,
+                                   const nn_real *x, nn_real *y, int add)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC sum = NN__C(0);
+        for (size_t r = 0; r < h; r++) {
+            NN__VEC part = NN__C(0);
+            for (size_t s = 0; s < w; s++)
+                part = NN__ADD(part, NN__LD(x + r * row + s * channels + i, c));
+            sum = NN__ADD(sum, part);
+        }
+        sum = NN__DIV(sum, NN__C(count));
+        NN__ST(y + i, add ? NN__ADD(NN__LD(y + i, c), sum) : sum, c);
+    }
+}
+
+NN__INLINE void NN__FN(spread_window)(size_t h, size_t w, size_t row, size_t channels,
+                                      nn_real count, const nn_real *y, nn_real *x, int add)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC share = NN__DIV(NN__LD(y + i, c), NN__C(count));
+        for (size_t r = 0; r < h; r++)
+            for (size_t s = 0; s < w; s++) {
+                nn_real *to = x + r * row + s * channels + i;
+                NN__ST(to, add ? NN__ADD(NN__LD(to, c), share) : share, c);
+            }
+    }
+}
+
+/* f(window, its first pixel in the image, its pixel in the pooled image) for all of them */
+#define NN__EACH_WINDOW(body)                                                                      \
+    const size_t channels = p->channels, row = p->in[1] * channels;                                \
+    size_t at = 0;                                                                                 \
+    for (size_t oy = 0; oy < p->out[0]; oy++)                                                      \
+        for (size_t ox = 0; ox < p->out[1]; ox++, at += channels) {                                \
+            const nn__extent v = nn__window(p, 0, oy), u = nn__window(p, 1, ox);                     \
+            const size_t h = v.end - v.begin, w = u.end - u.begin;                                 \
+            const size_t from = v.begin * row + u.begin * channels;                                \
+            body;                                                                                  \
+        }
+
+static void NN__FN(max_pool)(const nn__pool *p, const nn_real *x, nn_real *y, nn_real *which)
+{
+    NN__EACH_WINDOW(
+        if (h == 2 && w == 2) NN__FN(max_window)(2, 2, row, channels, x + from, y + at, which + at);
+        else NN__FN(max_window)(h, w, row, channels, x + from, y + at, which + at))
+}
+
+static void NN__FN(max_pool_backward)(const nn__pool *p, const nn_real *dy, const nn_real *which,
+                                      nn_real *dx, int add)
+{
+    NN__EACH_WINDOW(
+        if (h == 2 && w == 2 && !add) NN__FN(max_window_backward)
+            (0, 2, 2, row, channels, dy + at, which + at, dx + from);
+        else NN__FN(max_window_backward)
+            (add, h, w, row, channels, dy + at, which + at, dx + from))
+}
+
+static void NN__FN(sum_pool)(const nn__pool *p, const nn_real *x, nn_real *y, int add)
+{
+    NN__EACH_WINDOW(NN__FN(sum_window)(h, w, row, channels, nn__divisor(p, h * w), x + from,
+                                       y + at, add))
+}
+
+static void NN__FN(spread_pool)(const nn__pool *p, const nn_real *y, nn_real *x, int add)
+{
+    NN__EACH_WINDOW(NN__FN(spread_window)(h, w, row, channels, nn__divisor(p, h * w), y + at,
+                                          x + from, add))
+}
+#undef NN__EACH_WINDOW
+
+/* --------------------------------------------------------------------------------------- >>table
+   The kernels of one instruction set as a record, and the end of what is compiled once for each. */
+
 #if NN__WIDTH > 1
 #define NN__ROW_AND_NARROW NN__FN(gemm_row), NN__FN(gemm_narrow)
 #else
@@ -3265,7 +3604,16 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
                                             NN__SHARED(affine_bytes),
                                             NN__SHARED(affine),
                                             NN__SHARED(clamp),
-                                            NN__SHARED(update)};
+                                            NN__SHARED(update),
+                                            NN__SHARED(column_sums),
+                                            NN__SHARED(normalize),
+                                            NN__SHARED(normalize_backward),
+                                            NN__SHARED(row_norm),
+                                            NN__SHARED(row_norm_backward),
+                                            NN__SHARED(max_pool),
+                                            NN__SHARED(max_pool_backward),
+                                            NN__SHARED(sum_pool),
+                                            NN__SHARED(spread_pool)};
 
 #undef NN__UNROLL
 #undef NN__FN
