@@ -61,7 +61,7 @@
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
-                         >>api-data  >>api-train   >>api-gradcheck
+                         >>api-data  >>api-train  >>api-save  >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>channels  >>table  >>plain  >>tensor  >>graph  >>run
                          >>arithmetic  >>shape  >>reductions  >>layers  >>pooling  >>normalization
@@ -289,6 +289,7 @@ NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n,
 
 typedef struct nn_net nn_net;
 typedef struct nn_tensor nn_tensor;
+typedef struct nn_description nn_description;
 
 /* An operation. The built-in ones are such records; nn_custom takes one of the user's own. */
 typedef struct nn_op {
@@ -303,6 +304,8 @@ typedef struct nn_op {
     /* Bytes at nn_scratch(t), valid within one call of forward or backward. NULL: none. */
     size_t (*scratch)(const nn_tensor *t, size_t rows);
     unsigned flags;
+    /* How a file tells the operation, both ways: see nn_description. NULL: it cannot be saved. */
+    nn_tensor *(*describe)(nn_description *d, const nn_tensor *t);
 } nn_op;
 
 enum {
@@ -922,6 +925,54 @@ NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epo
 NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
+
+/* ------------------------------------------------------------------------------------- >>api-save */
+
+/* How a file tells an operation. nn_op.describe is called with the tensor to be written, and then
+   gives the members below their values and returns NULL; or, with t NULL, to make a tensor again:
+   it then gets the members from the file, 0 where they are not there (what is 0 is not written),
+   and returns what the operation's own builder made of them and of the sources. The builder's
+   checks are what protects from a damaged file. A dropout, say:
+
+       static nn_tensor *describe(nn_description *d, const nn_tensor *t)
+       {
+           double p = t ? settings_of(t)->p : 0;
+           nn_describe_real(d, "p", &p);
+           return t ? NULL : nn_dropout(nn_describe_source(d, 0), p);
+       }
+
+   Parameters are tensors of their own, made before it: sources to be handed to the builder. */
+typedef enum nn_field {
+    NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_REAL, NN_FIELD_CHOICE, NN_FIELD_INTS, NN_FIELD_SIZES,
+    NN_FIELD_REALS
+} nn_field;
+
+struct nn_description {
+    nn_net *net;
+    const nn_op *op;
+    size_t src_count;       /* as the file has them, which is not to be trusted: */
+    nn_tensor *const *src;  /* use nn_describe_source */
+    void (*visit)(nn_description *d, const char *key, nn_field type, void *values, size_t *count,
+                  size_t max);
+    const char *const *names; /* of the present choice */
+    void *file;               /* visit's own */
+};
+
+NN_DEF nn_tensor *nn_describe_source(const nn_description *d, size_t i); /* NULL past the last */
+NN_DEF void nn_describe_int(nn_description *d, const char *key, int *value);
+NN_DEF void nn_describe_size(nn_description *d, const char *key, size_t *value);
+NN_DEF void nn_describe_real(nn_description *d, const char *key, double *value);
+/* One of `count` names, as its index. */
+NN_DEF void nn_describe_choice(nn_description *d, const char *key, int *value,
+                               const char *const *names, size_t count);
+/* Arrays with room for `max` values. */
+NN_DEF void nn_describe_ints(nn_description *d, const char *key, int *values, size_t *count,
+                             size_t max);
+NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values, size_t *count,
+                              size_t max);
+/* An array of exactly `count`, or NULL; what is read belongs to the network. */
+NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
+                              size_t count);
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
@@ -4484,9 +4535,12 @@ typedef struct nn__input {
     int has_labels;        /* fed last: labels, not reals */
 } nn__input;
 
-static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0};
-static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0};
-static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0};
+static nn_tensor *nn__input_describe(nn_description *d, const nn_tensor *t);
+static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0, nn__input_describe};
+static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0, nn__state_describe};
+static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0, nn__state_describe};
 
 static int nn__is_leaf(const nn_tensor *t) { return !t->op->forward; }
 
@@ -4687,6 +4741,56 @@ static void nn__set_batch(nn_tensor *t, size_t batch)
     t->size = batch * t->row_size; /* fits: room has been made for it */
 }
 
+/* -- what a file says of an operation: `visit` writes the member or reads it -- */
+
+NN_DEF nn_tensor *nn_describe_source(const nn_description *d, size_t i)
+{
+    return i < d->src_count ? d->src[i] : NULL;
+}
+
+NN_DEF void nn_describe_int(nn_description *d, const char *key, int *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_INT, value, &count, 1);
+}
+
+NN_DEF void nn_describe_size(nn_description *d, const char *key, size_t *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_SIZE, value, &count, 1);
+}
+
+NN_DEF void nn_describe_real(nn_description *d, const char *key, double *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_REAL, value, &count, 1);
+}
+
+NN_DEF void nn_describe_choice(nn_description *d, const char *key, int *value,
+                               const char *const *names, size_t count)
+{
+    d->names = names;
+    d->visit(d, key, NN_FIELD_CHOICE, value, &count, count);
+}
+
+NN_DEF void nn_describe_ints(nn_description *d, const char *key, int *values, size_t *count,
+                             size_t max)
+{
+    d->visit(d, key, NN_FIELD_INTS, values, count, max);
+}
+
+NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values, size_t *count,
+                              size_t max)
+{
+    d->visit(d, key, NN_FIELD_SIZES, values, count, max);
+}
+
+NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
+                              size_t count)
+{
+    d->visit(d, key, NN_FIELD_REALS, values, &count, count);
+}
+
 /* A caller's tensor, and a network without an error. */
 static nn_status nn__check_tensor(const char *call, const nn_tensor *t)
 {
@@ -4726,6 +4830,21 @@ NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, in
         return nn__bad_argument(net, "nn_input_labels", "classes", classes, "at least 1");
     if (t) nn__as_input(t)->labels_per_row = t->row_size, nn__as_input(t)->classes = classes;
     return t;
+}
+
+static nn_tensor *nn__input_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t shape[NN_MAX_RANK] = {0}, rank = 0;
+    int classes = t ? nn__as_input(t)->classes : 0, requires_grad = t && t->requires_grad;
+    for (int i = 1; t && i < t->rank; i++) shape[rank++] = t->shape[i];
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK - 1);
+    nn_describe_int(d, "classes", &classes);
+    nn_describe_int(d, "requires_grad", &requires_grad);
+    if (t) return NULL;
+    nn_tensor *made = classes ? nn_input_labels(d->net, (int)rank, shape, classes)
+                              : nn_input_shape(d->net, (int)rank, shape);
+    if (made) made->requires_grad = requires_grad != 0;
+    return made;
 }
 
 /* A buffer of an input that keeps its content only until it has to grow. */
@@ -4933,6 +5052,27 @@ NN_DEF nn_tensor *nn_buffer(nn_net *net, int rank, const size_t *shape, nn_init 
                             const char *name)
 {
     return nn__state_new(net, &nn__buffer_op, rank, shape, &init, name);
+}
+
+/* Of parameters and buffers; the values are a tensor of the file. */
+static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t shape[NN_MAX_RANK] = {0}, rank = t ? (size_t)t->rank : 0;
+    int frozen = t && t->frozen, no_decay = t && t->no_decay;
+    double scale = t ? t->learning_rate_scale - 1 : 0, rest = t ? t->learning_rate_scale : 0;
+    const nn_init zero = nn__init_make(NN_INIT_ZERO, 0, 0);
+    if (t) memcpy(shape, t->shape, rank * sizeof *shape);
+    if (scale == 0) rest = 0; /* 1 is the default */
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK);
+    nn_describe_int(d, "frozen", &frozen);
+    nn_describe_int(d, "no_decay", &no_decay);
+    nn_describe_real(d, "learning_rate_scale", &rest);
+    if (t) return NULL;
+    nn_tensor *made = nn__state_new(d->net, d->op, (int)rank, shape, &zero, NULL);
+    if (!made) return NULL;
+    made->frozen = frozen != 0, made->no_decay = no_decay != 0;
+    if (rest != 0) made->learning_rate_scale = rest;
+    return made;
 }
 
 static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
@@ -5539,6 +5679,11 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
     return t;
 }
 
+static nn_tensor *nn__binary_describe(nn_description *d, const nn_tensor *t)
+{
+    return t ? NULL : nn__binary_new(d->op, nn_describe_source(d, 0), nn_describe_source(d, 1));
+}
+
 /* An operation, its slopes by A and by B, and its builder, from the formulas for one element. */
 #define NN__BINARY(name, formula, slope_a, slope_b)                                                \
     static double nn__##name##_number(double a, double b) { return formula; }                      \
@@ -5559,7 +5704,8 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
         }                                                                                          \
     }                                                                                              \
     static const nn__binary nn__##name = {                                                         \
-        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN_OP_VALUE | NN__OP_CLAIMS},\
+        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN_OP_VALUE | NN__OP_CLAIMS, \
+         nn__binary_describe},                                                                     \
         nn__##name##_value, nn__##name##_number, nn__##name##_slope};                              \
     NN_DEF nn_tensor *nn_##name(nn_tensor *a, nn_tensor *b)                                        \
     {                                                                                              \
@@ -5617,8 +5763,35 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
     return t;
 }
 
+static nn_tensor *nn__unary_describe(nn_description *d, const nn_tensor *t)
+{
+    return t ? NULL : nn__unary_new((const nn__unary *)(const void *)d->op,
+                                    nn_describe_source(d, 0), 0, 0);
+}
+
+/* The first number of t, to be described under `key`; a file's when t is NULL. */
+static double nn__described(nn_description *d, const nn_tensor *t, const char *key, int second)
+{
+    const nn__numbers *s = t ? (const nn__numbers *)t->settings : NULL;
+    double number = !s ? 0 : second ? s->b : s->a;
+    nn_describe_real(d, key, &number);
+    return number;
+}
+
+static nn_tensor *nn__pow_describe(nn_description *d, const nn_tensor *t)
+{
+    const double exponent = nn__described(d, t, "exponent", 0);
+    return t ? NULL : nn_pow(nn_describe_source(d, 0), exponent);
+}
+
+static nn_tensor *nn__clamp_describe(nn_description *d, const nn_tensor *t)
+{
+    const double low = nn__described(d, t, "low", 0), high = nn__described(d, t, "high", 1);
+    return t ? NULL : nn_clamp(nn_describe_source(d, 0), low, high);
+}
+
 /* An operation with up to two numbers, s->a and s->b, from the formulas for one element. */
-#define NN__UNARY(name, formula, slope_x)                                                          \
+#define NN__UNARY(name, formula, slope_x, describe)                                                \
     static void nn__##name##_value(const nn__numbers *s, size_t n, const nn_real *vx, nn_real *vy) \
     {                                                                                              \
         (void)s;                                                                                   \
@@ -5627,8 +5800,8 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
             vy[i] = (nn_real)(formula);                                                            \
         }                                                                                          \
     }                                                                                              \
-    NN__UNARY_SLOPE(name, slope_x)
-#define NN__UNARY_SLOPE(name, slope_x)                                                             \
+    NN__UNARY_SLOPE(name, slope_x, describe)
+#define NN__UNARY_SLOPE(name, slope_x, describe)                                                   \
     static void nn__##name##_slope(const nn__numbers *s, size_t n, const nn_real *vx,              \
                                    const nn_real *vy, const nn_real *vdy, nn_real *vdx)            \
     {                                                                                              \
@@ -5640,7 +5813,7 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
         }                                                                                          \
     }                                                                                              \
     static const nn__unary nn__##name = {                                                          \
-        {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS},                 \
+        {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS, describe},       \
         nn__##name##_value, nn__##name##_slope};
 
 static double nn__power_slope(nn_real x, double p)
@@ -5661,12 +5834,13 @@ static void nn__log_value(const nn__numbers *s, size_t n, const nn_real *x, nn_r
     nn__k()->activate((nn_activation)NN__MAP_LOG, 0, n, x, y);
 }
 
-/*              y =                                         dx = */
-NN__UNARY_SLOPE(exp,                                        dy *y)
-NN__UNARY_SLOPE(log,                                        dy / x)
-NN__UNARY(sqrt, NN__SQRT_SCALAR(x),                         dy / (2 * y))
-NN__UNARY(abs,  x < 0 ? -x : x,                             x > 0 ? dy : x < 0 ? -dy : 0)
-NN__UNARY(pow,  nn__pow_scalar((double)x, s->a),            (double)dy *nn__power_slope(x, s->a))
+/*              y =                              dx = */
+NN__UNARY_SLOPE(exp,                             dy *y, nn__unary_describe)
+NN__UNARY_SLOPE(log,                             dy / x, nn__unary_describe)
+NN__UNARY(sqrt, NN__SQRT_SCALAR(x),              dy / (2 * y), nn__unary_describe)
+NN__UNARY(abs,  x < 0 ? -x : x,                  x > 0 ? dy : x < 0 ? -dy : 0, nn__unary_describe)
+NN__UNARY(pow,  nn__pow_scalar((double)x, s->a), (double)dy *nn__power_slope(x, s->a),
+          nn__pow_describe)
 
 NN_DEF nn_tensor *nn_exp(nn_tensor *x) { return nn__unary_new(&nn__exp, x, 0, 0); }
 NN_DEF nn_tensor *nn_log(nn_tensor *x) { return nn__unary_new(&nn__log, x, 0, 0); }
@@ -5679,7 +5853,8 @@ NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent)
     return nn__unary_new(&nn__pow, x, exponent, 0);
 }
 
-NN__UNARY(clamp, x < s->a ? s->a : x > s->b ? s->b : x, x < s->a || x > s->b ? 0 : dy)
+NN__UNARY(clamp, x < s->a ? s->a : x > s->b ? s->b : x, x < s->a || x > s->b ? 0 : dy,
+          nn__clamp_describe)
 NN_DEF nn_tensor *nn_clamp(nn_tensor *x, double low, double high)
 {
     if (x && !(low <= high))
@@ -5705,8 +5880,14 @@ static nn_status nn__scale_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__scale_describe(nn_description *d, const nn_tensor *t)
+{
+    const double factor = nn__described(d, t, "factor", 0);
+    return t ? NULL : nn_scale(nn_describe_source(d, 0), factor);
+}
+
 static const nn_op nn__scale = {"scale", nn__scale_forward, nn__scale_backward, NULL, NULL,
-                                NN_OP_VALUE | NN__OP_CLAIMS};
+                                NN_OP_VALUE | NN__OP_CLAIMS, nn__scale_describe};
 
 NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
 {
@@ -5733,8 +5914,16 @@ static nn_status nn__reshape_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__reshape_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t shape[NN_MAX_RANK] = {0}, rank = 0;
+    for (int i = t ? t->batched : 0; t && i < t->rank; i++) shape[rank++] = t->shape[i];
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK);
+    return t ? NULL : nn_reshape(nn_describe_source(d, 0), (int)rank, shape);
+}
+
 static const nn_op nn__reshape = {"reshape", nn__reshape_forward, nn__reshape_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__reshape_describe};
 
 NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
 {
@@ -5763,6 +5952,7 @@ NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
    dx = dy, back in place */
 typedef struct nn__permutation {
     size_t step[NN_MAX_RANK];
+    int axes[NN_MAX_RANK]; /* as they were asked for */
 } nn__permutation;
 
 /* Copies one sample of t's shape: from `permuted` places to places in a row, or back. */
@@ -5802,8 +5992,17 @@ static nn_status nn__permute_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__permute_describe(nn_description *d, const nn_tensor *t)
+{
+    int axes[NN_MAX_RANK] = {0};
+    size_t rank = t ? (size_t)(t->rank - t->batched) : 0;
+    if (t) memcpy(axes, ((const nn__permutation *)t->settings)->axes, sizeof axes);
+    nn_describe_ints(d, "axes", axes, &rank, NN_MAX_RANK);
+    return t ? NULL : nn_permute(nn_describe_source(d, 0), (int)rank, axes);
+}
+
 static const nn_op nn__permute = {"permute", nn__permute_forward, nn__permute_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__permute_describe};
 
 NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
 {
@@ -5827,6 +6026,7 @@ NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
                                 x->rank, shape);
     for (int i = 0; t && i < rank; i++) {
         size_t *step = &((nn__permutation *)t->settings)->step[i];
+        ((nn__permutation *)t->settings)->axes[i] = axes[i];
         *step = 1;
         for (int d = nn__axis("nn_permute", x, axes[i]) + 1; d < x->rank; d++) *step *= x->shape[d];
     }
@@ -5891,8 +6091,15 @@ static nn_status nn__concat_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__concat_describe(nn_description *d, const nn_tensor *t)
+{
+    int axis = t ? ((const nn__cut *)t->settings)->axis - t->batched : 0;
+    nn_describe_int(d, "axis", &axis);
+    return t ? NULL : nn_concat(d->src_count, d->src, axis);
+}
+
 static const nn_op nn__concat = {"concat", nn__concat_forward, nn__concat_backward, NULL, NULL,
-                                 NN__OP_CLAIMS};
+                                 NN__OP_CLAIMS, nn__concat_describe};
 
 /* Two shapes are equal but for one axis. */
 static int nn__can_concat(const nn_tensor *a, const nn_tensor *b, int axis)
@@ -5954,8 +6161,19 @@ static nn_status nn__slice_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__slice_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__cut *cut = t ? (const nn__cut *)t->settings : NULL;
+    int axis = cut ? cut->axis - t->batched : 0;
+    size_t begin = cut ? cut->begin : 0, end = cut ? begin + t->shape[cut->axis] : 0;
+    nn_describe_int(d, "axis", &axis);
+    nn_describe_size(d, "begin", &begin);
+    nn_describe_size(d, "end", &end);
+    return t ? NULL : nn_slice(nn_describe_source(d, 0), axis, begin, end);
+}
+
 static const nn_op nn__slice = {"slice", nn__slice_forward, nn__slice_backward, NULL, NULL,
-                                NN__OP_CLAIMS};
+                                NN__OP_CLAIMS, nn__slice_describe};
 
 NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
 {
@@ -5981,6 +6199,7 @@ NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
 
 typedef struct nn__reduction {
     size_t n, inner; /* n = 0: everything */
+    int axis, keep;
 } nn__reduction;
 
 /* Line number `line` of x: where it begins, how many values it has and how far they lie apart. */
@@ -6020,8 +6239,22 @@ static nn_tensor *nn__reduce_axis(const char *call, nn_tensor *x, const nn_op *o
     }
     nn_tensor *t = nn__node_new(net, op, sizeof(nn__reduction), 1, &x, x->batched, rank, shape);
     nn__reduction *r = t ? (nn__reduction *)t->settings : NULL;
-    if (r) r->n = x->shape[at], r->inner = inner;
+    if (r) r->n = x->shape[at], r->inner = inner, r->axis = at - x->batched, r->keep = keep != 0;
     return t;
+}
+
+static nn_tensor *nn__reduction_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    const nn__reduction *r = t ? (const nn__reduction *)t->settings : NULL;
+    int all = r && r->n == 0, axis = r ? r->axis : 0, keep = r ? r->keep : 0;
+    nn_describe_int(d, "all", &all);
+    nn_describe_int(d, "axis", &axis);
+    nn_describe_int(d, "keep", &keep);
+    if (t) return NULL;
+    nn_tensor *x = nn_describe_source(d, 0);
+    return all ? nn__reduce_all(x, d->op)
+               : nn__reduce_axis(nn__call(d->op, call), x, d->op, axis, keep);
 }
 
 /* y = sum x, or mean x, in double:  dx = dy, or dy / n */
@@ -6057,9 +6290,9 @@ static nn_status nn__mean_forward(nn_tensor *t) { return nn__reduce_forward(t, 1
 static nn_status nn__mean_backward(nn_tensor *t) { return nn__reduce_backward(t, 1); }
 
 static const nn_op nn__sum = {"sum", nn__sum_forward, nn__sum_backward, NULL, NULL,
-                              NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
+                              NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS, nn__reduction_describe};
 static const nn_op nn__mean = {"mean", nn__mean_forward, nn__mean_backward, NULL, NULL,
-                               NN_OP_VALUE | NN__OP_CLAIMS};
+                               NN_OP_VALUE | NN__OP_CLAIMS, nn__reduction_describe};
 
 NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__reduce_all(x, &nn__sum); }
 NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__reduce_all(x, &nn__mean); }
@@ -6106,7 +6339,7 @@ static size_t nn__max_saved(const nn_tensor *t, size_t rows)
 }
 
 static const nn_op nn__max = {"max", nn__max_forward, nn__max_backward, nn__max_saved, NULL,
-                              NN__OP_CLAIMS};
+                              NN__OP_CLAIMS, nn__reduction_describe};
 
 NN_DEF nn_tensor *nn_max(nn_tensor *x) { return nn__reduce_all(x, &nn__max); }
 NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
@@ -6140,8 +6373,10 @@ static nn_status nn__softmax_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__softmax_describe(nn_description *d, const nn_tensor *t);
+
 static const nn_op nn__softmax = {"softmax", nn__softmax_forward, nn__softmax_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__softmax_describe};
 
 /* y = log softmax(x):  dx = dy - exp(y) sum dy */
 static nn_status nn__log_softmax_forward(nn_tensor *t)
@@ -6166,7 +6401,8 @@ static nn_status nn__log_softmax_backward(nn_tensor *t)
 }
 
 static const nn_op nn__log_softmax = {"log_softmax", nn__log_softmax_forward,
-                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS};
+                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS,
+                                      nn__softmax_describe};
 
 /* Another axis is brought to the end first and back afterwards. */
 static nn_tensor *nn__softmax_new(const char *call, nn_tensor *x, const nn_op *op, int axis)
@@ -6176,6 +6412,13 @@ static nn_tensor *nn__softmax_new(const char *call, nn_tensor *x, const nn_op *o
     if (x->net->status != NN_OK) return NULL;
     if (at == last) return nn__node_like(x, op, 0);
     return nn_transpose(nn__node_like(nn_transpose(x, at, last), op, 0), at, last);
+}
+
+static nn_tensor *nn__softmax_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    if (t) return NULL;
+    return nn__softmax_new(nn__call(d->op, call), nn_describe_source(d, 0), d->op, -1);
 }
 
 NN_DEF nn_tensor *nn_softmax(nn_tensor *x)
@@ -6287,8 +6530,18 @@ static nn_status nn__matmul_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__matmul_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__matmul_settings *s = t ? (const nn__matmul_settings *)t->settings : NULL;
+    int trans_a = s ? s->trans_a : 0, trans_b = s ? s->trans_b : 0;
+    nn_describe_int(d, "trans_a", &trans_a);
+    nn_describe_int(d, "trans_b", &trans_b);
+    if (t) return NULL;
+    return nn_matmul_with(nn_describe_source(d, 0), trans_a, nn_describe_source(d, 1), trans_b);
+}
+
 static const nn_op nn__matmul = {"matmul", nn__matmul_forward, nn__matmul_backward, NULL, NULL,
-                                 NN__OP_CLAIMS};
+                                 NN__OP_CLAIMS, nn__matmul_describe};
 
 NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b)
 {
@@ -6371,6 +6624,18 @@ typedef struct nn__function {
     double alpha;
 } nn__function;
 
+static nn__function nn__function_describe(nn_description *d, const nn_tensor *t)
+{
+    static const char *const names[] = {NN_ACTIVATION_LIST(NN__STATUS_TEXT)};
+    nn__function f = {NN_ACTIVATION_IDENTITY, 0};
+    if (t) f = *(const nn__function *)t->settings;
+    int kind = (int)f.kind;
+    nn_describe_choice(d, "activation", &kind, names, NN_ACTIVATION_COUNT);
+    nn_describe_real(d, "alpha", &f.alpha);
+    f.kind = (nn_activation)kind;
+    return f;
+}
+
 /* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
    saved only for those f whose slope needs it. */
 static nn_status nn__dense_forward(nn_tensor *t)
@@ -6417,8 +6682,20 @@ static size_t nn__dense_saved(const nn_tensor *t, size_t rows)
     return nn__slope_needs_input(f->kind) ? nn__tensor_bytes(t, rows) : 0;
 }
 
+/* The parameters, which have been made already, are its second and third sources. */
+static nn_tensor *nn__dense_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__function f = nn__function_describe(d, t);
+    nn_dense_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.activation = f.kind, desc.alpha = f.alpha != 0 ? f.alpha : NN_ZERO;
+    desc.shared_weight = nn_describe_source(d, 1), desc.shared_bias = nn_describe_source(d, 2);
+    desc.no_bias = d->src_count < 3;
+    return t ? NULL : nn_dense_with(nn_describe_source(d, 0), &desc);
+}
+
 static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
-                                NULL, NN__OP_CLAIMS | NN__OP_LAYER};
+                                NULL, NN__OP_CLAIMS | NN__OP_LAYER, nn__dense_describe};
 
 /* An activation that exists, with an alpha only where it has one. */
 static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
@@ -6557,8 +6834,14 @@ static nn_status nn__activation_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__activation_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__function f = nn__function_describe(d, t);
+    return t ? NULL : nn_activate(nn_describe_source(d, 0), f.kind, f.alpha);
+}
+
 static const nn_op nn__activation = {"activation", nn__activation_forward, nn__activation_backward,
-                                     NULL, NULL, NN__OP_CLAIMS};
+                                     NULL, NULL, NN__OP_CLAIMS, nn__activation_describe};
 
 static nn_tensor *nn__activation_new(const char *call, nn_tensor *x, nn_activation kind,
                                      double alpha)
@@ -6627,8 +6910,15 @@ static nn_status nn__dropout_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__dropout_describe(nn_description *d, const nn_tensor *t)
+{
+    const double p = nn__described(d, t, "p", 0);
+    return t ? NULL : nn_dropout(nn_describe_source(d, 0), p);
+}
+
 static const nn_op nn__dropout = {"dropout", nn__dropout_forward, nn__dropout_backward,
-                                  nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS};
+                                  nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS,
+                                  nn__dropout_describe};
 
 NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p)
 {
@@ -7022,14 +7312,16 @@ static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slo
 
 /* -- the kinds -- */
 
+static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t);
+
 #define NN__LOSS_FLAGS (NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_LOSS)
 #define NN__LINES(name, forward, saved, uses, high)                                                \
-    {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS}, uses, 0, high,         \
-     1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
+    {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS, nn__loss_describe},          \
+     uses, 0, high, 1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
 #define NN__ELEMENTS(name, forward, backward, saved, uses, low, high)                              \
     {                                                                                              \
-        {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS}, uses, low, high, 0, NULL, NULL,   \
-            nn__##name##_element, nn__##name##_slope                                               \
+        {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS, nn__loss_describe}, uses, low,     \
+            high, 0, NULL, NULL, nn__##name##_element, nn__##name##_slope                          \
     }
 static const nn__loss_kind nn__loss_kinds[] = {
     NN__LINES(
@@ -7212,6 +7504,38 @@ NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *d
     return nn__loss_node(y, &nn__loss_kinds[kind], &d, &s);
 }
 
+/* The inputs that it compares with are made by nn_loss again. */
+static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t)
+{
+    static const char *const reductions[] = {"mean", "sum", "none"};
+    static const char *const answers[] = {"any", "labels", "targets"};
+    const nn_loss_kind kind =
+        (nn_loss_kind)((const nn__loss_kind *)(const void *)d->op - nn__loss_kinds);
+    const nn_tensor *y = nn_describe_source(d, 0);
+    const size_t classes = y ? nn__last_dimension(y) : 0;
+    nn__loss s;
+    nn_loss_desc desc;
+    memset(&s, 0, sizeof s);
+    memset(&desc, 0, sizeof desc);
+    if (t) s = *nn__loss_of(t);
+    int reduction = (int)s.reduction, answer = (int)s.answers;
+    desc.class_weights = s.class_weights, desc.positive_weights = s.positive_weights;
+    nn_describe_choice(d, "reduction", &reduction, reductions, 3);
+    nn_describe_choice(d, "answers", &answer, answers, 3);
+    nn_describe_real(d, "number", &s.number);
+    nn_describe_reals(d, "class_weights", &desc.class_weights, classes);
+    nn_describe_reals(d, "positive_weights", &desc.positive_weights, classes);
+    nn_describe_int(d, "ignore_label", &s.ignores);
+    nn_describe_int(d, "ignored_label", &s.ignored);
+    desc.reduction = (nn_reduction)reduction, desc.answers = (nn_answers)answer;
+    desc.ignore_label = s.ignores, desc.ignored_label = s.ignored;
+    desc.sample_weights = d->src_count > 2;
+    if (kind == NN_LOSS_HUBER) desc.delta = s.number;
+    else if (kind == NN_LOSS_HINGE) desc.margin = s.number != 0 ? s.number : NN_ZERO;
+    else desc.label_smoothing = s.number;
+    return t ? NULL : nn_loss(nn_describe_source(d, 0), kind, &desc);
+}
+
 #define NN__LOSS(name, kind)                                                                       \
     NN_DEF nn_tensor *name(nn_tensor *y) { return nn_loss(y, kind, NULL); }
 NN__LOSS(nn_softmax_cross_entropy, NN_LOSS_SOFTMAX_CROSS_ENTROPY)
@@ -7365,9 +7689,15 @@ static nn_status nn__weight_penalty_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__weight_penalty_describe(nn_description *d, const nn_tensor *t)
+{
+    const double l1 = nn__described(d, t, "l1", 0), l2 = nn__described(d, t, "l2", 1);
+    return t ? NULL : nn_weight_penalty(nn_describe_source(d, 0), l1, l2);
+}
+
 static const nn_op nn__weight_penalty = {"weight_penalty", nn__weight_penalty_forward,
                                          nn__weight_penalty_backward, NULL, NULL,
-                                         NN_OP_VALUE | NN__OP_CLAIMS};
+                                         NN_OP_VALUE | NN__OP_CLAIMS, nn__weight_penalty_describe};
 
 NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
 {
