@@ -60,14 +60,15 @@
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
-        declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
-                         >>api-data  >>api-train  >>api-save  >>api-gradcheck
+        declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-images
+                         >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save
+                         >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>channels  >>table  >>plain  >>tensor  >>graph  >>run
                          >>arithmetic  >>shape  >>reductions  >>layers  >>pooling  >>normalization
-                         >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset  >>views
-                         >>formats  >>text  >>records  >>columns  >>csv  >>evaluate  >>train
-                         >>licence
+                         >>layer-norm  >>losses  >>targets  >>optim  >>gradcheck  >>files
+                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
+                         >>evaluate  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -526,6 +527,91 @@ NN_DEF nn_status nn_forward(nn_tensor *t);
 NN_DEF nn_status nn_backward(nn_tensor *loss);
 /* The same, but ADDS to the gradients of parameters: a large batch in several parts. */
 NN_DEF nn_status nn_backward_add(nn_tensor *loss);
+
+/* ---------------------------------------------------------------------------------- >>api-images
+   Images are [batch, height, width, channels] and sequences [batch, length, channels]: the channel
+   is the last dimension, for nn_dense as for all that follows. */
+
+/* A pooling window: {height, width}, or of a sequence {length, 0}. While kernel[1] is 0 an image's
+   window is square, and stride[0] and padding[0] count for both dimensions. */
+typedef struct nn_pool_desc {
+    size_t kernel[2];
+    size_t stride[2];    /* from one window to the next (default: the kernel) */
+    size_t padding[2];   /* at every side, less than the kernel: nothing for a maximum, zeros for an
+                            average */
+    int exclude_padding; /* an average divides by the pixels in the image, not by all of the window
+                            (PyTorch: count_include_pad=False) */
+} nn_pool_desc;
+
+/* The largest value or the mean of each window, channel by channel: floor((height + 2 padding -
+   kernel) / stride) + 1 of them along a dimension. The gradient of a maximum goes to the first
+   pixel that has it; a NaN in the window is the maximum. Windows of `size` lie side by side. */
+NN_DEF nn_tensor *nn_max_pool(nn_tensor *x, size_t size);
+NN_DEF nn_tensor *nn_max_pool_with(nn_tensor *x, const nn_pool_desc *desc);
+NN_DEF nn_tensor *nn_average_pool(nn_tensor *x, size_t size);
+NN_DEF nn_tensor *nn_average_pool_with(nn_tensor *x, const nn_pool_desc *desc);
+/* [channels]: over the whole image or sequence. */
+NN_DEF nn_tensor *nn_global_max_pool(nn_tensor *x);
+NN_DEF nn_tensor *nn_global_average_pool(nn_tensor *x);
+/* To [height, width, channels] whatever the image's size (a sequence: to [height, channels], with a
+   width of 1): row i is the mean of rows floor(i H / height) to ceil((i + 1) H / height) - 1. */
+NN_DEF nn_tensor *nn_adaptive_average_pool(nn_tensor *x, size_t height, size_t width);
+/* Each pixel becomes factor x factor equal ones (in a sequence: `factor`): nearest neighbours. */
+NN_DEF nn_tensor *nn_upsample(nn_tensor *x, size_t factor);
+/* So many rows and columns of zeros more around the image, or so many of it less. Of a sequence top
+   and bottom are its ends, and left and right are 0. */
+NN_DEF nn_tensor *nn_pad(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right);
+NN_DEF nn_tensor *nn_crop(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right);
+/* nn_dropout for all pixels of a channel at once, of each sample (Tompson et al. 2015). */
+NN_DEF nn_tensor *nn_spatial_dropout(nn_tensor *x, double p);
+
+/* y = (x - mean) / sqrt(variance + epsilon) * weight + bias, the variance over all n values; ReLU
+   may follow in the same pass. The weights start at 1, the biases at 0, both with no_decay; they
+   are "NAME.weight" and "NAME.bias", the default of NAME is "batch_normI" and so on. */
+typedef struct nn_batch_norm_desc {
+    double epsilon;  /* > 0 (default 1e-5) */
+    double momentum; /* running = (1 - momentum) running + momentum batch, in (0, 1], as PyTorch has
+                        it (default 0.1; NN_ZERO: they never change) */
+    double keep;     /* the same number as Keras and the courses have it, in momentum's place:
+                        running = keep running + (1 - keep) batch, in [0, 1) */
+    int population_variance; /* the running variance is over n, as the courses have it, not over
+                                n - 1, as PyTorch has it */
+    int no_affine;   /* without weight and bias */
+    nn_activation activation; /* NN_ACTIVATION_RELU or none: others are operations of their own */
+    const char *name;
+} nn_batch_norm_desc;
+
+/* Mean and variance of each channel, over the batch and all pixels (Ioffe and Szegedy 2015). In
+   training those of the batch, which move the buffers "NAME.running_mean" and "NAME.running_var",
+   from 0 and 1 at first; nn_forward refuses one value per channel then. Otherwise those of the
+   buffers. desc may be NULL. */
+NN_DEF nn_tensor *nn_batch_norm(nn_tensor *x);
+NN_DEF nn_tensor *nn_batch_norm_with(nn_tensor *x, const nn_batch_norm_desc *desc);
+
+typedef struct nn_group_norm_desc {
+    size_t groups;   /* must divide the channels; as many as those: instance normalisation */
+    double epsilon;  /* > 0 (default 1e-5) */
+    int no_affine;
+    nn_activation activation; /* as in nn_batch_norm_desc */
+    const char *name;
+} nn_group_norm_desc;
+
+/* Mean and variance of each group of neighbouring channels in each sample (Wu and He 2018); the
+   same in training and afterwards. Weight and bias are per channel. */
+NN_DEF nn_tensor *nn_group_norm(nn_tensor *x, size_t groups);
+NN_DEF nn_tensor *nn_group_norm_with(nn_tensor *x, const nn_group_norm_desc *desc);
+
+typedef struct nn_layer_norm_desc {
+    int axes;       /* how many of the last dimensions are normalised together (default 1) */
+    double epsilon; /* > 0 (default 1e-5) */
+    int no_affine;
+    const char *name;
+} nn_layer_norm_desc;
+
+/* Mean and variance of each row of the last dimension, or last dimensions (Ba, Kiros and Hinton
+   2016). Weight and bias have the shape of these. desc may be NULL. */
+NN_DEF nn_tensor *nn_layer_norm(nn_tensor *x);
+NN_DEF nn_tensor *nn_layer_norm_with(nn_tensor *x, const nn_layer_norm_desc *desc);
 
 /* ------------------------------------------------------------------------------------- >>api-loss
    A loss compares the last dimension of its source with labels (a class index each) or with targets
@@ -1019,8 +1105,8 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
    IMPLEMENTATION
    =================================================================================================
    This file includes itself once per instruction set: with NN__PASS defined, all it contributes is
-   the sections from >>vectors to >>table, compiled for that set. So each kernel is written once, and
-   a debugger shows its lines. */
+   the sections from >>vectors to >>table, compiled for that set. So each kernel is written once,
+   and a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
 #include <errno.h>
@@ -1529,7 +1615,7 @@ typedef struct nn__norm {
 typedef struct nn__pool {
     size_t in[2], out[2], channels;
     size_t kernel[2], stride[2], padding[2];
-    int adaptive; /* windows that share the image out evenly: kernel, stride, padding are not used */
+    int adaptive; /* windows that share the image out evenly, whatever kernel, stride, padding */
     int divide;   /* of NN__DIVIDE_..., by what the sum over a window is divided */
 } nn__pool;
 
@@ -3585,7 +3671,7 @@ NN__INLINE void NN__FN(spread_window)(size_t h, size_t w, size_t row, size_t cha
     size_t at = 0;                                                                                 \
     for (size_t oy = 0; oy < p->out[0]; oy++)                                                      \
         for (size_t ox = 0; ox < p->out[1]; ox++, at += channels) {                                \
-            const nn__extent v = nn__window(p, 0, oy), u = nn__window(p, 1, ox);                     \
+            const nn__extent v = nn__window(p, 0, oy), u = nn__window(p, 1, ox);                   \
             const size_t h = v.end - v.begin, w = u.end - u.begin;                                 \
             const size_t from = v.begin * row + u.begin * channels;                                \
             body;                                                                                  \
@@ -6888,17 +6974,23 @@ static nn_activation nn__activation_of(const nn_tensor *t)
 
 /* -- dropout -- */
 
-/* y = x mask:  dx = dy mask. The saved mask is 0 or 1 / (1 - p): a draw per element, in order. */
-static nn_status nn__dropout_forward(nn_tensor *t)
+/* The saved mask is 0 or 1 / (1 - p): `count` draws, in order. */
+static void nn__draw_mask(const nn_tensor *t, size_t count)
 {
     const double p = ((const nn__numbers *)t->settings)->a;
     const nn_real keep = (nn_real)(1 / (1 - p));
     const uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
     nn_real *mask = (nn_real *)t->saved;
     const int is_on = nn_net_is_training(t->net) && p > 0;
-    for (size_t i = 0; i < t->size; i++)
+    for (size_t i = 0; i < count; i++)
         mask[i] = is_on ? (nn_real)(nn_rng_next(&t->net->rng) >> 11 >= limit) * keep : 1;
-    nn__k()->mul(t->size, t->src[0]->data, mask, t->data);
+}
+
+/* y = x mask:  dx = dy mask, with a draw for each element */
+static nn_status nn__dropout_forward(nn_tensor *t)
+{
+    nn__draw_mask(t, t->size);
+    nn__k()->mul(t->size, t->src[0]->data, (const nn_real *)t->saved, t->data);
     return NN_OK;
 }
 
@@ -6920,13 +7012,17 @@ static const nn_op nn__dropout = {"dropout", nn__dropout_forward, nn__dropout_ba
                                   nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS,
                                   nn__dropout_describe};
 
-NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p)
+static nn_tensor *nn__dropout_new(const char *call, nn_tensor *x, const nn_op *op, double p)
 {
-    if (x && !(p >= 0 && p < 1))
-        return nn__bad_argument(x->net, "nn_dropout", "p", p, "0 <= p < 1");
-    nn_tensor *t = nn__node_like(x, &nn__dropout, sizeof(nn__numbers));
+    if (x && !(p >= 0 && p < 1)) return nn__bad_argument(x->net, call, "p", p, "0 <= p < 1");
+    nn_tensor *t = nn__node_like(x, op, sizeof(nn__numbers));
     if (t) ((nn__numbers *)t->settings)->a = p;
     return t;
+}
+
+NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p)
+{
+    return nn__dropout_new("nn_dropout", x, &nn__dropout, p);
 }
 
 /* -- operations of the user's own -- */
@@ -6960,6 +7056,1228 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     nn_tensor *t = nn__node_new(net, copy, 0, count, src, batched, rank + batched, full);
     if (t) t->settings = settings;
     return t;
+}
+
+/* ----------------------------------------------------------------------------------- >>pooling
+   Windows over images, [batch, height, width, channels], and over sequences, [batch, length,
+   channels], which count as images of width 1. Pooling takes a number from each window, so its
+   gradient goes from a pixel of the small image to a window of the large one; upsampling is the
+   same thing the other way round. */
+
+static nn__pool *nn__pool_of(const nn_tensor *t) { return (nn__pool *)t->settings; }
+
+/* One pass over a batch, from large images to small ones (down), or back. */
+typedef struct nn__pool_pass {
+    const nn__pool *pool;
+    int down, zero, add;
+    size_t large, small; /* reals in an image */
+    const nn_real *from;
+    nn_real *to;
+    nn_real *which; /* of a maximum: which pixel of a window it was, from 0; or NULL */
+} nn__pool_pass;
+
+static void nn__pool_range(void *context, size_t begin, size_t end)
+{
+    const nn__pool_pass *s = (const nn__pool_pass *)context;
+    const size_t from_size = s->down ? s->large : s->small, to_size = s->down ? s->small : s->large;
+    for (size_t i = begin; i < end; i++) {
+        const nn_real *from = s->from + i * from_size;
+        nn_real *to = s->to + i * to_size, *which = s->which ? s->which + i * s->small : NULL;
+        if (s->zero) memset(to, 0, to_size * sizeof *to);
+        if (s->down && which) nn__k()->max_pool(s->pool, from, to, which);
+        else if (s->down) nn__k()->sum_pool(s->pool, from, to, s->add);
+        else if (which) nn__k()->max_pool_backward(s->pool, from, which, to, s->add);
+        else nn__k()->spread_pool(s->pool, from, to, s->add);
+    }
+}
+
+/* Whether each pixel lies in one window. */
+static int nn__is_tiled(const nn__pool *p)
+{
+    for (int d = 0; d < 2; d++)
+        if (p->adaptive ? p->in[d] % p->out[d] != 0
+                        : p->kernel[d] != p->stride[d] || p->padding[d] ||
+                              p->in[d] != p->out[d] * p->kernel[d])
+            return 0;
+    return 1;
+}
+
+static void nn__pool_run(const nn_tensor *t, int down, const nn_real *from, nn_real *to,
+                         int accumulate, nn_real *which)
+{
+    const nn__pool *p = nn__pool_of(t);
+    nn__pool_pass s;
+    s.pool = p, s.down = down, s.from = from, s.to = to, s.which = which;
+    s.large = p->in[0] * p->in[1] * p->channels, s.small = p->out[0] * p->out[1] * p->channels;
+    s.zero = !down && !accumulate && !nn__is_tiled(p);
+    s.add = accumulate || s.zero;
+    nn__parallel(t->net->threads, nn__rows(t), nn__grain_rows(s.large), nn__pool_range, &s);
+}
+
+static nn_status nn__pool_backward(nn_tensor *t, int down, nn_real *which)
+{
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(t->src[0], &accumulate);
+    if (dx) nn__pool_run(t, down, t->grad, dx, accumulate, which);
+    return NN_OK;
+}
+
+/* x as the large image (`large`) or the small one of a pooling. */
+static int nn__as_image(const char *call, nn_tensor *x, nn__pool *p, int large)
+{
+    size_t *size = large ? p->in : p->out;
+    const int rank = x ? x->rank - x->batched : 0;
+    memset(p, 0, sizeof *p);
+    if (!nn__common_net(call, 1, &x)) return 0;
+    if (rank < 2 || rank > 3) {
+        nn__bad_shape(call, x, "a sample of [height, width, channels] or [length, channels]");
+        return 0;
+    }
+    size[0] = x->shape[x->batched], size[1] = rank > 2 ? x->shape[x->batched + 1] : 1;
+    p->channels = x->shape[x->rank - 1];
+    return 1;
+}
+
+static int nn__is_sequence(const nn_tensor *x) { return x->rank - x->batched == 2; }
+
+/* A node of images of that size, of [channels] alone for NULL. */
+static nn_tensor *nn__image_new(nn_tensor *x, const nn_op *op, size_t settings, const size_t *size)
+{
+    size_t shape[NN_MAX_RANK] = {0};
+    int rank = x->batched;
+    for (int d = 0; size && d < x->rank - x->batched - 1; d++) shape[rank++] = size[d];
+    shape[rank++] = x->shape[x->rank - 1];
+    return nn__node_new(x->net, op, settings, 1, &x, x->batched, rank, shape);
+}
+
+static nn_tensor *nn__pool_new(nn_tensor *x, const nn_op *op, const nn__pool *p, const size_t *size)
+{
+    nn_tensor *t = nn__image_new(x, op, sizeof *p, size);
+    if (t) *nn__pool_of(t) = *p;
+    return t;
+}
+
+/* -- windows -- */
+
+/* The windows along dimension d: how many there are. */
+static int nn__count_windows(const char *call, nn_tensor *x, int d, nn__pool *p)
+{
+    size_t padded;
+    if (p->kernel[d] == 0 || p->stride[d] == 0)
+        nn__bad_argument(x->net, call, p->kernel[d] ? "the stride" : "the kernel", 0, "at least 1");
+    else if (p->padding[d] >= p->kernel[d])
+        nn__bad_argument(x->net, call, d ? "padding[1]" : "padding[0]", (double)p->padding[d],
+                         "less than the kernel, or a window would lie outside the image");
+    else if (!nn__add_sizes(p->padding[d], p->padding[d], &padded) ||
+             !nn__add_sizes(padded, p->in[d], &padded) || p->kernel[d] > padded) {
+        char text[NN__SHAPE_TEXT];
+        nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                     "%s: a kernel of %llu along dimension %d of shape %s with padding %llu: it is "
+                     "larger than the image",
+                     call, (nn__ull)p->kernel[d], d, nn__tensor_shape(x, text),
+                     (nn__ull)p->padding[d]);
+    } else p->out[d] = (padded - p->kernel[d]) / p->stride[d] + 1;
+    return x->net->status == NN_OK;
+}
+
+/* Pixels of a window are numbered in nn_real. */
+static int nn__check_window(const char *call, nn_tensor *x, const nn__pool *p)
+{
+    size_t area;
+    if (nn__multiply(p->kernel[0], p->kernel[1], &area) && area <= (size_t)1 << 24) return 1;
+    nn__net_fail(x->net, NN_ERROR_TOO_LARGE,
+                 "%s: a window of %llu x %llu pixels, at most 2^24 are possible", call,
+                 (nn__ull)p->kernel[0], (nn__ull)p->kernel[1]);
+    return 0;
+}
+
+/* A pooling of x with the kernel, stride and padding of `wanted`. */
+static nn_tensor *nn__pool_fit(const char *call, nn_tensor *x, const nn_op *op,
+                               const nn__pool *wanted)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    for (int d = 0; d < 2; d++) {
+        p.kernel[d] = wanted->kernel[d], p.stride[d] = wanted->stride[d];
+        p.padding[d] = wanted->padding[d];
+        if (!nn__count_windows(call, x, d, &p)) return NULL;
+    }
+    p.divide = wanted->divide;
+    return nn__check_window(call, x, &p) ? nn__pool_new(x, op, &p, p.out) : NULL;
+}
+
+static nn_tensor *nn__pool_with(const char *call, nn_tensor *x, const nn_op *op,
+                                const nn_pool_desc *desc)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (!desc)
+        return nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
+    if (desc->kernel[1] && nn__is_sequence(x))
+        return nn__bad_argument(x->net, call, "kernel[1]", (double)desc->kernel[1],
+                                "0 for a sequence");
+    if (desc->kernel[1] == 0 && (desc->stride[1] || desc->padding[1]))
+        return nn__bad_argument(x->net, call, desc->stride[1] ? "stride[1]" : "padding[1]",
+                                (double)(desc->stride[1] ? desc->stride[1] : desc->padding[1]),
+                                "0 while kernel[1] is 0");
+    for (int d = 0; d < 2; d++) {
+        const int is_flat = d == 1 && nn__is_sequence(x), from = desc->kernel[1] ? d : 0;
+        p.kernel[d] = is_flat ? 1 : desc->kernel[from];
+        p.stride[d] = is_flat || !desc->stride[from] ? p.kernel[d] : desc->stride[from];
+        p.padding[d] = is_flat ? 0 : desc->padding[from];
+    }
+    if (p.kernel[0] == 0) return nn__bad_argument(x->net, call, "kernel[0]", 0, "at least 1");
+    p.divide = desc->exclude_padding ? NN__DIVIDE_BY_COUNT : NN__DIVIDE_BY_KERNEL;
+    return nn__pool_fit(call, x, op, &p);
+}
+
+static nn_pool_desc nn__square(size_t size)
+{
+    nn_pool_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.kernel[0] = size;
+    return desc;
+}
+
+/* One window, all of x. */
+static nn_tensor *nn__global_pool(const char *call, nn_tensor *x, const nn_op *op)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    for (int d = 0; d < 2; d++) p.kernel[d] = p.stride[d] = p.in[d], p.out[d] = 1;
+    p.divide = NN__DIVIDE_BY_KERNEL;
+    return nn__check_window(call, x, &p) ? nn__pool_new(x, op, &p, NULL) : NULL;
+}
+
+/* Windows that share x out. */
+static nn_tensor *nn__adaptive_pool(const char *call, nn_tensor *x, const nn_op *op, size_t height,
+                                    size_t width)
+{
+    nn__pool p;
+    size_t product;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (height == 0 || width == 0 || (nn__is_sequence(x) && width != 1))
+        return nn__bad_argument(x->net, call, height ? "width" : "height",
+                                (double)(height ? width : height),
+                                height && width ? "1 for a sequence" : "at least 1");
+    p.out[0] = height, p.out[1] = width;
+    p.adaptive = 1, p.divide = NN__DIVIDE_BY_COUNT;
+    if (!nn__multiply(height, p.in[0], &product) || !nn__multiply(width, p.in[1], &product))
+        return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: %llu x %llu does not fit", call,
+                            (nn__ull)height, (nn__ull)width);
+    return nn__pool_new(x, op, &p, p.out);
+}
+
+static nn_tensor *nn__pool_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    nn__pool p;
+    size_t both = 2;
+    int global = t && t->rank == t->batched + 1, exclude;
+    nn_tensor *x = nn_describe_source(d, 0);
+    memset(&p, 0, sizeof p);
+    if (t) p = *nn__pool_of(t);
+    exclude = p.divide == NN__DIVIDE_BY_COUNT;
+    nn_describe_int(d, "global", &global);
+    nn_describe_int(d, "adaptive", &p.adaptive);
+    nn_describe_sizes(d, "windows", p.out, &both, 2);
+    nn_describe_sizes(d, "kernel", p.kernel, &both, 2);
+    nn_describe_sizes(d, "stride", p.stride, &both, 2);
+    nn_describe_sizes(d, "padding", p.padding, &both, 2);
+    nn_describe_int(d, "exclude_padding", &exclude);
+    p.divide = exclude ? NN__DIVIDE_BY_COUNT : NN__DIVIDE_BY_KERNEL;
+    if (t) return NULL;
+    nn__call(d->op, call);
+    if (global) return nn__global_pool(call, x, d->op);
+    return p.adaptive ? nn__adaptive_pool(call, x, d->op, p.out[0], p.out[1])
+                      : nn__pool_fit(call, x, d->op, &p);
+}
+
+/* -- maximum -- */
+
+/* y = max of the window:  dx = dy at the first pixel that is the largest, which forward saves */
+static nn_status nn__max_pool_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 1, t->src[0]->data, t->data, 0, (nn_real *)t->saved);
+    return NN_OK;
+}
+
+static nn_status nn__max_pool_backward(nn_tensor *t)
+{
+    return nn__pool_backward(t, 0, (nn_real *)t->saved);
+}
+
+static const nn_op nn__max_pool = {"max_pool", nn__max_pool_forward, nn__max_pool_backward,
+                                   nn__tensor_bytes, NULL, NN__OP_CLAIMS, nn__pool_describe};
+
+NN_DEF nn_tensor *nn_max_pool_with(nn_tensor *x, const nn_pool_desc *desc)
+{
+    if (x && desc && desc->exclude_padding)
+        return nn__bad_argument(x->net, "nn_max_pool", "exclude_padding", desc->exclude_padding,
+                                "0: a maximum never takes it in");
+    return nn__pool_with("nn_max_pool", x, &nn__max_pool, desc);
+}
+
+NN_DEF nn_tensor *nn_max_pool(nn_tensor *x, size_t size)
+{
+    const nn_pool_desc desc = nn__square(size);
+    return nn_max_pool_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_global_max_pool(nn_tensor *x)
+{
+    return nn__global_pool("nn_global_max_pool", x, &nn__max_pool);
+}
+
+/* -- average -- */
+
+/* y = sum of the window / its size:  dx = the sum of dy / size over the windows around the pixel */
+static nn_status nn__average_pool_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 1, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__average_pool_backward(nn_tensor *t) { return nn__pool_backward(t, 0, NULL); }
+
+static const nn_op nn__average_pool = {"average_pool", nn__average_pool_forward,
+                                       nn__average_pool_backward, NULL, NULL, NN__OP_CLAIMS,
+                                       nn__pool_describe};
+
+NN_DEF nn_tensor *nn_average_pool_with(nn_tensor *x, const nn_pool_desc *desc)
+{
+    return nn__pool_with("nn_average_pool", x, &nn__average_pool, desc);
+}
+
+NN_DEF nn_tensor *nn_average_pool(nn_tensor *x, size_t size)
+{
+    const nn_pool_desc desc = nn__square(size);
+    return nn_average_pool_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_global_average_pool(nn_tensor *x)
+{
+    return nn__global_pool("nn_global_average_pool", x, &nn__average_pool);
+}
+
+NN_DEF nn_tensor *nn_adaptive_average_pool(nn_tensor *x, size_t height, size_t width)
+{
+    return nn__adaptive_pool("nn_adaptive_average_pool", x, &nn__average_pool, height, width);
+}
+
+/* -- larger and smaller images -- */
+
+/* y = the pixel of x that it lies in:  dx = the sum of dy over its pixels */
+static nn_status nn__upsample_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 0, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__upsample_backward(nn_tensor *t) { return nn__pool_backward(t, 1, NULL); }
+
+static nn_tensor *nn__upsample_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t factor = t ? nn__pool_of(t)->kernel[0] : 0;
+    nn_describe_size(d, "factor", &factor);
+    return t ? NULL : nn_upsample(nn_describe_source(d, 0), factor);
+}
+
+static const nn_op nn__upsample = {"upsample", nn__upsample_forward, nn__upsample_backward, NULL,
+                                   NULL, NN__OP_CLAIMS, nn__upsample_describe};
+
+NN_DEF nn_tensor *nn_upsample(nn_tensor *x, size_t factor)
+{
+    nn__pool p;
+    if (!nn__as_image("nn_upsample", x, &p, 0)) return NULL;
+    if (factor == 0) return nn__bad_argument(x->net, "nn_upsample", "factor", 0, "at least 1");
+    for (int d = 0; d < 2; d++) {
+        p.kernel[d] = p.stride[d] = d && nn__is_sequence(x) ? 1 : factor;
+        if (!nn__multiply(p.out[d], p.kernel[d], &p.in[d]))
+            return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "nn_upsample: %llu times %llu pixels "
+                                "do not fit", (nn__ull)factor, (nn__ull)p.out[d]);
+    }
+    return nn__pool_new(x, &nn__upsample, &p, p.in);
+}
+
+/* The part of a large image, from (top, left) on, that a small one is. */
+typedef struct nn__frame {
+    size_t large[2], small[2], begin[2], channels;
+} nn__frame;
+
+/* Copies the part of each image to the small ones, or from there into the large ones. */
+static void nn__frame_copy(const nn_tensor *t, int to_large, const nn_real *from, nn_real *to)
+{
+    const nn__frame *f = (const nn__frame *)t->settings;
+    const size_t run = f->small[1] * f->channels, row = f->large[1] * f->channels;
+    const size_t offset = f->begin[0] * row + f->begin[1] * f->channels;
+    if (to_large) memset(to, 0, nn__rows(t) * f->large[0] * row * sizeof *to);
+    for (size_t i = 0; i < nn__rows(t); i++)
+        for (size_t y = 0; y < f->small[0]; y++) {
+            const size_t at = (i * f->large[0] + y) * row + offset;
+            const size_t inside = (i * f->small[0] + y) * run;
+            memcpy(to + (to_large ? at : inside), from + (to_large ? inside : at),
+                   run * sizeof *to);
+        }
+}
+
+static nn_tensor *nn__frame_describe(nn_description *d, const nn_tensor *t);
+
+/* y = x in zeros:  dx = that part of dy */
+static nn_status nn__pad_forward(nn_tensor *t)
+{
+    nn__frame_copy(t, 1, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__pad_backward(nn_tensor *t)
+{
+    nn__frame_copy(t, 0, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static const nn_op nn__pad = {"pad", nn__pad_forward, nn__pad_backward, NULL, NULL, NN__OP_CLAIMS,
+                              nn__frame_describe};
+
+/* y = a part of x:  dx = dy in zeros */
+static nn_status nn__crop_forward(nn_tensor *t)
+{
+    nn__frame_copy(t, 0, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__crop_backward(nn_tensor *t)
+{
+    nn__frame_copy(t, 1, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static const nn_op nn__crop = {"crop", nn__crop_forward, nn__crop_backward, NULL, NULL,
+                               NN__OP_CLAIMS, nn__frame_describe};
+
+/* x is the image of f that is not the larger, for `pad`, or the larger one. */
+static nn_tensor *nn__frame_new(nn_tensor *x, int pad, size_t top, size_t bottom, size_t left,
+                                size_t right)
+{
+    const char *call = pad ? "nn_pad" : "nn_crop";
+    const size_t begin[2] = {top, left}, end[2] = {bottom, right};
+    nn__pool p;
+    nn__frame f;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (nn__is_sequence(x) && (left || right))
+        return nn__bad_argument(x->net, call, left ? "left" : "right",
+                                (double)(left ? left : right), "0 for a sequence");
+    f.channels = p.channels;
+    for (int d = 0; d < 2; d++) {
+        size_t both;
+        const int fits = nn__add_sizes(begin[d], end[d], &both);
+        f.begin[d] = begin[d], f.large[d] = f.small[d] = p.in[d];
+        if (pad && (!fits || !nn__add_sizes(both, p.in[d], &f.large[d])))
+            return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: the sum does not fit", call);
+        if (!pad && (!fits || both >= p.in[d]))
+            return nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                                "nn_crop: %llu and %llu of %llu pixels, expected less in all",
+                                (nn__ull)begin[d], (nn__ull)end[d], (nn__ull)p.in[d]);
+        if (!pad) f.small[d] = p.in[d] - both;
+    }
+    nn_tensor *t = nn__image_new(x, pad ? &nn__pad : &nn__crop, sizeof f, pad ? f.large : f.small);
+    if (t) *(nn__frame *)t->settings = f;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_pad(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right)
+{
+    return nn__frame_new(x, 1, top, bottom, left, right);
+}
+
+NN_DEF nn_tensor *nn_crop(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right)
+{
+    return nn__frame_new(x, 0, top, bottom, left, right);
+}
+
+static nn_tensor *nn__frame_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__frame *f = t ? (const nn__frame *)t->settings : NULL;
+    size_t sides[4] = {0}, four = 4;
+    for (int i = 0; f && i < 2; i++) {
+        sides[2 * i] = f->begin[i];
+        sides[2 * i + 1] = f->large[i] - f->begin[i] - f->small[i];
+    }
+    nn_describe_sizes(d, "sides", sides, &four, 4);
+    if (t) return NULL;
+    return nn__frame_new(nn_describe_source(d, 0), d->op == &nn__pad, sides[0], sides[1], sides[2],
+                         sides[3]);
+}
+
+/* y = x mask:  dx = dy mask, as in dropout, with a draw for each channel of each sample */
+static void nn__mask_channels(const nn_tensor *t, const nn_real *from, nn_real *to)
+{
+    const size_t channels = t->shape[t->rank - 1];
+    const nn_real *mask = (const nn_real *)t->saved;
+    for (size_t i = 0; i < t->size; i += t->row_size, mask += channels)
+        for (size_t j = i; j < i + t->row_size; j += channels)
+            nn__k()->mul(channels, from + j, mask, to + j);
+}
+
+static nn_status nn__spatial_dropout_forward(nn_tensor *t)
+{
+    nn__draw_mask(t, nn__rows(t) * t->shape[t->rank - 1]);
+    nn__mask_channels(t, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__spatial_dropout_backward(nn_tensor *t)
+{
+    nn__mask_channels(t, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static size_t nn__spatial_dropout_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(t->batched ? rows : 1, t->shape[t->rank - 1], sizeof(nn_real));
+}
+
+static nn_tensor *nn__spatial_dropout_describe(nn_description *d, const nn_tensor *t)
+{
+    const double p = nn__described(d, t, "p", 0);
+    return t ? NULL : nn_spatial_dropout(nn_describe_source(d, 0), p);
+}
+
+static const nn_op nn__spatial_dropout = {
+    "spatial_dropout", nn__spatial_dropout_forward, nn__spatial_dropout_backward,
+    nn__spatial_dropout_saved, NULL, NN_OP_TRAINING | NN__OP_CLAIMS, nn__spatial_dropout_describe};
+
+NN_DEF nn_tensor *nn_spatial_dropout(nn_tensor *x, double p)
+{
+    nn__pool image;
+    if (!nn__as_image("nn_spatial_dropout", x, &image, 1)) return NULL;
+    return nn__dropout_new("nn_spatial_dropout", x, &nn__spatial_dropout, p);
+}
+
+/* ----------------------------------------------------------------------------- >>normalization
+   y = (x - mean) / d * w + b, where d = sqrt(variance + epsilon). With xh = (x - mean) / d and
+   g = dy w, and means over the same values:
+
+       dx = (g - mean g - xh mean(g xh)) / d,   dw = sum dy xh,   db = sum dy
+
+   Batch and group normalisation see a matrix of pixels by channels in segments: the whole batch, or
+   one sample each. Segments are summed in chunks of rows, as reals: first the means of a chunk,
+   then the squares of what is left when they are taken off, while the cache has the chunk. Chunks
+   are merged in double and in their order, which no number of threads changes (Chan, Golub and
+   LeVeque, "Algorithms for computing the sample variance", 1983). */
+
+typedef struct nn__norm_settings {
+    size_t groups;   /* of channels; batch normalisation: the channels */
+    int per_sample;  /* a segment is a sample */
+    int relu, is_population;
+    int is_training; /* batch normalisation, of the last forward: 0: with the running statistics */
+    double epsilon, momentum;
+} nn__norm_settings;
+
+enum {
+    NN__FOLDED = 32,      /* rows of fewer channels are joined to rows of so many values or more */
+    NN__COLUMNS = 128,    /* columns that are summed at once */
+    NN__CHUNK_REALS = 4096,
+    NN__CHUNK_ROWS = 64,  /* a chunk has so many reals or so many rows, whichever is more */
+    NN__NORM_NUMBERS = 5  /* arrays in nn__norm */
+};
+
+typedef struct nn__norm_pass {
+    size_t rows, channels;
+    size_t segment, segments; /* rows in a segment, and how many of them there are */
+    size_t chunk, chunks;     /* rows in a chunk, and how many of them a segment has */
+    const nn_real *x, *dy;
+    nn_real *out;
+    int accumulate, relu;
+    double *sums;     /* [segments, chunks, 2, channels] */
+    nn_real *numbers; /* [segments, 5, channels]: the arrays of nn__norm */
+} nn__norm_pass;
+
+/* The rows of one chunk. */
+typedef struct nn__norm_chunk {
+    size_t segment, first, rows;
+} nn__norm_chunk;
+
+static size_t nn__fold(size_t channels)
+{
+    return channels < NN__FOLDED ? (NN__FOLDED + channels - 1) / channels : 1;
+}
+
+static nn__norm_pass nn__norm_begin(const nn_tensor *t, size_t batch)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    nn__norm_pass p;
+    memset(&p, 0, sizeof p);
+    p.channels = t->shape[t->rank - 1];
+    p.segment = t->row_size / p.channels;
+    p.rows = (t->batched ? batch : 1) * p.segment;
+    if (!s->per_sample) p.segment = p.rows;
+    p.segments = p.rows / p.segment;
+    p.chunk = nn__round_up(nn__max_size(NN__CHUNK_REALS / p.channels, NN__CHUNK_ROWS),
+                           nn__fold(p.channels));
+    p.chunks = (p.segment + p.chunk - 1) / p.chunk;
+    p.relu = s->relu;
+    p.sums = (double *)t->net->workspace;
+    p.numbers = (nn_real *)(void *)(p.sums + p.segments * p.chunks * 2 * p.channels);
+    return p;
+}
+
+static size_t nn__norm_scratch(const nn_tensor *t, size_t rows)
+{
+    const nn__norm_pass p = nn__norm_begin(t, rows);
+    size_t bytes;
+    const int fits = nn__add_sizes(
+        nn__bytes(p.segments * p.chunks, 2 * p.channels, sizeof(double)),
+        nn__bytes(p.segments, NN__NORM_NUMBERS * p.channels, sizeof(nn_real)), &bytes);
+    return fits ? bytes : SIZE_MAX;
+}
+
+/* Mean and 1 / d of each group of each segment */
+static size_t nn__norm_saved(const nn_tensor *t, size_t rows)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    return nn__bytes(nn__norm_begin(t, rows).segments, 2 * s->groups, sizeof(nn_real));
+}
+
+static nn__norm_chunk nn__norm_chunk_of(const nn__norm_pass *p, size_t k)
+{
+    nn__norm_chunk c;
+    const size_t begin = k % p->chunks * p->chunk;
+    c.segment = k / p->chunks;
+    c.first = c.segment * p->segment + begin;
+    c.rows = nn__min_size(p->chunk, p->segment - begin);
+    return c;
+}
+
+/* The numbers of a segment, repeated in `space` where rows are joined. */
+static nn__norm nn__norm_numbers(const nn__norm_pass *p, size_t segment,
+                                 nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED])
+{
+    const nn_real *array[NN__NORM_NUMBERS];
+    const size_t fold = nn__fold(p->channels);
+    nn__norm s;
+    for (size_t i = 0; i < NN__NORM_NUMBERS; i++) {
+        array[i] = p->numbers + (segment * NN__NORM_NUMBERS + i) * p->channels;
+        for (size_t j = 0; fold > 1 && j < fold; j++)
+            memcpy(space[i] + j * p->channels, array[i], p->channels * sizeof *array[i]);
+        if (fold > 1) array[i] = space[i];
+    }
+    s.center = array[0], s.scale = array[1], s.shift = array[2];
+    s.slope = array[3], s.offset = array[4], s.relu = p->relu;
+    return s;
+}
+
+/* The sums over a chunk's columns from j on, n of them; n / fold of each kind come out. */
+static void nn__norm_sum_columns(const nn__norm_pass *p, nn__norm_chunk chunk, size_t j, size_t n,
+                                 const nn__norm *s, double *sum, double *product)
+{
+    nn_real sums[NN__COLUMNS] = {0}, products[NN__COLUMNS] = {0};
+    const size_t fold = nn__fold(p->channels), wide = fold * p->channels, at = n / fold;
+    const size_t joined = chunk.rows / fold, rest = chunk.rows % fold * p->channels;
+    const nn_real *x = p->x + chunk.first * p->channels + j;
+    const nn_real *dy = p->dy ? p->dy + chunk.first * p->channels + j : NULL;
+    nn__k()->column_sums(joined, n, wide, x, dy, s, sums, products);
+    if (rest) /* only where all columns are done at once */
+        nn__k()->column_sums(1, rest, wide, x + joined * wide, dy ? dy + joined * wide : NULL, s,
+                             sums, products);
+    for (size_t c = 0; c < at; c++) {
+        sum[c] = product[c] = 0;
+        for (size_t i = c; i < n; i += at) {
+            sum[c] += (double)sums[i];
+            product[c] += (double)products[i];
+        }
+    }
+}
+
+/* Mean, and sum of squared distances from it, of n columns of a chunk. */
+static void nn__norm_moments(const nn__norm_pass *p, nn__norm_chunk chunk, size_t j, size_t n,
+                             double *mean, double *squares)
+{
+    nn_real center[NN__COLUMNS] = {0};
+    const size_t count = n / nn__fold(p->channels);
+    const double rows = (double)chunk.rows;
+    nn__norm s;
+    memset(&s, 0, sizeof s);
+    s.center = center;
+    nn__norm_sum_columns(p, chunk, j, n, &s, mean, squares);
+    for (size_t i = 0; i < n; i++) center[i] = (nn_real)(mean[i % count] / rows);
+    nn__norm_sum_columns(p, chunk, j, n, &s, mean, squares);
+    for (size_t i = 0; i < count; i++) {
+        squares[i] -= mean[i] * mean[i] / rows;
+        mean[i] = (double)center[i] + mean[i] / rows;
+    }
+}
+
+/* Moments of chunks, or with dy the sums for the gradients. */
+static void nn__norm_sums_range(void *context, size_t begin, size_t end)
+{
+    const nn__norm_pass *p = (const nn__norm_pass *)context;
+    const size_t wide = nn__fold(p->channels) * p->channels;
+    nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED];
+    for (size_t k = begin; k < end; k++) {
+        const nn__norm_chunk chunk = nn__norm_chunk_of(p, k);
+        const nn__norm all = nn__norm_numbers(p, chunk.segment, space);
+        double *sum = p->sums + k * 2 * p->channels, *product = sum + p->channels;
+        for (size_t j = 0; j < wide; j += NN__COLUMNS) {
+            const size_t n = nn__min_size(NN__COLUMNS, wide - j);
+            nn__norm s = all;
+            s.center += j, s.scale += j, s.shift += j;
+            if (p->dy) nn__norm_sum_columns(p, chunk, j, n, &s, sum + j, product + j);
+            else nn__norm_moments(p, chunk, j, n, sum + j, product + j);
+        }
+    }
+}
+
+/* Joins the chunks of a segment in its first one. */
+static void nn__norm_merge(const nn__norm_pass *p, size_t segment)
+{
+    double *sum = p->sums + segment * p->chunks * 2 * p->channels, *product = sum + p->channels;
+    for (size_t k = 1; k < p->chunks; k++) {
+        const double *add = sum + k * 2 * p->channels;
+        const double n = (double)nn__norm_chunk_of(p, segment * p->chunks + k).rows;
+        const double before = (double)(k * p->chunk), share = n / (before + n);
+        for (size_t c = 0; c < p->channels; c++) {
+            const double distance = p->dy ? 0 : add[c] - sum[c];
+            sum[c] += p->dy ? add[c] : distance * share;
+            product[c] += add[p->channels + c] + distance * distance * before * share;
+        }
+    }
+}
+
+static const double *nn__norm_find_sums(const nn_tensor *t, nn__norm_pass *p)
+{
+    nn__parallel(t->net->threads, p->segments * p->chunks, nn__grain_rows(p->chunk * p->channels),
+                 nn__norm_sums_range, p);
+    for (size_t i = 0; i < p->segments; i++) nn__norm_merge(p, i);
+    return p->sums;
+}
+
+/* y, or with dy dx. */
+static void nn__norm_apply_range(void *context, size_t begin, size_t end)
+{
+    const nn__norm_pass *p = (const nn__norm_pass *)context;
+    const size_t fold = nn__fold(p->channels), wide = fold * p->channels;
+    nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED];
+    for (size_t k = begin; k < end; k++) {
+        const nn__norm_chunk chunk = nn__norm_chunk_of(p, k);
+        const nn__norm s = nn__norm_numbers(p, chunk.segment, space);
+        const size_t at = chunk.first * p->channels, joined = chunk.rows / fold;
+        const size_t rows[2] = {joined, 1}, cols[2] = {wide, chunk.rows % fold * p->channels};
+        for (size_t i = 0, from = at; i < 2 && cols[i]; i++, from += joined * wide) {
+            if (p->dy)
+                nn__k()->normalize_backward(rows[i], cols[i], p->x + from, p->dy + from, &s,
+                                            p->out + from, p->accumulate);
+            else nn__k()->normalize(rows[i], cols[i], p->x + from, &s, p->out + from);
+        }
+    }
+}
+
+static void nn__norm_apply(const nn_tensor *t, nn__norm_pass *p, nn_real *out, int accumulate)
+{
+    p->out = out, p->accumulate = accumulate;
+    nn__parallel(t->net->threads, p->segments * p->chunks, nn__grain_rows(p->chunk * p->channels),
+                 nn__norm_apply_range, p);
+}
+
+/* -- batch and group normalisation -- */
+
+/* What the columns of a segment are normalised with, from the saved mean and 1 / d. */
+static void nn__norm_set_numbers(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const nn_tensor *weight = nn_weight(t), *bias = nn_bias(t);
+    for (size_t i = 0; i < p->segments; i++) {
+        nn_real *to = p->numbers + i * NN__NORM_NUMBERS * p->channels;
+        for (size_t c = 0; c < p->channels; c++) {
+            const size_t group = i * s->groups + c / (p->channels / s->groups);
+            const nn_real *saved = (const nn_real *)t->saved + 2 * group;
+            to[c] = saved[0];
+            to[p->channels + c] = weight ? weight->data[c] * saved[1] : saved[1];
+            to[2 * p->channels + c] = bias ? bias->data[c] : 0;
+        }
+    }
+}
+
+/* Saves the mean of n columns of a segment, each of `rows` values, and 1 / d. */
+static void nn__norm_save(const nn_tensor *t, size_t rows, size_t n, const double *mean,
+                          const double *squares, nn_real *saved)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    double sum = 0, all = 0;
+    for (size_t c = 0; c < n; c++) sum += mean[c];
+    sum /= (double)n;
+    for (size_t c = 0; c < n; c++)
+        all += squares[c] + (double)rows * (mean[c] - sum) * (mean[c] - sum);
+    saved[0] = (nn_real)sum;
+    saved[1] = (nn_real)(1 / sqrt(all / ((double)rows * (double)n) + s->epsilon));
+}
+
+static void nn__norm_find_statistics(const nn_tensor *t, nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const size_t n = p->channels / s->groups;
+    const double *sums = nn__norm_find_sums(t, p);
+    for (size_t i = 0; i < p->segments; i++)
+        for (size_t g = 0; g < s->groups; g++) {
+            const double *mean = sums + i * p->chunks * 2 * p->channels + g * n;
+            nn__norm_save(t, p->segment, n, mean, mean + p->channels,
+                          (nn_real *)t->saved + 2 * (i * s->groups + g));
+        }
+}
+
+static nn_status nn__group_norm_forward(nn_tensor *t)
+{
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    p.x = t->src[0]->data;
+    nn__norm_find_statistics(t, &p);
+    nn__norm_set_numbers(t, &p);
+    nn__norm_apply(t, &p, t->data, 0);
+    return NN_OK;
+}
+
+/* slope and offset of nn__norm for the n columns of a group; none where mean and variance were not
+   those of the batch. */
+static void nn__norm_set_slopes(const nn_tensor *t, const nn__norm_pass *p, size_t n,
+                                const nn_real *weight, const double *sum, nn_real inverse,
+                                nn_real *slope)
+{
+    const double count = (double)p->segment * (double)n, d = (double)inverse;
+    const int is_constant = !((const nn__norm_settings *)t->settings)->is_training;
+    double mean = 0, product = 0;
+    for (size_t c = 0; !is_constant && c < n; c++) {
+        const double w = weight ? (double)weight[c] : 1;
+        mean += w * sum[c];
+        product += w * sum[p->channels + c];
+    }
+    for (size_t c = 0; c < n; c++) {
+        slope[c] = (nn_real)(-d * d * d * (product / count));
+        slope[p->channels + c] = (nn_real)(-d * (mean / count));
+    }
+}
+
+/* dw and db: over all segments. */
+static void nn__norm_parameters_backward(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    for (size_t what = 0; what < 2; what++) {
+        nn_tensor *parameter = what ? nn_bias(t) : nn_weight(t);
+        int accumulate;
+        nn_real *to = parameter ? nn__claim_gradient(parameter, &accumulate) : NULL;
+        for (size_t c = 0; to && c < p->channels; c++) {
+            const double *sum = p->sums + (what ? 0 : p->channels) + c;
+            const nn_real *saved = (const nn_real *)t->saved + 2 * (c / (p->channels / s->groups));
+            double d = 0;
+            for (size_t i = 0; i < p->segments; i++)
+                d += sum[i * p->chunks * 2 * p->channels] *
+                     (what ? 1 : (double)saved[2 * i * s->groups + 1]);
+            to[c] = (nn_real)((accumulate ? (double)to[c] : 0) + d);
+        }
+    }
+}
+
+static nn_status nn__norm_backward(nn_tensor *t)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const nn_tensor *weight = nn_weight(t);
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    const size_t n = p.channels / s->groups;
+    int accumulate;
+    p.x = t->src[0]->data, p.dy = t->grad;
+    nn__norm_set_numbers(t, &p);
+    nn__norm_find_sums(t, &p);
+    nn__norm_parameters_backward(t, &p);
+    nn_real *dx = nn__claim_gradient(t->src[0], &accumulate);
+    if (!dx) return NN_OK;
+    for (size_t i = 0; i < p.segments; i++)
+        for (size_t g = 0; g < s->groups; g++)
+            nn__norm_set_slopes(t, &p, n, weight ? weight->data + g * n : NULL,
+                                p.sums + i * p.chunks * 2 * p.channels + g * n,
+                                ((const nn_real *)t->saved)[2 * (i * s->groups + g) + 1],
+                                p.numbers + (i * NN__NORM_NUMBERS + 3) * p.channels + g * n);
+    nn__norm_apply(t, &p, dx, accumulate);
+    return NN_OK;
+}
+
+/* The buffers of running statistics: what = 0 the means, 1 the variances. */
+static nn_tensor *nn__running(const nn_tensor *t, size_t what)
+{
+    return t->src[t->src_count - 2 + what];
+}
+
+/* running = (1 - momentum) running + momentum batch */
+static void nn__update_running(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const double m = s->momentum, share = m / ((double)p->rows - (s->is_population ? 0 : 1));
+    nn_real *mean = nn__running(t, 0)->data, *variance = nn__running(t, 1)->data;
+    for (size_t c = 0; c < p->channels; c++) {
+        mean[c] = (nn_real)((1 - m) * (double)mean[c] + m * p->sums[c]);
+        variance[c] = (nn_real)((1 - m) * (double)variance[c] + share * p->sums[p->channels + c]);
+    }
+}
+
+static nn_status nn__batch_norm_forward(nn_tensor *t)
+{
+    nn__norm_settings *s = (nn__norm_settings *)t->settings;
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    nn_real *saved = (nn_real *)t->saved;
+    p.x = t->src[0]->data;
+    s->is_training = nn_net_is_training(t->net);
+    if (s->is_training && p.rows == 1)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "nn_batch_norm: tensor %llu '%s' has one value per channel, and training "
+                        "needs at least 2 (a last batch of one sample: drop_last)",
+                        (nn__ull)t->id, t->name);
+    if (s->is_training) {
+        nn__norm_find_statistics(t, &p);
+        nn__update_running(t, &p);
+    }
+    for (size_t c = 0; !s->is_training && c < p.channels; c++) {
+        saved[2 * c] = nn__running(t, 0)->data[c];
+        saved[2 * c + 1] =
+            (nn_real)(1 / sqrt((double)nn__running(t, 1)->data[c] + s->epsilon));
+    }
+    nn__norm_set_numbers(t, &p);
+    nn__norm_apply(t, &p, t->data, 0);
+    return NN_OK;
+}
+
+/* -- building -- */
+
+/* Weight and bias, unless `plain`, and for batch normalisation the running statistics: new ones
+   behind src[0], or those `given`, which are checked. How many sources there are then, 0 for an
+   error. */
+static size_t nn__norm_sources(nn_tensor **src, const nn_op *layer, const char *name, int plain,
+                               int running, int rank, const size_t *shape, nn_tensor *const *given)
+{
+    static const char *const kinds[] = {"weight", "bias", "running_mean", "running_var"};
+    char call[64];
+    nn_net *net = src[0]->net;
+    const size_t number = name ? 0 : nn__free_number(net, layer);
+    size_t count = 1;
+    for (int i = plain ? 2 : 0; i < (running ? 4 : 2); i++) {
+        const nn_op *op = i < 2 ? &nn__parameter_op : &nn__buffer_op;
+        const nn_init init = nn_init_constant(i == 0 || i == 3);
+        nn_tensor *s = given ? given[count - 1]
+                             : nn__layer_state(net, layer, op, name, number, kinds[i], rank, shape,
+                                               &init);
+        if (!s) return 0;
+        if (!given && i < 2) s->no_decay = 1;
+        if (s->op != op || s->net != net || s->rank != rank ||
+            memcmp(s->shape, shape, (size_t)rank * sizeof *shape) != 0) {
+            nn__bad_shapes(nn__call(layer, call), src[0], s, "a parameter or buffer that fits");
+            return 0;
+        }
+        src[count++] = s;
+    }
+    return count;
+}
+
+/* A file's sources are as many as the layer has. */
+static int nn__has_sources(const char *call, const nn_description *d, size_t count)
+{
+    if (d->src_count != count)
+        nn__net_fail(d->net, NN_ERROR_MISMATCH, "%s: %llu sources, expected %llu", call,
+                     (nn__ull)d->src_count, (nn__ull)count);
+    return d->src_count == count;
+}
+
+/* Numbers of a desc, once defaults are filled in. */
+static int nn__check_norm(nn_net *net, const char *call, double epsilon, nn_activation activation)
+{
+    if (!((nn_real)epsilon > 0) || !nn__is_finite((double)(nn_real)epsilon))
+        nn__bad_argument(net, call, "epsilon", epsilon, "a positive nn_real");
+    else if (activation != NN_ACTIVATION_IDENTITY && activation != NN_ACTIVATION_RELU)
+        nn__bad_argument(net, call, "activation", (double)activation,
+                         "NN_ACTIVATION_RELU or 0: others are operations of their own");
+    return net->status == NN_OK;
+}
+
+/* A node behind its parameters, which has the layer's name. */
+static nn_tensor *nn__norm_new(nn_tensor *const *src, size_t count, const nn_op *op,
+                               const void *settings, size_t size, const char *name)
+{
+    char call[64];
+    const nn_tensor *x = src[0];
+    if (count == 0) return NULL;
+    nn_tensor *t = nn__node_new(x->net, op, size, count, src, x->batched, x->rank, x->shape);
+    if (t) memcpy(t->settings, settings, size);
+    return t && name ? nn__name(nn__call(op, call), t, name) : t;
+}
+
+static nn_tensor *nn__batch_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__batch_norm = {
+    "batch_norm",     nn__batch_norm_forward,        nn__norm_backward,
+    nn__norm_saved,   nn__norm_scratch,              NN_OP_TRAINING | NN__OP_CLAIMS | NN__OP_LAYER,
+    nn__batch_norm_describe};
+
+static nn_tensor *nn__batch_norm_new(nn_tensor *x, const nn_batch_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_batch_norm";
+    nn_tensor *src[5] = {x, NULL, NULL, NULL, NULL};
+    nn__norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    if (x->rank == x->batched)
+        return nn__bad_shape(call, x, "at least one dimension beside the batch");
+    if (d->momentum != 0 && d->keep != 0)
+        return nn__bad_argument(net, call, "keep", d->keep, "0 where momentum is set");
+    if (!(d->keep >= 0 && d->keep < 1))
+        return nn__bad_argument(net, call, "keep", d->keep, "0 <= keep < 1");
+    memset(&s, 0, sizeof s);
+    s.groups = x->shape[x->rank - 1];
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    s.momentum = d->keep != 0 ? 1 - nn__or_default(d->keep, 0) : nn__or_default(d->momentum, 0.1);
+    s.relu = d->activation == NN_ACTIVATION_RELU, s.is_population = d->population_variance != 0;
+    if (!(s.momentum >= 0 && s.momentum <= 1))
+        return nn__bad_argument(net, call, "momentum", d->momentum, "0 < momentum <= 1");
+    if (!nn__check_norm(net, call, s.epsilon, d->activation)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__batch_norm, d->name, d->no_affine, 1, 1,
+                                          &s.groups, given);
+    return nn__norm_new(src, count, &nn__batch_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_batch_norm_with(nn_tensor *x, const nn_batch_norm_desc *desc)
+{
+    nn_batch_norm_desc d;
+    memset(&d, 0, sizeof d);
+    return nn__batch_norm_new(x, desc ? desc : &d, NULL);
+}
+
+NN_DEF nn_tensor *nn_batch_norm(nn_tensor *x) { return nn_batch_norm_with(x, NULL); }
+
+static nn_tensor *nn__batch_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_batch_norm_desc desc;
+    nn__norm_settings s;
+    memset(&desc, 0, sizeof desc);
+    memset(&s, 0, sizeof s);
+    if (t) s = *(const nn__norm_settings *)t->settings;
+    nn_describe_real(d, "epsilon", &s.epsilon);
+    nn_describe_real(d, "momentum", &s.momentum);
+    nn_describe_int(d, "population_variance", &s.is_population);
+    nn_describe_int(d, "relu", &s.relu);
+    desc.epsilon = s.epsilon, desc.momentum = s.momentum != 0 ? s.momentum : NN_ZERO;
+    desc.population_variance = s.is_population, desc.no_affine = d->src_count < 5;
+    if (s.relu) desc.activation = NN_ACTIVATION_RELU;
+    if (t || !nn__has_sources("nn_batch_norm", d, desc.no_affine ? 3 : 5)) return NULL;
+    return nn__batch_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+static nn_tensor *nn__group_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__group_norm = {
+    "group_norm",     nn__group_norm_forward,        nn__norm_backward,
+    nn__norm_saved,   nn__norm_scratch,              NN__OP_CLAIMS | NN__OP_LAYER,
+    nn__group_norm_describe};
+
+static nn_tensor *nn__group_norm_new(nn_tensor *x, const nn_group_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_group_norm";
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn__norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    if (x->rank == x->batched)
+        return nn__bad_shape(call, x, "at least one dimension beside the batch");
+    const size_t channels = x->shape[x->rank - 1];
+    if (!d || d->groups == 0 || channels % d->groups != 0) {
+        char text[NN__SHAPE_TEXT];
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                            "%s: groups is %llu, expected a divisor of the %llu channels of %s",
+                            call, (nn__ull)(d ? d->groups : 0), (nn__ull)channels,
+                            nn__tensor_shape(x, text));
+    }
+    if (x->row_size == d->groups)
+        return nn__bad_shape(call, x, "more than one value in each group");
+    memset(&s, 0, sizeof s);
+    s.groups = d->groups, s.per_sample = 1, s.is_training = 1;
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    s.relu = d->activation == NN_ACTIVATION_RELU;
+    if (!nn__check_norm(net, call, s.epsilon, d->activation)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__group_norm, d->name, d->no_affine, 0, 1,
+                                          &channels, given);
+    return nn__norm_new(src, count, &nn__group_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_group_norm_with(nn_tensor *x, const nn_group_norm_desc *desc)
+{
+    return nn__group_norm_new(x, desc, NULL);
+}
+
+NN_DEF nn_tensor *nn_group_norm(nn_tensor *x, size_t groups)
+{
+    nn_group_norm_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.groups = groups;
+    return nn_group_norm_with(x, &desc);
+}
+
+static nn_tensor *nn__group_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_group_norm_desc desc;
+    nn__norm_settings s;
+    memset(&desc, 0, sizeof desc);
+    memset(&s, 0, sizeof s);
+    if (t) s = *(const nn__norm_settings *)t->settings;
+    nn_describe_size(d, "groups", &s.groups);
+    nn_describe_real(d, "epsilon", &s.epsilon);
+    nn_describe_int(d, "relu", &s.relu);
+    desc.groups = s.groups, desc.epsilon = s.epsilon, desc.no_affine = d->src_count < 3;
+    if (s.relu) desc.activation = NN_ACTIVATION_RELU;
+    if (t || !nn__has_sources("nn_group_norm", d, desc.no_affine ? 1 : 3)) return NULL;
+    return nn__group_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+/* -------------------------------------------------------------------------------- >>layer-norm
+   Rows that are normalised each by itself. */
+
+typedef struct nn__layer_norm_settings {
+    size_t n; /* values in a row */
+    int axes;
+    double epsilon;
+} nn__layer_norm_settings;
+
+typedef struct nn__row_pass {
+    const nn_real *x, *dy, *weight, *bias;
+    nn_real *y, *stats;
+    nn_real *dx, *dweight, *dbias; /* the last two [chunks, n], or NULL */
+    size_t rows, n;
+    nn_real epsilon;
+    int accumulate;
+} nn__row_pass;
+
+static nn__row_pass nn__row_pass_of(const nn_tensor *t)
+{
+    const nn__layer_norm_settings *s = (const nn__layer_norm_settings *)t->settings;
+    nn__row_pass p;
+    memset(&p, 0, sizeof p);
+    p.x = t->src[0]->data, p.y = t->data, p.stats = (nn_real *)t->saved;
+    p.n = s->n, p.rows = t->size / s->n, p.epsilon = (nn_real)s->epsilon;
+    if (nn_weight(t)) p.weight = nn_weight(t)->data, p.bias = nn_bias(t)->data;
+    return p;
+}
+
+/* Chunks of NN__CHUNK_ROWS rows: y, or with dy dx and the chunk's part in dw and db. */
+static void nn__row_range(void *context, size_t begin, size_t end)
+{
+    const nn__row_pass *p = (const nn__row_pass *)context;
+    for (size_t k = begin; k < end; k++) {
+        const size_t first = k * NN__CHUNK_ROWS, at = first * p->n;
+        const size_t rows = nn__min_size(NN__CHUNK_ROWS, p->rows - first);
+        nn_real *dw = p->dweight ? p->dweight + k * p->n : NULL, *stats = p->stats + 2 * first;
+        nn_real *db = p->dbias ? p->dbias + k * p->n : NULL;
+        if (dw) memset(dw, 0, p->n * sizeof *dw), memset(db, 0, p->n * sizeof *db);
+        if (p->dy)
+            nn__k()->row_norm_backward(rows, p->n, p->x + at, p->dy + at, p->weight, stats,
+                                       p->dx ? p->dx + at : NULL, p->accumulate, dw, db);
+        else
+            nn__k()->row_norm(rows, p->n, p->x + at, p->weight, p->bias, p->epsilon, p->y + at,
+                              stats);
+    }
+}
+
+static size_t nn__row_chunks(size_t rows) { return (rows + NN__CHUNK_ROWS - 1) / NN__CHUNK_ROWS; }
+
+static void nn__row_run(const nn_tensor *t, nn__row_pass *p)
+{
+    nn__parallel(t->net->threads, nn__row_chunks(p->rows), nn__grain_rows(NN__CHUNK_ROWS * p->n),
+                 nn__row_range, p);
+}
+
+static nn_status nn__layer_norm_forward(nn_tensor *t)
+{
+    nn__row_pass p = nn__row_pass_of(t);
+    nn__row_run(t, &p);
+    return NN_OK;
+}
+
+static nn_status nn__layer_norm_backward(nn_tensor *t)
+{
+    nn__row_pass p = nn__row_pass_of(t);
+    const size_t chunks = nn__row_chunks(p.rows);
+    int accumulate;
+    p.dy = t->grad;
+    if (p.weight) p.dweight = (nn_real *)t->net->workspace, p.dbias = p.dweight + chunks * p.n;
+    p.dx = nn__claim_gradient(t->src[0], &p.accumulate);
+    nn__row_run(t, &p);
+    nn_real *dw = p.weight ? nn__claim_gradient(nn_weight(t), &accumulate) : NULL;
+    if (dw) nn__k()->sum_rows(chunks, p.n, p.dweight, dw, accumulate);
+    nn_real *db = p.weight ? nn__claim_gradient(nn_bias(t), &accumulate) : NULL;
+    if (db) nn__k()->sum_rows(chunks, p.n, p.dbias, db, accumulate);
+    return NN_OK;
+}
+
+static size_t nn__layer_norm_rows(const nn_tensor *t, size_t rows)
+{
+    return (t->batched ? rows : 1) * (t->row_size / ((nn__layer_norm_settings *)t->settings)->n);
+}
+
+static size_t nn__layer_norm_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(nn__layer_norm_rows(t, rows), 2, sizeof(nn_real));
+}
+
+static size_t nn__layer_norm_scratch(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(2 * nn__row_chunks(nn__layer_norm_rows(t, rows)),
+                     ((const nn__layer_norm_settings *)t->settings)->n, sizeof(nn_real));
+}
+
+static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__layer_norm = {
+    "layer_norm",         nn__layer_norm_forward, nn__layer_norm_backward, nn__layer_norm_saved,
+    nn__layer_norm_scratch, NN__OP_CLAIMS | NN__OP_LAYER, nn__layer_norm_describe};
+
+static nn_tensor *nn__layer_norm_new(nn_tensor *x, const nn_layer_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_layer_norm";
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn__layer_norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    s.axes = d->axes ? d->axes : 1;
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    if (s.axes < 0 || s.axes > x->rank - x->batched)
+        return nn__bad_argument(net, call, "axes", s.axes,
+                                "1 to the number of dimensions of a sample");
+    const size_t *shape = x->shape + x->rank - s.axes;
+    nn__shape_size(s.axes, shape, &s.n);
+    if (s.n == 1) return nn__bad_shape(call, x, "more than one value to normalise");
+    if (!nn__check_norm(net, call, s.epsilon, NN_ACTIVATION_IDENTITY)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__layer_norm, d->name, d->no_affine, 0, s.axes,
+                                          shape, given);
+    return nn__norm_new(src, count, &nn__layer_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_layer_norm_with(nn_tensor *x, const nn_layer_norm_desc *desc)
+{
+    nn_layer_norm_desc d;
+    memset(&d, 0, sizeof d);
+    return nn__layer_norm_new(x, desc ? desc : &d, NULL);
+}
+
+NN_DEF nn_tensor *nn_layer_norm(nn_tensor *x) { return nn_layer_norm_with(x, NULL); }
+
+static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_layer_norm_desc desc;
+    memset(&desc, 0, sizeof desc);
+    if (t) desc.axes = ((const nn__layer_norm_settings *)t->settings)->axes;
+    if (t) desc.epsilon = ((const nn__layer_norm_settings *)t->settings)->epsilon;
+    nn_describe_int(d, "axes", &desc.axes);
+    nn_describe_real(d, "epsilon", &desc.epsilon);
+    desc.no_affine = d->src_count < 3;
+    if (t || !nn__has_sources("nn_layer_norm", d, desc.no_affine ? 1 : 3)) return NULL;
+    return nn__layer_norm_new(d->src[0], &desc, d->src + 1);
 }
 
 /* ------------------------------------------------------------------------------------ >>losses
