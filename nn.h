@@ -400,6 +400,10 @@ typedef enum nn_init_kind {
     NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
     NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
     NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
+    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] of orthonormal columns,
+                               or of orthonormal rows where it has fewer: Saxe et al. 2014 */
+    NN_INIT_IDENTITY,       /* y = a x (default 1): a diagonal [in, out], in the middle of a kernel;
+                               0 elsewhere */
     NN_INIT_COUNT
 } nn_init_kind;
 
@@ -532,13 +536,12 @@ NN_DEF nn_status nn_backward_add(nn_tensor *loss);
    Images are [batch, height, width, channels] and sequences [batch, length, channels]: the channel
    is the last dimension, for nn_dense as for all that follows. */
 
-/* A pooling window: {height, width}, or of a sequence {length, 0}. While kernel[1] is 0 an image's
-   window is square, and stride[0] and padding[0] count for both dimensions. */
 typedef struct nn_pool_desc {
-    size_t kernel[2];
-    size_t stride[2];    /* from one window to the next (default: the kernel) */
-    size_t padding[2];   /* at every side, less than the kernel: nothing for a maximum, zeros for an
-                            average */
+    size_t kernel;                      /* the window's height and width, or length; or instead */
+    size_t kernel_height, kernel_width; /* both (not of a sequence) */
+    size_t stride;                      /* from one window to the next (default: the kernel) */
+    size_t pad_height, pad_width; /* at each side, less than the kernel: nothing for a maximum, and
+                                     zeros for an average. A sequence has a width only */
     int exclude_padding; /* an average divides by the pixels in the image, not by all of the window
                             (PyTorch: count_include_pad=False) */
 } nn_pool_desc;
@@ -1084,7 +1087,7 @@ typedef struct nn_gradcheck_report {
 
 /* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
    parameters made before it. Dropout draws the same mask in every evaluation. The network's values
-   are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element,
+   are as before afterwards, buffers among them. NN_ERROR_GRADIENT_WRONG comes with the worst element,
    NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near
    a value. desc and report may be NULL. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
@@ -2485,11 +2488,13 @@ NN__INLINE NN__VEC NN__FN(keep)(NN__VEC v, size_t c)
 #define NN__LANES 16
 #define NN__PARTS (NN__LANES / NN__WIDTH)
 
-NN__INLINE nn_real NN__FN(reduce)(const NN__VEC *part)
+NN__INLINE nn_real NN__FN(reduce)(NN__VEC *part)
 {
-    nn_real lane[NN__LANES];
-    for (int l = 0; l < NN__PARTS; l++) NN__STORE(lane + l * NN__WIDTH, part[l]);
-    for (int step = NN__LANES / 2; step; step /= 2)
+    nn_real lane[NN__WIDTH];
+    for (int step = NN__PARTS / 2; step; step /= 2)
+        for (int l = 0; l < step; l++) part[l] = NN__ADD(part[l], part[l + step]);
+    NN__STORE(lane, part[0]);
+    for (int step = NN__WIDTH / 2; step; step /= 2)
         for (int j = 0; j < step; j++) lane[j] += lane[j + step];
     return lane[0];
 }
@@ -3451,6 +3456,13 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
         p = NN__SELECT(NN__LT(NN__C(0), z), p, NN__C(0));                                          \
     }
 #define NN__LOAD_END(p) NN__LD(p, c)
+#define NN__STORE_END(p, v) NN__ST(p, v, c)
+/* a body for each vector of a row, where the last one may be short */
+#define NN__EACH_COLUMN(body)                                                                      \
+    size_t i = 0;                                                                                  \
+    for (; i + NN__WIDTH <= cols; i += NN__WIDTH) body(NN__LOAD, NN__STORE)                        \
+    const size_t c = cols - i;                                                                     \
+    if (c) body(NN__LOAD_END, NN__STORE_END)
 
 NN__INLINE void NN__FN(column_sums_of)(int has_dy, int relu, size_t rows, size_t cols, size_t ld,
                                        const nn_real *x, const nn_real *dy, const nn__norm s,
@@ -3499,13 +3511,16 @@ static void NN__FN(normalize)(size_t rows, size_t cols, const nn_real *x, const 
 {
     const nn__norm s = *norm;
     const NN__VEC zero = NN__C(0), low = s.relu ? zero : NN__C(-HUGE_VAL);
-    for (; rows; rows--, x += cols, y += cols)
-        NN__EACH(cols)
-        {
-            NN__VEC q = NN__SUB(NN__LD(x + i, c), NN__LD(s.center + i, c));
-            NN__VEC z = NN__FMA(q, NN__LD(s.scale + i, c), NN__LD(s.shift + i, c));
-            NN__ST(y + i, NN__MAX(low, z), c);
-        }
+#define NN__BODY(load, store)                                                                      \
+    {                                                                                              \
+        NN__VEC q = NN__SUB(load(x + i), load(s.center + i));                                      \
+        NN__VEC z = NN__FMA(q, load(s.scale + i), load(s.shift + i));                              \
+        store(y + i, NN__MAX(low, z));                                                             \
+    }
+    for (; rows; rows--, x += cols, y += cols) {
+        NN__EACH_COLUMN(NN__BODY)
+    }
+#undef NN__BODY
 }
 
 NN__INLINE void NN__FN(normalize_backward_of)(int relu, int accumulate, size_t rows, size_t cols,
@@ -3513,14 +3528,17 @@ NN__INLINE void NN__FN(normalize_backward_of)(int relu, int accumulate, size_t r
                                               const nn__norm s, nn_real *dx)
 {
     const int has_dy = 1;
-    for (; rows; rows--, x += cols, dy += cols, dx += cols)
-        NN__EACH(cols)
-        {
-            NN__DEVIATION(NN__LOAD_END, i, i)
-            NN__VEC d = NN__FMA(q, NN__LD(s.slope + i, c), NN__LD(s.offset + i, c));
-            d = NN__FMA(p, NN__LD(s.scale + i, c), d);
-            NN__ST(dx + i, accumulate ? NN__ADD(NN__LD(dx + i, c), d) : d, c);
-        }
+#define NN__BODY(load, store)                                                                      \
+    {                                                                                              \
+        NN__DEVIATION(load, i, i)                                                                  \
+        NN__VEC d = NN__FMA(q, load(s.slope + i), load(s.offset + i));                             \
+        d = NN__FMA(p, load(s.scale + i), d);                                                      \
+        store(dx + i, accumulate ? NN__ADD(load(dx + i), d) : d);                                  \
+    }
+    for (; rows; rows--, x += cols, dy += cols, dx += cols) {
+        NN__EACH_COLUMN(NN__BODY)
+    }
+#undef NN__BODY
 }
 
 static void NN__FN(normalize_backward)(size_t rows, size_t cols, const nn_real *x,
@@ -3533,6 +3551,8 @@ static void NN__FN(normalize_backward)(size_t rows, size_t cols, const nn_real *
 }
 #undef NN__DEVIATION
 #undef NN__LOAD_END
+#undef NN__STORE_END
+#undef NN__EACH_COLUMN
 #undef NN__FOR_4
 
 /* -- rows that are normalised each by itself, with the sums of nn_vec_sum -- */
@@ -5026,11 +5046,12 @@ NN_DEF nn_init nn_init_normal(double mean, double deviation)
 
 NN_DEF nn_init nn_init_scaled(nn_init_kind kind) { return nn__init_make(kind, 0, 0); }
 
-/* Numbers that nn_real holds, and that the kind has a use for. */
-static nn_status nn__check_init(const char *call, const char *member, const nn_init *init)
+/* Numbers that nn_real holds, and that the kind has a use for, for a leaf of that rank. */
+static nn_status nn__check_init(const char *call, const char *member, const nn_init *init, int rank)
 {
     const int has_b = init->kind == NN_INIT_UNIFORM || init->kind == NN_INIT_NORMAL;
-    const int has_a = has_b || init->kind == NN_INIT_CONSTANT;
+    const int has_a = has_b || init->kind == NN_INIT_CONSTANT ||
+                      init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY;
     if ((unsigned)init->kind >= NN_INIT_COUNT)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: %s.kind is %d, expected one of nn_init_kind", call, member,
@@ -5041,6 +5062,10 @@ static nn_status nn__check_init(const char *call, const char *member, const nn_i
     if ((init->a != 0 && !has_a) || (init->b != 0 && !has_b))
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s.%s is set, which this kind does not use",
                         call, member, init->a != 0 && !has_a ? "a" : "b");
+    if (rank < 2 && (init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY))
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: %s is of a kind for two or more dimensions, found %d", call, member,
+                        rank);
     if (!(init->fan_in >= 0 && init->fan_out >= 0))
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has fans of %g and %g, expected 0 or more",
                         call, member, init->fan_in, init->fan_out);
@@ -5061,14 +5086,62 @@ static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double f
     case NN_INIT_GLOROT_UNIFORM: r = sqrt(6 / (fan_in + fan_out)); break;
     case NN_INIT_HE_UNIFORM: r = sqrt(6 / fan_in); break;
     case NN_INIT_ZERO:
+    case NN_INIT_ORTHOGONAL:
+    case NN_INIT_IDENTITY:
     case NN_INIT_COUNT: return 0;
     }
     return (2 * nn_rng_uniform(rng) - 1) * r;
 }
 
-/* [in, out], or [out, in, size...] from three dimensions on; one dimension is both. */
-static void nn__draw_all(nn_tensor *t, const nn_init *init)
+/* n orthonormal vectors of m normal draws, by Gram and Schmidt: each loses its part along those
+   before it, twice, since the first time leaves a rounding error of the size of what it took away
+   (Giraud, Langou and Rozloznik 2005). */
+static void nn__draw_orthonormal(nn_rng *rng, size_t n, size_t m, nn_real *v)
 {
+    const nn__kernels *k = nn__k();
+    for (size_t i = 0; i < n * m; i++) v[i] = (nn_real)nn_rng_normal(rng);
+    for (size_t i = 0; i < n; i++) {
+        nn_real *own = v + i * m;
+        for (size_t j = 0; j < 2 * i; j++) {
+            const nn_real *other = v + j % i * m;
+            k->axpy(m, -k->dot(m, own, other), other, own);
+        }
+        k->scale(m, 1 / NN__SQRT_SCALAR(k->dot(m, own, own)), own, own);
+    }
+}
+
+static nn_status nn__draw_orthogonal(nn_tensor *t, nn_real gain)
+{
+    const size_t cols = t->shape[t->rank - 1], rows = t->size / cols;
+    nn_real *v = t->data;
+    if (rows > cols) v = (nn_real *)nn__net_alloc(t->net, t->size * sizeof *v);
+    if (!v) return NN_ERROR_OUT_OF_MEMORY;
+    nn__draw_orthonormal(&t->net->rng, nn__min_size(rows, cols), nn__max_size(rows, cols), v);
+    if (rows > cols) {
+        nn__k()->transpose(cols, rows, v, rows, t->data, cols);
+        nn__net_release(t->net, v);
+    }
+    nn__k()->scale(t->size, gain, t->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__set_identity(nn_tensor *t, nn_real gain)
+{
+    const size_t out = t->shape[t->rank - 1], in = t->shape[t->rank - 2];
+    size_t middle = 0;
+    for (int d = 0; d < t->rank - 2; d++) middle = middle * t->shape[d] + t->shape[d] / 2;
+    memset(t->data, 0, t->size * sizeof *t->data);
+    for (size_t i = 0; i < nn__min_size(in, out); i++)
+        t->data[(middle * in + i) * out + i] = gain;
+    return NN_OK;
+}
+
+/* [in, out], or [out, in, size...] from three dimensions on; one dimension is both. */
+static nn_status nn__draw_all(nn_tensor *t, const nn_init *init)
+{
+    const nn_real gain = (nn_real)nn__or_default(init->a, 1);
+    if (init->kind == NN_INIT_ORTHOGONAL) return nn__draw_orthogonal(t, gain);
+    if (init->kind == NN_INIT_IDENTITY) return nn__set_identity(t, gain);
     const int last = t->rank - 1;
     double in = t->rank ? (double)t->shape[0] : 1, out = t->rank ? (double)t->shape[last] : 1;
     if (t->rank > 2) {
@@ -5079,6 +5152,7 @@ static void nn__draw_all(nn_tensor *t, const nn_init *init)
     if (init->fan_out > 0) out = init->fan_out;
     for (size_t i = 0; i < t->size; i++)
         t->data[i] = (nn_real)nn__draw(&t->net->rng, init, in, out);
+    return NN_OK;
 }
 
 static int nn__is_state(const nn_tensor *t)
@@ -5098,9 +5172,8 @@ static nn_status nn__check_state(const char *call, const nn_tensor *t)
 NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init)
 {
     nn_status status = nn__check_state("nn_initialize", leaf);
-    if (status == NN_OK) status = nn__check_init("nn_initialize", "init", &init);
-    if (status == NN_OK) nn__draw_all(leaf, &init);
-    return status;
+    if (status == NN_OK) status = nn__check_init("nn_initialize", "init", &init, leaf->rank);
+    return status == NN_OK ? nn__draw_all(leaf, &init) : status;
 }
 
 static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const size_t *shape,
@@ -5115,7 +5188,7 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
     }
     if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
         return nn__bad_argument(net, call, "rank", rank, "0 to 8 and a shape");
-    nn_status status = nn__check_init(call, "init", init);
+    nn_status status = nn__check_init(call, "init", init, rank);
     if (status != NN_OK) return nn__net_failed(net, status);
     nn_tensor *t = nn__node_new(net, op, 0, 0, NULL, 0, rank, shape);
     if (!t) return NULL;
@@ -5124,8 +5197,8 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
         !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
         return nn__out_of_memory(net);
     if (name && !nn__name(call, t, name)) return NULL;
-    nn__draw_all(t, init);
-    return t;
+    status = nn__draw_all(t, init);
+    return status == NN_OK ? t : nn__net_failed(net, status);
 }
 
 NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
@@ -5493,8 +5566,9 @@ static nn_status nn__check_backward(const nn_tensor *loss)
                         (nn__ull)loss->id);
     if (net->mode == NN__MODE_OPEN && net->plan.training_op)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_backward: %s was left out of the run: call nn_net_set_training(net, 1) "
-                        "before a training loop, or (net, 0) if that is meant",
+                        "nn_backward: %s ran as it does outside training: call "
+                        "nn_net_set_training(net, 1) before a training loop, or (net, 0) if that "
+                        "is meant",
                         net->plan.training_op->name);
     return NN_OK;
 }
@@ -6844,8 +6918,8 @@ static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
         nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
                      "nn_dense: %s is set beside %s, which makes it void", found,
                      d->no_bias ? "no_bias" : "a shared parameter");
-    nn_status status = nn__check_init("nn_dense", "weight", &d->weight);
-    if (status == NN_OK) status = nn__check_init("nn_dense", "bias", &d->bias);
+    nn_status status = nn__check_init("nn_dense", "weight", &d->weight, 2);
+    if (status == NN_OK) status = nn__check_init("nn_dense", "bias", &d->bias, 1);
     if (status != NN_OK) nn__net_failed(net, status);
     return net->status == NN_OK;
 }
@@ -7166,7 +7240,8 @@ static int nn__count_windows(const char *call, nn_tensor *x, int d, nn__pool *p)
     if (p->kernel[d] == 0 || p->stride[d] == 0)
         nn__bad_argument(x->net, call, p->kernel[d] ? "the stride" : "the kernel", 0, "at least 1");
     else if (p->padding[d] >= p->kernel[d])
-        nn__bad_argument(x->net, call, d ? "padding[1]" : "padding[0]", (double)p->padding[d],
+        nn__bad_argument(x->net, call, d || nn__is_sequence(x) ? "pad_width" : "pad_height",
+                         (double)p->padding[d],
                          "less than the kernel, or a window would lie outside the image");
     else if (!nn__add_sizes(p->padding[d], p->padding[d], &padded) ||
              !nn__add_sizes(padded, p->in[d], &padded) || p->kernel[d] > padded) {
@@ -7213,20 +7288,21 @@ static nn_tensor *nn__pool_with(const char *call, nn_tensor *x, const nn_op *op,
     if (!nn__as_image(call, x, &p, 1)) return NULL;
     if (!desc)
         return nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
-    if (desc->kernel[1] && nn__is_sequence(x))
-        return nn__bad_argument(x->net, call, "kernel[1]", (double)desc->kernel[1],
-                                "0 for a sequence");
-    if (desc->kernel[1] == 0 && (desc->stride[1] || desc->padding[1]))
-        return nn__bad_argument(x->net, call, desc->stride[1] ? "stride[1]" : "padding[1]",
-                                (double)(desc->stride[1] ? desc->stride[1] : desc->padding[1]),
-                                "0 while kernel[1] is 0");
-    for (int d = 0; d < 2; d++) {
-        const int is_flat = d == 1 && nn__is_sequence(x), from = desc->kernel[1] ? d : 0;
-        p.kernel[d] = is_flat ? 1 : desc->kernel[from];
-        p.stride[d] = is_flat || !desc->stride[from] ? p.kernel[d] : desc->stride[from];
-        p.padding[d] = is_flat ? 0 : desc->padding[from];
-    }
-    if (p.kernel[0] == 0) return nn__bad_argument(x->net, call, "kernel[0]", 0, "at least 1");
+    const size_t extra[3] = {desc->kernel_height, desc->kernel_width, desc->pad_height};
+    static const char *const names[3] = {"kernel_height", "kernel_width", "pad_height"};
+    for (int i = 0; i < 3; i++)
+        if (extra[i] && (nn__is_sequence(x) || (i < 2 && desc->kernel)))
+            return nn__bad_argument(x->net, call, names[i], (double)extra[i],
+                                    nn__is_sequence(x) ? "0 for a sequence" : "0 beside kernel");
+    p.kernel[0] = p.kernel[1] = desc->kernel;
+    if (!desc->kernel) p.kernel[0] = desc->kernel_height, p.kernel[1] = desc->kernel_width;
+    if (!p.kernel[0] || !p.kernel[1])
+        return nn__bad_argument(x->net, call, "kernel", 0,
+                                "at least 1, or kernel_height and kernel_width");
+    p.padding[0] = nn__is_sequence(x) ? desc->pad_width : desc->pad_height;
+    p.padding[1] = desc->pad_width;
+    for (int d = 0; d < 2; d++) p.stride[d] = desc->stride ? desc->stride : p.kernel[d];
+    if (nn__is_sequence(x)) p.kernel[1] = p.stride[1] = 1, p.padding[1] = 0;
     p.divide = desc->exclude_padding ? NN__DIVIDE_BY_COUNT : NN__DIVIDE_BY_KERNEL;
     return nn__pool_fit(call, x, op, &p);
 }
@@ -7235,7 +7311,7 @@ static nn_pool_desc nn__square(size_t size)
 {
     nn_pool_desc desc;
     memset(&desc, 0, sizeof desc);
-    desc.kernel[0] = size;
+    desc.kernel = size;
     return desc;
 }
 
@@ -7579,7 +7655,7 @@ typedef struct nn__norm_settings {
 
 enum {
     NN__FOLDED = 32,      /* rows of fewer channels are joined to rows of so many values or more */
-    NN__COLUMNS = 128,    /* columns that are summed at once */
+    NN__COLUMNS = 64,     /* columns that are summed at once */
     NN__CHUNK_REALS = 4096,
     NN__CHUNK_ROWS = 64,  /* a chunk has so many reals or so many rows, whichever is more */
     NN__NORM_NUMBERS = 5  /* arrays in nn__norm */
@@ -9631,14 +9707,27 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 typedef struct nn__graph_value {
     nn_tensor *loss;
     nn_rng rng;
+    nn_real *buffers; /* all their values, one after the other */
     nn_status status;
 } nn__graph_value;
 
-/* The loss with the generator put back first, so that dropout draws the same mask again. */
+/* Copies the buffers' values, or puts them back. */
+static void nn__copy_buffers(nn_net *net, nn_real *values, int back)
+{
+    for (size_t i = 0; i < net->buffers.count; i++) {
+        nn_tensor *t = net->buffers.items[i];
+        memcpy(back ? t->data : values, back ? values : t->data, t->size * sizeof *values);
+        values += t->size;
+    }
+}
+
+/* The loss from the state that the check began with: dropout draws the same mask again, and what
+   moves the buffers, as batch normalisation does, moves them from the same place. */
 static double nn__evaluate_graph(void *user)
 {
     nn__graph_value *v = (nn__graph_value *)user;
     v->loss->net->rng = v->rng;
+    nn__copy_buffers(v->loss->net, v->buffers, 1);
     nn_status status = nn_forward(v->loss);
     if (status != NN_OK) v->status = status;
     return status == NN_OK ? v->loss->value : 0;
@@ -9678,12 +9767,19 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
     const int mode = net->mode;
+    size_t values = 1;
+    for (size_t i = 0; i < net->buffers.count; i++) values += net->buffers.items[i]->size;
     v.loss = loss, v.rng = net->rng, v.status = NN_OK;
+    v.buffers = (nn_real *)nn__net_alloc(net, nn__bytes(1, values, sizeof *v.buffers));
+    if (!v.buffers) return NN_ERROR_OUT_OF_MEMORY;
+    nn__copy_buffers(net, v.buffers, 0);
     c.desc = nn__gradcheck_defaults(desc);
     c.f = nn__evaluate_graph, c.user = &v;
     if (mode == NN__MODE_OPEN) net->mode = NN__MODE_TRAINING;
     nn_status checked = nn__check_graph(&c, &v);
     nn__evaluate_graph(&v);
+    nn__copy_buffers(net, v.buffers, 1);
+    nn__net_release(net, v.buffers);
     net->rng = v.rng;
     net->mode = mode;
     if (report) *report = c.report;
