@@ -66,9 +66,9 @@
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>channels  >>table  >>plain  >>tensor  >>graph  >>run
                          >>arithmetic  >>shape  >>reductions  >>layers  >>pooling  >>normalization
-                         >>layer-norm  >>losses  >>targets  >>optim  >>gradcheck  >>files
-                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
-                         >>evaluate  >>train  >>licence
+                         >>layer-norm  >>summary  >>losses  >>targets  >>optim  >>gradcheck
+                         >>files  >>dataset  >>views  >>formats  >>text  >>records  >>columns
+                         >>csv  >>evaluate  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -375,7 +375,10 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net);
    nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
-/* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
+/* A table of operations with their shapes, parameters (each counted where it is used first),
+   multiply-adds of products and convolutions, and bytes of values, the last two for one sample;
+   below it sums, and what gradients take in training. NN_ERROR_CANNOT_WRITE when the stream
+   fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
 /* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
@@ -4589,27 +4592,6 @@ static const char *nn__tensor_shape(const nn_tensor *t, char text[NN__SHAPE_TEXT
     return nn__shape_text(t->rank, t->shape, t->batched, text);
 }
 
-NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
-{
-    char shape[NN__SHAPE_TEXT];
-    if (!net) return nn__fail_null("nn_net_summary", "network");
-    if (net->status != NN_OK) return nn_net_status(net);
-    if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
-    fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
-            "parameters");
-    for (size_t i = 0; i < net->tensors.count; i++) {
-        const nn_tensor *t = net->tensors.items[i];
-        fprintf(stream, "%4llu  %-22s %-20s %-18s", (nn__ull)i, t->op->name, t->name,
-                nn__tensor_shape(t, shape));
-        if (strcmp(t->op->name, "parameter") == 0) fprintf(stream, " %10llu", (nn__ull)t->size);
-        fprintf(stream, "\n");
-    }
-    fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
-    if (fflush(stream) != 0 || ferror(stream))
-        return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
-    return NN_OK;
-}
-
 /* ------------------------------------------------------------------------------------- >>graph
    nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside.
 
@@ -4629,6 +4611,7 @@ enum {
 #define NN__OP_SUMS 8u   /* a scalar that adds up samples, where others take their mean */
 #define NN__OP_LOSS 16u
 #define NN__OP_LAYER 32u /* src[1] is its weight and src[2] its bias, where they are parameters */
+#define NN__OP_PRODUCT 64u /* takes each weight once for a position of its last dimension */
 
 /* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
    was fed last. */
@@ -6855,7 +6838,7 @@ static nn_tensor *nn__dense_describe(nn_description *d, const nn_tensor *t)
 }
 
 static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
-                                NULL, NN__OP_CLAIMS | NN__OP_LAYER, nn__dense_describe};
+                                NULL, NN__OP_CLAIMS | NN__OP_LAYER | NN__OP_PRODUCT, nn__dense_describe};
 
 /* An activation that exists, with an alpha only where it has one. */
 static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
@@ -8354,6 +8337,90 @@ static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t)
     desc.no_affine = d->src_count < 3;
     if (t || !nn__has_sources("nn_layer_norm", d, desc.no_affine ? 1 : 3)) return NULL;
     return nn__layer_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+/* ----------------------------------------------------------------------------------- >>summary
+   The network as a table. */
+
+/* Multiply-adds of a sample: of products alone, beside which the rest is small. */
+static double nn__multiply_adds(const nn_tensor *t)
+{
+    if (t->op == &nn__matmul)
+        return (double)t->row_size * (double)((const nn__matmul_settings *)t->settings)->k;
+    if (!(t->op->flags & NN__OP_PRODUCT)) return 0;
+    return (double)(t->row_size / nn__last_dimension(t)) * (double)t->src[1]->size;
+}
+
+/* Whether an operation made before `end` has it for a source. */
+static int nn__is_used_before(const nn_tensor *leaf, size_t end)
+{
+    for (size_t i = leaf->id + 1; i < end; i++) {
+        const nn_tensor *t = leaf->net->tensors.items[i];
+        for (size_t j = 0; j < t->src_count; j++)
+            if (t->src[j] == leaf) return 1;
+    }
+    return 0;
+}
+
+/* Its own name, or of a layer without one that of its parameters. */
+static void nn__summary_name(const nn_tensor *t, char name[64])
+{
+    const char *end = NULL;
+    snprintf(name, 64, "%s", t->name[0] || !nn_weight(t) ? t->name : nn_weight(t)->name);
+    if (!t->name[0]) end = strrchr(name, '.');
+    if (end) name[end - name] = 0;
+}
+
+/* What it computes for one sample and leaves for backward; or a leaf's values. */
+static size_t nn__value_bytes(const nn_tensor *t)
+{
+    const size_t saved = t->op->saved ? t->op->saved(t, 1) : 0;
+    size_t bytes;
+    if (nn__as_input(t) && nn__as_input(t)->labels_per_row)
+        return nn__bytes(1, nn__as_input(t)->labels_per_row, sizeof *t->labels);
+    return nn__add_sizes(nn__tensor_bytes(t, 1), saved, &bytes) ? bytes : SIZE_MAX;
+}
+
+static void nn__summary_row(const nn_tensor *t, FILE *stream)
+{
+    char shape[NN__SHAPE_TEXT], name[64], number[32] = "";
+    size_t parameters = t->op == &nn__parameter_op ? t->size : 0;
+    const double products = nn__multiply_adds(t);
+    for (size_t i = 0; i < t->src_count; i++)
+        if (t->src[i]->op == &nn__parameter_op && !nn__is_used_before(t->src[i], t->id))
+            parameters += t->src[i]->size;
+    nn__summary_name(t, name);
+    fprintf(stream, "%4llu  %-22s %-20s %-20s", (nn__ull)t->id, t->op->name, name,
+            nn__tensor_shape(t, shape));
+    if (parameters) snprintf(number, sizeof number, "%llu", (nn__ull)parameters);
+    fprintf(stream, " %10s", number);
+    snprintf(number, sizeof number, products > 0 ? "%.0f" : "", products);
+    fprintf(stream, " %13s %10llu\n", number, (nn__ull)nn__value_bytes(t));
+}
+
+NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
+{
+    double products = 0, values = 0, gradients = 0;
+    if (!net) return nn__fail_null("nn_net_summary", "network");
+    if (net->status != NN_OK) return nn_net_status(net);
+    if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
+    fprintf(stream, "%4s  %-22s %-20s %-20s %10s %13s %10s\n", "id", "operation", "name", "shape",
+            "parameters", "multiply-adds", "bytes");
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        if (nn__is_state(t) && nn__is_used_before(t, net->tensors.count)) continue;
+        nn__summary_row(t, stream);
+        products += nn__multiply_adds(t);
+        if (nn__is_state(t)) continue;
+        values += (double)nn__value_bytes(t);
+        if (t->requires_grad) gradients += (double)nn__tensor_bytes(t, 1);
+    }
+    fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
+    fprintf(stream, "a sample takes %.0f multiply-adds forward and %.0f bytes, in training %.0f more "
+                    "for gradients\n", products, values, gradients);
+    if (fflush(stream) != 0 || ferror(stream))
+        return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
+    return NN_OK;
 }
 
 /* ------------------------------------------------------------------------------------ >>losses
