@@ -63,10 +63,10 @@
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
-                         >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
-                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
-                         >>evaluate  >>train  >>licence
+                         >>kernels  >>plain  >>conv  >>tensor  >>graph  >>run  >>arithmetic
+                         >>shape  >>reductions  >>layers  >>convolution  >>losses  >>targets
+                         >>optim  >>gradcheck  >>files  >>dataset  >>views  >>formats  >>text
+                         >>records  >>columns  >>csv  >>evaluate  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -382,8 +382,8 @@ NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape);
 NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, int classes);
 
 /* How a parameter starts. fan_in and fan_out: a [in, out] weight has `in` and `out`; a kernel
-   [out, in, size...] has both times its size. NN_INIT_DEFAULT is Glorot uniform, but zeros for the
-   bias of a dense layer. */
+   [size..., in, out] has both times its size. NN_INIT_DEFAULT is Glorot uniform, but zeros for the
+   bias of a layer. */
 typedef enum nn_init_kind {
     NN_INIT_DEFAULT,
     NN_INIT_ZERO,
@@ -437,9 +437,58 @@ typedef struct nn_dense_desc {
    call come in no fixed order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
-/* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
-NN_DEF nn_tensor *nn_weight(const nn_tensor *dense);
-NN_DEF nn_tensor *nn_bias(const nn_tensor *dense);
+/* The parameters of a dense or convolution tensor; NULL for another one and for a missing bias. */
+NN_DEF nn_tensor *nn_weight(const nn_tensor *layer);
+NN_DEF nn_tensor *nn_bias(const nn_tensor *layer);
+
+/* Convolutions. Images are [batch, height, width, channels], sequences [batch, length, channels].
+
+       y[oy,ox,o] = f(b[o] + sum over kh, kw, c of W[kh,kw,c,o] x[oy s + kh d - top,
+                                                                  ox s + kw d - left, c])
+
+   with stride s, dilation d and zeros outside of the image, in one chain of fused multiply-adds
+   over kh, kw, c. A W that is not finite meets no zero outside: neither Inf nor NaN leaks in. */
+typedef enum nn_padding {
+    NN_PADDING_SAME,    /* oh = ceil(height / stride). The padding this takes is split in halves,
+                           the odd row or column behind the image, as TensorFlow does */
+    NN_PADDING_VALID,   /* none: oh = ceil((height - (kernel - 1) dilation) / stride) */
+    NN_PADDING_EXPLICIT /* pad_height rows above and below, pad_width columns left and right:
+                           oh = 1 + (height + 2 pad - (kernel - 1) dilation - 1) / stride */
+} nn_padding;
+
+typedef struct nn_conv_desc {
+    size_t filters;                      /* channels of the result */
+    size_t kernel;                       /* its height and width, or length; or instead of it */
+    size_t kernel_height, kernel_width;  /* both (not in one dimension) */
+    size_t stride, dilation;             /* default 1 */
+    nn_padding padding;                  /* default NN_PADDING_SAME */
+    size_t pad_height, pad_width;        /* of NN_PADDING_EXPLICIT; a sequence has a width only */
+    size_t groups; /* the channels of a group see those of the same group only; as many groups as
+                      channels is a depthwise convolution. Divides channels and filters; default 1 */
+    nn_activation activation;            /* default: NN_ACTIVATION_IDENTITY */
+    double alpha;                        /* as in nn_dense_desc */
+    int no_bias;
+    int decay_bias;
+    nn_init weight, bias; /* fan_in is kh kw channels / groups, fan_out kh kw filters / groups */
+    nn_tensor *shared_weight, *shared_bias; /* parameters of another layer to use here, too */
+    const char *name;     /* names "NAME.weight" and "NAME.bias"; default "convI" */
+} nn_conv_desc;
+
+/* x[height,width,channels] gives y[oh,ow,filters]; W is [kh, kw, channels / groups, filters], b is
+   [filters]. NN_ERROR_BAD_SHAPE when the kernel exceeds the padded image. The short form has stride
+   1, a square kernel and padding "same". */
+NN_DEF nn_tensor *nn_conv2d(nn_tensor *x, size_t filters, size_t kernel);
+NN_DEF nn_tensor *nn_conv2d_with(nn_tensor *x, const nn_conv_desc *desc);
+/* x[length,channels] gives y[ol,filters]; W is [1, kernel, channels / groups, filters]. */
+NN_DEF nn_tensor *nn_conv1d(nn_tensor *x, size_t filters, size_t kernel);
+NN_DEF nn_tensor *nn_conv1d_with(nn_tensor *x, const nn_conv_desc *desc);
+/* What backpropagation does to a convolution's input, as a layer: for upsampling by `stride`
+   (Zeiler et al., "Deconvolutional networks", CVPR 2010). y is the image for which that convolution
+   would give x's height and width: NN_PADDING_SAME gives oh = height stride, the others the
+   smallest there is, oh = (height - 1) stride + (kernel - 1) dilation + 1 - 2 pad. W is
+   [kh, kw, filters / groups, channels]. */
+NN_DEF nn_tensor *nn_conv2d_transpose(nn_tensor *x, size_t filters, size_t kernel, size_t stride);
+NN_DEF nn_tensor *nn_conv2d_transpose_with(nn_tensor *x, const nn_conv_desc *desc);
 
 /* op(a)[...,m,k] op(b)[...,k,n]: the last two dimensions are multiplied, those before them and the
    batch broadcast. An a of one dimension is a row, and the result has no rows then. */
@@ -3657,6 +3706,161 @@ static double nn__sum_of_magnitudes(size_t n, const nn_real *x)
     return sum;
 }
 
+/* -------------------------------------------------------------------------------------- >>conv
+   Convolution of images [n][h][w][ci] with weights [kh][kw][ci / groups][co] to [n][oh][ow][co], its
+   gradients, and so the transposed convolution. What they compute, to the bit, are chains of fused
+   multiply-adds:
+
+       y    over (kh, kw, ci)     x is 0 outside of the image
+       dx   over (kh, kw, co)     likewise dy; outputs that the stride leaves out do not exist
+       dw   over (image, oy, ox)  x is 0 outside of the image */
+typedef struct nn__conv {
+    size_t h, w, ci, oh, ow, co;
+    size_t kh, kw, stride, dilation, groups;
+    size_t top, left; /* rows and columns of padding in front of the image */
+} nn__conv;
+
+/* One pass over a batch; dx and dw go to `to`. */
+typedef struct nn__conv_pass {
+    const nn__conv *c;
+    size_t images;
+    const nn_real *x, *w, *dy, *bias;
+    nn_real *to;
+    int accumulate;
+} nn__conv_pass;
+
+/* The outputs ox, from *begin to the one before *end, for which a tap at `tap` lies in the image. */
+static void nn__conv_inside(const nn__conv *c, size_t tap, size_t *begin, size_t *end)
+{
+    const size_t last = c->w + c->left - 1; /* of the image, counted from the padding's start */
+    *begin = tap >= c->left ? 0 : (c->left - tap + c->stride - 1) / c->stride;
+    *end = tap > last ? 0 : nn__min_size(c->ow, (last - tap) / c->stride + 1);
+}
+
+/* What a row of results starts from. */
+static void nn__conv_start_row(const nn__conv_pass *p, size_t pixels, size_t channels, nn_real *to)
+{
+    const size_t bytes = channels * sizeof *to;
+    if (p->accumulate) return;
+    for (size_t i = 0; i < pixels; i++, to += channels)
+        if (p->bias) memcpy(to, p->bias, bytes);
+        else memset(to, 0, bytes);
+}
+
+/* The rows of y from `begin` on, counted through the batch: a product for each tap. */
+static void nn__conv_rows_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t k = c->ci / c->groups, n = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.k = k, g.n = n, g.lda = c->stride * c->ci, g.ldb = g.ldc = c->co, g.accumulate = 1;
+    for (size_t row = begin; row < end; row++) {
+        nn_real *y = p->to + row * c->ow * c->co;
+        const size_t oy = row % c->oh, image = row / c->oh;
+        nn__conv_start_row(p, c->ow, c->co, y);
+        for (size_t t = 0; t < c->kh * c->kw; t++) {
+            const size_t iy = oy * c->stride + t / c->kw * c->dilation - c->top;
+            const size_t tap = t % c->kw * c->dilation;
+            size_t from, to;
+            nn__conv_inside(c, tap, &from, &to);
+            if (iy >= c->h || from >= to) continue; /* a negative iy is a large one */
+            const nn_real *x = p->x + ((image * c->h + iy) * c->w + from * c->stride + tap -
+                                       c->left) * c->ci;
+            g.m = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = x + i * k, g.b = p->w + t * k * c->co + i * n, g.c = y + from * c->co + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+    }
+}
+
+/* The rows of dx from `begin` on, likewise. */
+static void nn__conv_data_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t n = c->ci / c->groups, k = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.k = k, g.n = n, g.lda = g.ldb = c->co, g.ldc = c->stride * c->ci;
+    g.trans_b = g.accumulate = 1;
+    for (size_t row = begin; row < end; row++) {
+        nn_real *dx = p->to + row * c->w * c->ci;
+        const size_t image = row / c->h, below = row % c->h + c->top;
+        nn__conv_start_row(p, c->w, c->ci, dx);
+        for (size_t t = 0; t < c->kh * c->kw; t++) {
+            const size_t down = t / c->kw * c->dilation, tap = t % c->kw * c->dilation;
+            size_t from, to;
+            nn__conv_inside(c, tap, &from, &to);
+            if (down > below || (below - down) % c->stride || from >= to) continue;
+            const size_t oy = (below - down) / c->stride;
+            if (oy >= c->oh) continue;
+            const nn_real *dy = p->dy + ((image * c->oh + oy) * c->ow + from) * c->co;
+            g.m = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = dy + i * k, g.b = p->w + t * n * c->co + i * k;
+                g.c = dx + (from * c->stride + tap - c->left) * c->ci + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+    }
+}
+
+/* dw of the taps from `begin` on: a product for each row of outputs. */
+static void nn__conv_weights_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t m = c->ci / c->groups, n = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.m = m, g.n = n, g.lda = c->stride * c->ci, g.ldb = g.ldc = c->co;
+    g.trans_a = g.accumulate = 1;
+    for (size_t t = begin; t < end; t++) {
+        nn_real *dw = p->to + t * m * c->co;
+        const size_t tap = t % c->kw * c->dilation;
+        size_t from, to;
+        nn__conv_start_row(p, m, c->co, dw);
+        nn__conv_inside(c, tap, &from, &to);
+        for (size_t row = 0; row < p->images * c->oh && from < to; row++) {
+            const size_t iy = row % c->oh * c->stride + t / c->kw * c->dilation - c->top;
+            if (iy >= c->h) continue;
+            const nn_real *x = p->x + ((row / c->oh * c->h + iy) * c->w + from * c->stride + tap -
+                                       c->left) * c->ci;
+            g.k = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = x + i * m, g.b = p->dy + (row * c->ow + from) * c->co + i * n;
+                g.c = dw + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+    }
+}
+
+/* y (+)= conv(x, w) + bias */
+static void nn__conv_forward(int threads, const nn__conv_pass *pass)
+{
+    nn__conv_pass p = *pass;
+    nn__parallel(threads, p.images * p.c->oh, 1, nn__conv_rows_by_taps, &p);
+}
+
+/* dx (+)= the gradient of x; also what a transposed convolution computes, with a bias then. */
+static void nn__conv_data(int threads, const nn__conv_pass *pass)
+{
+    nn__conv_pass p = *pass;
+    nn__parallel(threads, p.images * p.c->h, 1, nn__conv_data_by_taps, &p);
+}
+
+/* dw (+)= the gradient of w */
+static void nn__conv_weights(int threads, const nn__conv_pass *pass)
+{
+    nn__conv_pass p = *pass;
+    nn__parallel(threads, p.c->kh * p.c->kw, 1, nn__conv_weights_by_taps, &p);
+}
+
 /* ------------------------------------------------------------------------------------ >>tensor
    The network's memory. What has to stay where it is comes from an arena of chunks: tensors, names,
    settings. Values, gradients and optimiser state of the parameters lie in parallel arrays of the
@@ -4112,6 +4316,7 @@ enum {
 #define NN__OP_CLAIMS 4u /* backward asks nn__claim_gradient instead of finding zeros to add to */
 #define NN__OP_SUMS 8u   /* a scalar that adds up samples, where others take their mean */
 #define NN__OP_LOSS 16u
+#define NN__OP_LAYER 32u /* src[1], src[2] are weight and bias; settings begin with nn__function */
 
 /* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
    was fed last. */
@@ -4501,14 +4706,13 @@ static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double f
     return (2 * nn_rng_uniform(rng) - 1) * r;
 }
 
-/* [in, out], or [out, in, size...] from three dimensions on; one dimension is both. */
+/* [size..., in, out]; one dimension is both. */
 static void nn__draw_all(nn_tensor *t, const nn_init *init)
 {
-    const int last = t->rank - 1;
-    double in = t->rank ? (double)t->shape[0] : 1, out = t->rank ? (double)t->shape[last] : 1;
-    if (t->rank > 2) {
-        const double size = (double)t->size / ((double)t->shape[0] * (double)t->shape[1]);
-        in = (double)t->shape[1] * size, out = (double)t->shape[0] * size;
+    double in = t->rank ? (double)t->shape[t->rank - 1] : 1, out = in;
+    if (t->rank > 1) {
+        const double size = (double)t->size / (in * (double)t->shape[t->rank - 2]);
+        out *= size, in = (double)t->shape[t->rank - 2] * size;
     }
     if (init->fan_in > 0) in = init->fan_in;
     if (init->fan_out > 0) out = init->fan_out;
@@ -5988,11 +6192,11 @@ static nn_status nn__dense_forward(nn_tensor *t)
     return NN_OK;
 }
 
-static nn_status nn__dense_backward(nn_tensor *t)
+/* dZ of a layer; its rows, which end with the units, are summed into db. */
+static const nn_real *nn__layer_dz(nn_tensor *t)
 {
     const nn__function *f = (const nn__function *)t->settings;
-    nn_tensor *x = t->src[0], *w = t->src[1];
-    const size_t in = w->shape[0], units = w->shape[1], rows = t->size / units;
+    const size_t units = t->shape[t->rank - 1];
     const nn_real *dz = t->grad;
     int accumulate;
     if (f->kind != NN_ACTIVATION_IDENTITY) {
@@ -6001,10 +6205,19 @@ static nn_status nn__dense_backward(nn_tensor *t)
                      t->data, t->grad, scratch);
         dz = scratch;
     }
+    nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
+    if (db) nn__k()->sum_rows(t->size / units, units, dz, db, accumulate);
+    return dz;
+}
+
+static nn_status nn__dense_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0], *w = t->src[1];
+    const size_t in = w->shape[0], units = w->shape[1], rows = t->size / units;
+    const nn_real *dz = nn__layer_dz(t);
+    int accumulate;
     nn_real *dw = nn__claim_gradient(w, &accumulate);
     if (dw) nn__product(t->net, 1, 0, in, units, rows, x->data, dz, dw, accumulate);
-    nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
-    if (db) nn__k()->sum_rows(rows, units, dz, db, accumulate);
     nn_real *dx = nn__claim_gradient(x, &accumulate);
     if (dx) nn__product(t->net, 0, 1, rows, in, units, dz, w->data, dx, accumulate);
     return NN_OK;
@@ -6017,7 +6230,7 @@ static size_t nn__dense_saved(const nn_tensor *t, size_t rows)
 }
 
 static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
-                                NULL, NN__OP_CLAIMS};
+                                NULL, NN__OP_CLAIMS | NN__OP_LAYER};
 
 /* An activation that exists, with an alpha only where it has one. */
 static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
@@ -6032,77 +6245,91 @@ static int nn__check_function(nn_net *net, const char *call, nn_activation kind,
     return net->status == NN_OK;
 }
 
-static int nn__layer_has(const nn_net *net, size_t number, const char *kind)
+enum { NN__LAYER_NAME = 48 };
+
+static int nn__layer_has(const nn_net *net, const char *layer, const char *kind)
 {
-    char name[48];
-    snprintf(name, sizeof name, "dense%llu.%s", (nn__ull)number, kind);
+    char name[NN__LAYER_NAME + 16];
+    snprintf(name, sizeof name, "%s.%s", layer, kind);
     return nn_net_find(net, name) != NULL;
 }
 
-/* The number of the first layer name "denseI" that is free for both parameters. */
-static size_t nn__free_number(const nn_net *net)
+/* The layer's name in a desc, or the first "KINDi" that is free for both parameters, where i begins
+   at the number of operations whose names begin with KIND. */
+static const char *nn__layer_name(const nn_net *net, const char *given, const char *kind,
+                                  char text[NN__LAYER_NAME])
 {
     size_t number = 0;
+    if (given) return given;
     for (size_t i = 0; i < net->tensors.count; i++)
-        number += net->tensors.items[i]->op == &nn__dense;
-    while (nn__layer_has(net, number, "weight") || nn__layer_has(net, number, "bias")) number++;
-    return number;
+        number += strncmp(net->tensors.items[i]->op->name, kind, strlen(kind)) == 0;
+    do snprintf(text, NN__LAYER_NAME, "%s%llu", kind, (nn__ull)number++);
+    while (nn__layer_has(net, text, "weight") || nn__layer_has(net, text, "bias"));
+    return text;
 }
 
-/* "NAME.weight" in the network's memory, or "denseI.weight" without a name. */
-static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t number,
+/* "LAYER.weight" in the network's memory */
+static nn_tensor *nn__layer_parameter(nn_net *net, const char *call, const char *layer,
                                       const char *kind, int rank, const size_t *shape,
                                       const nn_init *init)
 {
-    char standard[48];
-    if (!layer) snprintf(standard, sizeof standard, "dense%llu", (nn__ull)number);
-    if (!layer) layer = standard;
     const size_t size = strlen(layer) + strlen(kind) + 2;
     char *name = (char *)nn__arena(net, size, 1);
     if (!name) return nn__out_of_memory(net);
     snprintf(name, size, "%s.%s", layer, kind);
     if (nn_net_find(net, name))
-        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: the name '%s' is in use", name);
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: the name '%s' is in use", call, name);
     nn_tensor *t = nn__state_new(net, &nn__parameter_op, rank, shape, init, NULL);
     if (t) t->name = name;
     return t;
 }
 
+/* What the descs of layers have in common. */
+typedef struct nn__layer {
+    const char *call, *kind, *name; /* the public function, what default names begin with */
+    nn_init weight, bias;
+    nn_tensor *shared_weight, *shared_bias;
+    int no_bias, decay_bias;
+    const char *shapes; /* of a shared weight or bias, for messages */
+} nn__layer;
+
 /* A parameter of another layer fits in here. */
-static int nn__check_shared(nn_net *net, const nn_tensor *x, const nn_tensor *p, int rank,
+static int nn__check_shared(const nn__layer *d, const nn_tensor *x, const nn_tensor *p, int rank,
                             const size_t *shape, const char *what)
 {
-    if (p->op != &nn__parameter_op || p->net != net)
-        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: %s is no parameter of this network",
-                     what);
-    else if (p->rank != rank || p->shape[0] != shape[0] || (rank > 1 && p->shape[1] != shape[1]))
-        nn__bad_shapes("nn_dense", x, p, "a shared parameter of [in, units] or [units]");
-    return net->status == NN_OK;
+    int fits = p->rank == rank;
+    for (int i = 0; i < rank && fits; i++) fits = p->shape[i] == shape[i];
+    if (p->op != &nn__parameter_op || p->net != x->net)
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: %s is no parameter of this network",
+                     d->call, what);
+    else if (!fits) nn__bad_shapes(d->call, x, p, d->shapes);
+    return x->net->status == NN_OK;
 }
 
-/* The layer's parameters in src[1] and src[2]: new ones, or those that are shared. */
-static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t in, size_t units)
+/* The layer's parameters in src[1] and src[2]: new ones, or those that are shared. The bias has the
+   last dimension of the weight that the messages call units, or `units`. */
+static int nn__layer_parameters(nn_tensor **src, const nn__layer *d, int rank, const size_t *weight,
+                                size_t units)
 {
     nn_net *net = src[0]->net;
-    const size_t number = d->name ? 0 : nn__free_number(net);
-    size_t weight[2];
+    char text[NN__LAYER_NAME];
+    const char *name = nn__layer_name(net, d->name, d->kind, text);
     nn_init bias_init = d->bias;
-    weight[0] = in, weight[1] = units;
     if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
     src[1] = d->shared_weight;
-    if (src[1] && !nn__check_shared(net, src[0], src[1], 2, weight, "shared_weight")) return 0;
+    if (src[1] && !nn__check_shared(d, src[0], src[1], rank, weight, "shared_weight")) return 0;
     if (!src[1])
-        src[1] = nn__layer_parameter(net, d->name, number, "weight", 2, weight, &d->weight);
+        src[1] = nn__layer_parameter(net, d->call, name, "weight", rank, weight, &d->weight);
     if (!src[1] || d->no_bias) return src[1] != NULL;
     src[2] = d->shared_bias;
-    if (src[2]) return nn__check_shared(net, src[0], src[2], 1, &units, "shared_bias");
-    src[2] = nn__layer_parameter(net, d->name, number, "bias", 1, &units, &bias_init);
+    if (src[2]) return nn__check_shared(d, src[0], src[2], 1, &units, "shared_bias");
+    src[2] = nn__layer_parameter(net, d->call, name, "bias", 1, &units, &bias_init);
     if (src[2]) src[2]->no_decay = !d->decay_bias;
     return src[2] != NULL;
 }
 
 /* Members that contradict each other. */
-static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
+static int nn__check_layer(nn_net *net, const nn__layer *d)
 {
     const char *found = NULL;
     if (d->shared_weight && d->weight.kind != NN_INIT_DEFAULT) found = "weight";
@@ -6111,11 +6338,10 @@ static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
     if (d->no_bias && (d->shared_bias || d->bias.kind != NN_INIT_DEFAULT || d->decay_bias))
         found = d->shared_bias ? "shared_bias" : d->decay_bias ? "decay_bias" : "bias";
     if (found)
-        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
-                     "nn_dense: %s is set beside %s, which makes it void", found,
-                     d->no_bias ? "no_bias" : "a shared parameter");
-    nn_status status = nn__check_init("nn_dense", "weight", &d->weight);
-    if (status == NN_OK) status = nn__check_init("nn_dense", "bias", &d->bias);
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: %s is set beside %s, which makes it void",
+                     d->call, found, d->no_bias ? "no_bias" : "a shared parameter");
+    nn_status status = nn__check_init(d->call, "weight", &d->weight);
+    if (status == NN_OK) status = nn__check_init(d->call, "bias", &d->bias);
     if (status != NN_OK) nn__net_failed(net, status);
     return net->status == NN_OK;
 }
@@ -6131,7 +6357,7 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
 {
     nn_tensor *src[3] = {x, NULL, NULL};
     nn_net *net = nn__common_net("nn_dense", 1, src);
-    size_t shape[NN_MAX_RANK] = {0};
+    size_t shape[NN_MAX_RANK] = {0}, weight[2];
     if (!net) return NULL;
     size_t units = desc ? desc->units : 0;
     if (desc && units == 0 && desc->shared_weight && desc->shared_weight->rank == 2)
@@ -6141,10 +6367,14 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
         return nn__bad_shape("nn_dense", x, "at least one dimension beside the batch");
     const double alpha = nn__default_alpha(desc->activation, desc->alpha);
     if (!nn__check_function(net, "nn_dense", desc->activation, alpha)) return NULL;
-    if (!nn__check_dense(net, desc)) return NULL;
+    nn__layer layer = {"nn_dense", "dense", NULL, desc->weight, desc->bias, NULL, NULL, 0, 0,
+                       "a shared parameter of [in, units] or [units]"};
+    layer.name = desc->name, layer.no_bias = desc->no_bias, layer.decay_bias = desc->decay_bias;
+    layer.shared_weight = desc->shared_weight, layer.shared_bias = desc->shared_bias;
+    if (!nn__check_layer(net, &layer)) return NULL;
     for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
-    if (!nn__dense_parameters(src, desc, shape[x->rank - 1], units)) return NULL;
-    shape[x->rank - 1] = units;
+    weight[0] = shape[x->rank - 1], weight[1] = shape[x->rank - 1] = units;
+    if (!nn__layer_parameters(src, &layer, 2, weight, units)) return NULL;
     nn_tensor *t = nn__node_new(net, &nn__dense, sizeof(nn__function), desc->no_bias ? 2 : 3, src,
                                 x->batched, x->rank, shape);
     nn__function *f = t ? (nn__function *)t->settings : NULL;
@@ -6158,16 +6388,6 @@ NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
     memset(&desc, 0, sizeof desc);
     desc.units = units;
     return nn_dense_with(x, &desc);
-}
-
-NN_DEF nn_tensor *nn_weight(const nn_tensor *dense)
-{
-    return dense && dense->op == &nn__dense ? dense->src[1] : NULL;
-}
-
-NN_DEF nn_tensor *nn_bias(const nn_tensor *dense)
-{
-    return dense && dense->op == &nn__dense && dense->src_count > 2 ? dense->src[2] : NULL;
 }
 
 /* -- activations -- */
@@ -6192,6 +6412,23 @@ static nn_status nn__activation_backward(nn_tensor *t)
 
 static const nn_op nn__activation = {"activation", nn__activation_forward, nn__activation_backward,
                                      NULL, NULL, NN__OP_CLAIMS};
+
+/* What a tensor's values went through last: an activation, of its own or of a layer. */
+static nn_activation nn__activation_of(const nn_tensor *t)
+{
+    if (t->op != &nn__activation && !(t->op->flags & NN__OP_LAYER)) return NN_ACTIVATION_IDENTITY;
+    return ((const nn__function *)t->settings)->kind;
+}
+
+NN_DEF nn_tensor *nn_weight(const nn_tensor *layer)
+{
+    return layer && layer->op->flags & NN__OP_LAYER ? layer->src[1] : NULL;
+}
+
+NN_DEF nn_tensor *nn_bias(const nn_tensor *layer)
+{
+    return nn_weight(layer) && layer->src_count > 2 ? layer->src[2] : NULL;
+}
 
 static nn_tensor *nn__activation_new(const char *call, nn_tensor *x, nn_activation kind,
                                      double alpha)
@@ -6227,13 +6464,6 @@ NN_DEF nn_tensor *nn_leaky_relu(nn_tensor *x, double slope)
 NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha)
 {
     return nn__activation_new("nn_elu", x, NN_ACTIVATION_ELU, alpha);
-}
-
-/* What a tensor's values went through last: an activation, of its own or of a dense layer. */
-static nn_activation nn__activation_of(const nn_tensor *t)
-{
-    if (t->op != &nn__activation && t->op != &nn__dense) return NN_ACTIVATION_IDENTITY;
-    return ((const nn__function *)t->settings)->kind;
 }
 
 /* -- dropout -- */
@@ -6303,6 +6533,268 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     nn_tensor *t = nn__node_new(net, copy, 0, count, src, batched, rank + batched, full);
     if (t) t->settings = settings;
     return t;
+}
+
+/* ------------------------------------------------------------------------------- >>convolution
+   Convolutions as operations: Y = f(Z), Z = conv(X, W) + b, with dZ = dY f'(Z) as in a dense layer.
+   What they compute stands in >>conv. */
+
+typedef struct nn__conv_settings {
+    nn__function f; /* first, as in every layer */
+    nn__conv c;
+} nn__conv_settings;
+
+/* Everything that the three passes of a tensor have in common. */
+static nn__conv_pass nn__conv_pass_of(const nn_tensor *t)
+{
+    const nn__conv_settings *s = (const nn__conv_settings *)t->settings;
+    nn__conv_pass p;
+    memset(&p, 0, sizeof p);
+    p.c = &s->c;
+    p.images = nn__rows(t);
+    p.w = t->src[1]->data;
+    return p;
+}
+
+static void nn__conv_activate(nn_tensor *t, const nn_real *z)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    if (f->kind != NN_ACTIVATION_IDENTITY)
+        nn__activate(t->net->threads, f->kind, f->alpha, t->size, z, NULL, NULL, t->data);
+}
+
+static nn_status nn__conv_op_forward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.x = t->src[0]->data, p.to = t->saved ? (nn_real *)t->saved : t->data;
+    p.bias = t->src_count > 2 ? t->src[2]->data : NULL;
+    nn__conv_forward(t->net->threads, &p);
+    nn__conv_activate(t, p.to);
+    return NN_OK;
+}
+
+static nn_status nn__conv_op_backward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.x = t->src[0]->data, p.dy = nn__layer_dz(t);
+    p.to = nn__claim_gradient(t->src[1], &p.accumulate);
+    if (p.to) nn__conv_weights(t->net->threads, &p);
+    p.to = nn__claim_gradient(t->src[0], &p.accumulate);
+    if (p.to) nn__conv_data(t->net->threads, &p);
+    return NN_OK;
+}
+
+/* The source is the output of the convolution, the result its input. */
+static nn_status nn__conv_transpose_forward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.dy = t->src[0]->data, p.to = t->saved ? (nn_real *)t->saved : t->data;
+    p.bias = t->src_count > 2 ? t->src[2]->data : NULL;
+    nn__conv_data(t->net->threads, &p);
+    nn__conv_activate(t, p.to);
+    return NN_OK;
+}
+
+static nn_status nn__conv_transpose_backward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.dy = t->src[0]->data, p.x = nn__layer_dz(t);
+    p.to = nn__claim_gradient(t->src[1], &p.accumulate);
+    if (p.to) nn__conv_weights(t->net->threads, &p);
+    p.to = nn__claim_gradient(t->src[0], &p.accumulate);
+    if (p.to) nn__conv_forward(t->net->threads, &p);
+    return NN_OK;
+}
+
+#define NN__CONV_FLAGS (NN__OP_CLAIMS | NN__OP_LAYER)
+static const nn_op nn__conv2d = {"conv2d", nn__conv_op_forward, nn__conv_op_backward,
+                                 nn__dense_saved, NULL, NN__CONV_FLAGS};
+static const nn_op nn__conv1d = {"conv1d", nn__conv_op_forward, nn__conv_op_backward,
+                                 nn__dense_saved, NULL, NN__CONV_FLAGS};
+static const nn_op nn__conv2d_transpose = {"conv2d_transpose", nn__conv_transpose_forward,
+                                           nn__conv_transpose_backward, nn__dense_saved, NULL,
+                                           NN__CONV_FLAGS};
+
+/* One axis of a convolution: sizes of its input and output, one of which is given, and the padding
+   in front. */
+typedef struct nn__conv_axis {
+    size_t in, out, before;
+} nn__conv_axis;
+
+/* Completes the axis, whose input is given, or its output when `transposed`. Its input or output
+   is 0 when the kernel exceeds the padded image. NN_ERROR_TOO_LARGE when a size does not fit. */
+static nn_status nn__conv_fit(const nn_conv_desc *d, size_t kernel, size_t pad, int transposed,
+                              nn__conv_axis *axis)
+{
+    size_t reach, extent, padded, pads = 2 * pad;
+    if (pad > SIZE_MAX / 4 || !nn__multiply(kernel - 1, d->dilation, &reach) || ++reach == 0)
+        return NN_ERROR_TOO_LARGE;
+    if (!transposed && d->padding == NN_PADDING_SAME)
+        axis->out = axis->in / d->stride + (axis->in % d->stride != 0);
+    if (transposed || d->padding == NN_PADDING_SAME) {
+        if (!nn__multiply(axis->out - 1, d->stride, &extent) ||
+            !nn__add_sizes(extent, reach, &extent))
+            return NN_ERROR_TOO_LARGE;
+        if (d->padding == NN_PADDING_SAME) {
+            if (transposed && !nn__multiply(axis->out, d->stride, &axis->in))
+                return NN_ERROR_TOO_LARGE;
+            axis->before = extent > axis->in ? (extent - axis->in) / 2 : 0;
+            return NN_OK;
+        }
+        axis->in = extent > pads ? extent - pads : 0;
+    } else {
+        if (!nn__add_sizes(axis->in, pads, &padded)) return NN_ERROR_TOO_LARGE;
+        axis->out = padded >= reach ? (padded - reach) / d->stride + 1 : 0;
+    }
+    axis->before = pad;
+    return NN_OK;
+}
+
+/* A copy of a desc with the defaults filled in, whose members fit each other; 0 when not. */
+static int nn__conv_members(nn_net *net, const char *call, int is_1d, nn_conv_desc *d)
+{
+    const char *without = NULL;
+    if (d->kernel && (d->kernel_height || d->kernel_width)) without = "kernel_height or _width";
+    if (is_1d && (d->kernel_height || d->kernel_width)) without = "kernel_height or _width";
+    if (d->padding != NN_PADDING_EXPLICIT && d->pad_width) without = "pad_width";
+    if ((d->padding != NN_PADDING_EXPLICIT || is_1d) && d->pad_height) without = "pad_height";
+    if (is_1d) d->kernel_height = 1, d->kernel_width = d->kernel;
+    else if (d->kernel) d->kernel_height = d->kernel_width = d->kernel;
+    if (!d->stride) d->stride = 1;
+    if (!d->dilation) d->dilation = 1;
+    if (!d->groups) d->groups = 1;
+    if (!d->filters) nn__bad_argument(net, call, "filters", 0, "at least 1");
+    else if ((unsigned)d->padding > NN_PADDING_EXPLICIT)
+        nn__bad_argument(net, call, "padding", (double)d->padding, "one of nn_padding");
+    else if (without)
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: %s is set, which has no meaning beside the other members", call, without);
+    else if (!d->kernel_height || !d->kernel_width)
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: the kernel is %llu x %llu, expected at least 1 x 1", call,
+                     (nn__ull)d->kernel_height, (nn__ull)d->kernel_width);
+    return net->status == NN_OK;
+}
+
+/* The geometry for a source of that shape; 0 with an error where there is none. */
+static int nn__conv_geometry(const char *call, const nn_tensor *x, const nn_conv_desc *d, int is_1d,
+                             int transposed, nn__conv *c)
+{
+    const size_t *shape = x->shape + x->batched, channels = x->shape[x->rank - 1];
+    const size_t height = is_1d ? 1 : shape[0], width = shape[is_1d ? 0 : 1];
+    nn__conv_axis y = {height, height, 0}, across = {width, width, 0};
+    if (channels % d->groups || d->filters % d->groups) {
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: %llu groups do not divide %llu channels and %llu filters", call,
+                     (nn__ull)d->groups, (nn__ull)channels, (nn__ull)d->filters);
+        return 0;
+    }
+    const nn_status down = nn__conv_fit(d, d->kernel_height, d->pad_height, transposed, &y);
+    const nn_status right = nn__conv_fit(d, d->kernel_width, d->pad_width, transposed, &across);
+    char text[NN__SHAPE_TEXT];
+    if (down != NN_OK || right != NN_OK)
+        nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: sizes for shape %s do not fit", call,
+                     nn__tensor_shape(x, text));
+    else if (!y.in || !y.out || !across.in || !across.out)
+        nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                     "%s: a kernel of %llu x %llu with dilation %llu does not fit shape %s with "
+                     "padding %llu x %llu", call, (nn__ull)d->kernel_height,
+                     (nn__ull)d->kernel_width, (nn__ull)d->dilation, nn__tensor_shape(x, text),
+                     (nn__ull)d->pad_height, (nn__ull)d->pad_width);
+    c->h = y.in, c->oh = y.out, c->top = y.before;
+    c->w = across.in, c->ow = across.out, c->left = across.before;
+    c->ci = transposed ? d->filters : channels, c->co = transposed ? channels : d->filters;
+    c->kh = d->kernel_height, c->kw = d->kernel_width;
+    c->stride = d->stride, c->dilation = d->dilation, c->groups = d->groups;
+    return x->net->status == NN_OK;
+}
+
+/* The layer's parameters. */
+static int nn__conv_parameters(const char *call, nn_tensor **src, const nn_conv_desc *d,
+                               const nn__conv *c)
+{
+    const double taps = (double)c->kh * (double)c->kw / (double)c->groups;
+    size_t weight[4];
+    nn__layer layer = {call, "conv", NULL, d->weight, d->bias, NULL, NULL, 0, 0,
+                       "a shared parameter of [kernel height, width, channels / groups, filters], "
+                       "or [filters]"};
+    layer.name = d->name, layer.no_bias = d->no_bias, layer.decay_bias = d->decay_bias;
+    layer.shared_weight = d->shared_weight, layer.shared_bias = d->shared_bias;
+    if (!nn__check_layer(src[0]->net, &layer)) return 0;
+    const double channels = (double)src[0]->shape[src[0]->rank - 1];
+    if (!(layer.weight.fan_in > 0)) layer.weight.fan_in = taps * channels;
+    if (!(layer.weight.fan_out > 0)) layer.weight.fan_out = taps * (double)d->filters;
+    weight[0] = c->kh, weight[1] = c->kw, weight[2] = c->ci / c->groups, weight[3] = c->co;
+    return nn__layer_parameters(src, &layer, 4, weight, d->filters);
+}
+
+static nn_tensor *nn__conv_new(const char *call, const nn_op *op, nn_tensor *x,
+                               const nn_conv_desc *desc)
+{
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn_net *net = nn__common_net(call, 1, src);
+    const int is_1d = op == &nn__conv1d, transposed = op == &nn__conv2d_transpose;
+    size_t shape[NN_MAX_RANK] = {0};
+    nn_conv_desc d;
+    nn__conv_settings s;
+    if (!net) return NULL;
+    if (!desc) return nn__fail_null(call, "desc"), nn__net_failed(net, NN_ERROR_BAD_ARGUMENT);
+    d = *desc;
+    if (x->rank - x->batched != 3 - is_1d)
+        return nn__bad_shape(call, x, is_1d ? "[length, channels]" : "[height, width, channels]");
+    s.f.kind = d.activation, s.f.alpha = nn__default_alpha(d.activation, d.alpha);
+    if (!nn__check_function(net, call, d.activation, s.f.alpha)) return NULL;
+    if (!nn__conv_members(net, call, is_1d, &d)) return NULL;
+    if (!nn__conv_geometry(call, x, &d, is_1d, transposed, &s.c)) return NULL;
+    if (!nn__conv_parameters(call, src, &d, &s.c)) return NULL;
+    int rank = x->batched;
+    if (!is_1d) shape[rank++] = transposed ? s.c.h : s.c.oh;
+    shape[rank++] = transposed ? s.c.w : s.c.ow;
+    shape[rank++] = d.filters;
+    nn_tensor *t = nn__node_new(net, op, sizeof s, d.no_bias ? 2 : 3, src, x->batched, rank, shape);
+    if (t) *(nn__conv_settings *)t->settings = s;
+    return t && d.name ? nn__name(call, t, d.name) : t;
+}
+
+NN_DEF nn_tensor *nn_conv2d_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new("nn_conv2d", &nn__conv2d, x, desc);
+}
+
+NN_DEF nn_tensor *nn_conv1d_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new("nn_conv1d", &nn__conv1d, x, desc);
+}
+
+NN_DEF nn_tensor *nn_conv2d_transpose_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new("nn_conv2d_transpose", &nn__conv2d_transpose, x, desc);
+}
+
+static nn_conv_desc nn__conv_desc(size_t filters, size_t kernel, size_t stride)
+{
+    nn_conv_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.filters = filters, desc.kernel = kernel, desc.stride = stride;
+    return desc;
+}
+
+NN_DEF nn_tensor *nn_conv2d(nn_tensor *x, size_t filters, size_t kernel)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, 1);
+    return nn_conv2d_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_conv1d(nn_tensor *x, size_t filters, size_t kernel)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, 1);
+    return nn_conv1d_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_conv2d_transpose(nn_tensor *x, size_t filters, size_t kernel, size_t stride)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, stride);
+    return nn_conv2d_transpose_with(x, &desc);
 }
 
 /* ------------------------------------------------------------------------------------ >>losses
