@@ -63,10 +63,11 @@
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
                          >>api-data  >>api-train   >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>plain  >>conv  >>tensor  >>graph  >>run  >>arithmetic
-                         >>shape  >>reductions  >>layers  >>convolution  >>losses  >>targets
-                         >>optim  >>gradcheck  >>files  >>dataset  >>views  >>formats  >>text
-                         >>records  >>columns  >>csv  >>evaluate  >>train  >>licence
+                         >>kernels  >>plain  >>conv  >>bands  >>tensor  >>graph  >>run
+                         >>arithmetic  >>shape  >>reductions  >>layers  >>convolution  >>losses
+                         >>targets  >>optim  >>gradcheck  >>files  >>dataset  >>views
+                         >>formats  >>text  >>records  >>columns  >>csv  >>evaluate  >>train
+                         >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -463,8 +464,8 @@ typedef struct nn_conv_desc {
     size_t stride, dilation;             /* default 1 */
     nn_padding padding;                  /* default NN_PADDING_SAME */
     size_t pad_height, pad_width;        /* of NN_PADDING_EXPLICIT; a sequence has a width only */
-    size_t groups; /* the channels of a group see those of the same group only; as many groups as
-                      channels is a depthwise convolution. Divides channels and filters; default 1 */
+    size_t groups; /* a filter sees the channels of its own group only: as many groups as channels
+                      make a depthwise convolution. Divides channels and filters; default 1 */
     nn_activation activation;            /* default: NN_ACTIVATION_IDENTITY */
     double alpha;                        /* as in nn_dense_desc */
     int no_bias;
@@ -1827,7 +1828,8 @@ static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t stri
     for (size_t rows, higher = m - low * tiles; m; m -= rows, at += rows * a->step) {
         rows = low + (higher > 0), higher -= higher > 0;
         if (offsets)
-            for (size_t r = 0; r < rows; r++) row[r] = (const nn_real *)((const char *)at + *offsets++);
+            for (size_t r = 0; r < rows; r++, offsets++)
+                row[r] = (const nn_real *)((const char *)at + *offsets);
         else
             for (size_t r = 0; r < rows; r++) row[r] = at + r * a->step;
         for (nn__tile *t = strip; t < strip + strips; t++) {
@@ -1881,7 +1883,8 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
                     nn__set_tiles(f, g, strip, n, i0, j0, k0, k, packs_b ? space : NULL);
                 for (size_t s = 0; copies_a && s < count; s++) strip[s].ak = sizeof *a;
                 nn__lines lines = {NULL, 0, NULL, NULL, NULL, 0};
-                lines.a = copies_a ? copy : a, lines.step = copies_a ? lda : g->trans_a ? 1 : g->lda;
+                lines.a = copies_a ? copy : a;
+                lines.step = copies_a ? lda : g->trans_a ? 1 : g->lda;
                 nn__multiply_rows(f, strip, count, m, &lines);
             }
         }
@@ -2663,7 +2666,7 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
             "2:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__PUT_ROW_OF_B(nv)                \
             NN__ROWS##mr(NN__ROW_MADD, nv) "add $" NN__ROW_BYTES ", %%r14\n"                       \
             "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 2b\n"                           \
-            "8:\n" NN__MEMBER(run, "rcx") "cmp %c[runs_end](%[t]), %%rcx\n je 3f\n"                 \
+            "8:\n" NN__MEMBER(run, "rcx") "cmp %c[runs_end](%[t]), %%rcx\n je 3f\n"                \
             "addq $8, %c[run](%[t])\n mov (%%rcx), %%rcx\n" NN__MEMBER(k, "r13")                   \
             "test %%r14, %%r14\n jnz 2b\n test %%rdi, %%rdi\n jnz 1b\n jmp 0b\n"                   \
             "3:\n" NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13")                                     \
@@ -3802,13 +3805,17 @@ static double nn__sum_of_magnitudes(size_t n, const nn_real *x)
 }
 
 /* -------------------------------------------------------------------------------------- >>conv
-   Convolution of images [n][h][w][ci] with weights [kh][kw][ci / groups][co] to [n][oh][ow][co], its
-   gradients, and so the transposed convolution. What they compute, to the bit, are chains of fused
-   multiply-adds:
+   Convolution of images [n][h][w][ci] with weights [kh][kw][ci / groups][co] to [n][oh][ow][co],
+   its gradients, and so the transposed convolution. What they compute, to the bit, are chains of
+   fused multiply-adds:
 
        y    over (kh, kw, ci)     x is 0 outside of the image
        dx   over (kh, kw, co)     likewise dy; outputs that the stride leaves out do not exist
-       dw   over (image, oy, ox)  x is 0 outside of the image */
+       dw   over (image, oy, ox)  x is 0 outside of the image
+
+   This section does so by taps, each a product for a row of pixels: for weights that are not
+   finite, which must not meet zeros outside of the image, and for taps that are very far apart. The
+   next one is fast. */
 typedef struct nn__conv {
     size_t h, w, ci, oh, ow, co;
     size_t kh, kw, stride, dilation, groups;
@@ -3827,7 +3834,10 @@ typedef struct nn__conv_pass {
     nn_real *activated; /* to here */
 } nn__conv_pass;
 
-static size_t nn__conv_size(const nn__conv *c) { return c->kh * c->kw * (c->ci / c->groups) * c->co; }
+static size_t nn__conv_size(const nn__conv *c)
+{
+    return c->kh * c->kw * (c->ci / c->groups) * c->co;
+}
 
 /* The activation of what has just been computed. */
 static void nn__conv_finish(const nn__conv_pass *p, const nn_real *z, size_t count)
@@ -3836,7 +3846,7 @@ static void nn__conv_finish(const nn__conv_pass *p, const nn_real *z, size_t cou
         nn__k()->activate(p->kind, p->alpha, count, z, p->activated + (z - p->to));
 }
 
-/* The outputs ox, from *begin to the one before *end, for which a tap at `tap` lies in the image. */
+/* The outputs ox, from *begin to the one before *end, whose tap at `tap` lies in the image. */
 static void nn__conv_inside(const nn__conv *c, size_t tap, size_t *begin, size_t *end)
 {
     const size_t last = c->w + c->left - 1; /* of the image, counted from the padding's start */
@@ -3949,12 +3959,13 @@ static void nn__conv_weights_by_taps(void *context, size_t begin, size_t end)
     }
 }
 
-/* -- the fast way --
+/* ------------------------------------------------------------------------------------- >>bands
+   Convolution on the tiles of the matrix product.
 
    Bands of an image's rows, or several small images, are copied with zeros around them. There the
    taps of a kernel's row are one run of kw * ci values, at the same offset for each output pixel.
-   So a tile of >>gemm multiplies six pixels, a row of A each, by a panel of W: without a pointer per
-   tap, a matrix of patches, or a case for borders.
+   So a tile of >>gemm multiplies six pixels, a row of A each, by a panel of W: without a pointer
+   per tap, a matrix of patches, or a case for borders.
 
        pass   rows of A (row_at)        runs (run_at)              B
        y      pixels of y, in x         rows of a kernel, in x     W [kh kw ci][co], packed
@@ -3998,14 +4009,16 @@ static int nn__is_depthwise(const nn__conv *c)
     return c->groups > 1 && c->groups == c->ci && c->ci == c->co;
 }
 
-/* One product of all pixels with one matrix */
+/* One product of all pixels with one matrix, which has ways of its own for few columns. With more
+   of them bands are faster, since they fetch ahead. */
 static int nn__conv_is_product(const nn__conv *c)
 {
-    return c->kh * c->kw * c->stride * c->groups == 1 && c->h == c->oh && c->w == c->ow;
+    const int is_1x1 = c->kh * c->kw * c->stride * c->groups == 1 && c->h == c->oh && c->w == c->ow;
+    return is_1x1 && nn__min_size(c->ci, c->co) <= NN__FEW;
 }
 
-/* How the batch is cut: as many rows as fit a copy, but bands for all threads; or, where an image is
-   small, as many images. */
+/* How the batch is cut: as many rows as fit a copy, but bands for all threads; or, where an image
+   is small, as many images. */
 static void nn__conv_cut(nn__conv_plan *q)
 {
     const size_t fit = NN__BAND / q->line, images = q->p->images, wanted = 2 * q->threads;
@@ -4017,14 +4030,15 @@ static void nn__conv_cut(nn__conv_plan *q)
     q->image = (q->in_place ? q->h : q->band * q->step + q->reach) * q->line;
     q->stack = 1;
     if (q->bands == 1) {
-        const size_t room = nn__min_size(NN__BAND / q->image, NN__BAND_PIXELS / q->out_h / q->out_w);
-        q->stack = nn__max_size(1, nn__min_size(room, images / wanted));
+        const size_t most = nn__min_size(NN__BAND / q->image,
+                                         NN__BAND_PIXELS / q->out_h / q->out_w);
+        q->stack = nn__max_size(1, nn__min_size(most, images / wanted));
     }
     q->units = (images + q->stack - 1) / q->stack * q->bands;
     q->copy_size = q->in_place ? 0 : q->image * q->stack;
 }
 
-/* Sizes that follow from those of the source and of the product; 0 when bands would be too large. */
+/* Sizes that follow from those of the source and the product; 0 when bands would be too large. */
 static int nn__conv_measure(nn__conv_plan *q, size_t threads)
 {
     const int depthwise = nn__is_depthwise(q->c);
@@ -4330,12 +4344,13 @@ static void nn__conv_bands_of_dx(void *context, size_t begin, size_t end)
             const size_t j = i % q->strips * q->nr, column = i / q->strips * q->cols + j;
             const nn_real *panel = q->panels + i * q->run_count * size;
             const ptrdiff_t *runs = q->run_at;
-            for (size_t phase = 0, taps; phase < s * s; phase++, runs += taps, panel += taps * size) {
+            for (size_t phase = 0, taps; phase < s * s; phase++) {
                 nn__tile t;
                 taps = nn__conv_met(c, c->kh, phase / s) * nn__conv_met(c, c->kw, phase % s);
                 nn__conv_aim(&t, panel, nn__is_depthwise(c) ? q->nr : 0, runs, taps, q->k, 1);
                 nn__conv_phase(q, &b, &t, phase / s, phase % s, column,
                                nn__min_size(q->nr, q->cols - j), &a);
+                runs += taps, panel += taps * size;
             }
         }
         const size_t y = (b.row + top) * s > c->top ? (b.row + top) * s - c->top : 0;
@@ -4364,7 +4379,7 @@ static void nn__conv_block_of_dw(const nn__conv_plan *q, const nn__conv_band *b,
     }
 }
 
-/* Parts of dw: of its strips of columns, or of its rows where there are fewer strips than threads. */
+/* Parts of dw: of its strips of columns, or of its rows where strips are fewer than threads. */
 static void nn__conv_parts_of_dw(void *context, size_t begin, size_t end)
 {
     const nn__conv_plan *q = (const nn__conv_plan *)context;
@@ -7277,8 +7292,8 @@ static const nn_op nn__conv2d = {"conv2d", nn__conv_op_forward, nn__conv_op_back
 static const nn_op nn__conv1d = {"conv1d", nn__conv_op_forward, nn__conv_op_backward,
                                  nn__dense_saved, nn__conv_scratch, NN__CONV_FLAGS};
 static const nn_op nn__conv2d_transpose = {"conv2d_transpose", nn__conv_transpose_forward,
-                                           nn__conv_transpose_backward, nn__dense_saved, nn__conv_scratch,
-                                           NN__CONV_FLAGS};
+                                           nn__conv_transpose_backward, nn__dense_saved,
+                                           nn__conv_scratch, NN__CONV_FLAGS};
 
 /* One axis of a convolution: sizes of its input and output, one of which is given, and the padding
    in front. */

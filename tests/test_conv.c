@@ -1,6 +1,10 @@
-/* Convolutions: every pass bit by bit against plain loops, PyTorch's values, gradients by differences,
-   weights that are not finite, and what is refused. */
+/* Convolutions: every pass bit by bit against plain loops, with threads where there are any; PyTorch's
+   values; gradients by differences; weights that are not finite; and what is refused. */
 #define NN_IMPLEMENTATION
+#ifdef _OPENMP /* so that work as small as this is shared out */
+#define NN__GRAIN 1000
+#define NN__PRODUCT_GRAIN 2e4
+#endif
 #include "../nn.h"
 #include "test.h"
 
@@ -693,9 +697,11 @@ static void test_refusals(void)
         d = good, d.padding = (nn_padding)7;
         refuse_desc(k, 8, 8, 4, &d, bad, names[k], "padding is 7");
         d = good, d.groups = 3;
-        refuse_desc(k, 8, 8, 4, &d, bad, names[k], "3 groups do not divide 4 channels and 4 filters");
+        refuse_desc(k, 8, 8, 4, &d, bad, names[k],
+                    "3 groups do not divide 4 channels and 4 filters");
         d = good, d.groups = 2, d.filters = 5;
-        refuse_desc(k, 8, 8, 4, &d, bad, names[k], "2 groups do not divide 4 channels and 5 filters");
+        refuse_desc(k, 8, 8, 4, &d, bad, names[k],
+                    "2 groups do not divide 4 channels and 5 filters");
         d = good, d.activation = NN_ACTIVATION_COUNT;
         refuse_desc(k, 8, 8, 4, &d, bad, names[k], "activation");
         d = good, d.alpha = 1;
