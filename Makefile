@@ -12,15 +12,15 @@ WARN = -std=c99 -Wall -Wextra -Wpedantic
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 MAKEFLAGS += --jobs=$(CORES) --no-print-directory
 
-TESTS = random plain graph ops gradcheck optim train data save determinism conv
-ALONE = graph train data save
+TESTS = random plain graph ops gradcheck optim train data save determinism conv npy export
+ALONE = graph train data save npy export
 EXAMPLES = $(filter-out examples/tdt4265% examples/dd2424% examples/report.c,$(wildcard examples/*.c))
 TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
 DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test suite check examples tasks data reproduce bench bench-reproduce install help clean
+.PHONY: all run test suite check embed examples tasks data reproduce bench bench-reproduce install help clean
 
 all: examples
 
@@ -115,6 +115,9 @@ suite: $(SUITE)
 check:
 	@CC="$(CC)" sh tests/check.sh
 
+embed:
+	@CC="$(CC)" sh tests/embed.sh
+
 # -- data, figures, measurements --
 
 data:
@@ -142,6 +145,7 @@ help:
 	@echo 'make run        train on the embedded digits, write pictures to out/'
 	@echo 'make test       every test, in float and double, on every kernel path of this CPU'
 	@echo 'make check      compilers, standards, warnings, sanitizers, real data (NN_DATA)'
+	@echo 'make embed      an exported network on microcontrollers that qemu plays'
 	@echo 'make examples   build the example programs into build/'
 	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'
 	@echo 'make reproduce  every task of the five reports: figures, out/results.csv, out/report.html'

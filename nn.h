@@ -57,20 +57,21 @@
                                       nn_net_set_training where there is dropout
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
-        use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
+        use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv, nn_load_npy
+        run it without this library   nn_export_c
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-images
-                         >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save
+                         >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save  >>api-export
                          >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
                          >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
                          >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
                          >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
-                         >>views  >>formats  >>text  >>records  >>columns  >>csv  >>evaluate
-                         >>json  >>safetensors  >>save  >>load  >>open  >>history  >>checkpoint
-                         >>train  >>licence
+                         >>views  >>formats  >>text  >>records  >>columns  >>csv  >>npy  >>evaluate
+                         >>json  >>export-text  >>export-ops  >>export  >>train  >>safetensors
+                         >>save  >>load  >>open  >>history  >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -869,6 +870,41 @@ NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *tr
    `classes` (0: largest label + 1). */
 NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out);
 
+/* A pair of npy files, as numpy.save writes them: versions 1.0 to 3.0, either order and byte order,
+   f2 f4 f8, i1 to i8, u1 to u8, bool. samples: rank 2 or more, samples first; u1 and bool stay
+   bytes, u1 scaled to [0, 1], others become nn_real. labels as nn_load_idx takes them, or NULL. */
+NN_DEF nn_status nn_load_npy(const char *samples, const char *labels, int classes, nn_dataset *out);
+/* The same from two members of an npz file, as numpy.savez writes it (not savez_compressed), named
+   as there: "x_train", "y_train". NN_ERROR_EMPTY when there is no such member. */
+NN_DEF nn_status nn_load_npz(const char *path, const char *samples, const char *labels, int classes,
+                             nn_dataset *out);
+
+/* An array of a file, or for one; nn_array_free releases the values of one that was read. */
+typedef struct nn_array {
+    const char *name; /* in an npz file, for writing; NULL after reading */
+    int rank;
+    size_t shape[NN_MAX_RANK];
+    nn_real *values;  /* row by row, of any type in the file; NaN and infinity as they are */
+} nn_array;
+
+NN_DEF nn_status nn_read_npy(const char *path, nn_array *out);
+NN_DEF nn_status nn_read_npz(const char *path, const char *name, nn_array *out);
+NN_DEF void nn_array_free(nn_array *array); /* leaves it zeroed; NULL is fine */
+/* npy 1.0 as f4, or f8 with NN_DOUBLE: of a tensor t->rank, t->shape, t->data. This and the others
+   that write put a complete file in the place of an old one, or report an error and leave it. */
+NN_DEF nn_status nn_write_npy(const char *path, int rank, const size_t *shape,
+                              const nn_real *values);
+/* Each array under its name, which no other has; less than 4 GB in all. */
+NN_DEF nn_status nn_write_npz(const char *path, size_t count, const nn_array *arrays);
+/* Members "samples", as they are stored and before normalisation, and where there are such "labels"
+   and "targets", in the data set's order. */
+NN_DEF nn_status nn_dataset_write_npz(const nn_dataset *data, const char *path);
+/* values[rows,cols], such as predictions, one row a line, each number with the fewest digits that
+   read back as it, a decimal point whatever the locale, an empty cell for NaN. names: of the cols
+   columns, or NULL for no header. */
+NN_DEF nn_status nn_write_csv(const char *path, size_t rows, size_t cols, const nn_real *values,
+                              const char *const *names);
+
 /* What a gap becomes: an error, a row that is left out, or for every feature a value of those that
    are there (of categories always the most frequent one). */
 typedef enum nn_missing {
@@ -1027,8 +1063,8 @@ typedef struct nn_history {
 
 NN_DEF void nn_history_free(nn_history *history);
 /* step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,
-   validation_accuracy,learning_rate,seconds: one line per check, a decimal point whatever the
-   locale, an empty cell for NaN. */
+   validation_accuracy,learning_rate,seconds: one line per check, each number with the fewest digits
+   that read back as it, a decimal point whatever the locale, an empty cell for NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
 
 typedef struct nn_train_desc {
@@ -1222,6 +1258,44 @@ NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values
 /* An array of exactly `count`, or NULL; what is read belongs to the network. */
 NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
                               size_t count);
+/* --------------------------------------------------------------------------------- >>api-export
+   A trained network as a C file of its own. */
+
+typedef struct nn_export_report {
+    size_t constant_bytes;    /* weights, and what else the file has in constant arrays */
+    size_t working_bytes;     /* static memory of NAME_predict */
+    size_t samples;           /* of desc.check; 0 without it, and then what follows is 0 */
+    double accuracy;          /* on it, as reals; NaN without labels */
+    double exported_accuracy; /* as exported */
+    double max_difference;    /* of an output, between the two */
+} nn_export_report;
+
+typedef struct nn_export_desc {
+    const char *name;        /* what all names in the file begin with, a C identifier of up to 64
+                                letters; default "net" */
+    int int8;                /* weights of dense layers as int8, in steps of each unit's largest
+                                weight / 127; their inputs as int8 in steps of each row's largest
+                                value / 127; sums in 32 bits, all else in reals */
+    const nn_dataset *check; /* its first three samples are what NAME_test tries, and accuracy is
+                                measured on it. Normalised as the training set was */
+    nn_export_report *report; /* filled when not NULL */
+} nn_export_desc;
+
+/* Writes a C99 file, also valid C++, that computes `output` from one sample without nn.h, malloc or
+   stdio: constant weights, static working memory whose size stands in its first comment, and
+
+       void NAME_predict(const float *in, float *out);
+       void NAME_predict_raw(const unsigned char *raw, float *out);
+       int NAME_test(void);
+
+   (double with NN_DOUBLE). Without int8 the outputs have the bits that the library computes, on
+   every machine that has IEEE 754 arithmetic, with or without fused multiply-add. NAME_predict_raw,
+   there when the network was trained on a data set that was normalised or of bytes (then raw is
+   bytes), normalises first. NAME_test returns 0 when three samples give the exact bits expected,
+   else the number of the first that does not; -DNAME_NO_TEST leaves it out. The output depends on
+   one input. NN_ERROR_BAD_ARGUMENT names an operation that cannot be exported: losses,
+   nn_pow, nn_custom. desc may be NULL. The file appears at the path when it is complete. */
+NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc);
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with numeric slopes of f, signed, one element x at a time. First with
@@ -11646,7 +11720,8 @@ static nn_status nn__file_fill(nn__stream *s, nn__file *file)
     }
 }
 
-static nn_status nn__file_read(const char *path, nn__file *file)
+/* An archive is read as it is, other files when they do not look like something else. */
+static nn_status nn__file_read_any(const char *path, int is_archive, nn__file *file)
 {
     nn__stream s;
     memset(file, 0, sizeof *file);
@@ -11655,9 +11730,14 @@ static nn_status nn__file_read(const char *path, nn__file *file)
     nn_status status = nn__stream_open(path, &s);
     if (status != NN_OK) return status;
     status = nn__stream_close(&s, nn__file_fill(&s, file));
-    if (status == NN_OK) status = nn__check_content(path, file->bytes, file->size);
+    if (status == NN_OK && !is_archive) status = nn__check_content(path, file->bytes, file->size);
     if (status != NN_OK) nn__file_free(file);
     return status;
+}
+
+static nn_status nn__file_read(const char *path, nn__file *file)
+{
+    return nn__file_read_any(path, 0, file);
 }
 
 /* folder/name in memory from nn__allocate. */
@@ -11667,6 +11747,108 @@ static char *nn__path(const char *folder, const char *name)
     char *path = (char *)nn__allocate(size, 1);
     if (path) snprintf(path, size, "%s/%s", folder, name);
     return path;
+}
+
+/* The checksum of zip archives, goes on from that of what came before (0 at first). */
+static uint32_t nn__crc32(uint32_t crc, const unsigned char *bytes, size_t size)
+{
+    static const uint32_t half[16] = {
+        0x00000000, 0x1DB71064, 0x3B6E20C8, 0x26D930AC, 0x76DC4190, 0x6B6B51F4, 0x4DB26158,
+        0x5005713C, 0xEDB88320, 0xF00F9344, 0xD6D6A3E8, 0xCB61B38C, 0x9B64C2B0, 0x86D3D2D4,
+        0xA00AE278, 0xBDBDF21C};
+    crc = ~crc;
+    for (size_t i = 0; i < size; i++) {
+        crc = half[(crc ^ bytes[i]) & 15] ^ crc >> 4;
+        crc = half[(crc ^ (uint32_t)(bytes[i] >> 4)) & 15] ^ crc >> 4;
+    }
+    return ~crc;
+}
+
+/* -- writing: into a file beside the path, which takes the path's place once all of it is written,
+   so that a full disk leaves an old file as it was. Devices and pipes are written directly. -- */
+
+typedef struct nn__writer {
+    const char *path;
+    char *temporary; /* NULL for a device or a pipe */
+    FILE *file;      /* NULL: nothing is written, only counted and summed up */
+    size_t total;    /* bytes so far */
+    uint32_t crc;
+    int failed;
+} nn__writer;
+
+static int nn__is_device(const char *path)
+{
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat found;
+    return stat(path, &found) == 0 && !S_ISREG(found.st_mode);
+#else
+    return (void)path, 0;
+#endif
+}
+
+static nn_status nn__writer_open(nn__writer *w, const char *call, const char *path)
+{
+    memset(w, 0, sizeof *w);
+    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the path is NULL", call);
+    w->path = path;
+    if (!nn__is_device(path)) {
+        const size_t size = strlen(path) + sizeof ".part";
+        w->temporary = (char *)nn__allocate(size, 1);
+        if (!w->temporary) return NN_ERROR_OUT_OF_MEMORY;
+        snprintf(w->temporary, size, "%s.part", path);
+    }
+    w->file = fopen(w->temporary ? w->temporary : path, "wb");
+    if (w->file) return NN_OK;
+    NN_FREE(w->temporary);
+    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing: %s", path,
+                    strerror(errno));
+}
+
+static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
+{
+    w->total += size;
+    if (!w->file) w->crc = nn__crc32(w->crc, (const unsigned char *)bytes, size);
+    if (w->file && size && fwrite(bytes, 1, size, w->file) != size) w->failed = 1;
+}
+
+static void nn__writer_text(nn__writer *w, const char *text)
+{
+    nn__writer_put(w, text, strlen(text));
+}
+
+/* Up to 511 characters. Reals come as text of nn__shortest, since printf asks the locale. */
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 2, 3)))
+#endif
+static void nn__writer_print(nn__writer *w, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    nn__writer_text(w, text);
+}
+
+/* Ends what nn__writer_open has begun. After an error, that of `status` or of the file, the path is
+   as it was. */
+static nn_status nn__writer_close(nn__writer *w, nn_status status)
+{
+    errno = 0;
+    w->failed |= ferror(w->file) != 0;
+    w->failed |= fclose(w->file) != 0;
+    if (status == NN_OK && w->failed)
+        status = nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be written%s%s", w->path,
+                          errno ? ": " : "", errno ? strerror(errno) : "");
+#ifdef _WIN32
+    if (status == NN_OK && w->temporary) remove(w->path); /* rename does not replace there */
+#endif
+    if (status == NN_OK && w->temporary && rename(w->temporary, w->path) != 0)
+        status = nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be replaced: %s", w->path,
+                          strerror(errno));
+    if (status != NN_OK && w->temporary) remove(w->temporary);
+    NN_FREE(w->temporary);
+    return status;
 }
 
 /* ----------------------------------------------------------------------------------- >>dataset
@@ -12575,25 +12757,85 @@ NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weigh
    Readers check every count against the size of the file before they use it. Bytes of an image
    file become the data set's storage where they stand. */
 
-/* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
-
-typedef struct nn__idx {
+/* An array of numbers within a file, row by row. */
+typedef struct nn__numeric {
     nn__file *file;
-    int type, rank;
+    int rank, is_big_endian;
+    char kind; /* 'u' unsigned, 'i' signed, 'f' real, 'b' 0 or 1 */
     size_t shape[NN_MAX_RANK], count, width; /* count: the product of the shape */
     const unsigned char *values;
-} nn__idx;
+} nn__numeric;
+
+static int nn__is_big_endian(void)
+{
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 0;
+}
+
+/* The values begin at `offset` and fill the rest of the file. */
+static nn_status nn__numeric_check(nn__numeric *x, size_t offset)
+{
+    const nn__file *file = x->file;
+    size_t bytes;
+    if (!nn__shape_size(x->rank, x->shape, &x->count) ||
+        !nn__multiply(x->count, x->width, &bytes))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the dimensions does not fit",
+                        file->path);
+    if (bytes != file->size - offset)
+        return nn__fail(bytes > file->size - offset ? NN_ERROR_TRUNCATED : NN_ERROR_BAD_FORMAT,
+                        "%s: %llu bytes of values, expected %llu", file->path,
+                        (nn__ull)(file->size - offset), (nn__ull)bytes);
+    x->values = file->bytes + offset;
+    return NN_OK;
+}
+
+/* A real of 16 bits: sign, 5 bits of exponent, 10 of fraction. */
+static double nn__half(uint64_t bits)
+{
+    const int exponent = (int)(bits >> 10 & 31);
+    const double fraction = (double)(bits & 1023) + (exponent ? 1024 : 0);
+    const double size = exponent == 31 ? ((bits & 1023) ? NAN : HUGE_VAL)
+                                       : ldexp(fraction, (exponent ? exponent : 1) - 25);
+    return bits >> 15 ? -size : size;
+}
+
+/* Value i; exactly, but for integers beyond 2^53. */
+static double nn__numeric_value(const nn__numeric *x, size_t i)
+{
+    const unsigned char *p = x->values + i * x->width;
+    uint64_t bits = 0, sign = UINT64_C(1) << (8 * x->width - 1);
+    for (size_t k = 0; k < x->width; k++)
+        bits = bits << 8 | p[x->is_big_endian ? k : x->width - 1 - k];
+    uint32_t low = (uint32_t)bits;
+    float single;
+    double wide;
+    memcpy(&single, &low, sizeof single);
+    memcpy(&wide, &bits, sizeof wide);
+    switch (x->kind) {
+    case 'b': return bits != 0;
+    case 'u': return (double)bits;
+    case 'i': return (double)(int64_t)((bits ^ sign) - sign);
+    default: return x->width == 2 ? nn__half(bits) : x->width == 4 ? (double)single : wide;
+    }
+}
+
+/* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
 
 /* Rank and dimensions; *offset is where the values begin. */
-static nn_status nn__idx_header(nn__idx *idx, size_t *offset)
+static nn_status nn__idx_header(nn__numeric *idx, size_t *offset)
 {
+    static const char kinds[17] = "\0\0\0\0\0\0\0\0ui\0iiff\0";
     static const unsigned char widths[16] = {0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 0, 2, 4, 4, 8, 0};
     const nn__file *file = idx->file;
     const unsigned char *p = file->bytes;
     if (file->size < 4)
         return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, an IDX header has at least 4",
                         file->path, (nn__ull)file->size);
-    idx->type = p[2], idx->rank = p[3], idx->width = idx->type < 16 ? widths[idx->type] : 0;
+    const size_t type = p[2];
+    idx->rank = p[3], idx->is_big_endian = 1;
+    if (type < 16) idx->kind = kinds[type], idx->width = widths[type];
     if (p[0] || p[1] || !idx->width)
         return nn__fail(NN_ERROR_BAD_FORMAT,
                         "%s: not an IDX file: starts with %02x %02x %02x %02x, expected 00 00 and "
@@ -12611,95 +12853,69 @@ static nn_status nn__idx_header(nn__idx *idx, size_t *offset)
     return NN_OK;
 }
 
-static nn_status nn__idx_parse(nn__file *file, nn__idx *idx)
+static nn_status nn__idx_parse(nn__file *file, nn__numeric *idx)
 {
-    size_t offset = 0, bytes;
+    size_t offset = 0;
     memset(idx, 0, sizeof *idx);
     idx->file = file;
     nn_status status = nn__idx_header(idx, &offset);
-    if (status != NN_OK) return status;
-    if (!nn__shape_size(idx->rank, idx->shape, &idx->count) ||
-        !nn__multiply(idx->count, idx->width, &bytes))
-        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the dimensions does not fit",
-                        file->path);
-    if (bytes != file->size - offset)
-        return nn__fail(bytes > file->size - offset ? NN_ERROR_TRUNCATED : NN_ERROR_BAD_FORMAT,
-                        "%s: %llu bytes of values, expected %llu", file->path,
-                        (nn__ull)(file->size - offset), (nn__ull)bytes);
-    idx->values = file->bytes + offset;
-    return NN_OK;
+    return status == NN_OK ? nn__numeric_check(idx, offset) : status;
 }
 
-/* Value i, exactly. */
-static double nn__idx_value(const nn__idx *idx, size_t i)
-{
-    const unsigned char *p = idx->values + i * idx->width;
-    uint64_t bits = 0, sign = UINT64_C(1) << (8 * idx->width - 1);
-    for (size_t k = 0; k < idx->width; k++) bits = bits << 8 | p[k];
-    uint32_t low = (uint32_t)bits;
-    float single;
-    double wide;
-    memcpy(&single, &low, sizeof single);
-    memcpy(&wide, &bits, sizeof wide);
-    switch (idx->type) {
-    case 0x08: return (double)bits;
-    case 0x0d: return (double)single;
-    case 0x0e: return wide;
-    default: return (double)(int64_t)((bits ^ sign) - sign);
-    }
-}
+/* -- samples and labels -- */
 
-static nn_status nn__check_pair(const nn__idx *x, const nn__idx *y)
+static nn_status nn__check_pair(const nn__numeric *x, const nn__numeric *y)
 {
-    const char *images = x->file->path, *labels = y->file->path;
+    const char *images = x->file->path, *labels = y ? y->file->path : "";
     if (x->rank < 2)
         return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected images of rank 2 or more",
                         images, x->rank);
-    if (y->rank != 1 && y->rank != 2)
+    if (y && y->rank != 1 && y->rank != 2)
         return nn__fail(NN_ERROR_BAD_FORMAT, "%s: rank %d, expected labels of rank 1 or 2", labels,
                         y->rank);
-    if (x->shape[0] != y->shape[0])
+    if (y && x->shape[0] != y->shape[0])
         return nn__fail(NN_ERROR_MISMATCH, "%s: %llu images, but %s has %llu labels", images,
                         (nn__ull)x->shape[0], labels, (nn__ull)y->shape[0]);
-    if (x->count == 0 || y->count == 0)
+    if (x->count == 0 || (y && y->count == 0))
         return nn__fail(NN_ERROR_EMPTY, "%s: %llu samples hold no values",
                         x->count ? labels : images, (nn__ull)x->shape[0]);
     return NN_OK;
 }
 
-/* Bytes stay where they are and are scaled to [0, 1]; other types become nn_real as they are. */
-static nn_status nn__idx_samples(const nn__idx *idx, nn_dataset *d)
+/* Bytes stay where they are, scaled to [0, 1] unless they are truth values; other types become
+   nn_real as they are. */
+static nn_status nn__numeric_samples(const nn__numeric *x, nn_dataset *d)
 {
-    d->count = idx->shape[0], d->features = idx->count / idx->shape[0];
-    d->rank = idx->rank - 1;
-    memcpy(d->shape, idx->shape + 1, (size_t)d->rank * sizeof *d->shape);
-    if (idx->type == 0x08) {
-        d->dtype = NN_DTYPE_U8, d->samples = idx->values;
-        d->owned[NN__OWNS_SAMPLES] = idx->file->bytes;
-        idx->file->bytes = NULL;
-        return nn__set_norm(d, 1 / 255.0, 0);
+    d->count = x->shape[0], d->features = x->count / x->shape[0];
+    d->rank = x->rank - 1;
+    memcpy(d->shape, x->shape + 1, (size_t)d->rank * sizeof *d->shape);
+    if (x->width == 1 && x->kind != 'i') {
+        d->dtype = NN_DTYPE_U8, d->samples = x->values;
+        d->owned[NN__OWNS_SAMPLES] = x->file->bytes;
+        x->file->bytes = NULL;
+        return x->kind == 'u' ? nn__set_norm(d, 1 / 255.0, 0) : NN_OK;
     }
-    nn_real *x = (nn_real *)nn__allocate(idx->count, sizeof *x);
-    if (!x) return NN_ERROR_OUT_OF_MEMORY;
-    d->dtype = NN_DTYPE_REAL, d->samples = d->owned[NN__OWNS_SAMPLES] = x;
-    for (size_t i = 0; i < idx->count; i++) {
-        const double value = nn__idx_value(idx, i);
+    nn_real *real = (nn_real *)nn__allocate(x->count, sizeof *real);
+    if (!real) return NN_ERROR_OUT_OF_MEMORY;
+    d->dtype = NN_DTYPE_REAL, d->samples = d->owned[NN__OWNS_SAMPLES] = real;
+    for (size_t i = 0; i < x->count; i++) {
+        const double value = nn__numeric_value(x, i);
         if (!nn__is_real(value))
             return nn__fail(NN_ERROR_BAD_NUMBER,
                             "%s: sample %llu: value %llu is %g, expected a finite nn_real",
-                            idx->file->path, (nn__ull)(i / d->features),
+                            x->file->path, (nn__ull)(i / d->features),
                             (nn__ull)(i % d->features), value);
-        x[i] = (nn_real)value;
+        real[i] = (nn_real)value;
     }
     return NN_OK;
 }
 
 /* Which of a row's columns has a 1 among zeros; -1: none, or the row is not like that. */
-static double nn__idx_hot(const nn__idx *y, size_t row, size_t columns)
+static double nn__numeric_hot(const nn__numeric *y, size_t row, size_t columns)
 {
     double hot = -1;
     for (size_t j = 0; j < columns; j++) {
-        const double value = nn__idx_value(y, row * columns + j);
+        const double value = nn__numeric_value(y, row * columns + j);
         if (value != 0 && (value != 1 || hot >= 0)) return -1;
         if (value == 1) hot = (double)j;
     }
@@ -12707,14 +12923,15 @@ static double nn__idx_hot(const nn__idx *y, size_t row, size_t columns)
 }
 
 /* labels[y->shape[0]]: one number a sample, the first of several (QMNIST), or one-hot. */
-static nn_status nn__idx_labels(const nn__idx *y, int *labels)
+static nn_status nn__numeric_labels(const nn__numeric *y, int *labels)
 {
     const size_t columns = y->count / y->shape[0];
     int one_hot = columns > 1;
-    for (size_t i = 0; one_hot && i < y->shape[0]; i++) one_hot = nn__idx_hot(y, i, columns) >= 0;
+    for (size_t i = 0; one_hot && i < y->shape[0]; i++)
+        one_hot = nn__numeric_hot(y, i, columns) >= 0;
     for (size_t i = 0; i < y->shape[0]; i++) {
         const double value =
-            one_hot ? nn__idx_hot(y, i, columns) : nn__idx_value(y, i * columns);
+            one_hot ? nn__numeric_hot(y, i, columns) : nn__numeric_value(y, i * columns);
         if (!(value >= INT_MIN && value <= INT_MAX) || value != floor(value))
             return nn__fail(NN_ERROR_BAD_LABEL,
                             "%s: label %g at index %llu, expected a whole number", y->file->path,
@@ -12724,24 +12941,31 @@ static nn_status nn__idx_labels(const nn__idx *y, int *labels)
     return NN_OK;
 }
 
-/* A data set of images and labels that have been read, if status says so; gives the files back. */
-static nn_status nn__idx_pair(nn_status status, nn__file files[2], int classes, nn_dataset *out)
+/* A data set of samples and labels (NULL: none) that have been parsed, if status says so; gives the
+   files back. */
+static nn_status nn__numeric_pair(nn_status status, nn__file files[2], const nn__numeric *x,
+                                  const nn__numeric *y, int classes, nn_dataset *out)
 {
-    nn__idx x, y;
     nn_dataset d;
     int *values = NULL;
     memset(&d, 0, sizeof d);
-    if (status == NN_OK) status = nn__idx_parse(&files[0], &x);
-    if (status == NN_OK) status = nn__idx_parse(&files[1], &y);
-    if (status == NN_OK) status = nn__check_pair(&x, &y);
-    if (status == NN_OK) status = nn__resize(&values, y.shape[0], 1, sizeof *values);
-    if (status == NN_OK) status = nn__idx_labels(&y, values);
-    if (status == NN_OK) status = nn__idx_samples(&x, &d);
-    if (status == NN_OK) status = nn__set_labels(&d, files[1].path, values, classes);
+    if (status == NN_OK) status = nn__check_pair(x, y);
+    if (status == NN_OK && y) status = nn__resize(&values, y->shape[0], 1, sizeof *values);
+    if (status == NN_OK && y) status = nn__numeric_labels(y, values);
+    if (status == NN_OK) status = nn__numeric_samples(x, &d);
+    if (status == NN_OK && y) status = nn__set_labels(&d, files[1].path, values, classes);
     NN_FREE(values);
     nn__file_free(&files[0]);
     nn__file_free(&files[1]);
     return nn__hand_over(&d, status, out);
+}
+
+static nn_status nn__idx_pair(nn_status status, nn__file files[2], int classes, nn_dataset *out)
+{
+    nn__numeric x, y;
+    if (status == NN_OK) status = nn__idx_parse(&files[0], &x);
+    if (status == NN_OK) status = nn__idx_parse(&files[1], &y);
+    return nn__numeric_pair(status, files, &x, &y, classes, out);
 }
 
 NN_DEF nn_status nn_load_idx(const char *images, const char *labels, int classes, nn_dataset *out)
@@ -13006,18 +13230,33 @@ static int nn__parse_number(nn__span text, double *value)
     return nn__parse_double(text, value) && nn__is_real(*value);
 }
 
-/* The same text for 1, 1.0, +1 and 01, with a decimal point whatever the locale. */
-static nn__span nn__number_name(double x, char text[64])
+/* The shortest decimal that reads back as x, with a decimal point whatever the locale; for a float
+   one that reads back as that float. "" for NaN. */
+static const char *nn__shortest(double x, int is_float, char text[64])
 {
     const char *point = localeconv()->decimal_point;
-    snprintf(text, 64, "%.15g", x == 0 ? 0 : x);
-    if (strtod(text, NULL) != x) snprintf(text, 64, "%.17g", x);
-    char *at = strstr(text, point);
-    if (at && strcmp(point, ".") != 0) {
-        *at = '.';
-        memmove(at + 1, at + strlen(point), strlen(at + strlen(point)) + 1);
+    const size_t width = strlen(point);
+    const int is_whole = fabs(x) < 1e15 && x == floor(x), is_tiny = fabs(x) < 1e-30;
+    double back = 0;
+    text[0] = 0;
+    /* %g leaves trailing zeros out: 6 digits say 0.5 as well; 15 are for 10 and not 1e+01 */
+    for (int digits = is_whole ? 15 : is_tiny ? 1 : 6; x == x && digits <= 17; digits++) {
+        snprintf(text, 64, "%.*g", digits, x);
+        char *found = width ? strstr(text, point) : NULL;
+        if (found) {
+            *found = '.';
+            memmove(found + 1, found + width, strlen(found + width) + 1);
+        }
+        if (!nn__parse_number(nn__span_of(text), &back)) continue;
+        if (is_float ? (float)back == (float)x : back == x) break;
     }
-    return nn__span_of(text);
+    return text;
+}
+
+/* The same text for 1, 1.0, +1 and 01. */
+static nn__span nn__number_name(double x, char text[64])
+{
+    return nn__span_of(nn__shortest(x == 0 ? 0 : x, 0, text));
 }
 
 /* -- distinct texts, numbered in order of appearance: a hash table over their concatenation -- */
@@ -14100,6 +14339,614 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
     return nn__hand_over(&d, status, out);
 }
 
+NN_DEF nn_status nn_write_csv(const char *path, size_t rows, size_t cols, const nn_real *values,
+                              const char *const *names)
+{
+    nn__writer w;
+    char text[64];
+    if (rows && cols && !values)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_write_csv: the values are NULL");
+    nn_status status = nn__writer_open(&w, "nn_write_csv", path);
+    if (status != NN_OK) return status;
+    for (size_t j = 0; names && j < cols; j++) {
+        const int quoted = strpbrk(names[j], ",\"\r\n") != NULL;
+        nn__writer_text(&w, j ? quoted ? ",\"" : "," : quoted ? "\"" : "");
+        for (const char *c = names[j]; *c; c++)
+            nn__writer_put(&w, *c == '"' ? "\"\"" : c, *c == '"' ? 2 : 1);
+        nn__writer_text(&w, quoted ? "\"" : "");
+    }
+    nn__writer_text(&w, names ? "\n" : "");
+    for (size_t i = 0; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) {
+            nn__shortest((double)values[i * cols + j], sizeof(nn_real) == 4, text);
+            nn__writer_text(&w, j ? "," : "");
+            nn__writer_text(&w, text);
+            nn__writer_text(&w, j + 1 == cols ? "\n" : "");
+        }
+    return nn__writer_close(&w, NN_OK);
+}
+
+/* --------------------------------------------------------------------------------------- >>npy
+   NumPy's files. An npy file is a line of Python, which says type, order and shape, and the values
+   behind it; an npz file is a zip archive of them, here always stored as they are. */
+
+typedef struct nn__python {
+    const char *at, *end;
+} nn__python;
+
+static void nn__python_blanks(nn__python *p)
+{
+    while (p->at < p->end && (*p->at == ' ' || *p->at == '\n' || *p->at == '\t')) p->at++;
+}
+
+/* Past blanks and c; 0 when c is not what comes next. */
+static int nn__python_next(nn__python *p, char c)
+{
+    nn__python_blanks(p);
+    if (p->at == p->end || *p->at != c) return 0;
+    p->at++;
+    return 1;
+}
+
+static int nn__python_word(nn__python *p, const char *word)
+{
+    const size_t n = strlen(word);
+    nn__python_blanks(p);
+    if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return 0;
+    p->at += n;
+    return 1;
+}
+
+static int nn__python_string(nn__python *p, nn__span *text)
+{
+    const char quote = nn__python_next(p, '\'') ? '\'' : '"';
+    if (quote == '"' && !nn__python_next(p, '"')) return 0;
+    text->begin = p->at;
+    while (p->at < p->end && *p->at != quote && *p->at != '\\') p->at++;
+    text->end = p->at;
+    return nn__python_next(p, quote);
+}
+
+static int nn__python_tuple(nn__python *p, int *rank, size_t shape[NN_MAX_RANK])
+{
+    int commas = 0;
+    if (!nn__python_next(p, '(')) return 0;
+    for (*rank = 0; !nn__python_next(p, ')'); commas += nn__python_next(p, ',')) {
+        uint64_t number = 0;
+        if (*rank != commas || *rank == NN_MAX_RANK) return 0;
+        const size_t digits = nn__parse_digits(&p->at, p->end, &number);
+        if (digits < 1 || digits > 18 || number > SIZE_MAX) return 0;
+        nn__python_word(p, "L"); /* Python 2's long integers */
+        shape[(*rank)++] = (size_t)number;
+    }
+    return *rank == 1 ? commas == 1 : commas <= *rank;
+}
+
+/* {'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }: each key once, in any order. */
+static int nn__npy_dict(nn__python *p, nn__span *descr, int *fortran, nn__numeric *array)
+{
+    static const char *const keys[] = {"descr", "fortran_order", "shape"};
+    unsigned seen = 0;
+    nn__span key;
+    if (!nn__python_next(p, '{')) return 0;
+    while (!nn__python_next(p, '}')) {
+        int i = 0, read = 0;
+        if (!nn__python_string(p, &key) || !nn__python_next(p, ':')) return 0;
+        while (i < 3 && !nn__same_text(key, nn__span_of(keys[i]))) i++;
+        if (i == 3 || seen & 1u << i) return 0;
+        seen |= 1u << i;
+        if (i == 0) read = nn__python_string(p, descr);
+        if (i == 1) {
+            *fortran = nn__python_word(p, "True");
+            read = *fortran || nn__python_word(p, "False");
+        }
+        if (i == 2) read = nn__python_tuple(p, &array->rank, array->shape);
+        if (!read) return 0;
+        if (!nn__python_next(p, ',') && (p->at == p->end || *p->at != '}')) return 0;
+    }
+    nn__python_blanks(p);
+    return seen == 7 && p->at == p->end;
+}
+
+/* Byte order, kind and width: "<f4". */
+static nn_status nn__npy_type(const char *path, nn__span descr, nn__numeric *array)
+{
+    const size_t size = nn__span_size(descr);
+    const char *d = descr.begin;
+    char order = '|', kind = 0, width = 0;
+    if (size && memchr("<>=|", *d, 4)) order = *d++;
+    if (descr.end - d == 2) kind = d[0], width = d[1];
+    if (descr.end - d == 1 && *d == '?') kind = 'b', width = '1';
+    if (size && descr.end > d && *d == 'O')
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: holds pickled Python objects, which are not read",
+                        path);
+    const int is_known = (kind == 'f' && (width == '2' || width == '4' || width == '8')) ||
+                         ((kind == 'i' || kind == 'u') && (width == '1' || width == '2' ||
+                                                           width == '4' || width == '8')) ||
+                         (kind == 'b' && width == '1');
+    if (!is_known)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: type '%.*s', expected f2, f4, f8, i1 to i8, u1 to u8 or b1", path,
+                        (int)nn__min_size(size, 40), descr.begin);
+    array->kind = kind, array->width = (size_t)(width - '0');
+    array->is_big_endian = order == '>' || ((order == '=' || order == '|') && nn__is_big_endian());
+    return NN_OK;
+}
+
+/* Values in the order of FORTRAN, first index fastest, get a copy in C's. */
+static nn_status nn__npy_reorder(nn__numeric *a)
+{
+    size_t index[NN_MAX_RANK] = {0}, step[NN_MAX_RANK] = {0}, from = 0, product = 1;
+    unsigned char *copy = (unsigned char *)nn__allocate(a->count, a->width);
+    if (!copy) return NN_ERROR_OUT_OF_MEMORY;
+    for (int d = 0; d < a->rank; d++) step[d] = product, product *= a->shape[d];
+    for (size_t i = 0; i < a->count; i++) {
+        memcpy(copy + i * a->width, a->values + from * a->width, a->width);
+        for (int d = a->rank - 1; d >= 0; d--) {
+            from += step[d];
+            if (++index[d] < a->shape[d]) break;
+            from -= a->shape[d] * step[d];
+            index[d] = 0;
+        }
+    }
+    NN_FREE(a->file->bytes);
+    a->values = a->file->bytes = copy;
+    return NN_OK;
+}
+
+static nn_status nn__npy_parse(nn__file *file, nn__numeric *array)
+{
+    const unsigned char *b = file->bytes;
+    nn__span descr = {NULL, NULL};
+    size_t offset = 10, length = 0;
+    int fortran = 0;
+    memset(array, 0, sizeof *array);
+    array->file = file;
+    if (file->size < 12 || memcmp(b, "\223NUMPY", 6) != 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: not an npy file: expected 93 'NUMPY' first",
+                        file->path);
+    if (b[6] < 1 || b[6] > 3 || b[7] != 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: npy version %d.%d, expected 1.0, 2.0 or 3.0",
+                        file->path, b[6], b[7]);
+    length = b[8] | (size_t)b[9] << 8;
+    if (b[6] > 1) length |= (size_t)b[10] << 16 | (size_t)b[11] << 24, offset = 12;
+    if (length > file->size - offset)
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: a header of %llu bytes, the file has %llu",
+                        file->path, (nn__ull)length, (nn__ull)file->size);
+    nn__python p = {(const char *)b + offset, (const char *)b + offset + length};
+    if (!nn__npy_dict(&p, &descr, &fortran, array))
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: the header is damaged, or not of one array, at byte %llu", file->path,
+                        (nn__ull)((const unsigned char *)p.at - b));
+    nn_status status = nn__npy_type(file->path, descr, array);
+    if (status == NN_OK) status = nn__numeric_check(array, offset + length);
+    if (status == NN_OK && fortran && array->rank > 1) status = nn__npy_reorder(array);
+    return status;
+}
+
+/* -- zip archives -- */
+
+/* A little-endian number of so many bytes. */
+static uint64_t nn__little(const unsigned char *at, int bytes)
+{
+    uint64_t n = 0;
+    while (bytes-- > 0) n = n << 8 | at[bytes];
+    return n;
+}
+
+typedef struct nn__zip_entry {
+    size_t name, name_size, method, flags; /* where the name lies */
+    uint64_t size, packed, offset;
+    uint32_t crc;
+} nn__zip_entry;
+
+/* Sizes beyond 32 bits are in an extra field, in this order and only where they are needed. */
+static void nn__zip_large(const unsigned char *extra, size_t left, nn__zip_entry *e)
+{
+    uint64_t *const numbers[3] = {&e->size, &e->packed, &e->offset};
+    while (left >= 4) {
+        const size_t id = (size_t)nn__little(extra, 2), size = (size_t)nn__little(extra + 2, 2);
+        if (size > left - 4) return;
+        for (size_t i = 0, at = 0; id == 1 && i < 3; i++)
+            if (*numbers[i] == 0xFFFFFFFF && at + 8 <= size)
+                *numbers[i] = nn__little(extra + 4 + at, 8), at += 8;
+        extra += 4 + size, left -= 4 + size;
+    }
+}
+
+/* The entry at *at in the directory; moves on to the next. 0 past the end. */
+static int nn__zip_next(const nn__file *zip, size_t *at, nn__zip_entry *e)
+{
+    const unsigned char *p = zip->bytes + *at;
+    if (*at > zip->size || zip->size - *at < 46 || memcmp(p, "PK\001\002", 4) != 0) return 0;
+    const size_t extra = (size_t)nn__little(p + 30, 2), note = (size_t)nn__little(p + 32, 2);
+    e->flags = (size_t)nn__little(p + 8, 2), e->method = (size_t)nn__little(p + 10, 2);
+    e->crc = (uint32_t)nn__little(p + 16, 4);
+    e->packed = nn__little(p + 20, 4), e->size = nn__little(p + 24, 4);
+    e->name = *at + 46, e->name_size = (size_t)nn__little(p + 28, 2);
+    e->offset = nn__little(p + 42, 4);
+    if (e->name_size + extra + note > zip->size - *at - 46) return 0;
+    nn__zip_large(p + 46 + e->name_size, extra, e);
+    *at += 46 + e->name_size + extra + note;
+    return 1;
+}
+
+/* Where the directory begins: what the record at the end says; SIZE_MAX without one. */
+static size_t nn__zip_directory(const nn__file *zip)
+{
+    for (size_t back = 22; back <= zip->size && back < 22 + 65536; back++) {
+        const unsigned char *p = zip->bytes + zip->size - back;
+        if (memcmp(p, "PK\005\006", 4) != 0 || nn__little(p + 20, 2) != back - 22) continue;
+        const uint64_t at = nn__little(p + 16, 4);
+        return at < zip->size ? (size_t)at : SIZE_MAX;
+    }
+    return SIZE_MAX;
+}
+
+/* The member's bytes, stored and whole, as a file of its own. */
+static nn_status nn__zip_extract(const nn__file *zip, const nn__zip_entry *e, const char *path,
+                                 nn__file *file)
+{
+    if (e->method != 0 || e->flags & 1)
+        return nn__fail(NN_ERROR_COMPRESSED,
+                        "%s: is %s: numpy.savez stores, savez_compressed does not", path,
+                        e->flags & 1 ? "encrypted" : "compressed");
+    const unsigned char *p = e->offset < zip->size ? zip->bytes + e->offset : NULL;
+    if (!p || zip->size - e->offset < 30 || memcmp(p, "PK\003\004", 4) != 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: is not where the directory says", path);
+    const uint64_t begin = e->offset + 30 + nn__little(p + 26, 2) + nn__little(p + 28, 2);
+    if (begin > zip->size || e->size > zip->size - begin || e->size != e->packed)
+        return nn__fail(NN_ERROR_TRUNCATED,
+                        "%s: %llu bytes from byte %llu on, the archive has %llu", path,
+                        (nn__ull)e->size, (nn__ull)begin, (nn__ull)zip->size);
+    const size_t size = (size_t)e->size;
+    if (nn__crc32(0, zip->bytes + begin, size) != e->crc)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: is damaged: its checksum differs", path);
+    file->bytes = (unsigned char *)nn__allocate(size, 1);
+    if (!file->bytes) return NN_ERROR_OUT_OF_MEMORY;
+    memcpy(file->bytes, zip->bytes + begin, size);
+    file->size = size, file->path = path;
+    return NN_OK;
+}
+
+/* Member NAME.npy, or NAME. `path`, for messages, is for the caller to free. */
+static nn_status nn__npz_member(const nn__file *zip, const char *name, char **path, nn__file *file)
+{
+    size_t at = nn__zip_directory(zip);
+    nn__zip_entry e;
+    if (at == SIZE_MAX)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: not an npz file, or cut off: the directory of a "
+                                             "zip archive was not found", zip->path);
+    *path = nn__path(zip->path, name);
+    if (!*path) return NN_ERROR_OUT_OF_MEMORY;
+    const size_t size = strlen(name);
+    while (nn__zip_next(zip, &at, &e)) {
+        const char *found = (const char *)zip->bytes + e.name;
+        const int has_end = e.name_size == size + 4 && memcmp(found + size, ".npy", 4) == 0;
+        if ((has_end || e.name_size == size) && memcmp(found, name, size) == 0)
+            return nn__zip_extract(zip, &e, *path, file);
+    }
+    return nn__fail(NN_ERROR_EMPTY, "%s: the archive has no such member", *path);
+}
+
+/* -- reading -- */
+
+static nn_status nn__npy_pair(nn_status status, nn__file files[2], int has_labels, int classes,
+                              nn_dataset *out)
+{
+    nn__numeric x, y;
+    if (status == NN_OK) status = nn__npy_parse(&files[0], &x);
+    if (status == NN_OK && has_labels) status = nn__npy_parse(&files[1], &y);
+    return nn__numeric_pair(status, files, &x, has_labels ? &y : NULL, classes, out);
+}
+
+static nn_status nn__check_load(const char *call, const nn_dataset *out, int classes)
+{
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: out is NULL", call);
+    if (classes >= 0) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: classes is %d, expected 0 or more", call, classes);
+}
+
+NN_DEF nn_status nn_load_npy(const char *samples, const char *labels, int classes, nn_dataset *out)
+{
+    nn__file files[2];
+    nn_status status = nn__check_load("nn_load_npy", out, classes);
+    if (!out) return status;
+    memset(files, 0, sizeof files);
+    if (status == NN_OK) status = nn__file_read(samples, &files[0]);
+    if (status == NN_OK && labels) status = nn__file_read(labels, &files[1]);
+    return nn__npy_pair(status, files, labels != NULL, classes, out);
+}
+
+NN_DEF nn_status nn_load_npz(const char *path, const char *samples, const char *labels, int classes,
+                             nn_dataset *out)
+{
+    nn__file files[2], zip;
+    char *paths[2] = {NULL, NULL};
+    nn_status status = nn__check_load("nn_load_npz", out, classes);
+    if (!out) return status;
+    memset(files, 0, sizeof files);
+    memset(&zip, 0, sizeof zip);
+    if (status == NN_OK && !samples)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_npz: the name of the samples is NULL");
+    if (status == NN_OK) status = nn__file_read_any(path, 1, &zip);
+    if (status == NN_OK) status = nn__npz_member(&zip, samples, &paths[0], &files[0]);
+    if (status == NN_OK && labels) status = nn__npz_member(&zip, labels, &paths[1], &files[1]);
+    nn__file_free(&zip);
+    status = nn__npy_pair(status, files, labels != NULL, classes, out);
+    NN_FREE(paths[0]);
+    NN_FREE(paths[1]);
+    return status;
+}
+
+static nn_status nn__npy_array(nn_status status, nn__file *file, nn_array *out)
+{
+    nn__numeric x;
+    if (status == NN_OK) status = nn__npy_parse(file, &x);
+    if (status == NN_OK) {
+        out->values = (nn_real *)nn__allocate(x.count, sizeof *out->values);
+        if (!out->values) status = NN_ERROR_OUT_OF_MEMORY;
+    }
+    if (status == NN_OK) {
+        out->rank = x.rank;
+        memcpy(out->shape, x.shape, sizeof out->shape);
+        for (size_t i = 0; i < x.count; i++) out->values[i] = (nn_real)nn__numeric_value(&x, i);
+    }
+    nn__file_free(file);
+    return status;
+}
+
+NN_DEF nn_status nn_read_npy(const char *path, nn_array *out)
+{
+    nn__file file;
+    memset(&file, 0, sizeof file);
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_read_npy: out is NULL");
+    memset(out, 0, sizeof *out);
+    return nn__npy_array(nn__file_read(path, &file), &file, out);
+}
+
+NN_DEF nn_status nn_read_npz(const char *path, const char *name, nn_array *out)
+{
+    nn__file file, zip;
+    char *member = NULL;
+    memset(&file, 0, sizeof file);
+    memset(&zip, 0, sizeof zip);
+    if (!out || !name)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_read_npz: the %s is NULL",
+                        out ? "name" : "result");
+    memset(out, 0, sizeof *out);
+    nn_status status = nn__file_read_any(path, 1, &zip);
+    if (status == NN_OK) status = nn__npz_member(&zip, name, &member, &file);
+    nn__file_free(&zip);
+    status = nn__npy_array(status, &file, out);
+    NN_FREE(member);
+    return status;
+}
+
+NN_DEF void nn_array_free(nn_array *array)
+{
+    if (!array) return;
+    NN_FREE(array->values);
+    memset(array, 0, sizeof *array);
+}
+
+/* -- writing -- */
+
+/* An array in memory, or the rows of a data set in its order. */
+typedef struct nn__npy_source {
+    const char *name;
+    char kind; /* of nn_real 'f', of bytes 'u', of int 'i' */
+    size_t width;
+    int rank;
+    const size_t *shape;
+    const void *values;
+    size_t rows, row_bytes; /* where `index` is not NULL: rows of values, in that order */
+    const size_t *index;
+} nn__npy_source;
+
+static void nn__npy_put(nn__writer *w, const nn__npy_source *s)
+{
+    char text[400];
+    size_t count = 1, n = 10;
+    memcpy(text, "\223NUMPY\001\000", 8);
+    const char order = s->width == 1 ? '|' : nn__is_big_endian() ? '>' : '<';
+    n += (size_t)snprintf(text + n, sizeof text - n,
+                          "{'descr': '%c%c%d', 'fortran_order': False, 'shape': (", order, s->kind,
+                          (int)s->width);
+    for (int i = 0; i < s->rank; i++) {
+        n += (size_t)snprintf(text + n, sizeof text - n, "%s%llu", i ? ", " : "",
+                              (nn__ull)s->shape[i]);
+        count *= s->shape[i];
+    }
+    n += (size_t)snprintf(text + n, sizeof text - n, "%s), }", s->rank == 1 ? "," : "");
+    while (n % 64 != 63) text[n++] = ' ';
+    text[n++] = '\n';
+    text[8] = (char)((n - 10) & 255), text[9] = (char)((n - 10) >> 8);
+    nn__writer_put(w, text, n);
+    if (!s->index) nn__writer_put(w, s->values, count * s->width);
+    for (size_t i = 0; s->index && i < s->rows; i++)
+        nn__writer_put(w, (const char *)s->values + s->index[i] * s->row_bytes, s->row_bytes);
+}
+
+static nn_status nn__npy_check_source(const char *call, const nn__npy_source *s)
+{
+    size_t size;
+    if (s->rank < 0 || s->rank > NN_MAX_RANK || (s->rank && !s->shape))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: rank is %d, expected 0 to 8 and a shape", call,
+                        s->rank);
+    if (!nn__shape_size(s->rank, s->shape, &size) || !nn__multiply(size, s->width, &size))
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: the product of the shape does not fit", call);
+    if (size && !s->values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
+    return NN_OK;
+}
+
+static nn_status nn__npy_write(const char *call, const char *path, const nn__npy_source *s)
+{
+    nn__writer w;
+    nn_status status = nn__npy_check_source(call, s);
+    if (status == NN_OK) status = nn__writer_open(&w, call, path);
+    if (status != NN_OK) return status;
+    nn__npy_put(&w, s);
+    return nn__writer_close(&w, NN_OK);
+}
+
+static nn__npy_source nn__npy_reals(const char *name, int rank, const size_t *shape,
+                                    const nn_real *values)
+{
+    nn__npy_source s;
+    memset(&s, 0, sizeof s);
+    s.name = name, s.kind = 'f', s.width = sizeof *values;
+    s.rank = rank, s.shape = shape, s.values = values;
+    return s;
+}
+
+NN_DEF nn_status nn_write_npy(const char *path, int rank, const size_t *shape,
+                              const nn_real *values)
+{
+    const nn__npy_source s = nn__npy_reals("", rank, shape, values);
+    return nn__npy_write("nn_write_npy", path, &s);
+}
+
+static void nn__put_little(unsigned char *to, size_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++, value >>= 8) to[i] = (unsigned char)(value & 255);
+}
+
+/* The part that an entry's head has in common with its line in the directory. */
+static void nn__zip_common(unsigned char to[26], const nn__writer *counted, size_t name_size)
+{
+    memset(to, 0, 26);
+    to[0] = 20;                              /* version 2.0 unpacks it */
+    to[8] = 0x21;                            /* 1 January 1980: equal files are equal bytes */
+    nn__put_little(to + 10, counted->crc, 4);
+    nn__put_little(to + 14, counted->total, 4);
+    nn__put_little(to + 18, counted->total, 4);
+    nn__put_little(to + 22, name_size, 2);
+}
+
+static void nn__zip_put(nn__writer *w, const nn__npy_source *s, size_t count, nn__writer *counted)
+{
+    unsigned char head[46], end[22] = {'P', 'K', 5, 6};
+    size_t offsets[2] = {0, 0}; /* of the directory, and behind it */
+    for (int pass = 0; pass < 2; pass++) {
+        size_t at = 0;
+        offsets[pass] = w->total;
+        for (size_t i = 0; i < count; i++) {
+            const size_t name_size = strlen(s[i].name) + 4;
+            memset(head, 0, sizeof head);
+            memcpy(head, pass ? "PK\001\002\024\000" : "PK\003\004", pass ? 6 : 4);
+            nn__zip_common(head + (pass ? 6 : 4), &counted[i], name_size);
+            if (pass) nn__put_little(head + 42, at, 4);
+            nn__writer_put(w, head, pass ? 46 : 30);
+            nn__writer_text(w, s[i].name);
+            nn__writer_text(w, ".npy");
+            if (!pass) nn__npy_put(w, &s[i]);
+            at += 30 + name_size + counted[i].total;
+        }
+    }
+    nn__put_little(end + 8, count, 2);
+    nn__put_little(end + 10, count, 2);
+    nn__put_little(end + 12, w->total - offsets[1], 4);
+    nn__put_little(end + 16, offsets[1], 4);
+    nn__writer_put(w, end, sizeof end);
+}
+
+static nn_status nn__npz_check(const char *call, const nn__npy_source *s, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const nn_status status = nn__npy_check_source(call, &s[i]);
+        if (status != NN_OK) return status;
+        int bad = !s[i].name || !s[i].name[0] || strlen(s[i].name) > 1000;
+        for (size_t j = 0; !bad && j < i; j++) bad = strcmp(s[i].name, s[j].name) == 0;
+        if (bad)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: array %llu has the name '%.100s', expected "
+                                                   "one of its own", call, (nn__ull)i,
+                            s[i].name ? s[i].name : "");
+    }
+    return NN_OK;
+}
+
+static nn_status nn__npz_write(const char *call, const char *path, const nn__npy_source *s,
+                               size_t count)
+{
+    nn__writer w, *counted = NULL;
+    nn_status status = nn__npz_check(call, s, count);
+    size_t total = 0;
+    if (status == NN_OK && count > 65535)
+        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: %llu arrays, at most 65535", call,
+                          (nn__ull)count);
+    if (status == NN_OK) counted = (nn__writer *)nn__allocate_zeros(count, sizeof *counted);
+    if (status == NN_OK && !counted) status = NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        nn__npy_put(&counted[i], &s[i]);
+        total += counted[i].total / 1024 + 3;
+    }
+    if (status == NN_OK && total >= 4u << 20)
+        status = nn__fail(NN_ERROR_TOO_LARGE, "%s: an archive of 4 GB or more: write npy files",
+                          call);
+    if (status == NN_OK) status = nn__writer_open(&w, call, path);
+    if (status == NN_OK) {
+        nn__zip_put(&w, s, count, counted);
+        status = nn__writer_close(&w, NN_OK);
+    }
+    NN_FREE(counted);
+    return status;
+}
+
+NN_DEF nn_status nn_write_npz(const char *path, size_t count, const nn_array *arrays)
+{
+    nn__npy_source *s;
+    if (!arrays && count)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_write_npz: the arrays are NULL");
+    s = (nn__npy_source *)nn__allocate(count, sizeof *s);
+    if (!s) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        s[i] = nn__npy_reals(arrays[i].name, arrays[i].rank, arrays[i].shape, arrays[i].values);
+    nn_status status = nn__npz_write("nn_write_npz", path, s, count);
+    NN_FREE(s);
+    return status;
+}
+
+/* What a data set is written as: samples as they are stored, labels, targets. */
+static size_t nn__dataset_sources(const nn_dataset *data, size_t shape[NN_MAX_RANK],
+                                  size_t targets[2], nn__npy_source s[3])
+{
+    const int bytes = data->dtype == NN_DTYPE_U8;
+    size_t n = 1;
+    shape[0] = targets[0] = data->count, targets[1] = data->target_size;
+    memcpy(shape + 1, data->shape, (size_t)data->rank * sizeof *shape);
+    s[0] = nn__npy_reals("samples", data->rank + 1, shape, NULL);
+    if (bytes) s[0].kind = 'u', s[0].width = 1;
+    s[0].values = data->samples, s[0].index = data->index;
+    s[0].rows = data->count, s[0].row_bytes = data->features * s[0].width;
+    if (data->labels) {
+        s[n] = nn__npy_reals("labels", 1, shape, NULL);
+        s[n].kind = 'i', s[n].width = sizeof *data->labels;
+        s[n++].values = data->labels;
+    }
+    if (data->targets) {
+        s[n] = nn__npy_reals("targets", 2, targets, data->targets);
+        s[n].index = data->index;
+        s[n].rows = data->count, s[n].row_bytes = data->target_size * sizeof *data->targets;
+        n++;
+    }
+    return n;
+}
+
+NN_DEF nn_status nn_dataset_write_npz(const nn_dataset *data, const char *path)
+{
+    const char *call = "nn_dataset_write_npz";
+    size_t shape[NN_MAX_RANK + 1], targets[2];
+    nn__npy_source s[3];
+    nn_status status = nn__check_dataset(call, data);
+    if (status == NN_OK && data->rank >= NN_MAX_RANK)
+        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: samples of rank %d, at most 7", call,
+                          data->rank);
+    if (status != NN_OK) return status;
+    const size_t n = nn__dataset_sources(data, shape, targets, s);
+    return nn__npz_write(call, path, s, n);
+}
+
 /* ---------------------------------------------------------------------------------- >>evaluate
    A scalar over a data set, in chunks; predictions, and what they are worth. A data set is larger
    than what fits a cache, and a chunk's last part is smaller than the others: means are weighted
@@ -14602,6 +15449,1246 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
    and text that is taken apart into a list of values, each followed by those inside it. Strings are
    decoded where they lie and end with a zero byte. Nothing is trusted: depth is bounded, UTF-8 is
    checked, a key comes once. */
+/* ------------------------------------------------------------------------------- >>export-text
+   What nn_export_c writes of >>math and >>kernels: the same steps for one number at a time, so that
+   the bits are the same. In these texts @ is the network's name, $R the type of reals, $U that of
+   their bits, and $a, $b, ... are the numbers of nn__export_numbers, $#a as a whole number. */
+
+enum { /* a function of the generated file; those that it needs come before it */
+    NN__NEED_BITS, NN__NEED_FMA, NN__NEED_ABS, NN__NEED_QUOTIENT, NN__NEED_EXP_REDUCED,
+    NN__NEED_EXP_PAIR, NN__NEED_EXP, NN__NEED_EXPM1_PAIR, NN__NEED_EXPM1, NN__NEED_LOG,
+    NN__NEED_LOG_EVERYWHERE, NN__NEED_TANH, NN__NEED_SIGMOID, NN__NEED_SOFTPLUS, NN__NEED_GELU,
+    NN__NEED_EXP_SUM, NN__NEED_SOFTMAX, NN__NEED_LOG_SOFTMAX, NN__NEED_DENSE, NN__NEED_INT8,
+    NN__NEED_MATMUL, NN__NEED_SQRT, NN__NEED_COUNT
+};
+#define NN__NEEDS(name) (1u << NN__NEED_##name)
+
+static const double nn__export_numbers[] = {
+    /* a */ 1.44269504088896340736,  /* b */ NN__ROUND_MAGIC,
+    /* c */ -0.69314718055994530942, /* d */ -NN__LN2_LOW,
+    /* e */ NN__EXP_LOW,             /* f */ NN__EXP_HIGH,
+    /* g */ NN__EXPM1_LOW,           /* h */ NN__EXPM1_HIGH / 4,
+    /* i */ NN__ROUND_MAGIC + NN__EXPONENT_BIAS,
+    /* j */ NN__EXP_TERMS,           /* k */ NN__LOG_TERMS,
+    /* l */ sizeof nn__erfc_terms / sizeof *nn__erfc_terms,
+    /* m */ 0.70710678118654752440,  /* n */ sizeof(nn_real) == 4 ? 3.4028234663852886e38 : DBL_MAX,
+    /* o */ sizeof(nn_real) == 4 ? 1.17549435082228751e-38 : DBL_MIN,
+    /* p */ (double)((nn__bits)1 << NN__MANTISSA),
+    /* q */ NN__MANTISSA * 0.69314718055994530942,
+    /* r */ 0.69314718055994530942,  /* s */ NN__MANTISSA,
+    /* t */ NN__EXPONENT_BIAS,
+    /* u */ (double)(((nn__bits)NN__EXPONENT_BIAS << NN__MANTISSA) - NN__HALF_SQRT_BITS),
+    /* v */ sizeof(nn_real) == 4 ? 2143289344.0 : 9221120237041090560.0, /* NaN's bits */
+    /* w */ 0.5,
+    /* x */ 1e-30,                   /* y */ 1.7159,
+    /* z */ 2.0 / 3};
+
+static const char nn__export_bits[] =
+    "static $U @_bits($R x)\n{\n    $U bits;\n    memcpy(&bits, &x, sizeof bits);\n"
+    "    return bits;\n}\n\n"
+    "static $R @_real($U bits)\n{\n    $R x;\n    memcpy(&x, &bits, sizeof x);\n"
+    "    return x;\n}\n\n";
+
+/* For float where the processor has no fused multiply-add: 128 significant bits are never needed,
+   because what the smaller addend loses only says that something was lost (a sticky bit). */
+static const char nn__export_fma[] =
+#if defined(NN_NO_FMA)
+    "static $R @_fma($R a, $R b, $R c)\n{\n    const $R p = a * b;\n    return p + c;\n}\n\n";
+#elif defined(NN_DOUBLE)
+    "#define @_fma(a, b, c) fma(a, b, c)\n\n";
+#else
+    "/* a b + c with one rounding */\n"
+    "#if defined(__FP_FAST_FMAF) || defined(__FMA__) || defined(__ARM_FEATURE_FMA) || \\\n"
+    "    defined(__aarch64__)\n"
+    "#define @_fma(a, b, c) __builtin_fmaf(a, b, c)\n"
+    "#else\n"
+    "static uint64_t @_significand(uint32_t bits, int exponent)\n{\n"
+    "    return (bits & 0x7fffffu) | (exponent ? 0x800000u : 0u);\n}\n\n"
+    "/* m 2^-by; the last bit says whether anything was lost */\n"
+    "static uint64_t @_shifted(uint64_t m, int by)\n{\n"
+    "    if (by >= 63) return m != 0;\n"
+    "    return m >> by | ((m & (((uint64_t)1 << by) - 1)) != 0);\n}\n\n"
+    "/* m 2^e, m > 0, rounded to a float */\n"
+    "static float @_rounded(uint64_t m, int e, uint32_t sign)\n{\n"
+    "    uint32_t r;\n"
+    "    for (; !(m >> 62); e--) m <<= 1;\n"
+    "    e += 189;\n"
+    "    if (e < 1) m = @_shifted(m, 1 - e);\n"
+    "    r = (uint32_t)(m >> 39);\n"
+    "    m &= ((uint64_t)1 << 39) - 1;\n"
+    "    r += m > (uint64_t)1 << 38 || (m == (uint64_t)1 << 38 && (r & 1));\n"
+    "    if (e > 1) r += (uint32_t)(e - 1) << 23;\n"
+    "    return @_real(sign | (e > 254 ? 0x7f800000u : r));\n}\n\n"
+    "static float @_fma(float a, float b, float c)\n{\n"
+    "    const uint32_t x = @_bits(a), y = @_bits(b), z = @_bits(c);\n"
+    "    const uint32_t sign = (x ^ y) & 0x80000000u, other = z & 0x80000000u;\n"
+    "    const int s = (int)(x >> 23 & 255), t = (int)(y >> 23 & 255), u = (int)(z >> 23 & 255);\n"
+    "    uint64_t p, q;\n    int e, f;\n"
+    "    if (s == 255 || t == 255 || !(x << 1) || !(y << 1)) return a * b + c;\n"
+    "    if (u == 255) return c;\n"
+    "    p = @_significand(x, s) * @_significand(y, t) << 14;\n"
+    "    q = @_significand(z, u) << 38;\n"
+    "    e = s + t + !s + !t - 314;\n"
+    "    f = u + !u - 188;\n"
+    "    for (; !(p >> 61); e--) p <<= 1;\n"
+    "    if (!q) return @_rounded(p, e, sign);\n"
+    "    for (; !(q >> 61); f--) q <<= 1;\n"
+    "    if (e >= f) q = @_shifted(q, e - f);\n"
+    "    else p = @_shifted(p, f - e), e = f;\n"
+    "    if (sign == other) return @_rounded(p + q, e, sign);\n"
+    "    if (p == q) return 0;\n"
+    "    return p > q ? @_rounded(p - q, e, sign) : @_rounded(q - p, e, other);\n}\n"
+    "#endif\n\n";
+#endif
+
+static const char nn__export_exp_reduced[] =
+    "/* x = n ln 2 + r: exp(r) - 1, and in *t n with its whole part in the low bits */\n"
+    "static $R @_exp_reduced($R x, $R *t)\n{\n"
+    "    $R n, r, q;\n    int k;\n"
+    "    *t = @_fma(x, $a, $b);\n"
+    "    n = *t - $b;\n"
+    "    r = @_fma(n, $c, x);\n"
+    "    r = @_fma(n, $d, r);\n"
+    "    q = @_exp_terms[0];\n"
+    "    for (k = 1; k < $#j; k++) q = @_fma(q, r, @_exp_terms[k]);\n"
+    "    return @_fma(r * r, q, r);\n}\n\n"
+    "static $R @_pow2($R t) { return @_real((@_bits(t) + $#t) << $#s); }\n\n";
+
+static const char nn__export_exp_pair[] =
+    "/* exp(x), and in *low what its rounding lost */\n"
+    "static $R @_exp_pair($R x, $R *low)\n{\n"
+    "    $R t, p, n, half, rest, s, e;\n"
+    "    x = $e > x ? $e : x;\n"
+    "    x = $f < x ? $f : x;\n"
+    "    p = @_exp_reduced(x, &t);\n"
+    "    n = t - $b;\n"
+    "    half = @_fma(n, $w, $b);\n"
+    "    rest = @_pow2((n - (half - $b)) + $b);\n"
+    "    s = @_pow2(half);\n"
+    "    e = @_fma(p, s, s);\n"
+    "    *low = @_fma(p, s, s - e) * rest;\n"
+    "    return e * rest;\n}\n\n";
+
+static const char nn__export_exp[] =
+    "static $R @_exp($R x)\n{\n    $R low;\n    return @_exp_pair(x, &low);\n}\n\n";
+
+static const char nn__export_expm1_pair[] =
+    "/* exp(x) - 1, and what its rounding lost */\n"
+    "static $R @_expm1_pair($R x, $R *low)\n{\n"
+    "    $R t, p = @_exp_reduced($g > x ? $g : x, &t), s = @_pow2(t), less = s - 1;\n"
+    "    const $R e = @_fma(p, s, less);\n"
+    "    *low = @_fma(p, s, less - e);\n"
+    "    return e;\n}\n\n";
+
+static const char nn__export_expm1[] =
+    "static $R @_expm1($R x)\n{\n    $R low;\n    return @_expm1_pair(x, &low);\n}\n\n";
+
+static const char nn__export_quotient[] =
+    "/* (a + a_low) / (b + b_low) */\n"
+    "static $R @_quotient($R a, $R a_low, $R b, $R b_low)\n{\n"
+    "    const $R w = 1 / b, q = a * w;\n"
+    "    const $R left = @_fma(0 - q, b, a) + @_fma(0 - q, b_low, a_low);\n"
+    "    return @_fma(left, w, q);\n}\n\n";
+
+static const char nn__export_abs[] =
+    "static $R @_abs($R x) { return @_real(@_bits(x) << 1 >> 1); }\n\n";
+
+static const char nn__export_log[] =
+    "/* ln x for normal x */\n"
+    "static $R @_log($R x)\n{\n"
+    "    const $U biased = (@_bits(x) + $#u) >> $#s;\n"
+    "    const $R m = @_real(@_bits(x) - ((biased - $#t) << $#s));\n"
+    "    const $R e = @_real(biased + @_bits($b)) - $i;\n"
+    "    const $R f = m - 1, s = f / (m + 1), z = s * s;\n"
+    "    $R q = @_log_terms[0], low;\n    int k;\n"
+    "    for (k = 1; k < $#k; k++) q = @_fma(q, z, @_log_terms[k]);\n"
+    "    low = @_fma(s, f - z * q, e * $d);\n"
+    "    low = @_fma(e, $r, f - low);\n"
+    "    return x <= $n ? low : x;\n}\n\n";
+
+static const char nn__export_log_everywhere[] =
+    "/* ln x for every x */\n"
+    "static $R @_ln($R x)\n{\n"
+    "    const int subnormal = x < $o;\n"
+    "    $R y;\n"
+    "    if (!(x > 0)) return x < 0 ? @_real($#v) : x == 0 ? -1 / (x * x) : x;\n"
+    "    y = @_log(subnormal ? x * $p : x);\n"
+    "    return subnormal ? y - $q : y;\n}\n\n";
+
+static const char nn__export_tanh[] =
+    "static $R @_tanh($R x)\n{\n"
+    "    const $R size = @_abs(x), a = $h < size ? $h : size;\n"
+    "    $R low, e = @_expm1_pair(a + a, &low), d = e + 2, y;\n"
+    "    const $R large = e > 2 ? e : 2, lesser = e < 2 ? e : 2;\n"
+    "    y = @_quotient(e, low, d, ((large - d) + lesser) + low);\n"
+    "    return @_real(@_bits(y) + (@_bits(x) - @_bits(size)));\n}\n\n";
+
+static const char nn__export_sigmoid[] =
+    "static $R @_sigmoid($R x)\n{\n"
+    "    $R low, e = @_exp_pair(0 - @_abs(x), &low), d = e + 1;\n"
+    "    const $R d_low = ((1 - d) + e) + low;\n"
+    "    return x < 0 ? @_quotient(e, low, d, d_low) : @_quotient(1, 0, d, d_low);\n}\n\n";
+
+static const char nn__export_softplus[] =
+    "static $R @_softplus($R x)\n{\n"
+    "    const $R u = @_exp(0 - @_abs(x)), w = u + 1, lost = u - (w - 1);\n"
+    "    const $R tail = @_log(w) + lost / w;\n"
+    "    return (0 > x ? 0 : x) + tail;\n}\n\n";
+
+static const char nn__export_gelu[] =
+    "static $R @_gelu($R x)\n{\n"
+    "    const $R size = @_abs(x), a = size * $m, t = 3 / (a + 3), u = (t + t) - 1;\n"
+    "    const $R near = 40 < size ? 40 : size, half = near * $w, square = half * near;\n"
+    "    const $R lost = @_fma(half, near, 0 - square), y = @_exp(0 - square);\n"
+    "    const $R gauss = @_fma(0 - y, lost, y);\n"
+    "    $R h = @_erfc_terms[$#l - 1], tail;\n    int k;\n"
+    "    for (k = $#l - 2; k >= 0; k--) h = @_fma(h, u, @_erfc_terms[k]);\n"
+    "    tail = (gauss * t) * (h * $w);\n"
+    "    return x * (x < 0 ? tail : 1 - tail);\n}\n\n";
+
+static const char nn__export_exp_sum[] =
+    "static $R @_largest(size_t n, const $R *x)\n{\n"
+    "    $R max = -$n;\n    size_t i;\n"
+    "    for (i = 0; i < n; i++) max = x[i] > max ? x[i] : max;\n"
+    "    return max;\n}\n\n"
+    "/* the sum of exp(x - max), in 16 parts that are then joined in pairs */\n"
+    "static $R @_exp_sum(size_t n, const $R *x, $R max)\n{\n"
+    "    $R part[16] = {0};\n    size_t i, step;\n"
+    "    for (i = 0; i < n; i++) part[i % 16] += @_exp(x[i] - max);\n"
+    "    for (step = 8; step; step /= 2)\n"
+    "        for (i = 0; i < step; i++) part[i] += part[i + step];\n"
+    "    return part[0];\n}\n\n";
+
+static const char nn__export_softmax[] =
+    "static void @_softmax(size_t n, const $R *x, $R *y)\n{\n"
+    "    const $R max = @_largest(n, x), scale = 1 / @_exp_sum(n, x, max);\n    size_t i;\n"
+    "    for (i = 0; i < n; i++) y[i] = @_exp(x[i] - max) * scale;\n}\n\n";
+
+static const char nn__export_log_softmax[] =
+    "static void @_log_softmax(size_t n, const $R *x, $R *y)\n{\n"
+    "    const $R max = @_largest(n, x), log_sum = @_log(@_exp_sum(n, x, max));\n    size_t i;\n"
+    "    for (i = 0; i < n; i++) y[i] = (x[i] - max) - log_sum;\n}\n\n";
+
+/* Four columns at a time share what is loaded of x. */
+static const char nn__export_dense[] =
+    "/* y[n] = x[k] w[k,n] + b[n], each summed from b on over k = 0, 1, 2, ... */\n"
+    "static void @_dense(size_t k, size_t n, const $R *x, const $R *w, const $R *b, $R *y)\n{\n"
+    "    size_t i, j = 0;\n"
+    "    for (; j + 4 <= n; j += 4) {\n"
+    "        $R s = b ? b[j] : 0, t = b ? b[j + 1] : 0;\n"
+    "        $R u = b ? b[j + 2] : 0, v = b ? b[j + 3] : 0;\n"
+    "        for (i = 0; i < k; i++) {\n"
+    "            const $R z = x[i], *row = w + i * n + j;\n"
+    "            s = @_fma(z, row[0], s);\n            t = @_fma(z, row[1], t);\n"
+    "            u = @_fma(z, row[2], u);\n            v = @_fma(z, row[3], v);\n"
+    "        }\n"
+    "        y[j] = s;\n        y[j + 1] = t;\n        y[j + 2] = u;\n        y[j + 3] = v;\n"
+    "    }\n"
+    "    for (j = n - n % 4; j < n; j++) {\n"
+    "        $R s = b ? b[j] : 0;\n"
+    "        for (i = 0; i < k; i++) s = @_fma(x[i], w[i * n + j], s);\n"
+    "        y[j] = s;\n"
+    "    }\n}\n\n";
+
+/* nn__dense_int8 computes the same. */
+static const char nn__export_int8[] =
+    "/* The same with x in 255 steps, and w in steps of scale[n]: whole numbers are summed. */\n"
+    "static void @_dense(size_t k, size_t n, const $R *x, const signed char *w, const $R *scale,\n"
+    "                    const $R *b, $R *y)\n{\n"
+    "    size_t i, j;\n    $R max = 0, inverse;\n"
+    "    for (i = 0; i < k; i++) max = @_abs(x[i]) > max ? @_abs(x[i]) : max;\n"
+    "    inverse = max > $x ? 127 / max : 0;\n"
+    "    max = max / 127;\n"
+    "    for (i = 0; i < k; i++) {\n"
+    "        const $R c = x[i] * inverse;\n"
+    "        const int code = c > -128 && c < 128 ? (int)(c + (c < 0 ? -$w : $w)) : 0;\n"
+    "        @_codes[i] = (signed char)(code > 127 ? 127 : code < -127 ? -127 : code);\n"
+    "    }\n"
+    "    for (j = 0; j + 4 <= n; j += 4) {\n"
+    "        int32_t s = 0, t = 0, u = 0, v = 0;\n"
+    "        for (i = 0; i < k; i++) {\n"
+    "            const signed char z = @_codes[i], *row = w + i * n + j;\n"
+    "            s += z * row[0];\n            t += z * row[1];\n"
+    "            u += z * row[2];\n            v += z * row[3];\n"
+    "        }\n"
+    "        y[j] = ($R)s;\n        y[j + 1] = ($R)t;\n"
+    "        y[j + 2] = ($R)u;\n        y[j + 3] = ($R)v;\n"
+    "    }\n"
+    "    for (j = n - n % 4; j < n; j++) {\n"
+    "        int32_t s = 0;\n"
+    "        for (i = 0; i < k; i++) s += @_codes[i] * w[i * n + j];\n"
+    "        y[j] = ($R)s;\n"
+    "    }\n"
+    "    for (j = 0; j < n; j++) y[j] = @_fma(y[j], max * scale[j], b ? b[j] : 0);\n}\n\n";
+
+static const char nn__export_matmul[] =
+    "/* c[m,n] = a b, where a moves by am and ak along its dimensions and b by bk and bn */\n"
+    "static void @_matmul(size_t m, size_t n, size_t k, const $R *a, size_t am, size_t ak,\n"
+    "                     const $R *b, size_t bk, size_t bn, $R *c)\n{\n"
+    "    size_t i, j, l;\n"
+    "    for (i = 0; i < m; i++)\n"
+    "        for (j = 0; j < n; j++) {\n"
+    "            $R s = 0;\n"
+    "            for (l = 0; l < k; l++) s = @_fma(a[i * am + l * ak], b[l * bk + j * bn], s);\n"
+    "            c[i * n + j] = s;\n"
+    "        }\n}\n\n";
+
+typedef struct nn__export_helper {
+    const char *text;
+    unsigned needs;
+} nn__export_helper;
+
+static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
+    {nn__export_bits, 0},
+    {nn__export_fma, NN__NEEDS(BITS)},
+    {nn__export_abs, NN__NEEDS(BITS)},
+    {nn__export_quotient, NN__NEEDS(FMA)},
+    {nn__export_exp_reduced, NN__NEEDS(FMA) | NN__NEEDS(BITS)},
+    {nn__export_exp_pair, NN__NEEDS(EXP_REDUCED)},
+    {nn__export_exp, NN__NEEDS(EXP_PAIR)},
+    {nn__export_expm1_pair, NN__NEEDS(EXP_REDUCED)},
+    {nn__export_expm1, NN__NEEDS(EXPM1_PAIR)},
+    {nn__export_log, NN__NEEDS(FMA) | NN__NEEDS(BITS)},
+    {nn__export_log_everywhere, NN__NEEDS(LOG)},
+    {nn__export_tanh, NN__NEEDS(EXPM1_PAIR) | NN__NEEDS(QUOTIENT) | NN__NEEDS(ABS)},
+    {nn__export_sigmoid, NN__NEEDS(EXP_PAIR) | NN__NEEDS(QUOTIENT) | NN__NEEDS(ABS)},
+    {nn__export_softplus, NN__NEEDS(EXP) | NN__NEEDS(LOG) | NN__NEEDS(ABS)},
+    {nn__export_gelu, NN__NEEDS(EXP) | NN__NEEDS(ABS)},
+    {nn__export_exp_sum, NN__NEEDS(EXP)},
+    {nn__export_softmax, NN__NEEDS(EXP_SUM)},
+    {nn__export_log_softmax, NN__NEEDS(EXP_SUM) | NN__NEEDS(LOG)},
+    {nn__export_dense, NN__NEEDS(FMA)},
+    {nn__export_int8, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
+    {nn__export_matmul, NN__NEEDS(FMA)},
+    {"", 0}};
+
+/* -------------------------------------------------------------------------------- >>export-ops
+   nn_export_c walks the plan of the output twice: once without a file, to learn which functions and
+   how much memory are needed, and once to write. A tensor lies in the caller's input or output, in
+   a constant array, or at an offset of the working memory that is free while it lives.
+
+   To add an operation: a function that writes its block, and a row in nn__export_ops. */
+
+enum { NN__OWN_MEMORY, NN__IN_PLACE, NN__ALIAS }; /* may share its source's memory; is its source */
+
+/* Where a tensor is: an alias, or what is computed in place, where its root is. */
+typedef struct nn__slot {
+    size_t root, last;        /* ids: of the tensor that owns the memory; of who reads it last */
+    size_t offset, size;      /* of a root in the working memory */
+    int as_codes, as_reals;   /* how a constant is needed */
+    int varies;               /* depends on the input */
+} nn__slot;
+
+typedef struct nn__exporter {
+    nn__writer w;
+    const char *name;
+    nn_net *net;
+    nn_tensor *input, *output;
+    nn__slot *slots;          /* by tensor id */
+    unsigned needs;           /* of nn__export_helpers */
+    size_t work, codes, constants; /* reals; bytes; bytes */
+    int int8, raw;            /* raw: a function for raw samples is possible */
+    const nn_dataset *check;
+    nn_real *x, *y;           /* the test's samples and what is expected of them */
+    size_t rows;
+    uint8_t *bytes;           /* the samples as bytes; NULL: they are reals */
+    nn_export_report report;
+} nn__exporter;
+
+/* A literal of nn_real that reads back as it. */
+static const char *nn__literal(nn_real x, char text[64])
+{
+    nn__shortest((double)x, sizeof(nn_real) == 4, text);
+    if (!strpbrk(text, ".e")) strcat(text, ".0");
+    return sizeof(nn_real) == 4 ? strcat(text, "f") : text;
+}
+
+static const char *nn__real_type(void) { return sizeof(nn_real) == 4 ? "float" : "double"; }
+
+/* Writes a text of >>export-text. */
+static void nn__emit(nn__exporter *e, const char *text)
+{
+    char number[64];
+    while (*text) {
+        const size_t n = strcspn(text, "@$");
+        nn__writer_put(&e->w, text, n);
+        text += n;
+        if (!*text) break;
+        if (*text++ == '@') {
+            nn__writer_text(&e->w, e->name);
+            continue;
+        }
+        const int whole = *text == '#';
+        const double value = nn__export_numbers[text[whole] >= 'a' ? text[whole] - 'a' : 0];
+        if (*text == 'R') nn__writer_text(&e->w, nn__real_type());
+        else if (*text == 'U')
+            nn__writer_text(&e->w, sizeof(nn_real) == 4 ? "uint32_t" : "uint64_t");
+        else if (whole) nn__writer_print(&e->w, "%llu", (nn__ull)value);
+        else nn__writer_text(&e->w, nn__literal((nn_real)value, number));
+        text += 1 + whole;
+    }
+}
+
+static nn__slot *nn__slot_of(const nn__exporter *e, const nn_tensor *t)
+{
+    return &e->slots[e->slots[t->id].root];
+}
+
+/* An expression for where a tensor's values begin. */
+static const char *nn__at(const nn__exporter *e, const nn_tensor *t, char text[160])
+{
+    const nn_tensor *root = e->net->tensors.items[e->slots[t->id].root];
+    if (root == e->input) return "in";
+    if (e->slots[e->output->id].root == root->id) return "out";
+    if (!root->batched) snprintf(text, 160, "%s_p%llu", e->name, (nn__ull)root->id);
+    else if (nn__slot_of(e, t)->offset == 0) snprintf(text, 160, "%s_work", e->name);
+    else
+        snprintf(text, 160, "%s_work + %llu", e->name, (nn__ull)nn__slot_of(e, t)->offset);
+    return text;
+}
+
+/* Begins a block in which x is the first source and y the result. */
+static void nn__emit_block(nn__exporter *e, const nn_tensor *t)
+{
+    char at[160];
+    nn__writer_print(&e->w, "    {\n        const %s *x = %s;\n", nn__real_type(),
+                     nn__at(e, t->src[0], at));
+    nn__writer_print(&e->w, "        %s *y = %s;\n", nn__real_type(), nn__at(e, t, at));
+}
+
+/* The heads of nested loops, with indices i0, i1, ... */
+static void nn__loops(nn__exporter *e, int rank, const size_t *dim)
+{
+    for (int i = 0; i < rank; i++)
+        nn__writer_print(&e->w, "        for (size_t i%d = 0; i%d < %llu; i%d++)\n", i, i,
+                         (nn__ull)dim[i], i);
+}
+
+/* i0 * step[0] + i1 * step[1] + ... */
+static void nn__index(nn__exporter *e, int rank, const size_t *step)
+{
+    const char *plus = "";
+    for (int i = 0; i < rank; i++) {
+        if (step[i] == 0) continue;
+        nn__writer_print(&e->w, step[i] == 1 ? "%si%d" : "%si%d * %llu", plus, i,
+                         (nn__ull)step[i]);
+        plus = " + ";
+    }
+    if (!*plus) nn__writer_text(&e->w, "0");
+}
+
+static void nn__dense_steps(int rank, const size_t *dim, size_t *step)
+{
+    size_t product = 1;
+    for (int i = rank - 1; i >= 0; i--) step[i] = product, product *= dim[i];
+}
+
+/* -- one block per operation -- */
+
+/* An activation of x[i]; alpha where it has one. */
+static const struct {
+    const char *text;
+    unsigned needs;
+} nn__export_activations[NN_ACTIVATION_COUNT] = {
+    {"x[i]", 0},
+    {"@_sigmoid(x[i])", NN__NEEDS(SIGMOID)},
+    {"@_tanh(x[i])", NN__NEEDS(TANH)},
+    {"$y * @_tanh(x[i] * $z)", NN__NEEDS(TANH)},
+    {"0 > x[i] ? 0 : x[i]", 0},
+    {"0 < x[i] ? x[i] : alpha * x[i]", 0},
+    {"0 < x[i] ? x[i] : alpha * @_expm1(0 < x[i] ? 0 : x[i])", NN__NEEDS(EXPM1)},
+    {"@_gelu(x[i])", NN__NEEDS(GELU)},
+    {"x[i] * @_sigmoid(x[i])", NN__NEEDS(SIGMOID)},
+    {"@_softplus(x[i])", NN__NEEDS(SOFTPLUS)}};
+
+/* y[i] = text, for all i; within a block. */
+static void nn__emit_each(nn__exporter *e, size_t n, const char *text)
+{
+    nn__writer_print(&e->w, "        for (size_t i = 0; i < %llu; i++) y[i] = ", (nn__ull)n);
+    nn__emit(e, text);
+    nn__writer_text(&e->w, ";\n    }\n");
+}
+
+static void nn__emit_function(nn__exporter *e, const nn_tensor *t, const nn_tensor *from)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    char at[160], number[64];
+    e->needs |= nn__export_activations[f->kind].needs;
+    nn__writer_print(&e->w, "    {\n        const %s *x = %s", nn__real_type(),
+                     nn__at(e, from, at));
+    if (f->kind == NN_ACTIVATION_LEAKY_RELU || f->kind == NN_ACTIVATION_ELU)
+        nn__writer_print(&e->w, ", alpha = %s", nn__literal((nn_real)f->alpha, number));
+    nn__writer_print(&e->w, ";\n        %s *y = %s;\n", nn__real_type(), nn__at(e, t, at));
+    nn__emit_each(e, t->row_size, nn__export_activations[f->kind].text);
+}
+
+static nn_status nn__emit_activation(nn__exporter *e, const nn_tensor *t)
+{
+    nn__emit_function(e, t, t->src[0]);
+    return NN_OK;
+}
+
+static nn_status nn__emit_dense(nn__exporter *e, const nn_tensor *t)
+{
+    const nn_tensor *x = t->src[0], *w = t->src[1], *b = t->src_count > 2 ? t->src[2] : NULL;
+    const size_t k = w->shape[0], n = w->shape[1], rows = t->row_size / n;
+    char at[160];
+    e->needs |= e->int8 ? NN__NEEDS(INT8) : NN__NEEDS(DENSE);
+    if (e->int8) e->codes = nn__max_size(e->codes, k);
+    if (e->int8 && k > INT32_MAX / (127 * 127))
+        return nn__fail(NN_ERROR_TOO_LARGE, "nn_export_c: tensor %llu 'dense' sums %llu products, "
+                                            "which may exceed 32 bits as int8", (nn__ull)t->id,
+                        (nn__ull)k);
+    if (rows > 1)
+        nn__writer_print(&e->w, "    for (size_t r = 0; r < %llu; r++)\n    ", (nn__ull)rows);
+    nn__writer_print(&e->w, "    %s_dense(%llu, %llu, %s", e->name, (nn__ull)k, (nn__ull)n,
+                     nn__at(e, x, at));
+    if (rows > 1) nn__writer_print(&e->w, " + r * %llu", (nn__ull)k);
+    if (e->int8)
+        nn__writer_print(&e->w, ", %s_q%llu, %s_s%llu", e->name, (nn__ull)w->id, e->name,
+                         (nn__ull)w->id);
+    else nn__writer_print(&e->w, ", %s", nn__at(e, w, at));
+    nn__writer_print(&e->w, ", %s", b ? nn__at(e, b, at) : "0");
+    nn__writer_print(&e->w, ", %s", nn__at(e, t, at));
+    if (rows > 1) nn__writer_print(&e->w, " + r * %llu", (nn__ull)n);
+    nn__writer_text(&e->w, ");\n");
+    if (nn__activation_of(t) != NN_ACTIVATION_IDENTITY) nn__emit_function(e, t, t);
+    return NN_OK;
+}
+
+/* Operations on one value each, as text; s->a and s->b are alpha and beta. */
+static const struct {
+    const nn_op *op;
+    const char *text;
+    unsigned needs;
+} nn__export_unary[] = {
+    {&nn__exp.op, "@_exp(x[i])", NN__NEEDS(EXP)},
+    {&nn__log.op, "@_ln(x[i])", NN__NEEDS(LOG_EVERYWHERE)},
+#ifdef NN_DOUBLE
+    {&nn__sqrt.op, "sqrt(x[i])", NN__NEEDS(SQRT)},
+#else
+    {&nn__sqrt.op, "sqrtf(x[i])", NN__NEEDS(SQRT)},
+#endif
+    {&nn__abs.op, "x[i] < 0 ? -x[i] : x[i]", 0},
+    {&nn__clamp.op, "x[i] < alpha ? ($R)alpha : x[i] > beta ? ($R)beta : x[i]", 0},
+    {&nn__scale, "($R)alpha * x[i]", 0}};
+
+static nn_status nn__emit_unary(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    char a[64], b[64];
+    size_t i = 0;
+    while (nn__export_unary[i].op != t->op) i++;
+    e->needs |= nn__export_unary[i].needs;
+    nn__emit_block(e, t);
+    nn__shortest(fmax(fmin(s->a, DBL_MAX), -DBL_MAX), 0, a);
+    nn__shortest(fmax(fmin(s->b, DBL_MAX), -DBL_MAX), 0, b);
+    if (strstr(nn__export_unary[i].text, "alpha"))
+        nn__writer_print(&e->w, "        const double alpha = %s", a);
+    if (strstr(nn__export_unary[i].text, "beta")) nn__writer_print(&e->w, ", beta = %s", b);
+    if (strstr(nn__export_unary[i].text, "alpha")) nn__writer_text(&e->w, ";\n");
+    nn__emit_each(e, t->row_size, nn__export_unary[i].text);
+    return NN_OK;
+}
+
+static const char *const nn__export_binary[][2] = {
+    {"add", "a + b"}, {"sub", "a - b"}, {"mul", "a * b"}, {"div", "a / b"},
+    {"maximum", "a >= b || a != a ? a : b"}, {"minimum", "a <= b || a != a ? a : b"}};
+
+static nn_status nn__emit_binary(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__broadcast *s = (const nn__broadcast *)t->settings;
+    size_t step[NN_MAX_RANK + 1], i = 0;
+    char at[160];
+    while (strcmp(nn__export_binary[i][0], t->op->name) != 0) i++;
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        const %s *z = %s;\n", nn__real_type(),
+                     nn__at(e, t->src[1], at));
+    nn__loops(e, s->rank, s->dim);
+    nn__writer_print(&e->w, "        {\n            const %s a = x[", nn__real_type());
+    nn__index(e, s->rank, s->a);
+    nn__writer_text(&e->w, "], b = z[");
+    nn__index(e, s->rank, s->b);
+    nn__writer_text(&e->w, "];\n            y[");
+    nn__dense_steps(s->rank, s->dim, step);
+    nn__index(e, s->rank, step);
+    nn__writer_print(&e->w, "] = %s;\n        }\n    }\n", nn__export_binary[i][1]);
+    return NN_OK;
+}
+
+static nn_status nn__emit_nothing(nn__exporter *e, const nn_tensor *t)
+{
+    (void)e, (void)t;
+    return NN_OK;
+}
+
+static nn_status nn__emit_permute(nn__exporter *e, const nn_tensor *t)
+{
+    const int rank = t->rank - t->batched;
+    size_t step[NN_MAX_RANK];
+    nn__emit_block(e, t);
+    nn__loops(e, rank, t->shape + t->batched);
+    nn__dense_steps(rank, t->shape + t->batched, step);
+    nn__writer_text(&e->w, "            y[");
+    nn__index(e, rank, step);
+    nn__writer_text(&e->w, "] = x[");
+    nn__index(e, rank, ((const nn__permutation *)t->settings)->step);
+    nn__writer_text(&e->w, "];\n    }\n");
+    return NN_OK;
+}
+
+/* y[to + i run_y + j] = x[from + i run_x + j] for i < outer and j < part */
+static void nn__emit_copy(nn__exporter *e, const nn_tensor *from, const nn_tensor *to,
+                          size_t outer, size_t part, size_t run_x, size_t run_y, size_t at_x,
+                          size_t at_y)
+{
+    const size_t dim[2] = {outer, part};
+    char x[160], y[160];
+    nn__writer_print(&e->w, "    {\n        const %s *x = %s + %llu;\n", nn__real_type(),
+                     nn__at(e, from, x), (nn__ull)at_x);
+    nn__writer_print(&e->w, "        %s *y = %s + %llu;\n", nn__real_type(), nn__at(e, to, y),
+                     (nn__ull)at_y);
+    nn__loops(e, 2, dim);
+    nn__writer_print(&e->w, "            y[i0 * %llu + i1] = x[i0 * %llu + i1];\n    }\n",
+                     (nn__ull)run_y, (nn__ull)run_x);
+}
+
+static nn_status nn__emit_concat(nn__exporter *e, const nn_tensor *t)
+{
+    const int axis = ((const nn__cut *)t->settings)->axis;
+    const size_t run = nn__inner_size(t, axis);
+    size_t offset = 0;
+    for (size_t s = 0; s < t->src_count; s++) {
+        const size_t part = nn__inner_size(t->src[s], axis);
+        nn__emit_copy(e, t->src[s], t, t->row_size / run, part, part, run, 0, offset);
+        offset += part;
+    }
+    return NN_OK;
+}
+
+static nn_status nn__emit_slice(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__cut *cut = (const nn__cut *)t->settings;
+    const size_t run = nn__inner_size(t->src[0], cut->axis), part = nn__inner_size(t, cut->axis);
+    nn__emit_copy(e, t->src[0], t, t->row_size / part, part, run, part,
+                  cut->begin * nn__inner_size(t->src[0], cut->axis + 1), 0);
+    return NN_OK;
+}
+
+static nn_status nn__emit_softmax(nn__exporter *e, const nn_tensor *t)
+{
+    const size_t cols = nn__last_dimension(t);
+    const int is_log = t->op == &nn__log_softmax;
+    e->needs |= is_log ? NN__NEEDS(LOG_SOFTMAX) : NN__NEEDS(SOFTMAX);
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        for (size_t r = 0; r < %llu; r += %llu) ",
+                     (nn__ull)t->row_size, (nn__ull)cols);
+    nn__writer_print(&e->w, "%s_%ssoftmax(%llu, x + r, y + r);\n    }\n", e->name,
+                     is_log ? "log_" : "", (nn__ull)cols);
+    return NN_OK;
+}
+
+static nn_status nn__emit_reduction(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__reduction *r = (const nn__reduction *)t->settings;
+    const size_t n = r->n, step = r->inner;
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        for (size_t r = 0; r < %llu; r++) {\n", (nn__ull)t->row_size);
+    nn__writer_print(&e->w, "            const size_t first = r / %llu * %llu + r %% %llu;\n",
+                     (nn__ull)step, (nn__ull)(step * n), (nn__ull)step);
+    if (t->op == &nn__max) {
+        nn__writer_print(&e->w, "            %s best = x[first];\n", nn__real_type());
+        nn__writer_print(&e->w, "            for (size_t i = 1; i < %llu; i++) {\n"
+                               "                const %s v = x[first + i * %llu];\n"
+                               "                if (v > best || best != best) best = v;\n"
+                               "            }\n            y[r] = best;\n        }\n    }\n",
+                         (nn__ull)n, nn__real_type(), (nn__ull)step);
+        return NN_OK;
+    }
+    nn__writer_print(&e->w, "            double sum = 0;\n"
+                           "            for (size_t i = 0; i < %llu; i++) "
+                           "sum += (double)x[first + i * %llu];\n"
+                           "            y[r] = (%s)", (nn__ull)n, (nn__ull)step, nn__real_type());
+    if (t->op == &nn__mean) nn__writer_print(&e->w, "(sum * (1 / %llu.0))", (nn__ull)n);
+    else nn__writer_text(&e->w, "sum");
+    nn__writer_text(&e->w, ";\n        }\n    }\n");
+    return NN_OK;
+}
+
+static nn_status nn__emit_matmul(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    const size_t m = s->joined ? t->row_size / s->n : s->m;
+    size_t step[NN_MAX_RANK + 1];
+    const int rank = s->joined ? 0 : s->lead.rank;
+    char at[160];
+    e->needs |= NN__NEEDS(MATMUL);
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        const %s *z = %s;\n", nn__real_type(),
+                     nn__at(e, t->src[1], at));
+    nn__loops(e, rank, s->lead.dim);
+    nn__dense_steps(rank, s->lead.dim, step);
+    nn__writer_print(&e->w, "            %s_matmul(%llu, %llu, %llu, x + (", e->name, (nn__ull)m,
+                     (nn__ull)s->n, (nn__ull)s->k);
+    nn__index(e, rank, s->lead.a);
+    nn__writer_print(&e->w, ") * %llu, %llu, %llu, z + (", (nn__ull)(m * s->k),
+                     (nn__ull)(s->trans_a ? 1 : s->k), (nn__ull)(s->trans_a ? m : 1));
+    nn__index(e, rank, s->lead.b);
+    nn__writer_print(&e->w, ") * %llu, %llu, %llu, y + (", (nn__ull)(s->k * s->n),
+                     (nn__ull)(s->trans_b ? 1 : s->n), (nn__ull)(s->trans_b ? s->k : 1));
+    nn__index(e, rank, step);
+    nn__writer_print(&e->w, ") * %llu);\n    }\n", (nn__ull)(m * s->n));
+    return NN_OK;
+}
+
+static const struct nn__export_op {
+    const nn_op *op;
+    int memory;
+    nn_status (*emit)(nn__exporter *e, const nn_tensor *t);
+} nn__export_ops[] = {
+    {&nn__dense, NN__OWN_MEMORY, nn__emit_dense},
+    {&nn__matmul, NN__OWN_MEMORY, nn__emit_matmul},
+    {&nn__activation, NN__IN_PLACE, nn__emit_activation},
+    {&nn__softmax, NN__IN_PLACE, nn__emit_softmax},
+    {&nn__log_softmax, NN__IN_PLACE, nn__emit_softmax},
+    {&nn__add.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__sub.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__mul.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__div.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__maximum.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__minimum.op, NN__IN_PLACE, nn__emit_binary},
+    {&nn__exp.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__log.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__sqrt.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__abs.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__clamp.op, NN__IN_PLACE, nn__emit_unary},
+    {&nn__scale, NN__IN_PLACE, nn__emit_unary},
+    {&nn__reshape, NN__ALIAS, nn__emit_nothing},
+    {&nn__dropout, NN__ALIAS, nn__emit_nothing},
+    {&nn__permute, NN__OWN_MEMORY, nn__emit_permute},
+    {&nn__concat, NN__OWN_MEMORY, nn__emit_concat},
+    {&nn__slice, NN__OWN_MEMORY, nn__emit_slice},
+    {&nn__sum, NN__OWN_MEMORY, nn__emit_reduction},
+    {&nn__mean, NN__OWN_MEMORY, nn__emit_reduction},
+    {&nn__max, NN__OWN_MEMORY, nn__emit_reduction}};
+
+static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
+{
+    for (size_t i = 0; i < sizeof nn__export_ops / sizeof *nn__export_ops; i++)
+        if (nn__export_ops[i].op == t->op) return &nn__export_ops[i];
+    return NULL;
+}
+
+/* -------------------------------------------------------------------------------------- >>export
+   Memory, constants, the test and the file around them. What depends on no input is a constant. */
+
+/* -- int8: a dense layer's weights in 255 steps per unit, its input in 255 steps per row -- */
+
+static int nn__int8_code(nn_real value)
+{
+    const int code = value > -128 && value < 128
+                         ? (int)(value + (value < 0 ? (nn_real)-0.5 : (nn_real)0.5)) : 0;
+    return code > 127 ? 127 : code < -127 ? -127 : code;
+}
+
+/* codes[i * step] for x[i * step], i < n; the size of a step between them. */
+static nn_real nn__quantize(size_t n, size_t step, const nn_real *x, int8_t *codes)
+{
+    nn_real max = 0;
+    for (size_t i = 0; i < n * step; i += step) {
+        const nn_real size = x[i] < 0 ? -x[i] : x[i];
+        max = size > max ? size : max;
+    }
+    const nn_real inverse = max > (nn_real)1e-30 ? 127 / max : 0;
+    for (size_t i = 0; i < n * step; i += step)
+        codes[i] = (int8_t)nn__int8_code(x[i] * inverse);
+    return max / 127;
+}
+
+/* What the exported code computes, for nn__dense's tensors while the accuracy is measured. */
+static nn_status nn__dense_int8_forward(nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    const nn_tensor *x = t->src[0], *w = t->src[1];
+    const nn_real *b = t->src_count > 2 ? t->src[2]->data : NULL;
+    const size_t k = w->shape[0], n = w->shape[1];
+    nn_real *scale = (nn_real *)nn_scratch(t);
+    int8_t *codes = (int8_t *)(scale + n), *row = codes + k * n;
+    for (size_t j = 0; j < n; j++) scale[j] = nn__quantize(k, n, w->data + j, codes + j);
+    for (size_t r = 0; r < t->size / n; r++) {
+        const nn_real step = nn__quantize(k, 1, x->data + r * k, row);
+        for (size_t j = 0; j < n; j++) {
+            int32_t sum = 0;
+            for (size_t i = 0; i < k; i++) sum += row[i] * codes[i * n + j];
+            t->data[r * n + j] = nn__fma((nn_real)sum, step * scale[j], b ? b[j] : 0);
+        }
+    }
+    nn__activate(t->net->threads, f->kind, f->alpha, t->size, t->data, NULL, NULL, t->data);
+    return NN_OK;
+}
+
+static size_t nn__dense_int8_scratch(const nn_tensor *t, size_t rows)
+{
+    const nn_tensor *w = t->src[1];
+    (void)rows;
+    return nn__bytes(w->shape[0] + 1 + sizeof(nn_real), w->shape[1] + 1, 1);
+}
+
+static const nn_op nn__dense_int8 = {"dense", nn__dense_int8_forward, NULL, nn__dense_saved,
+                                     nn__dense_int8_scratch, NN__OP_CLAIMS, NULL};
+
+/* The output's values with its dense layers as they will be exported. */
+static nn_status nn__export_predict(const nn__exporter *e, int int8, const nn_dataset *data,
+                                    const nn_real *x, size_t rows, nn_real *y)
+{
+    nn_net *net = e->net;
+    for (size_t i = 0; int8 && i < net->tensors.count; i++)
+        if (net->tensors.items[i]->op == &nn__dense) net->tensors.items[i]->op = &nn__dense_int8;
+    net->laid_count = int8 ? 0 : net->laid_count;
+    nn_status status = data ? nn_predict(e->output, data, y)
+                            : nn_predict_rows(e->output, x, rows, y);
+    for (size_t i = 0; int8 && i < net->tensors.count; i++)
+        if (net->tensors.items[i]->op == &nn__dense_int8) net->tensors.items[i]->op = &nn__dense;
+    net->laid_count = int8 ? 0 : net->laid_count;
+    return status;
+}
+
+static double nn__export_accuracy(const nn__exporter *e, const nn_real *y)
+{
+    const size_t n = e->output->row_size, count = e->check->count;
+    const double threshold = n == 1 ? nn__threshold(e->output) : 0;
+    size_t correct = 0;
+    if (!e->check->labels) return NAN;
+    for (size_t i = 0; i < count; i++)
+        correct += nn__predicted_class(y + i * n, n, threshold) == (size_t)e->check->labels[i];
+    return (double)correct / (double)count;
+}
+
+/* Accuracy as reals and as int8, and how far the outputs are apart. */
+static nn_status nn__export_measure(nn__exporter *e)
+{
+    const size_t n = e->output->row_size, count = e->check->count;
+    nn_export_report *r = &e->report;
+    nn_real *y = (nn_real *)nn__net_alloc(e->net, nn__bytes(count, n, 2 * sizeof *y));
+    if (!y) return NN_ERROR_OUT_OF_MEMORY;
+    nn_real *z = y + count * n;
+    nn_status status = nn__export_predict(e, 0, e->check, NULL, 0, y);
+    if (status == NN_OK && e->int8) status = nn__export_predict(e, 1, e->check, NULL, 0, z);
+    if (status == NN_OK) {
+        r->samples = count;
+        r->accuracy = nn__export_accuracy(e, y);
+        r->exported_accuracy = e->int8 ? nn__export_accuracy(e, z) : r->accuracy;
+        for (size_t i = 0; e->int8 && i < count * n; i++)
+            r->max_difference = fmax(r->max_difference, fabs((double)y[i] - (double)z[i]));
+    }
+    nn__net_release(e->net, y);
+    return status;
+}
+
+/* -- the plan -- */
+
+/* What every tensor is and whether it can be exported. */
+static nn_status nn__export_check(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    for (size_t i = 0; i < order->count; i++) {
+        nn_tensor *t = order->items[i];
+        nn__slot *slot = &e->slots[t->id];
+        if (nn__as_input(t)) {
+            if (e->input || nn__as_input(t)->labels_per_row)
+                return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                                "nn_export_c: tensor %llu: expected one input, of samples",
+                                (nn__ull)t->id);
+            e->input = t;
+        }
+        slot->varies = t == e->input;
+        for (size_t j = 0; j < t->src_count; j++) slot->varies |= e->slots[t->src[j]->id].varies;
+        if (nn__is_leaf(t) || !slot->varies) continue;
+        if (!nn__export_op_of(t) || !t->batched)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "nn_export_c: tensor %llu: the operation '%s' %s", (nn__ull)t->id,
+                            t->op->name, nn__export_op_of(t) ? "has no value of each sample here"
+                                                             : "cannot be exported");
+    }
+    if (e->slots[e->output->id].varies) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: the output depends on no input");
+}
+
+/* Whose memory each tensor uses, and until when. In place: over the first source, when this is its
+   last use and it is not the input or a constant. */
+static void nn__export_roots(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    nn__slot *slots = e->slots;
+    for (int pass = 0; pass < 2; pass++)
+        for (size_t i = 0; i < order->count; i++) {
+            const nn_tensor *t = order->items[i];
+            const nn_tensor *x = t->src_count ? t->src[0] : NULL;
+            const struct nn__export_op *op = slots[t->id].varies ? nn__export_op_of(t) : NULL;
+            if (pass == 0 || !(op && op->memory == NN__IN_PLACE)) {
+                slots[t->id].root = op && op->memory == NN__ALIAS ? slots[x->id].root : t->id;
+                if (pass == 1) slots[t->id].size = t->row_size;
+            } else {
+                nn__slot *from = nn__slot_of(e, x);
+                const int fits = slots[x->id].varies && slots[x->id].root != e->input->id &&
+                                 x->row_size == t->row_size && from->last == t->id;
+                slots[t->id].root = fits ? slots[x->id].root : t->id;
+                slots[t->id].size = t->row_size;
+                if (fits) from->last = nn__max_size(from->last, slots[t->id].last);
+            }
+            for (size_t j = 0; pass == 0 && op && j < t->src_count; j++) {
+                const int is_code = e->int8 && t->op == &nn__dense && j == 1;
+                nn__slot *source = nn__slot_of(e, t->src[j]);
+                source->last = t->id;
+                if (is_code) source->as_codes = 1;
+                else source->as_reals = 1;
+            }
+        }
+}
+
+/* The lowest offset at which a root meets no other that lives at the same time. */
+static void nn__export_offsets(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    const size_t out = e->slots[e->output->id].root;
+    for (size_t i = 0; i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        nn__slot *slot = &e->slots[t->id];
+        if (slot->root != t->id || !slot->varies || t == e->input || t->id == out) continue;
+        for (size_t j = 0; j < i; j++) {
+            const nn__slot *other = &e->slots[order->items[j]->id];
+            const size_t id = order->items[j]->id;
+            if (other->root != id || !other->varies || id == e->input->id || id == out) continue;
+            if (other->last < t->id || other->offset >= slot->offset + slot->size ||
+                slot->offset >= other->offset + other->size)
+                continue;
+            slot->offset = other->offset + other->size;
+            j = (size_t)-1; /* again from the first */
+        }
+        e->work = nn__max_size(e->work, slot->offset + slot->size);
+    }
+}
+
+/* -- the file -- */
+
+/* Numbers in rows, each as text(i) gives it. */
+static void nn__emit_reals(nn__exporter *e, const char *head, size_t n, const nn_real *x)
+{
+    char text[64];
+    nn__writer_print(&e->w, "static const %s %s", nn__real_type(), e->name);
+    nn__writer_print(&e->w, "_%s[%llu] = {", head, (nn__ull)n);
+    for (size_t i = 0; i < n; i++)
+        nn__writer_print(&e->w, "%s%s%s", i ? "," : "", i % 8 ? " " : "\n    ",
+                         nn__literal(x[i], text));
+    nn__writer_text(&e->w, "};\n\n");
+}
+
+static void nn__emit_bytes(nn__exporter *e, const char *type, const char *head, size_t n,
+                           const void *bytes)
+{
+    nn__writer_print(&e->w, "static const %s %s", type, e->name);
+    nn__writer_print(&e->w, "_%s[%llu] = {", head, (nn__ull)n);
+    for (size_t i = 0; i < n; i++) {
+        const int value = type[0] == 's' ? ((const int8_t *)bytes)[i] : ((const uint8_t *)bytes)[i];
+        nn__writer_print(&e->w, "%s%s%d", i ? "," : "", i % 20 ? "" : "\n    ", value);
+    }
+    nn__writer_text(&e->w, "};\n\n");
+}
+
+/* A comment with a tensor's name, in which nothing ends the comment. */
+static void nn__emit_title(nn__exporter *e, const nn_tensor *t)
+{
+    char shape[NN__SHAPE_TEXT], name[128];
+    size_t n = 0;
+    for (const char *c = t->name; *c && n < sizeof name - 1; c++)
+        name[n++] = *c == '*' || *c == '/' || *c == '\\' || *c == '?' || *c < 32 ? '_' : *c;
+    name[n] = 0;
+    nn__writer_print(&e->w, "/* %s %s */\n", name, nn__tensor_shape(t, shape));
+}
+
+static nn_status nn__emit_codes(nn__exporter *e, const nn_tensor *w)
+{
+    const size_t k = w->shape[0], n = w->shape[1];
+    char head[32];
+    nn_real *scale =
+        (nn_real *)nn__net_alloc(e->net, nn__bytes(k + 1 + sizeof(nn_real), n + 1, 1));
+    if (!scale) return NN_ERROR_OUT_OF_MEMORY;
+    int8_t *codes = (int8_t *)(scale + n);
+    for (size_t j = 0; j < n; j++) scale[j] = nn__quantize(k, n, w->data + j, codes + j);
+    snprintf(head, sizeof head, "q%llu", (nn__ull)w->id);
+    nn__emit_bytes(e, "signed char", head, k * n, codes);
+    head[0] = 's';
+    nn__emit_reals(e, head, n, scale);
+    e->constants += k * n + n * sizeof *scale;
+    nn__net_release(e->net, scale);
+    return NN_OK;
+}
+
+static nn_status nn__emit_constants(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    nn_status status = NN_OK;
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        const nn__slot *slot = &e->slots[t->id];
+        char head[32];
+        if (slot->varies || !(slot->as_codes || slot->as_reals)) continue;
+        for (size_t j = 0; j < t->size; j++)
+            if (!nn__is_finite((double)t->data[j]))
+                return nn__fail(NN_ERROR_NOT_FINITE, "nn_export_c: tensor %llu '%s': element %llu "
+                                                     "is not finite", (nn__ull)t->id, t->name,
+                                (nn__ull)j);
+        nn__emit_title(e, t);
+        if (slot->as_codes) status = nn__emit_codes(e, t);
+        if (!slot->as_reals) continue;
+        snprintf(head, sizeof head, "p%llu", (nn__ull)t->id);
+        nn__emit_reals(e, head, t->size, t->data);
+        e->constants += t->size * sizeof *t->data;
+    }
+    return status;
+}
+
+/* The functions that are needed, and the tables of theirs. */
+static void nn__emit_helpers(nn__exporter *e)
+{
+    unsigned needs = e->needs;
+    for (int i = NN__NEED_COUNT; i-- > 0;)
+        if (needs & 1u << i) needs |= nn__export_helpers[i].needs;
+    if (needs & NN__NEEDS(EXP_REDUCED))
+        nn__emit_reals(e, "exp_terms", NN__EXP_TERMS, nn__exp_terms);
+    if (needs & NN__NEEDS(LOG)) nn__emit_reals(e, "log_terms", NN__LOG_TERMS, nn__log_terms);
+    if (needs & NN__NEEDS(GELU))
+        nn__emit_reals(e, "erfc_terms", (size_t)NN__ERFC_TERMS, nn__erfc_terms);
+    for (int i = 0; i < NN__NEED_COUNT; i++)
+        if (needs & 1u << i) nn__emit(e, nn__export_helpers[i].text);
+}
+
+static nn_status nn__emit_predict(nn__exporter *e)
+{
+    const nn__list *order = &e->net->plan.order;
+    nn_status status = NN_OK;
+    nn__emit(e, "void @_predict(const $R *in, $R *out)\n{\n");
+    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        if (!nn__is_leaf(t) && e->slots[t->id].varies) status = nn__export_op_of(t)->emit(e, t);
+    }
+    if (e->slots[e->output->id].root == e->input->id) /* nothing but other names of the input */
+        nn__writer_print(&e->w, "    memcpy(out, in, %llu * sizeof *out);\n",
+                         (nn__ull)e->output->row_size);
+    nn__writer_text(&e->w, "}\n\n");
+    return status;
+}
+
+/* Raw samples are normalised as the training set was. */
+static void nn__emit_raw(nn__exporter *e)
+{
+    const nn_dataset *trained = e->net->trained_on;
+    const size_t n = e->input->row_size, count = trained->norm_count;
+    static const nn_real one = 1, zero = 0;
+    nn__emit_reals(e, "scale", count ? count : 1, count ? trained->scale : &one);
+    nn__emit_reals(e, "shift", count ? count : 1, count ? trained->shift : &zero);
+    nn__writer_print(&e->w, "static %s %s", nn__real_type(), e->name);
+    nn__writer_print(&e->w, "_normalised[%llu];\n\nvoid ", (nn__ull)n);
+    nn__emit(e, "@_predict_raw(");
+    nn__writer_text(&e->w, trained->dtype == NN_DTYPE_U8 ? "const unsigned char" : "const ");
+    if (trained->dtype != NN_DTYPE_U8) nn__writer_text(&e->w, nn__real_type());
+    nn__emit(e, " *raw, $R *out)\n{\n");
+    nn__writer_print(&e->w, "    for (size_t i = 0; i < %llu; i++)\n", (nn__ull)n);
+    nn__emit(e, "        @_normalised[i] = @_fma(($R)raw[i], ");
+    nn__emit(e, count > 1 ? "@_scale[i], @_shift[i]);\n" : "@_scale[0], @_shift[0]);\n");
+    nn__emit(e, "    @_predict(@_normalised, out);\n}\n\n");
+}
+
+static void nn__emit_test(nn__exporter *e)
+{
+    const size_t n = e->input->row_size, m = e->output->row_size;
+    nn__writer_print(&e->w, "#ifndef %s_NO_TEST\n", e->name);
+    if (e->bytes) nn__emit_bytes(e, "unsigned char", "test_in", e->rows * n, e->bytes);
+    else nn__emit_reals(e, "test_in", e->rows * n, e->x);
+    nn__emit(e, "/* their outputs' bits */\nstatic const $U @_test_out");
+    nn__writer_print(&e->w, "[%llu] = {", (nn__ull)(e->rows * m));
+    for (size_t i = 0; i < e->rows * m; i++)
+        nn__writer_print(&e->w, "%s%s0x%llx", i ? "," : "", i % 6 ? " " : "\n    ",
+                         (nn__ull)nn__to_bits(e->y[i]));
+    nn__emit(e, "};\n\nint @_test(void)\n{\n");
+    nn__writer_print(&e->w, "    static %s out[%llu];\n", nn__real_type(), (nn__ull)m);
+    nn__writer_print(&e->w, "    for (int i = 0; i < %d; i++) {\n", (int)e->rows);
+    nn__emit(e, e->bytes ? "        @_predict_raw(@_test_in + " : "        @_predict(@_test_in + ");
+    nn__writer_print(&e->w, "i * %llu, out);\n", (nn__ull)n);
+    nn__emit(e, "        if (memcmp(out, @_test_out + ");
+    nn__writer_print(&e->w, "i * %llu, sizeof out) != 0) return i + 1;\n", (nn__ull)m);
+    nn__writer_text(&e->w, "    }\n    return 0;\n}\n#endif\n\n");
+}
+
+static const char nn__export_begin[] =
+    "#include <stddef.h>\n#include <stdint.h>\n#include <string.h>\n"
+    "#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+    "void @_predict(const $R *in, $R *out);\n";
+
+/* Contraction and reassociation would change the bits. */
+static const char nn__export_exact[] =
+    "/* The bits depend on every rounding, so that the compiler must not leave any out. */\n"
+    "#if defined(__clang__)\n#pragma STDC FP_CONTRACT OFF\n"
+    "#elif defined(__GNUC__)\n#pragma GCC push_options\n"
+    "#pragma GCC optimize(\"no-fast-math\", \"no-associative-math\", \"no-reciprocal-math\")\n"
+    "#pragma GCC optimize(\"no-finite-math-only\", \"signed-zeros\", \"fp-contract=off\")\n"
+    "#endif\n\n";
+
+static const char nn__export_end[] =
+    "#if defined(__GNUC__) && !defined(__clang__)\n#pragma GCC pop_options\n#endif\n"
+    "#ifdef __cplusplus\n}\n#endif\n";
+
+static void nn__emit_about(nn__exporter *e)
+{
+    char in[NN__SHAPE_TEXT], out[NN__SHAPE_TEXT], text[64];
+    const nn_export_report *r = &e->report;
+    nn__writer_print(&e->w, "/* A network exported by nn.h: from %s",
+                     nn__shape_text(e->input->rank - 1, e->input->shape + 1, 0, in));
+    nn__writer_print(&e->w, " to %s, with weights in %s.\n\n",
+                     nn__shape_text(e->output->rank - 1, e->output->shape + 1, 0, out),
+                     e->int8 ? "int8" : nn__real_type());
+    nn__emit(e, "   @_predict(in, out)      the outputs of one sample; the two do not overlap\n");
+    if (e->raw)
+        nn__emit(e, "   @_predict_raw(raw, out) the same for a sample before normalisation\n");
+    nn__emit(e, "   @_test()                0 when three samples give the bits that nn.h gives,\n"
+                "                           else the number of the first that does not;\n"
+                "                           -D@_NO_TEST leaves it out\n\n");
+    nn__writer_print(&e->w, "   Constants: %llu bytes. Working memory: %llu bytes%s",
+                     (nn__ull)r->constant_bytes, (nn__ull)r->working_bytes, e->raw ? "" : ".\n");
+    if (e->raw)
+        nn__writer_print(&e->w, ", and %llu for %s_predict_raw.\n",
+                         (nn__ull)(e->input->row_size * sizeof(nn_real)), e->name);
+    nn__writer_text(&e->w, "   It is static: one call at a time.");
+    if (r->samples && r->accuracy == r->accuracy)
+        nn__writer_print(&e->w, "\n   Accuracy on %llu samples: %s", (nn__ull)r->samples,
+                         nn__shortest(r->exported_accuracy, 0, text));
+    if (r->samples && e->int8) {
+        if (r->accuracy == r->accuracy)
+            nn__writer_print(&e->w, ", as reals %s.", nn__shortest(r->accuracy, 0, text));
+        nn__writer_print(&e->w, "\n   The outputs differ by at most %s from those of reals.",
+                         nn__shortest(r->max_difference, 1, text));
+    }
+    nn__writer_text(&e->w, " */\n");
+}
+
+static nn_status nn__emit_file(nn__exporter *e)
+{
+    const int bytes = e->raw && e->net->trained_on->dtype == NN_DTYPE_U8;
+    nn__emit_about(e);
+    if (sizeof(nn_real) > 4 || e->needs & NN__NEEDS(SQRT))
+        nn__writer_text(&e->w, "#include <math.h>\n");
+    nn__emit(e, nn__export_begin);
+    if (e->raw)
+        nn__emit(e, bytes ? "void @_predict_raw(const unsigned char *raw, $R *out);\n"
+                          : "void @_predict_raw(const $R *raw, $R *out);\n");
+    nn__emit(e, "int @_test(void);\n\n");
+    e->constants = 0;
+    nn_status status = nn__emit_constants(e);
+    if (e->work) {
+        nn__writer_print(&e->w, "static %s %s", nn__real_type(), e->name);
+        nn__writer_print(&e->w, "_work[%llu];\n", (nn__ull)e->work);
+    }
+    if (e->codes) {
+        nn__writer_print(&e->w, "static signed char %s", e->name);
+        nn__writer_print(&e->w, "_codes[%llu];\n", (nn__ull)e->codes);
+    }
+    nn__writer_text(&e->w, "\n");
+    nn__emit(e, nn__export_exact);
+    nn__emit_helpers(e);
+    if (status == NN_OK) status = nn__emit_predict(e);
+    if (e->raw) nn__emit_raw(e);
+    nn__emit_test(e);
+    nn__writer_text(&e->w, nn__export_end);
+    e->report.constant_bytes = e->constants;
+    e->report.working_bytes = e->work * sizeof(nn_real) + e->codes;
+    return status;
+}
+
+/* Three samples: the first of the data set, or numbers that look random. */
+static nn_status nn__export_samples(nn__exporter *e)
+{
+    const size_t n = e->input->row_size, m = e->output->row_size;
+    const nn_dataset *data = e->check, *trained = e->net->trained_on;
+    nn_rng rng = nn_rng_seed(0);
+    e->rows = data ? nn__min_size(3, data->count) : 3;
+    e->x = (nn_real *)nn__net_alloc(e->net, nn__bytes(e->rows, n + m, sizeof *e->x));
+    if (!e->x) return NN_ERROR_OUT_OF_MEMORY;
+    e->y = e->x + e->rows * n;
+    for (size_t i = 0; i < e->rows * n; i++)
+        e->x[i] = (nn_real)((double)nn_rng_below(&rng, 257) / 128 - 1);
+    if (data) nn__gather(1, data, NULL, 0, e->rows, e->x);
+    if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8) {
+        e->bytes = (uint8_t *)nn__net_alloc(e->net, nn__bytes(e->rows, n, 1));
+        if (!e->bytes) return NN_ERROR_OUT_OF_MEMORY;
+        for (size_t i = 0; i < e->rows * n; i++)
+            e->bytes[i] = (uint8_t)nn__raw(data, nn__row(data, i / n), i % n);
+    }
+    return nn__export_predict(e, e->int8, NULL, e->x, e->rows, e->y);
+}
+
+static nn_status nn__export_all(nn__exporter *e, const char *path)
+{
+    const nn_dataset *trained = e->net->trained_on;
+    nn_status status = nn__export_check(e);
+    if (status == NN_OK && e->check) status = nn__export_measure(e);
+    if (status != NN_OK) return status;
+    e->raw = trained && trained->features == e->input->row_size &&
+             (trained->norm_count || trained->dtype == NN_DTYPE_U8);
+    nn__export_roots(e);
+    nn__export_offsets(e);
+    status = nn__export_samples(e);
+    if (e->raw) e->needs |= NN__NEEDS(FMA);
+    if (status == NN_OK) status = nn__emit_file(e);
+    if (status == NN_OK) status = nn__writer_open(&e->w, "nn_export_c", path);
+    return status == NN_OK ? nn__writer_close(&e->w, nn__emit_file(e)) : status;
+}
+
+static nn_status nn__check_export(const nn_tensor *output, const char *path,
+                                  const nn_export_desc *d)
+{
+    nn_status status = nn__check_tensor("nn_export_c", output);
+    if (status == NN_OK && !path)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: the path is NULL");
+    if (status == NN_OK && d->check) status = nn__check_dataset("nn_export_c", d->check);
+    size_t n = 0;
+    for (const char *c = d->name ? d->name : "net"; status == NN_OK && *c; c++, n++) {
+        const int is_letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_';
+        if (!is_letter && !(n && *c >= '0' && *c <= '9')) n = 100;
+    }
+    if (status == NN_OK && (n < 1 || n > 64))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: name is '%s', expected a C "
+                                                 "identifier of up to 64 letters", d->name);
+    return status;
+}
+
+NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc)
+{
+    nn__exporter e;
+    nn_export_desc d;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    nn_status status = nn__check_export(output, path, &d);
+    if (status == NN_OK) status = nn__list_needed(output);
+    if (status != NN_OK) return status;
+    memset(&e, 0, sizeof e);
+    e.name = d.name ? d.name : "net", e.net = output->net, e.output = output;
+    e.int8 = d.int8, e.check = d.check;
+    const size_t bytes = nn__bytes(e.net->tensors.count, 1, sizeof *e.slots);
+    e.slots = (nn__slot *)nn__net_alloc(e.net, bytes);
+    if (!e.slots) return NN_ERROR_OUT_OF_MEMORY;
+    memset(e.slots, 0, bytes);
+    status = nn__export_all(&e, path);
+    if (status == NN_OK && d.report) *d.report = e.report;
+    nn__net_release(e.net, e.slots);
+    nn__net_release(e.net, e.x);
+    nn__net_release(e.net, e.bytes);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------- >>train
+   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
+   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
+   a check, which is what early stopping, the best weights and the history are made of. */
 
 /* -- writing -- */
 
@@ -15022,15 +17109,6 @@ static int nn__is_little_endian(void)
     return first;
 }
 
-/* sign, exponent, 10 digits: also the numbers below 2^-14, infinities and NaN. */
-static double nn__half(unsigned bits)
-{
-    const unsigned exponent = bits >> 10 & 31, digits = bits & 1023;
-    double x = exponent ? ldexp(1024.0 + digits, (int)exponent - 25) : ldexp((double)digits, -24);
-    if (exponent == 31) x = digits ? NAN : HUGE_VAL;
-    return bits >> 15 ? -x : x;
-}
-
 /* An element from its bytes, the low one first. */
 static double nn__decode(const nn__element *e, const unsigned char *bytes)
 {
@@ -15039,7 +17117,7 @@ static double nn__decode(const nn__element *e, const unsigned char *bytes)
     float narrow;
     double wide;
     for (size_t i = e->size; i-- > 0;) bits = bits << 8 | bytes[i];
-    if (e->kind == 'h') return nn__half((unsigned)bits);
+    if (e->kind == 'h') return nn__half(bits);
     if (e->kind == 'u') return (double)bits;
     if (e->kind == 'i') {
         const uint64_t sign = (uint64_t)1 << (8 * e->size - 1);
@@ -16743,44 +18821,27 @@ static nn_status nn__log_check(nn_history *h, const nn_check *c)
     return status;
 }
 
-/* The number in text[64] with a decimal point, whatever the locale; "" for NaN. */
-static const char *nn__number_text(double x, char text[64])
-{
-    const char *point = localeconv()->decimal_point;
-    size_t length = strlen(point);
-    text[0] = 0;
-    if (x != x) return text;
-    snprintf(text, 64, "%.9g", x);
-    char *found = length ? strstr(text, point) : NULL;
-    if (found) {
-        *found = '.';
-        memmove(found + 1, found + length, strlen(found + length) + 1);
-    }
-    return text;
-}
-
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path)
 {
     if (!history || !path)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_history_write_csv: an argument is NULL");
-    FILE *f = fopen(path, "wb");
-    if (!f) return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing", path);
-    fprintf(f, "step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,"
-               "validation_accuracy,learning_rate,seconds\n");
+    nn__writer w;
+    nn_status status = nn__writer_open(&w, "nn_history_write_csv", path);
+    if (status != NN_OK) return status;
+    nn__writer_text(&w, "step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,"
+                        "validation_loss,validation_accuracy,learning_rate,seconds\n");
     for (size_t i = 0; i < history->check_count; i++) {
         const nn_check *c = &history->checks[i];
         const double column[] = {c->train_loss,      c->train_accuracy,      c->batch_loss,
                                  c->batch_accuracy,  c->validation_loss,     c->validation_accuracy,
                                  c->learning_rate,   c->seconds};
         char text[64];
-        fprintf(f, "%llu,%llu", (nn__ull)c->step, (nn__ull)c->epoch);
+        nn__writer_print(&w, "%llu,%llu", (nn__ull)c->step, (nn__ull)c->epoch);
         for (size_t j = 0; j < sizeof column / sizeof *column; j++)
-            fprintf(f, ",%s", nn__number_text(column[j], text));
-        fprintf(f, "\n");
+            nn__writer_print(&w, ",%s", nn__shortest(column[j], 0, text));
+        nn__writer_text(&w, "\n");
     }
-    int failed = ferror(f);
-    failed |= fclose(f) != 0;
-    return failed ? nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be written", path) : NN_OK;
+    return nn__writer_close(&w, NN_OK);
 }
 
 /* -- progress: a line that is written over on a terminal, a line per check elsewhere -- */

@@ -4,7 +4,8 @@
    With --save it keeps the run in a file: Ctrl-C stops it there, --resume goes on to the same bits,
    and examples/predict.c uses the network.
 
-   cc -O2 examples/mnist_mlp.c -lm -o mnist_mlp && ./mnist_mlp [--data DIR] [--seed N] [--help] */
+   cc -O2 examples/mnist_mlp.c -lm -o mnist_mlp && ./mnist_mlp [--data DIR] [--seed N]
+   [--save FILE] [--resume FILE] [--export FILE] [--help] */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "program.h"
@@ -21,13 +22,14 @@ static int on_step(void *user, nn_net *net, size_t step, double loss)
 
 int main(int argc, char **argv)
 {
-    const char *data = "data", *seed = "0", *save = NULL, *resume = NULL;
+    const char *data = "data", *seed = "0", *save = NULL, *resume = NULL, *export_to = NULL;
     const program_option options[] = {
         {"--data", "DIR", "the folder that mnist/ is in (default data; `make data`)", &data},
         {"--seed", "N", "of the weights and the shuffles (default 0)", &seed},
         {"--save", "FILE", "keep the run in FILE, after every epoch and when interrupted", &save},
-        {"--resume", "FILE", "the same, and go on from FILE when it is there", &resume}};
-    program_options(argc, argv, "mnist_mlp", "784-64-10 on MNIST with momentum", 4, options);
+        {"--resume", "FILE", "the same, and go on from FILE when it is there", &resume},
+        {"--export", "FILE", "write the network as a C file that needs no nn.h", &export_to}};
+    program_options(argc, argv, "mnist_mlp", "784-64-10 on MNIST with momentum", 5, options);
     nn_net_desc net_desc = {0};
     net_desc.seed = program_number("--seed", seed, 0, UINT64_MAX);
 
@@ -78,6 +80,12 @@ int main(int argc, char **argv)
     printf("epochs %d  train loss %.4f accuracy %.4f  validation loss %.4f accuracy %.4f  %.2f s\n",
            (int)history.epochs, on_train.loss, on_train.accuracy, on_test.loss, on_test.accuracy,
            history.seconds);
+    if (export_to) {
+        nn_export_desc export_desc = {0};
+        export_desc.name = "mnist";
+        export_desc.check = &test;
+        if (nn_export_c(logits, export_to, &export_desc) != NN_OK) return fail();
+    }
     nn_history_free(&history);
     nn_net_destroy(net);
     nn_dataset_free(&train);

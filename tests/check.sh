@@ -98,7 +98,7 @@ clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body     
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
 -Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float double |
-ASan and UBSan         | $cc                 | $sanitize              | data plain graph train optim conv | float   |
+ASan and UBSan         | $cc                 | $sanitize      | data npy plain graph train optim conv | float    |
 ASan and UBSan, double | $cc                 | $sanitize              | data plain                   | double       |
 ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
@@ -228,6 +228,9 @@ quickstart_alone() { # its own compile line, in a folder that has nothing else
     $cc -O2 examples/quickstart.c -lm -o quickstart && ./quickstart --out some/where && [ -d some/where ])
 }
 step 'the quickstart in a fresh clone' quickstart_alone
+if have arm-none-eabi-gcc && have qemu-system-arm; then step 'a network on microcontrollers' sh tests/embed.sh
+else skip 'a network on microcontrollers: no arm-none-eabi-gcc or no qemu-system-arm'
+fi
 installs() {
   make -s install PREFIX="$(pwd)/$dir/prefix" && cp "$dir/body.c" "$dir/prefix/prog.c" &&
     sed -i 's/"nn.h"/<nn.h>/' "$dir/prefix/prog.c" &&

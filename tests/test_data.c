@@ -167,7 +167,7 @@ static bytes make_idx(int type, int rank, const uint32_t *shape, size_t data_siz
 }
 
 /* From a block without a byte to spare, so that AddressSanitizer sees a read past its end. */
-static nn_status idx_from(const bytes *b, size_t size, nn__file *file, nn__idx *out)
+static nn_status idx_from(const bytes *b, size_t size, nn__file *file, nn__numeric *out)
 {
     memset(file, 0, sizeof *file);
     file->path = "some.idx";
@@ -182,7 +182,7 @@ static nn_status idx_from(const bytes *b, size_t size, nn__file *file, nn__idx *
 /* Reading fails from memory and from a file alike, names the thing and leaves nothing behind. */
 static void check_bad_idx(const bytes *b, nn_status status, const char *part1, const char *part2)
 {
-    nn__idx idx;
+    nn__numeric idx;
     nn__file file;
     nn_dataset d;
     CHECK_ERROR(idx_from(b, b->size, &file, &idx), status, part1, part2);
@@ -236,17 +236,17 @@ static double value_of(int type, int width, uint64_t bits)
     return (double)bits - ldexp(1, 8 * width);
 }
 
-static void check_idx(const bytes *b, int type, int width, int rank, const nn__idx *idx)
+static void check_idx(const bytes *b, int type, int width, int rank, const nn__numeric *idx)
 {
     const uint8_t *raw = b->at + 4 + 4 * rank;
     size_t i, count = product(rank, small_shape);
-    CHECK_INT(idx->type, type);
+    CHECK_INT(idx->width, width);
     CHECK_INT(idx->rank, rank);
     CHECK_INT(idx->count, count);
     for (i = 0; i < (size_t)rank; i++) CHECK_INT(idx->shape[i], small_shape[i]);
     for (i = 0; i < count; i++, raw += width) {
         double expected = value_of(type, width, from_big_endian(raw, width));
-        CHECK(bits_of_double(nn__idx_value(idx, i)) == bits_of_double(expected));
+        CHECK(bits_of_double(nn__numeric_value(idx, i)) == bits_of_double(expected));
     }
 }
 
@@ -259,7 +259,7 @@ static void idx_types_and_ranks(void)
             int type = idx_types[t].type, width = idx_types[t].width;
             size_t size = product(rank, small_shape) * (size_t)width;
             bytes b = make_idx(type, rank, small_shape, size);
-            nn__idx idx;
+            nn__numeric idx;
             nn__file file;
             CHECK_OK(idx_from(&b, b.size, &file, &idx));
             check_idx(&b, type, width, rank, &idx);
@@ -299,11 +299,11 @@ static void idx_values(void)
     int k;
     for (i = 0; i < COUNT(cases); i++) {
         bytes b = make_idx(cases[i].type, 1, &one, 0);
-        nn__idx idx;
+        nn__numeric idx;
         nn__file file;
         for (k = cases[i].width - 1; k >= 0; k--) put(&b, (int)(cases[i].bits >> 8 * k & 255));
         CHECK_OK(idx_from(&b, b.size, &file, &idx));
-        CHECK_NEAR(nn__idx_value(&idx, 0), cases[i].value, 0);
+        CHECK_NEAR(nn__numeric_value(&idx, 0), cases[i].value, 0);
         nn__file_free(&file);
     }
 }
@@ -475,7 +475,7 @@ static void idx_rank_and_dimension_of_zero(void)
 {
     static const uint32_t shape[] = {3, 0, 2};
     bytes b = make_idx(13, 3, shape, 0);
-    nn__idx idx;
+    nn__numeric idx;
     nn__file file;
     CHECK_OK(idx_from(&b, b.size, &file, &idx));
     CHECK_INT(idx.count, 0);
@@ -491,7 +491,7 @@ static void idx_rank_and_dimension_of_zero(void)
     CHECK_OK(idx_from(&b, b.size, &file, &idx));
     CHECK_INT(idx.rank, 0);
     CHECK_INT(idx.count, 1);
-    CHECK_NEAR(nn__idx_value(&idx, 0), 42, 0);
+    CHECK_NEAR(nn__numeric_value(&idx, 0), 42, 0);
     nn__file_free(&file);
     put(&b, 0);
     check_bad_idx(&b, NN_ERROR_BAD_FORMAT, "2 bytes", "expected 1");
