@@ -58,7 +58,11 @@
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv, nn_load_npy
+        keep a network, use it later  nn_save; nn_open, nn_classify, nn_class_name
+        go on after an interruption   nn_train_desc.save_path and resume
+        take weights from PyTorch     nn_load with a map of names
         run it without this library   nn_export_c
+
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-images
@@ -66,19 +70,20 @@
                          >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
-                         >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
-                         >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
-                         >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
-                         >>views  >>formats  >>text  >>records  >>columns  >>csv  >>npy  >>evaluate
-                         >>json  >>export-text  >>export-ops  >>export  >>train  >>safetensors
-                         >>save  >>load  >>open  >>history  >>checkpoint  >>train  >>licence
+                         >>graph  >>parameters  >>run  >>arithmetic  >>shape  >>reductions
+                         >>layers  >>convolution  >>pooling  >>normalization  >>layer-norm
+                         >>summary  >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files
+                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv  >>npy
+                         >>evaluate  >>json  >>export-text  >>export-ops  >>export  >>train
+                         >>safetensors  >>save  >>load  >>open  >>history  >>checkpoint  >>train
+                         >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
         NN_STATIC             all   every function static: a private copy for one source file
         NN_DOUBLE             all   nn_real is double, not float; files that differ do not link
-        NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets and histories; all three or none.
-                                    Networks take an allocator in nn_net_desc, these by default
+        NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets, histories and files; all three or
+                                    none. Networks take an allocator in nn_net_desc, else these
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
@@ -406,8 +411,8 @@ typedef enum nn_init_kind {
     NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
     NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
     NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
-    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] of orthonormal columns,
-                               or of orthonormal rows where it has fewer: Saxe et al. 2014 */
+    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] of orthonormal
+                               columns, or rows where it has fewer: Saxe et al. 2014 */
     NN_INIT_IDENTITY,       /* y = a x (default 1): a diagonal [in, out], in the middle of a kernel;
                                0 elsewhere */
     NN_INIT_COUNT
@@ -1128,7 +1133,6 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
     int training;     /* the optimiser with its state, the step count and the generator, too */
-    const nn_tensor *output; /* what nn_classify answers with: default nn_net_output(net) */
 } nn_save_desc;
 
 /* desc may be NULL. NN_ERROR_CANNOT_WRITE: no room, no permission. An operation of the user's own
@@ -1195,10 +1199,12 @@ typedef struct nn_open_desc {
 NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc);
 NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc *desc);
 
-/* The tensor that predictions are read from: what was said when it was saved, or what the first
-   loss that takes labels (else the first loss) is computed from, or the last tensor; and the input
-   of samples that it depends on. NULL when there is none, or several inputs. */
+/* The tensor that predictions are read from: one that was set, here or before the network was
+   saved, or else what the first loss that takes labels (then the first loss) is computed from, or
+   the last tensor; and the input of samples that it depends on. NULL with a message when there is
+   none, or several inputs. */
 NN_DEF nn_tensor *nn_net_output(const nn_net *net);
+NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output); /* NULL: not any more */
 NN_DEF nn_tensor *nn_net_input(const nn_net *net);
 /* Classes of raw samples[rows, features], in the numbers that the training data had: they are
    normalised as it was. labels[rows] and probabilities[rows, classes] may be NULL; a single output
@@ -1226,7 +1232,9 @@ NN_DEF nn_status nn_dataset_normalize_for(nn_dataset *data, const nn_net *net);
            return t ? NULL : nn_dropout(nn_describe_source(d, 0), p);
        }
 
-   Parameters are tensors of their own, made before it: sources to be handed to the builder. */
+   Parameters are tensors of their own, made before it: sources to be handed to the builder. For an
+   operation of the user's own the builder is what calls nn_custom, with settings that outlive the
+   network, and nn_open_desc.ops names its record. */
 typedef enum nn_field {
     NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_REAL, NN_FIELD_CHOICE, NN_FIELD_INTS, NN_FIELD_SIZES,
     NN_FIELD_REALS
@@ -1336,8 +1344,8 @@ typedef struct nn_gradcheck_report {
    parameters made before it. Dropout draws the same mask in every evaluation. The network's values
    are as before afterwards, buffers among them. NN_ERROR_GRADIENT_WRONG comes with the worst
    element, NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or
-   infinite at a value or at any step from it. desc and report may be NULL. An element takes 2 evaluations, or 26
-   to 290 where the step is searched for. */
+   infinite at a value or at any step from it. desc and report may be NULL. An element takes 2
+   evaluations, or 26 to 290 where the step is searched for. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report);
 /* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by hand.
@@ -5310,7 +5318,7 @@ struct nn_net {
     size_t passes;                  /* backward passes so far */
     int adds;                       /* to the gradients of parameters, in the present one */
     struct nn__optimizer *optimizer;
-    nn_tensor *output;              /* that a file or a caller has named; NULL: by the losses */
+    nn_tensor *output;              /* as it was set; NULL: what the losses say */
     nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
 
@@ -6075,7 +6083,8 @@ NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows)
     return status;
 }
 
-/* -- parameters and buffers -- */
+/* -------------------------------------------------------------------------------- >>parameters
+   Leaves with values that stay: parameters, which are trained, and buffers, and how they begin. */
 
 static nn_init nn__init_make(nn_init_kind kind, double a, double b)
 {
@@ -9849,8 +9858,10 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
         if (t->requires_grad) gradients += (double)nn__tensor_bytes(t, 1);
     }
     fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
-    fprintf(stream, "a sample takes %.0f multiply-adds forward and %.0f bytes, in training %.0f more "
-                    "for gradients\n", products, values, gradients);
+    fprintf(stream,
+            "a sample takes %.0f multiply-adds forward and %.0f bytes, in training %.0f more for "
+            "gradients\n",
+            products, values, gradients);
     if (fflush(stream) != 0 || ferror(stream))
         return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
     return NN_OK;
@@ -17891,18 +17902,24 @@ NN_DEF nn_tensor *nn_net_output(const nn_net *net)
     return NULL;
 }
 
+NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output)
+{
+    const char *const call = "nn_net_set_output";
+    if (!net) return nn__fail_null(call, "network");
+    if (output && output->net != net)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: the tensor belongs to another network", call);
+    net->output = output;
+    return NN_OK;
+}
+
 /* All of a network but its values. */
 static nn_status nn__put_about(nn__contents *c, const char *call, const nn_net *net,
                                const nn_save_desc *desc, int must_open)
 {
-    const nn_tensor *output = desc && desc->output ? desc->output : nn_net_output(net);
-    const nn_tensor *unsaved = nn__unsaved(net);
+    const nn_tensor *output = nn_net_output(net), *unsaved = nn__unsaved(net);
     const int weights_only = desc && desc->weights_only, training = desc && desc->training;
-    if (desc && desc->output && desc->output->net != net)
-        return nn__fail(NN_ERROR_MISMATCH, "%s: output belongs to another network", call);
-    if (weights_only && (training || desc->output))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s is set beside weights_only", call,
-                        training ? "training" : "output");
+    if (weights_only && training)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: training is set beside weights_only", call);
     if (training && !net->optimizer)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: training is set, but the network has no "
                                                "optimiser", call);
