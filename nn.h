@@ -106,6 +106,7 @@
         thread at a time; different networks may run in different threads at once. The readers check
         every count against the file's real size before they allocate. With -ffast-math results stay
         correct, but a program LINKED with it (gcc) flushes subnormal numbers: other last bits.
+        With clang's -ffp-contract=fast only the portable kernels keep their bits and are chosen.
         After fork() a child of a process that has used OpenMP threads must not use them (GNU's
         runtime hangs): set NN_THREADS=1 or nn_net_desc.threads there.
         A matrix product takes up to 64 KB of stack.
@@ -1546,6 +1547,7 @@ typedef struct nn__kernels {
     void (*clamp)(size_t n, nn_real limit, nn_real *x);
     void (*update)(const nn__update *u, size_t n, nn_real *w, const nn_real *g, nn_real *s0,
                    nn_real *s1);
+    nn_real (*contraction)(nn_real x); /* (1 + x)(1 - x) - 1 */
 } nn__kernels;
 
 /* a * b + c with one rounding. For float without hardware FMA: the product is exact in double; the
@@ -3079,6 +3081,9 @@ static void NN__FN(clamp)(size_t n, nn_real limit, nn_real *x)
     NN__EACH(n) NN__ST(x + i, NN__MIN(high, NN__MAX(low, NN__LD(x + i, c))), c);
 }
 
+/* Of an epsilon this is 0, but for a compiler that makes one operation of a product and a sum. */
+static nn_real NN__FN(contraction)(nn_real x) { return (1 + x) * (1 - x) - 1; }
+
 #define NN__MAP(expression)                                                                        \
     NN__EACH(n)                                                                                    \
     {                                                                                              \
@@ -3273,7 +3278,8 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
                                             NN__SHARED(affine_bytes),
                                             NN__SHARED(affine),
                                             NN__SHARED(clamp),
-                                            NN__SHARED(update)};
+                                            NN__SHARED(update),
+                                            NN__SHARED(contraction)};
 
 #undef NN__UNROLL
 #undef NN__FN
@@ -3416,6 +3422,13 @@ static unsigned nn__cpu_paths(void)
     return paths;
 }
 
+/* clang's -ffp-contract=fast fuses products with sums whatever this file says: other bits. */
+static int nn__is_exact(const nn__kernels *k)
+{
+    return k->contraction(sizeof(nn_real) == sizeof(double) ? (nn_real)DBL_EPSILON
+                                                            : (nn_real)FLT_EPSILON) == 0;
+}
+
 static const nn__kernels *nn__choose(void)
 {
     const nn__kernels *list[5], *best = NULL;
@@ -3431,6 +3444,7 @@ static const nn__kernels *nn__choose(void)
     if (paths & 1u << NN__NEON) list[count++] = &nn__kernels_neon;
 #endif
     (void)paths;
+    while (count > 1 && !nn__is_exact(list[count - 1])) count--;
     for (int i = 0; i < count; i++)
         if (wanted && strcmp(wanted, list[i]->name) == 0) best = list[i];
     return best ? best : list[count - 1];
@@ -3952,6 +3966,10 @@ NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
     else if (d.threads < 0)
         status = nn__fail(NN_ERROR_BAD_ARGUMENT,
                           "nn_net_create: threads is %d, expected 0 or more", d.threads);
+    else if (!nn__is_exact(nn__k()))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_net_create: nn.h is compiled with -ffp-contract=fast for a CPU with "
+                          "fused multiply-add, which changes results: use -ffp-contract=off");
     if (!d.allocator.alloc)
         d.allocator.alloc = nn__default_alloc, d.allocator.release = nn__default_release;
     nn_net *net = NULL;
