@@ -20,7 +20,7 @@ DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test suite check examples tasks data reproduce bench bench-reproduce install help clean
+.PHONY: all run test suite check portability examples tasks data reproduce bench bench-reproduce install help clean
 
 all: examples
 
@@ -114,6 +114,9 @@ suite: $(SUITE)
 check:
 	@CC="$(CC)" sh tests/check.sh
 
+portability: | $(BUILD)
+	@sh tests/portability.sh
+
 # -- data, figures, measurements --
 
 data:
@@ -141,6 +144,8 @@ help:
 	@echo 'make run        train on the embedded digits, write pictures to out/'
 	@echo 'make test       every test, in float and double, on every kernel path of this CPU'
 	@echo 'make check      compilers, standards, warnings, sanitizers, real data (NN_DATA)'
+	@echo 'make portability'
+	@echo '                bits and suites on other processors and systems that have an emulator here'
 	@echo 'make examples   build the example programs into build/'
 	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'
 	@echo 'make reproduce  every task of the five reports: figures, out/results.csv, out/report.html'

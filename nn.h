@@ -1169,10 +1169,13 @@ static int nn__is_finite(double x)
     return (bits >> 52 & 0x7ff) != 0x7ff;
 }
 
-/* Seconds since some moment, from the best clock that the language level in use offers. */
+/* Seconds since some moment, from the best clock that the language level in use offers; on Windows,
+   where clock() is that of the wall and the others ask for a library, from clock(). */
 static double nn__now(void)
 {
-#if defined(TIME_UTC)
+#if defined(_WIN32)
+    return (double)clock() / CLOCKS_PER_SEC;
+#elif defined(TIME_UTC)
     struct timespec t;
     timespec_get(&t, TIME_UTC);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -6707,12 +6710,12 @@ static const nn__loss_kind nn__loss_kinds[] = {
     NN__ELEMENTS(sigmoid_cross_entropy, nn__sigmoid_cross_entropy_forward,
                  nn__sigmoid_cross_entropy_backward, nn__sigmoid_cross_entropy_saved,
                  NN__TAKES_TARGETS | NN__USES_POSITIVE_WEIGHTS, 0, 1),
-    NN__ELEMENTS(mse, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
-                 HUGE_VAL),
-    NN__ELEMENTS(l1_loss, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
-                 HUGE_VAL),
+    NN__ELEMENTS(mse, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -DBL_MAX,
+                 DBL_MAX),
+    NN__ELEMENTS(l1_loss, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -DBL_MAX,
+                 DBL_MAX),
     NN__ELEMENTS(huber, nn__loss_forward, nn__loss_backward, NULL,
-                 NN__TAKES_TARGETS | NN__USES_DELTA, -HUGE_VAL, HUGE_VAL),
+                 NN__TAKES_TARGETS | NN__USES_DELTA, -DBL_MAX, DBL_MAX),
     NN__LINES(hinge, nn__loss_forward, NULL,
               NN__TAKES_LABELS | NN__USES_MARGIN | NN__USES_CLASS_WEIGHTS, 0),
     NN__LINES(kl_divergence, nn__loss_forward, NULL, NN__TAKES_TARGETS, 1)};
