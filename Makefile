@@ -20,7 +20,8 @@ DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test suite check embed examples tasks data reproduce bench bench-reproduce install help clean
+.PHONY: all run test suite check embed portability examples tasks data reproduce bench
+.PHONY: bench-reproduce install help clean
 
 all: examples
 
@@ -118,6 +119,9 @@ check:
 embed:
 	@CC="$(CC)" sh tests/embed.sh
 
+portability: | $(BUILD)
+	@sh tests/portability.sh
+
 # -- data, figures, measurements --
 
 data:
@@ -146,6 +150,8 @@ help:
 	@echo 'make test       every test, in float and double, on every kernel path of this CPU'
 	@echo 'make check      compilers, standards, warnings, sanitizers, real data (NN_DATA)'
 	@echo 'make embed      an exported network on microcontrollers that qemu plays'
+	@echo 'make portability'
+	@echo '                bits and suites on other processors and systems that have an emulator here'
 	@echo 'make examples   build the example programs into build/'
 	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'
 	@echo 'make reproduce  every task of the five reports: figures, out/results.csv, out/report.html'

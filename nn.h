@@ -115,6 +115,7 @@
         thread at a time; different networks may run in different threads at once. The readers check
         every count against the file's real size before they allocate. With -ffast-math results stay
         correct, but a program LINKED with it (gcc) flushes subnormal numbers: other last bits.
+        With clang's -ffp-contract=fast only the portable kernels keep their bits and are chosen.
         After fork() a child of a process that has used OpenMP threads must not use them (GNU's
         runtime hangs): set NN_THREADS=1 or nn_net_desc.threads there.
         A matrix product takes up to 64 KB of stack.
@@ -1555,10 +1556,13 @@ static int nn__is_finite(double x)
     return (bits >> 52 & 0x7ff) != 0x7ff;
 }
 
-/* Seconds since some moment, from the best clock that the language level in use offers. */
+/* Seconds since some moment, from the best clock that the language level in use offers; on Windows,
+   where clock() is that of the wall and the others ask for a library, from clock(). */
 static double nn__now(void)
 {
-#if defined(TIME_UTC)
+#if defined(_WIN32)
+    return (double)clock() / CLOCKS_PER_SEC;
+#elif defined(TIME_UTC)
     struct timespec t;
     timespec_get(&t, TIME_UTC);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -2026,6 +2030,7 @@ typedef struct nn__kernels {
                               nn_real *dx, int add);
     void (*sum_pool)(const nn__pool *p, const nn_real *x, nn_real *y, int add);
     void (*spread_pool)(const nn__pool *p, const nn_real *y, nn_real *x, int add);
+    nn_real (*contraction)(nn_real x); /* (1 + x)(1 - x) - 1 */
 } nn__kernels;
 
 /* a * b + c with one rounding. For float without hardware FMA: the product is exact in double; the
@@ -3637,6 +3642,9 @@ static void NN__FN(clamp)(size_t n, nn_real limit, nn_real *x)
     NN__EACH(n) NN__ST(x + i, NN__MIN(high, NN__MAX(low, NN__LD(x + i, c))), c);
 }
 
+/* Of an epsilon this is 0, but for a compiler that makes one operation of a product and a sum. */
+static nn_real NN__FN(contraction)(nn_real x) { return (1 + x) * (1 - x) - 1; }
+
 #define NN__MAP(expression)                                                                        \
     NN__EACH(n)                                                                                    \
     {                                                                                              \
@@ -4130,7 +4138,8 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
                                             NN__SHARED(max_pool),
                                             NN__SHARED(max_pool_backward),
                                             NN__SHARED(sum_pool),
-                                            NN__SHARED(spread_pool)};
+                                            NN__SHARED(spread_pool),
+                                            NN__SHARED(contraction)};
 
 #undef NN__UNROLL
 #undef NN__FN
@@ -4274,6 +4283,13 @@ static unsigned nn__cpu_paths(void)
     return paths;
 }
 
+/* clang's -ffp-contract=fast fuses products with sums whatever this file says: other bits. */
+static int nn__is_exact(const nn__kernels *k)
+{
+    return k->contraction(sizeof(nn_real) == sizeof(double) ? (nn_real)DBL_EPSILON
+                                                            : (nn_real)FLT_EPSILON) == 0;
+}
+
 static const nn__kernels *nn__choose(void)
 {
     const nn__kernels *list[5], *best = NULL;
@@ -4289,6 +4305,7 @@ static const nn__kernels *nn__choose(void)
     if (paths & 1u << NN__NEON) list[count++] = &nn__kernels_neon;
 #endif
     (void)paths;
+    while (count > 1 && !nn__is_exact(list[count - 1])) count--;
     for (int i = 0; i < count; i++)
         if (wanted && strcmp(wanted, list[i]->name) == 0) best = list[i];
     return best ? best : list[count - 1];
@@ -5532,6 +5549,10 @@ NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
     else if (d.threads < 0)
         status = nn__fail(NN_ERROR_BAD_ARGUMENT,
                           "nn_net_create: threads is %d, expected 0 or more", d.threads);
+    else if (!nn__is_exact(nn__k()))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_net_create: nn.h is compiled with -ffp-contract=fast for a CPU with "
+                          "fused multiply-add, which changes results: use -ffp-contract=off");
     if (!d.allocator.alloc)
         d.allocator.alloc = nn__default_alloc, d.allocator.release = nn__default_release;
     nn_net *net = NULL;
@@ -10239,12 +10260,12 @@ static const nn__loss_kind nn__loss_kinds[] = {
     NN__ELEMENTS(sigmoid_cross_entropy, nn__sigmoid_cross_entropy_forward,
                  nn__sigmoid_cross_entropy_backward, nn__sigmoid_cross_entropy_saved,
                  NN__TAKES_TARGETS | NN__USES_POSITIVE_WEIGHTS, 0, 1),
-    NN__ELEMENTS(mse, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
-                 HUGE_VAL),
-    NN__ELEMENTS(l1_loss, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
-                 HUGE_VAL),
+    NN__ELEMENTS(mse, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -DBL_MAX,
+                 DBL_MAX),
+    NN__ELEMENTS(l1_loss, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -DBL_MAX,
+                 DBL_MAX),
     NN__ELEMENTS(huber, nn__loss_forward, nn__loss_backward, NULL,
-                 NN__TAKES_TARGETS | NN__USES_DELTA, -HUGE_VAL, HUGE_VAL),
+                 NN__TAKES_TARGETS | NN__USES_DELTA, -DBL_MAX, DBL_MAX),
     NN__LINES(hinge, nn__loss_forward, NULL,
               NN__TAKES_LABELS | NN__USES_MARGIN | NN__USES_CLASS_WEIGHTS, 0),
     NN__LINES(kl_divergence, nn__loss_forward, NULL, NN__TAKES_TARGETS, 1)};
@@ -11521,6 +11542,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
+    if (report) *report = c.report;
     nn_net *net = loss->net;
     const int mode = net->mode;
     size_t values = 1;

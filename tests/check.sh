@@ -106,6 +106,7 @@ bits, gcc -O3          | gcc                 | -O3 -march=native      | determin
 bits, clang -O0        | clang               | -O0                    | determinism                  | float double |
 bits, clang -O2        | clang               | -O2                    | determinism                  | float double |
 bits, clang -O3        | clang               | -O3 -march=native      | determinism                  | float        |
+bits, contract=fast    | clang               | -O2 -ffp-contract=fast | determinism                  | float        | avx2
 loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
 OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
 OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph conv             | float        |
@@ -181,6 +182,13 @@ step 'sections of nn.h' sh tests/sections.sh
 hostile() { ${CC:-cc} -std=c99 -O0 tests/hostile.c -o "$dir/hostile" -lm && "$dir/hostile"; }
 step 'names that other headers take' hostile
 step 'the licence' sh tests/licence.sh
+contraction() { # fused products would give other bits: refused, where the compiler can make them
+  printf '#define NN_IMPLEMENTATION\n#include "nn.h"\nint main(void) { return nn_net_create(NULL) != NULL || !strstr(nn_last_error(), "-ffp-contract=off"); }\n' >"$dir/fused.c"
+  clang -O2 -mfma -ffp-contract=fast -I. "$dir/fused.c" -o "$dir/fused" -lm && "$dir/fused"
+}
+if have clang && grep -qw fma /proc/cpuinfo 2>/dev/null; then step 'contracted products are refused' contraction
+else skip 'contracted products are refused: no clang or no CPU with fused multiply-add'
+fi
 
 # -- a locale with a decimal comma --
 if have localedef && mkdir -p "$dir/locale" &&

@@ -191,9 +191,7 @@ static void check_product(size_t m, size_t n, size_t depth, size_t step)
                 for (size_t k = 0; k < depth; k++) {
                     nn_real x = a[ta ? k * m + i : i * depth + k];
                     nn_real y = b[tb ? j * depth + k : k * n + j];
-                    sum = sizeof(nn_real) == sizeof(float)
-                              ? (nn_real)fmaf((float)x, (float)y, (float)sum)
-                              : (nn_real)fma((double)x, (double)y, (double)sum);
+                    sum = (nn_real)test_fma((double)x, (double)y, (double)sum);
                 }
                 CHECK(memcmp(&sum, &c[i * n + j], sizeof sum) == 0);
             }
