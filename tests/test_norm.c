@@ -403,7 +403,7 @@ static void test_all_windows(void)
 {
     static const size_t channels[] = {1, 3, 8, 17};
     for (size_t kh = 1; kh <= 5; kh++)
-        for (size_t kw = 1; kw <= 6; kw += 1 + (kw > 2))
+        for (size_t kw = 1; kw <= 6; kw += kw > 2 ? 2 : 1)
             for (size_t stride = 0; stride <= 3; stride++)
                 for (size_t pad = 0; pad < kh && pad < kw; pad++) {
                     nn_pool_desc d = window(kh, kw, stride, pad, pad ? pad - 1 : 0);
