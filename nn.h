@@ -54,7 +54,9 @@
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
                                       nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
-                                      nn_net_set_training where there is dropout
+                                      nn_net_set_training where there is dropout or nn_batch_norm
+        work on images                nn_input_shape, nn_batch_norm, nn_max_pool,
+                                      nn_global_average_pool, nn_flatten
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
