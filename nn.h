@@ -54,7 +54,9 @@
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
                                       nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
-                                      nn_net_set_training where there is dropout
+                                      nn_net_set_training where there is dropout or nn_batch_norm
+        work on images                nn_input_shape, nn_batch_norm, nn_max_pool,
+                                      nn_global_average_pool, nn_flatten
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv, nn_load_npy
@@ -377,10 +379,11 @@ NN_DEF nn_tensor *nn_net_parameter(const nn_net *net, size_t i);
 NN_DEF nn_tensor *nn_net_buffer(const nn_net *net, size_t i);
 NN_DEF size_t nn_net_parameter_count(const nn_net *net); /* scalars in all parameters */
 NN_DEF nn_rng *nn_net_rng(nn_net *net);
-/* 1: nn_forward computes as in training, with dropout; 0: it gives the network's own answer. A new
-   network is in neither state: nn_forward gives its own answer, and nn_backward after it is an
-   error where dropout was left out, so that a training loop cannot lose it unnoticed. nn_train,
-   nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
+/* 1: nn_forward computes as in training, with dropout and the batch's own statistics; 0: it gives
+   the network's own answer. A new network is in neither state: nn_forward gives its own answer, and
+   nn_backward after it is an error where that is another one, so that a training loop cannot lose
+   its dropout unnoticed. nn_train, nn_evaluate and nn_predict choose for themselves; nn_train ends
+   in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
 /* A table of operations with their shapes, parameters (each counted where it is used first),
@@ -3981,25 +3984,33 @@ static void NN__FN(row_norm_backward)(size_t rows, size_t n, const nn_real *x, c
 /* -- pooling of one image: a window is h rows of w pixels, `row` reals apart -- */
 
 /* The largest value, and which one of the window it is. NaN counts as larger than all numbers. */
+#define NN__TAKE(pixel, k)                                                                         \
+    {                                                                                              \
+        NN__VEC v = NN__LD(x + (pixel) + i, c);                                                    \
+        NN__MASK take = NN__LT(best, v) | NN__IS_NAN(v);                                           \
+        best = NN__SELECT(take, v, best);                                                          \
+        place = NN__SELECT(take, k, place);                                                        \
+    }
+
 NN__INLINE void NN__FN(max_window)(size_t h, size_t w, size_t row, size_t channels,
                                    const nn_real *x, nn_real *y, nn_real *which)
 {
     NN__EACH(channels)
     {
         NN__VEC best = NN__LD(x + i, c), place = NN__C(0), k = NN__C(0);
-        NN__UNROLL for (size_t r = 0; r < h; r++)
-            NN__UNROLL for (size_t s = 0; s < w; s++)
-            {
-                NN__VEC v = NN__LD(x + r * row + s * channels + i, c);
-                NN__MASK take = NN__LT(best, v) | NN__IS_NAN(v);
-                best = NN__SELECT(take, v, best);
-                place = NN__SELECT(take, k, place);
-                k = NN__ADD(k, NN__C(1));
-            }
+        if (h == 2 && w == 2) {
+            NN__TAKE(channels, NN__C(1))
+            NN__TAKE(row, NN__C(2))
+            NN__TAKE(row + channels, NN__C(3))
+        } else
+            for (size_t r = 0; r < h; r++)
+                for (size_t s = 0; s < w; s++, k = NN__ADD(k, NN__C(1)))
+                    NN__TAKE(r * row + s * channels, k)
         NN__ST(y + i, best, c);
         NN__ST(which + i, place, c);
     }
 }
+#undef NN__TAKE
 
 /* What forward took gets the gradient: the others 0, unless `add`. */
 NN__INLINE void NN__FN(max_window_backward)(int add, size_t h, size_t w, size_t row,
@@ -4009,9 +4020,8 @@ NN__INLINE void NN__FN(max_window_backward)(int add, size_t h, size_t w, size_t 
     NN__EACH(channels)
     {
         NN__VEC d = NN__LD(dy + i, c), k = NN__LD(which + i, c), half = NN__C(0.5);
-        NN__UNROLL for (size_t r = 0; r < h; r++)
-            NN__UNROLL for (size_t s = 0; s < w; s++)
-            {
+        for (size_t r = 0; r < h; r++)
+            for (size_t s = 0; s < w; s++) {
                 nn_real *to = dx + r * row + s * channels + i;
                 NN__VEC g = NN__SELECT(NN__LT(NN__FN(abs)(k), half), d, NN__C(0));
                 NN__ST(to, add ? NN__ADD(NN__LD(to, c), g) : g, c);
@@ -4066,9 +4076,7 @@ NN__INLINE void NN__FN(spread_window)(size_t h, size_t w, size_t row, size_t cha
 
 static void NN__FN(max_pool)(const nn__pool *p, const nn_real *x, nn_real *y, nn_real *which)
 {
-    NN__EACH_WINDOW(
-        if (h == 2 && w == 2) NN__FN(max_window)(2, 2, row, channels, x + from, y + at, which + at);
-        else NN__FN(max_window)(h, w, row, channels, x + from, y + at, which + at))
+    NN__EACH_WINDOW(NN__FN(max_window)(h, w, row, channels, x + from, y + at, which + at))
 }
 
 static void NN__FN(max_pool_backward)(const nn__pool *p, const nn_real *dy, const nn_real *which,
@@ -9858,7 +9866,8 @@ static void nn__summary_row(const nn_tensor *t, FILE *stream)
             nn__tensor_shape(t, shape));
     if (parameters) snprintf(number, sizeof number, "%llu", (nn__ull)parameters);
     fprintf(stream, " %10s", number);
-    snprintf(number, sizeof number, products > 0 ? "%.0f" : "", products);
+    number[0] = 0;
+    if (products > 0) snprintf(number, sizeof number, "%.0f", products);
     fprintf(stream, " %13s %10llu\n", number, (nn__ull)nn__value_bytes(t));
 }
 
@@ -11542,20 +11551,19 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
-    if (report) *report = c.report;
     nn_net *net = loss->net;
     const int mode = net->mode;
     size_t values = 1;
     for (size_t i = 0; i < net->buffers.count; i++) values += net->buffers.items[i]->size;
     v.loss = loss, v.rng = net->rng, v.status = NN_OK;
     v.buffers = (nn_real *)nn__net_alloc(net, nn__bytes(1, values, sizeof *v.buffers));
-    if (!v.buffers) return NN_ERROR_OUT_OF_MEMORY;
-    nn__copy_buffers(net, v.buffers, 0);
+    if (v.buffers) nn__copy_buffers(net, v.buffers, 0);
+    else v.status = NN_ERROR_OUT_OF_MEMORY;
     c.desc = nn__gradcheck_defaults(desc);
     c.f = nn__evaluate_graph, c.user = &v;
     if (mode == NN__MODE_OPEN) net->mode = NN__MODE_TRAINING;
-    nn_status checked = nn__check_graph(&c, &v);
-    nn__copy_buffers(net, v.buffers, 1);
+    nn_status checked = v.status == NN_OK ? nn__check_graph(&c, &v) : v.status;
+    if (v.buffers) nn__copy_buffers(net, v.buffers, 1);
     nn__net_release(net, v.buffers);
     net->rng = v.rng;
     net->mode = mode;
@@ -17683,7 +17691,9 @@ static const nn_op *const nn__operations[] = {
     &nn__div.op, &nn__maximum.op, &nn__minimum.op, &nn__exp.op, &nn__log.op, &nn__sqrt.op,
     &nn__abs.op, &nn__pow.op, &nn__clamp.op, &nn__scale, &nn__reshape, &nn__permute, &nn__concat,
     &nn__slice, &nn__sum, &nn__mean, &nn__max, &nn__softmax, &nn__log_softmax, &nn__matmul,
-    &nn__dense, &nn__activation, &nn__dropout, &nn__weight_penalty};
+    &nn__dense, &nn__activation, &nn__dropout, &nn__max_pool, &nn__average_pool, &nn__upsample,
+    &nn__pad, &nn__crop, &nn__spatial_dropout, &nn__batch_norm, &nn__group_norm, &nn__layer_norm,
+    &nn__weight_penalty};
 
 enum { NN__FORMAT_VERSION = 1, NN__FORMAT_TENSORS = 1 << 16 };
 
