@@ -941,7 +941,8 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
    the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
    them, in the file's metadata: the architecture, and what the network was trained on, with its
    normalisation and the names of its classes. Files are written to PATH.tmp, which then becomes
-   PATH: after any failure the old file is as it was. Nothing in a file is trusted. */
+   PATH: after any failure the old file is as it was. Nothing in a file is trusted. How a CSV file
+   was read (nn_csv_desc.like) is not in it. */
 
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
@@ -8672,9 +8673,9 @@ static nn_status nn__check_kin(const char *call, const nn_dataset *data, const n
     return status == NN_OK ? nn__check_same_samples(call, data, trained) : status;
 }
 
-/* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its
-   own: the set, the names' list, scales and shifts, the names. */
-static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+/* A copy of what nn__check_kin asks of a set, in a block of the network's: the set, the list of
+   names, scales and shifts, the names. NULL: out of memory. */
+static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data)
 {
     const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
     const size_t list = nn__bytes(classes, 1, sizeof(char *));
@@ -8684,7 +8685,7 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     for (size_t i = 0; fits && i < classes; i++)
         fits = nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes);
     nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, fits ? bytes : SIZE_MAX);
-    if (!kept) return NN_ERROR_OUT_OF_MEMORY;
+    if (!kept) return NULL;
     char *at = (char *)(kept + 1) + list + norm;
     *kept = *data;
     kept->class_names = classes ? (char **)(void *)(kept + 1) : NULL;
@@ -8694,9 +8695,20 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     for (size_t i = 0; i < classes; at += strlen(at) + 1, i++)
         kept->class_names[i] =
             (char *)memcpy(at, data->class_names[i], strlen(data->class_names[i]) + 1);
+    return kept;
+}
+
+static void nn__set_trained_on(nn_net *net, nn_dataset *kept)
+{
     nn__net_release(net, net->trained_on);
     net->trained_on = kept;
-    return NN_OK;
+}
+
+static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+{
+    nn_dataset *kept = nn__copy_kin(net, data);
+    if (kept) nn__set_trained_on(net, kept);
+    return kept ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
 }
 
 /* -- gathering a batch -- */
@@ -11477,8 +11489,8 @@ static nn_status nn__read_scalar(nn__document *d, nn__json *value)
 {
     static const char *const words[] = {"true", "false", "null"};
     const size_t left = (size_t)(d->end - d->at);
-    value->text = d->at;
-    for (size_t i = 0; i < 3; i++)
+    value->text = d->at, value->kind = 0;
+    for (size_t i = 0; i < 3 && value->kind != 'w'; i++)
         if (left >= strlen(words[i]) && memcmp(d->at, words[i], strlen(words[i])) == 0)
             value->kind = 'w', d->at += strlen(words[i]);
     if (value->kind != 'w') {
@@ -12876,8 +12888,9 @@ static int nn__data_fits(nn_dataset *data, const nn__json *names, const nn__entr
     return fits;
 }
 
-/* What the network was trained on; nothing when the file does not say. */
-static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *net)
+/* What the network was trained on, for nn__set_trained_on; NULL when the file does not say. */
+static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *net,
+                               nn_dataset **kept)
 {
     nn__json *object = nn__member(about->root, "data", '{');
     const nn__json *names = nn__member(object, "class_names", '[');
@@ -12887,6 +12900,7 @@ static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *n
     nn_dataset data;
     nn__reading r;
     memset(&data, 0, sizeof data);
+    *kept = NULL;
     if (!object) return NN_OK;
     nn_description d = nn__reading_of(&r, object, a->name);
     nn__data_describe(&d, &data);
@@ -12906,7 +12920,8 @@ static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *n
         memcpy(&list[i], &names[1 + i].text, sizeof *list);
     if (status == NN_OK && n) status = nn__entry_read(a, scale, data.scale, sizeof *norm, NULL);
     if (status == NN_OK && n) status = nn__entry_read(a, shift, data.shift, sizeof *norm, NULL);
-    if (status == NN_OK) status = nn__remember_data(net, &data);
+    if (status == NN_OK) *kept = nn__copy_kin(net, &data);
+    if (status == NN_OK && !*kept) status = NN_ERROR_OUT_OF_MEMORY;
     NN_FREE(norm);
     NN_FREE(list);
     return status;
@@ -12999,9 +13014,12 @@ static nn_status nn__check_load_desc(const char *call, const nn_load_desc *d)
 static nn_status nn__fill_net(nn__archive *a, const nn__about *about, nn_net *net,
                               const nn_load_desc *desc, const nn__match *matches, size_t count)
 {
+    nn_dataset *kept = NULL;
     nn_status status = nn__read_through(a);
-    if (status == NN_OK && !desc->partial) status = nn__read_data(a, about, net);
+    if (status == NN_OK && !desc->partial) status = nn__read_data(a, about, net, &kept);
     if (status == NN_OK && desc->training) status = nn__read_training(a, about, net);
+    if (status == NN_OK && kept) nn__set_trained_on(net, kept);
+    else nn__net_release(net, kept);
     for (size_t i = 0; status == NN_OK && i < count; i++)
         if (matches[i].entry) status = nn__read_match(a, &matches[i], matches[i].t->data);
     return status;
@@ -13203,7 +13221,7 @@ static nn_status nn__fill_opened(nn__opening *o, int training)
     if (status == NN_OK) status = nn__check_left_over(&o->a, 1, &desc);
     for (size_t i = 0; status == NN_OK && i < count; i++)
         status = nn__read_match(&o->a, &matches[i], matches[i].t->data);
-    if (status == NN_OK) status = nn__read_data(&o->a, &o->about, o->net);
+    if (status == NN_OK) status = nn__read_data(&o->a, &o->about, o->net, &o->net->trained_on);
     if (status == NN_OK && training) status = nn__read_training(&o->a, &o->about, o->net);
     NN_FREE(matches);
     return status;

@@ -620,6 +620,8 @@ static const struct bad_file {
     {"{\"a\":1e}", 0, NN_ERROR_BAD_FORMAT, "value"},
     {"{\"a\":-}", 0, NN_ERROR_BAD_FORMAT, "value"},
     {"{\"a\":nul}", 0, NN_ERROR_BAD_FORMAT, "value"},
+    {"{\"a\":true", 0, NN_ERROR_BAD_FORMAT, "','"},
+    {"{\"a\":truefals", 0, NN_ERROR_BAD_FORMAT, "','"},
     {"{\"a\":", 0, NN_ERROR_BAD_FORMAT, "value"},
     {"{\"a\":[[[[[[[[[[1]]]]]]]]]]}", 0, NN_ERROR_BAD_FORMAT, "too deep"},
     {"{\"__metadata__\":{\"a\":1}}", 0, NN_ERROR_BAD_FORMAT, "'a' is no string"},
@@ -1285,6 +1287,43 @@ static void test_training_state(void)
     nn_net_destroy(net);
 }
 
+/* A file with data but without the state that is asked for changes nothing, the data included. */
+static void test_nothing_by_halves(void)
+{
+    nn_dataset data, other;
+    nn_train_desc train;
+    nn_load_desc load;
+    void *bytes = NULL;
+    size_t size = 0;
+    make_bytes(&data);
+    memset(&train, 0, sizeof train);
+    memset(&load, 0, sizeof load);
+    train.epochs = 1, train.batch_size = 8, train.optimizer = nn_adam(0.05);
+    nn_net *net = nn_net_create(NULL), *next = nn_net_create(NULL);
+    nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(nn_input(net, FEATURES), 3));
+    nn_tensor *its = nn_softmax_cross_entropy(nn_dense(nn_input(next, FEATURES), 3));
+    CHECK_OK(nn_train(loss, &data, &train, NULL));
+    CHECK_OK(nn_save_memory(net, NULL, &bytes, &size));
+    CHECK_OK(nn_dataset_from_bytes(raw, SAMPLES, FEATURES, raw_labels, 3, &other));
+    CHECK_OK(nn_dataset_rescale(&other, 0, 255, 0, 1));
+    CHECK_OK(nn_train(its, &other, &train, NULL));
+    load.training = 1;
+    CHECK_ERROR(nn_load_memory(next, bytes, size, &load, NULL), NN_ERROR_MISMATCH, "no state", "");
+    CHECK_STR(nn_class_name(next, 0), "");
+    nn_result result;
+    CHECK_OK(nn_evaluate(its, &other, &result));
+    load.training = 0;
+    CHECK_OK(nn_load_memory(next, bytes, size, &load, NULL));
+    CHECK_STR(nn_class_name(next, 0), "cat");
+    CHECK_ERROR(nn_evaluate(its, &other, &result), NN_ERROR_MISMATCH, "normalised", "");
+    CHECK_OK(nn_evaluate(its, &data, &result));
+    nn_free(bytes);
+    nn_net_destroy(net);
+    nn_net_destroy(next);
+    nn_dataset_free(&data);
+    nn_dataset_free(&other);
+}
+
 /* What a run is made of; each row changes something. */
 typedef struct run {
     const char *name;
@@ -1598,6 +1637,7 @@ int main(int argc, char **argv)
     setlocale(LC_ALL, "C");
     RUN(test_out_of_memory);
     RUN(test_training_state);
+    RUN(test_nothing_by_halves);
     RUN(test_resume);
     RUN(test_resume_refused);
     RUN(test_more_of_a_run);
