@@ -1,10 +1,10 @@
 /* A libFuzzer target for files of networks: an error or a network, never more.
 
-   cc -DFUZZ_SEEDS tests/fuzz_save.c -lm -o seeds && mkdir -p corpus && ./seeds corpus
-   clang -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz_save.c -lm -o fuzz
+   cc -DFUZZ_SEEDS tests/fuzz/fuzz_save.c -lm -o seeds && mkdir -p corpus && ./seeds corpus
+   clang -g -O1 -fsanitize=fuzzer,address,undefined tests/fuzz/fuzz_save.c -lm -o fuzz
    ./fuzz -max_total_time=300 -max_len=4096 corpus */
 #define NN_IMPLEMENTATION
-#include "../nn.h"
+#include "../../nn.h"
 
 static nn_tensor *build(nn_net *net, int kind)
 {
