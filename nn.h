@@ -1151,7 +1151,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__ISATTY(fd) isatty(fd)
 #define NN__SYNC(stream) fsync(fileno(stream))
 #define NN__REPLACE(from, to) rename(from, to)
-#if defined(__GLIBC__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
+#if defined(__linux__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
 extern int fsync(int fd); /* -std=c99 hides them */
 extern int fileno(FILE *stream);
 #endif
@@ -12784,13 +12784,19 @@ static nn_status nn__find_matches(nn__archive *a, const nn_net *net, const char 
     return NN_OK;
 }
 
-/* Tensors of a file of this library that are not the network's own. */
-static int nn__is_extra(const nn__entry *e)
+/* Tensors of a file of this library that are not the network's own: of its data and history, and
+   what stands beside a parameter of the file. A layer that is called "last" has none such. */
+static int nn__is_extra(nn__archive *a, const nn__entry *e)
 {
-    static const char *const prefixes[] = {NN__PREFIX_DATA, NN__PREFIX_STATE_0, NN__PREFIX_STATE_1,
-                                           NN__PREFIX_LAST, NN__PREFIX_HISTORY};
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
-        if (strncmp(e->name, prefixes[i], strlen(prefixes[i])) == 0) return 1;
+    static const char *const alone[] = {NN__PREFIX_DATA "scale", NN__PREFIX_DATA "shift",
+                                        NN__PREFIX_HISTORY "checks",
+                                        NN__PREFIX_HISTORY "step_loss"};
+    static const char *const beside[] = {NN__PREFIX_STATE_0, NN__PREFIX_STATE_1, NN__PREFIX_LAST};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+        if (strcmp(e->name, alone[i]) == 0) return 1;
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        if (strncmp(e->name, beside[i], strlen(beside[i])) == 0)
+            return nn__find_entry(a, "", e->name + strlen(beside[i])) != NULL;
     return 0;
 }
 
@@ -12798,7 +12804,7 @@ static nn_status nn__check_left_over(nn__archive *a, int is_ours, const nn_load_
 {
     for (size_t i = 0; i < a->count; i++) {
         nn__entry *e = &a->entries[i];
-        if (is_ours && nn__is_extra(e)) e->is_used = 1;
+        if (is_ours && nn__is_extra(a, e)) e->is_used = 1;
         if (!e->is_used && !desc->partial)
             return nn__fail(NN_ERROR_MISMATCH, "%s: the network has no tensor '%.80s': "
                                                "nn_load_desc.partial leaves it out", a->name,

@@ -958,6 +958,32 @@ static void test_foreign_file(void)
     nn_net_destroy(net);
 }
 
+/* A layer that is named as what a file keeps beside the network is a layer all the same. */
+static void test_layers_named_like_extras(void)
+{
+    static const char *const names[] = {"last", "optimizer.0", "data", "history"};
+    nn_net *net = nn_net_create(NULL), *less = nn_net_create(NULL);
+    nn_tensor *y = nn_input(net, 2), *z = nn_input(less, 2);
+    void *bytes = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        nn_dense_desc d;
+        memset(&d, 0, sizeof d);
+        d.units = 2, d.name = names[i];
+        y = nn_dense_with(y, &d);
+        if (i) z = nn_dense_with(z, &d);
+    }
+    CHECK_OK(nn_save_memory(net, NULL, &bytes, &size));
+    nn_net *opened = nn_open_memory(bytes, size, NULL);
+    CHECK(opened && hash_net(opened) == hash_net(net));
+    CHECK_ERROR(nn_load_memory(less, bytes, size, NULL, NULL), NN_ERROR_MISMATCH, "no tensor 'last.",
+                "partial");
+    nn_free(bytes);
+    nn_net_destroy(net);
+    nn_net_destroy(less);
+    nn_net_destroy(opened);
+}
+
 /* A state_dict as PyTorch lays it out: Linear [out, in], Conv2d [out, in, h, w], a Linear behind a
    flatten of 2 channels of 1 x 3. */
 static void test_name_map(void)
@@ -1629,6 +1655,7 @@ int main(int argc, char **argv)
     RUN(test_damage);
     RUN(test_dtypes);
     RUN(test_foreign_file);
+    RUN(test_layers_named_like_extras);
     RUN(test_name_map);
     RUN(test_classify);
     RUN(test_probabilities);
