@@ -8629,7 +8629,7 @@ static nn__pool *nn__pool_of(const nn_tensor *t) { return (nn__pool *)t->setting
 typedef struct nn__pool_pass {
     const nn__pool *pool;
     int down, zero, add;
-    size_t large, small; /* reals in an image */
+    size_t outer, inner; /* reals in a large image, and in a small one */
     const nn_real *from;
     nn_real *to;
     nn_real *which; /* of a maximum: which pixel of a window it was, from 0; or NULL */
@@ -8638,10 +8638,10 @@ typedef struct nn__pool_pass {
 static void nn__pool_range(void *context, size_t begin, size_t end)
 {
     const nn__pool_pass *s = (const nn__pool_pass *)context;
-    const size_t from_size = s->down ? s->large : s->small, to_size = s->down ? s->small : s->large;
+    const size_t from_size = s->down ? s->outer : s->inner, to_size = s->down ? s->inner : s->outer;
     for (size_t i = begin; i < end; i++) {
         const nn_real *from = s->from + i * from_size;
-        nn_real *to = s->to + i * to_size, *which = s->which ? s->which + i * s->small : NULL;
+        nn_real *to = s->to + i * to_size, *which = s->which ? s->which + i * s->inner : NULL;
         if (s->zero) memset(to, 0, to_size * sizeof *to);
         if (s->down && which) nn__k()->max_pool(s->pool, from, to, which);
         else if (s->down) nn__k()->sum_pool(s->pool, from, to, s->add);
@@ -8667,10 +8667,10 @@ static void nn__pool_run(const nn_tensor *t, int down, const nn_real *from, nn_r
     const nn__pool *p = nn__pool_of(t);
     nn__pool_pass s;
     s.pool = p, s.down = down, s.from = from, s.to = to, s.which = which;
-    s.large = p->in[0] * p->in[1] * p->channels, s.small = p->out[0] * p->out[1] * p->channels;
+    s.outer = p->in[0] * p->in[1] * p->channels, s.inner = p->out[0] * p->out[1] * p->channels;
     s.zero = !down && !accumulate && !nn__is_tiled(p);
     s.add = accumulate || s.zero;
-    nn__parallel(t->net->threads, nn__rows(t), nn__grain_rows(s.large), nn__pool_range, &s);
+    nn__parallel(t->net->threads, nn__rows(t), nn__grain_rows(s.outer), nn__pool_range, &s);
 }
 
 static nn_status nn__pool_backward(nn_tensor *t, int down, nn_real *which)
@@ -8963,20 +8963,20 @@ NN_DEF nn_tensor *nn_upsample(nn_tensor *x, size_t factor)
 
 /* The part of a large image, from (top, left) on, that a small one is. */
 typedef struct nn__frame {
-    size_t large[2], small[2], begin[2], channels;
+    size_t outer[2], inner[2], begin[2], channels;
 } nn__frame;
 
 /* Copies the part of each image to the small ones, or from there into the large ones. */
 static void nn__frame_copy(const nn_tensor *t, int to_large, const nn_real *from, nn_real *to)
 {
     const nn__frame *f = (const nn__frame *)t->settings;
-    const size_t run = f->small[1] * f->channels, row = f->large[1] * f->channels;
+    const size_t run = f->inner[1] * f->channels, row = f->outer[1] * f->channels;
     const size_t offset = f->begin[0] * row + f->begin[1] * f->channels;
-    if (to_large) memset(to, 0, nn__rows(t) * f->large[0] * row * sizeof *to);
+    if (to_large) memset(to, 0, nn__rows(t) * f->outer[0] * row * sizeof *to);
     for (size_t i = 0; i < nn__rows(t); i++)
-        for (size_t y = 0; y < f->small[0]; y++) {
-            const size_t at = (i * f->large[0] + y) * row + offset;
-            const size_t inside = (i * f->small[0] + y) * run;
+        for (size_t y = 0; y < f->inner[0]; y++) {
+            const size_t at = (i * f->outer[0] + y) * row + offset;
+            const size_t inside = (i * f->inner[0] + y) * run;
             memcpy(to + (to_large ? at : inside), from + (to_large ? inside : at),
                    run * sizeof *to);
         }
@@ -9034,16 +9034,16 @@ static nn_tensor *nn__frame_new(nn_tensor *x, int pad, size_t top, size_t bottom
     for (int d = 0; d < 2; d++) {
         size_t both;
         const int fits = nn__add_sizes(begin[d], end[d], &both);
-        f.begin[d] = begin[d], f.large[d] = f.small[d] = p.in[d];
-        if (pad && (!fits || !nn__add_sizes(both, p.in[d], &f.large[d])))
+        f.begin[d] = begin[d], f.outer[d] = f.inner[d] = p.in[d];
+        if (pad && (!fits || !nn__add_sizes(both, p.in[d], &f.outer[d])))
             return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: the sum does not fit", call);
         if (!pad && (!fits || both >= p.in[d]))
             return nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
                                 "nn_crop: %llu and %llu of %llu pixels, expected less in all",
                                 (nn__ull)begin[d], (nn__ull)end[d], (nn__ull)p.in[d]);
-        if (!pad) f.small[d] = p.in[d] - both;
+        if (!pad) f.inner[d] = p.in[d] - both;
     }
-    nn_tensor *t = nn__image_new(x, pad ? &nn__pad : &nn__crop, sizeof f, pad ? f.large : f.small);
+    nn_tensor *t = nn__image_new(x, pad ? &nn__pad : &nn__crop, sizeof f, pad ? f.outer : f.inner);
     if (t) *(nn__frame *)t->settings = f;
     return t;
 }
@@ -9064,7 +9064,7 @@ static nn_tensor *nn__frame_describe(nn_description *d, const nn_tensor *t)
     size_t sides[4] = {0}, four = 4;
     for (int i = 0; f && i < 2; i++) {
         sides[2 * i] = f->begin[i];
-        sides[2 * i + 1] = f->large[i] - f->begin[i] - f->small[i];
+        sides[2 * i + 1] = f->outer[i] - f->begin[i] - f->inner[i];
     }
     nn_describe_sizes(d, "sides", sides, &four, 4);
     if (t) return NULL;
