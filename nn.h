@@ -65,8 +65,8 @@
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
                          >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
-                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv
-                         >>evaluate  >>train  >>licence
+                         >>dataset  >>views  >>batches  >>formats  >>text  >>records  >>columns
+                         >>csv  >>evaluate  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -375,7 +375,8 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
 /* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
 
-/* Inputs. The tensor gets the batch in front of the shape of one sample. */
+/* Inputs. The tensor gets the batch in front of the shape of one sample. nn_input_like makes one
+   for the samples of a data set. */
 NN_DEF nn_tensor *nn_input(nn_net *net, size_t features);
 NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape);
 /* Labels or tokens: integers in [0, classes), fed with nn_feed_labels, read from `labels`. */
@@ -682,13 +683,20 @@ NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 /* ------------------------------------------------------------------------------------- >>api-data
    A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is
    gathered: x = raw * scale + shift. Views (subset, split) share the samples of the set they were
-   made from, which must outlive them; labels and normalisation are their own. */
+   made from, which must outlive them; labels and normalisation are their own.
+
+   A network sees images as [height, width, channels], however they are stored: a set with
+   channels_first is converted while a batch is gathered for such an input. An input of one
+   dimension gets the values in the order in which they are stored, which is also what features are
+   numbered by. Any other input must have the sample's own shape. */
 
 typedef struct nn_dataset {
     size_t count;              /* samples */
     size_t features;           /* values in a sample */
     int rank;                  /* of a sample */
-    size_t shape[NN_MAX_RANK]; /* of a sample: 28 28, or 3 32 32 */
+    size_t shape[NN_MAX_RANK]; /* of a sample, as it is stored: 28 28, or 3 32 32 */
+    int channels_first;        /* samples of rank 3 are channels, height, width, as those of CIFAR;
+                                  0: height, width, channels. Set it for data of your own */
     nn_dtype dtype;
     const void *samples;       /* storage, row by row; `index` says which row is sample i */
     size_t *index;             /* NULL: sample i is row i */
@@ -710,7 +718,7 @@ typedef struct nn_dataset {
    1]. train or test may be NULL; both are loaded or none. */
 NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test);
 /* CIFAR-10: data_batch_1.bin .. data_batch_5.bin, of 10,000 samples each, and test_batch.bin in the
-   folder. Shape 3 32 32, pixels scaled to [0, 1]. */
+   folder. Shape 3 32 32, channels first, pixels scaled to [0, 1]. */
 NN_DEF nn_status nn_load_cifar10(const char *folder, nn_dataset *train, nn_dataset *test);
 /* CIFAR-100: train.bin and test.bin; the fine labels (100), or the coarse (20) when `coarse`. */
 NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
@@ -769,6 +777,10 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
    view; normalise per feature afterwards. */
 NN_DEF nn_status nn_dataset_transpose(nn_dataset *data);
 
+/* An input for the samples of a data set: images [height, width] as [height, width, 1], those with
+   channels_first as [height, width, channels], all others in their own shape. */
+NN_DEF nn_tensor *nn_input_like(nn_net *net, const nn_dataset *data);
+
 /* Views. first + count <= data->count. */
 NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
                                    nn_dataset *out);
@@ -804,13 +816,13 @@ NN_DEF void nn_dataset_free(nn_dataset *data); /* leaves it zeroed; NULL is fine
 NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw_high, double low,
                                     double high);
 /* (raw - mean) / deviation, by the mean and the population deviation (divided by n) of the whole
-   set, of each feature, or of each channel (samples of rank 3: channels, height, width). What never
-   changes is only shifted. */
+   set, of each feature, or of each channel (samples of rank 3). What never changes is only
+   shifted. */
 typedef enum nn_per { NN_PER_SET, NN_PER_FEATURE, NN_PER_CHANNEL } nn_per;
 NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per);
 /* Gives `data` the normalisation fitted on `from`. NN_ERROR_BAD_SHAPE when the features differ. */
 NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *from);
-/* out[n,features] = normalised samples rows[0..n); rows NULL: samples 0, 1, ..., n - 1.
+/* out[n,features] = normalised samples rows[0..n), in the order of storage; rows NULL: the first n.
    NN_ERROR_BAD_ARGUMENT names an index past the end. */
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out);
@@ -7966,6 +7978,12 @@ static nn_status nn__check_dataset(const char *call, const nn_dataset *data)
 /* Sample i of the set is this row of the storage. */
 static size_t nn__row(const nn_dataset *data, size_t i) { return data->index ? data->index[i] : i; }
 
+/* A sample lies plane by plane, and not pixel by pixel as networks see it. */
+static int nn__has_planes(const nn_dataset *data)
+{
+    return data->channels_first && data->rank == 3;
+}
+
 /* Value j of a row, before normalisation. */
 static double nn__raw(const nn_dataset *data, size_t row, size_t j)
 {
@@ -8042,39 +8060,57 @@ NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw
     return nn__set_norm(data, scale, shift);
 }
 
-/* Sums over each of n groups of a sample's values, in two passes because the one-pass formula
-   cancels: of the distances from sample 0's first value, so that the mean of equal values is
-   exactly their value, or with a mean of the squared distances from it. */
-static void nn__moments(const nn_dataset *data, size_t n, const double *mean, double *sums)
+/* Groups of features that are normalised alike: value j of group k is feature k * apart + j * step.
+   They lie one behind the other, or take turns. */
+typedef struct nn__groups {
+    size_t n, size, apart, step;
+} nn__groups;
+
+static nn__groups nn__groups_of(const nn_dataset *data, nn_per per)
 {
-    size_t group = data->features / n, first = nn__row(data, 0);
-    memset(sums, 0, n * sizeof *sums);
+    nn__groups g = {1, data->features, data->features, 1};
+    if (per == NN_PER_FEATURE) g.n = data->features;
+    if (per == NN_PER_CHANNEL) g.n = data->shape[data->channels_first ? 0 : 2];
+    g.size = g.apart = data->features / g.n;
+    if (per == NN_PER_CHANNEL && !data->channels_first) g.apart = 1, g.step = g.n;
+    return g;
+}
+
+/* Sums over each group of a sample's values, in two passes because the one-pass formula cancels: of
+   the distances from sample 0's first value, so that the mean of equal values is exactly their
+   value, or with a mean of the squared distances from it. */
+static void nn__moments(const nn_dataset *data, const nn__groups *g, const double *mean,
+                        double *sums)
+{
+    const size_t first = nn__row(data, 0);
+    memset(sums, 0, g->n * sizeof *sums);
     for (size_t i = 0; i < data->count; i++)
-        for (size_t k = 0, row = nn__row(data, i); k < n; k++) {
-            double from = mean ? mean[k] : nn__raw(data, first, k * group);
-            for (size_t j = k * group; j < (k + 1) * group; j++) {
-                double d = nn__raw(data, row, j) - from;
+        for (size_t k = 0, row = nn__row(data, i); k < g->n; k++) {
+            const double from = mean ? mean[k] : nn__raw(data, first, k * g->apart);
+            for (size_t j = 0; j < g->size; j++) {
+                const double d = nn__raw(data, row, k * g->apart + j * g->step) - from;
                 sums[k] += mean ? d * d : d;
             }
         }
 }
 
-/* mean[n] and scale[n] = 1 / deviation; a group that never changes is only shifted. */
-static nn_status nn__fit_groups(const nn_dataset *data, size_t n, double *mean, double *scale)
+/* The mean of each group and scale = 1 / deviation; one that never changes is only shifted. */
+static nn_status nn__fit_groups(const nn_dataset *data, const nn__groups *g, double *mean,
+                                double *scale)
 {
-    size_t group = data->features / n;
-    double per = (double)data->count * (double)group;
-    nn__moments(data, n, NULL, mean);
-    for (size_t k = 0, first = nn__row(data, 0); k < n; k++)
-        mean[k] = nn__raw(data, first, k * group) + mean[k] / per;
-    nn__moments(data, n, mean, scale);
-    for (size_t k = 0; k < n; k++) {
+    const double per = (double)data->count * (double)g->size;
+    nn__moments(data, g, NULL, mean);
+    for (size_t k = 0, first = nn__row(data, 0); k < g->n; k++)
+        mean[k] = nn__raw(data, first, k * g->apart) + mean[k] / per;
+    nn__moments(data, g, mean, scale);
+    for (size_t k = 0; k < g->n; k++) {
         double deviation = sqrt(scale[k] / per);
         scale[k] = deviation > 0 ? 1 / deviation : 1;
         if (!nn__is_real(scale[k]) || !nn__is_real(mean[k] * scale[k]))
             return nn__fail(NN_ERROR_BAD_NUMBER,
                             "nn_dataset_standardize: mean %g and deviation %g of feature %llu "
-                            "leave nn_real's range", mean[k], deviation, (nn__ull)(k * group));
+                            "leave nn_real's range", mean[k], deviation,
+                            (nn__ull)(k * g->apart));
     }
     return NN_OK;
 }
@@ -8089,17 +8125,16 @@ NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per)
     if (per == NN_PER_CHANNEL && data->rank != 3)
         return nn__fail(NN_ERROR_BAD_SHAPE,
                         "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected "
-                        "3: channels, height, width", data->rank);
-    const size_t features = data->features;
-    const size_t n = per == NN_PER_SET ? 1 : per == NN_PER_FEATURE ? features : data->shape[0];
-    double *mean = (double *)nn__allocate(n, 2 * sizeof *mean);
+                        "3, an image with channels", data->rank);
+    const nn__groups g = nn__groups_of(data, per);
+    double *mean = (double *)nn__allocate(g.n, 2 * sizeof *mean), *scale = mean + g.n;
     if (!mean) return NN_ERROR_OUT_OF_MEMORY;
-    status = nn__fit_groups(data, n, mean, mean + n);
-    if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : features);
+    status = nn__fit_groups(data, &g, mean, scale);
+    if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : data->features);
     for (size_t j = 0; status == NN_OK && j < data->norm_count; j++) {
-        size_t k = j / (data->norm_count / n);
-        data->scale[j] = (nn_real)mean[n + k];
-        data->shift[j] = (nn_real)(-mean[k] * mean[n + k]);
+        const size_t k = j / g.apart % g.n;
+        data->scale[j] = (nn_real)scale[k];
+        data->shift[j] = (nn_real)(-mean[k] * scale[k]);
     }
     NN_FREE(mean);
     return status;
@@ -8200,11 +8235,13 @@ static nn_status nn__check_same_samples(const char *call, const nn_dataset *data
                         "%s: the data set has %llu features, the training set %llu", call,
                         (nn__ull)data->features, (nn__ull)trained->features);
     if (data->rank > 1 && trained->rank > 1 &&
-        (data->rank != trained->rank ||
+        (data->rank != trained->rank || nn__has_planes(data) != nn__has_planes(trained) ||
          memcmp(data->shape, trained->shape, (size_t)data->rank * sizeof *data->shape) != 0))
-        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s, in the training set %s", call,
-                        nn__shape_text(data->rank, data->shape, 0, shape),
-                        nn__shape_text(trained->rank, trained->shape, 0, its_shape));
+        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s%s, in the training set %s%s",
+                        call, nn__shape_text(data->rank, data->shape, 0, shape),
+                        nn__has_planes(data) ? ", channels first" : "",
+                        nn__shape_text(trained->rank, trained->shape, 0, its_shape),
+                        nn__has_planes(trained) ? ", channels first" : "");
     return nn__check_same_norm(call, data, trained);
 }
 
@@ -8238,74 +8275,6 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
             (char *)memcpy(at, data->class_names[i], strlen(data->class_names[i]) + 1);
     nn__net_release(net, net->trained_on);
     net->trained_on = kept;
-    return NN_OK;
-}
-
-/* -- gathering a batch -- */
-
-/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
-typedef struct nn__gathering {
-    const nn_dataset *data;
-    const size_t *rows;
-    size_t first;
-    nn_real *out;
-} nn__gathering;
-
-static size_t nn__row_of(const nn__gathering *g, size_t i)
-{
-    return nn__row(g->data, g->rows ? g->rows[i] : g->first + i);
-}
-
-/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
-static void nn__prefetch_row(const nn_dataset *data, size_t row)
-{
-    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
-    const char *sample = (const char *)data->samples + row * size;
-    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
-}
-
-static void nn__gather_row(const nn_dataset *data, size_t row, nn_real *out)
-{
-    static const nn_real one = 1, zero = 0;
-    const nn_real *scale = data->norm_count ? data->scale : &one;
-    const nn_real *shift = data->norm_count ? data->shift : &zero;
-    size_t n = data->features, at = row * n;
-    int each = data->norm_count > 1;
-    if (data->dtype == NN_DTYPE_U8)
-        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, scale, shift, each, out);
-    else nn__k()->affine(n, (const nn_real *)data->samples + at, scale, shift, each, out);
-}
-
-static void nn__gather_range(void *context, size_t begin, size_t end)
-{
-    const nn__gathering *g = (const nn__gathering *)context;
-    for (size_t i = begin; i < end; i++) {
-        if (i + 1 < end) nn__prefetch_row(g->data, nn__row_of(g, i + 1));
-        nn__gather_row(g->data, nn__row_of(g, i), g->out + i * g->data->features);
-    }
-}
-
-static void nn__gather(int threads, const nn_dataset *data, const size_t *rows, size_t first,
-                       size_t n, nn_real *out)
-{
-    nn__gathering g = {data, rows, first, out};
-    nn__parallel(threads, n, nn__grain_rows(data->features), nn__gather_range, &g);
-}
-
-NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
-                                   nn_real *out)
-{
-    nn_status status = nn__check_dataset("nn_dataset_gather", data);
-    if (status != NN_OK) return status;
-    if (n && !out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_gather: out is NULL");
-    for (size_t i = 0; i < n; i++) {
-        size_t sample = rows ? rows[i] : i;
-        if (sample >= data->count)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "nn_dataset_gather: index %llu, the data set has %llu samples",
-                            (nn__ull)sample, (nn__ull)data->count);
-    }
-    nn__gather(0, data, rows, 0, n, out);
     return NN_OK;
 }
 
@@ -8765,6 +8734,136 @@ NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weigh
     return NN_OK;
 }
 
+/* ----------------------------------------------------------------------------------- >>batches
+   From samples, which lie anywhere in memory, to a batch: normalised reals in the order that the
+   input has. Images that are stored plane by plane become pixels with all their channels, in blocks
+   that stay in the first-level cache; bits are those of the same sample gathered flat. */
+
+/* The shape in which a network sees the samples; returns its rank. */
+static int nn__seen_shape(const nn_dataset *data, size_t shape[NN_MAX_RANK])
+{
+    memcpy(shape, data->shape, sizeof data->shape);
+    if (nn__has_planes(data))
+        shape[0] = data->shape[1], shape[1] = data->shape[2], shape[2] = data->shape[0];
+    if (data->rank == 2) shape[2] = 1;
+    return data->rank == 2 ? 3 : data->rank;
+}
+
+NN_DEF nn_tensor *nn_input_like(nn_net *net, const nn_dataset *data)
+{
+    size_t shape[NN_MAX_RANK];
+    nn_status status = nn__check_dataset("nn_input_like", data);
+    if (status != NN_OK) return nn__net_failed(net, status);
+    return nn__input_new(net, "nn_input_like", nn__seen_shape(data, shape), shape);
+}
+
+/* Without the ones at its end, up to two dimensions. */
+static int nn__trimmed_rank(int rank, const size_t *shape)
+{
+    while (rank > 2 && shape[rank - 1] == 1) rank--;
+    return rank;
+}
+
+/* Values that have a shape go to an input of that shape, or to a flat one. */
+static nn_status nn__check_layout(const char *call, const nn_tensor *input, const nn_dataset *data)
+{
+    size_t seen[NN_MAX_RANK];
+    char text[NN__SHAPE_TEXT], taken[NN__SHAPE_TEXT];
+    const int rank = nn__seen_shape(data, seen), trimmed = nn__trimmed_rank(rank, seen);
+    if (rank < 2 || input->rank < 3 ||
+        (nn__trimmed_rank(input->rank - 1, input->shape + 1) == trimmed &&
+         memcmp(seen, input->shape + 1, (size_t)trimmed * sizeof *seen) == 0))
+        return NN_OK;
+    return nn__fail(NN_ERROR_BAD_SHAPE,
+                    "%s: the data set has samples of shape %s, the input takes %s: nn_input_like "
+                    "makes one that fits", call, nn__shape_text(rank, seen, 0, text),
+                    nn__shape_text(input->rank - 1, input->shape + 1, 0, taken));
+}
+
+/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
+typedef struct nn__gathering {
+    const nn_dataset *data;
+    const size_t *rows;
+    size_t first;
+    nn_real *out;
+    int by_pixel; /* planes become pixels */
+} nn__gathering;
+
+static size_t nn__row_of(const nn__gathering *g, size_t i)
+{
+    return nn__row(g->data, g->rows ? g->rows[i] : g->first + i);
+}
+
+/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
+static void nn__prefetch_row(const nn_dataset *data, size_t row)
+{
+    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
+    const char *sample = (const char *)data->samples + row * size;
+    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
+}
+
+/* out[n] = values first, first + 1, ... of a row, normalised. */
+static void nn__gather_values(const nn_dataset *data, size_t row, size_t first, size_t n,
+                              nn_real *out)
+{
+    static const nn_real one = 1, zero = 0;
+    const int each = data->norm_count > 1;
+    const nn_real *scale = data->norm_count ? data->scale + (each ? first : 0) : &one;
+    const nn_real *shift = data->norm_count ? data->shift + (each ? first : 0) : &zero;
+    const size_t at = row * data->features + first;
+    if (data->dtype == NN_DTYPE_U8)
+        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, scale, shift, each, out);
+    else nn__k()->affine(n, (const nn_real *)data->samples + at, scale, shift, each, out);
+}
+
+/* The same of a whole image [channels, height, width] as [height, width, channels]. */
+static void nn__gather_pixels(const nn_dataset *data, size_t row, nn_real *out)
+{
+    enum { BLOCK = 256 };
+    nn_real block[BLOCK];
+    const size_t channels = data->shape[0], pixels = data->features / channels;
+    for (size_t i = 0; i < pixels; i += BLOCK)
+        for (size_t c = 0, n = nn__min_size(BLOCK, pixels - i); c < channels; c++) {
+            nn__gather_values(data, row, c * pixels + i, n, block);
+            for (size_t j = 0; j < n; j++) out[(i + j) * channels + c] = block[j];
+        }
+}
+
+static void nn__gather_range(void *context, size_t begin, size_t end)
+{
+    const nn__gathering *g = (const nn__gathering *)context;
+    const size_t features = g->data->features;
+    for (size_t i = begin; i < end; i++) {
+        const size_t row = nn__row_of(g, i);
+        if (i + 1 < end) nn__prefetch_row(g->data, nn__row_of(g, i + 1));
+        if (g->by_pixel) nn__gather_pixels(g->data, row, g->out + i * features);
+        else nn__gather_values(g->data, row, 0, features, g->out + i * features);
+    }
+}
+
+static void nn__gather(int threads, size_t n, nn__gathering *g)
+{
+    nn__parallel(threads, n, nn__grain_rows(g->data->features), nn__gather_range, g);
+}
+
+NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
+                                   nn_real *out)
+{
+    nn__gathering g = {data, rows, 0, out, 0};
+    nn_status status = nn__check_dataset("nn_dataset_gather", data);
+    if (status != NN_OK) return status;
+    if (n && !out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_gather: out is NULL");
+    for (size_t i = 0; i < n; i++) {
+        size_t sample = rows ? rows[i] : i;
+        if (sample >= data->count)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "nn_dataset_gather: index %llu, the data set has %llu samples",
+                            (nn__ull)sample, (nn__ull)data->count);
+    }
+    nn__gather(0, n, &g);
+    return NN_OK;
+}
+
 /* ----------------------------------------------------------------------------------- >>formats
    Readers check every count against the size of the file before they use it. Bytes of an image
    file become the data set's storage where they stand. */
@@ -9073,7 +9172,7 @@ static nn_status nn__load_cifar_part(const char *folder, const void *kind, int t
         NN_FREE(path);
     }
     d.dtype = NN_DTYPE_U8, d.features = NN__CIFAR_PIXELS, d.classes = cifar->classes;
-    d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32;
+    d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32, d.channels_first = 1;
     if (status == NN_OK) status = nn__set_norm(&d, 1 / 255.0, 0);
     return nn__hand_over(&d, status, out);
 }
@@ -10343,11 +10442,12 @@ static nn_status nn__check_features(const char *call, const nn_tensor *input,
                                     const nn_dataset *data)
 {
     nn_status status = nn__check_dataset(call, data);
-    if (status == NN_OK && input->row_size != data->features)
-        status = nn__fail(NN_ERROR_BAD_SHAPE,
-                          "%s: the data set has %llu features, the input takes %llu", call,
-                          (nn__ull)data->features, (nn__ull)input->row_size);
-    return status;
+    if (status != NN_OK) return status;
+    if (input->row_size != data->features)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: the data set has %llu features, the input takes %llu", call,
+                        (nn__ull)data->features, (nn__ull)input->row_size);
+    return nn__check_layout(call, input, data);
 }
 
 /* Whether a loss is fed the labels of a data set rather than its targets. */
@@ -10438,8 +10538,10 @@ static nn_status nn__feed_samples(nn_tensor *input, const nn_dataset *data, cons
                                   size_t first, size_t n)
 {
     nn_status status = nn__begin_feed(input, n, 0);
-    if (status == NN_OK) nn__gather(input->net->threads, data, rows, first, n, input->data);
-    return status;
+    if (status != NN_OK) return status;
+    nn__gathering g = {data, rows, first, input->data, nn__has_planes(data) && input->rank == 4};
+    nn__gather(input->net->threads, n, &g);
+    return NN_OK;
 }
 
 static nn_status nn__feed_answers(nn_tensor *loss, const nn_dataset *data, const size_t *rows,
