@@ -856,6 +856,16 @@ NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
 /* The same for x[rows,...] in memory, fed as it is: normalise it as the training data was. */
 NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out);
+/* Test-time augmentation: the mean of the outputs for the sample as it is, with `shift` also moved
+   by so many pixels up and left, and down and right, and with `flip` for all of these mirrored as
+   well (2, 3 or 6 runs). For images. desc may be NULL: nn_predict. */
+typedef struct nn_predict_desc {
+    int flip;
+    size_t shift;
+    int reflect; /* as in nn_augment, with shift */
+} nn_predict_desc;
+NN_DEF nn_status nn_predict_with(nn_tensor *output, const nn_dataset *data,
+                                 const nn_predict_desc *desc, nn_real *out);
 /* matrix[classes,classes]: how often label (row) was taken for (column). NN_ERROR_NOT_FINITE names
    the first sample whose output is NaN. */
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix);
@@ -890,12 +900,44 @@ NN_DEF void nn_history_free(nn_history *history);
    locale, an empty cell for NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
 
+/* How training varies samples, drawn anew for each of them in each epoch: by the run's seed, which
+   comes from the network's generator, the epoch and the sample's number alone. What is stored stays
+   as it is, and checks and predictions see it so. In the order of the members, and all 0: off.
+   Those on pixels are for images, samples of rank 2 or 3. */
+typedef enum nn_flip {
+    NN_FLIP_NONE,
+    NN_FLIP_RANDOM,     /* left to right, with probability 1/2 */
+    NN_FLIP_ALTERNATING /* so in epoch 0; in each other epoch those that were not in the one before
+                           (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024) */
+} nn_flip;
+
+typedef struct nn_augment {
+    nn_flip flip;
+    double rotation;   /* about the centre, up to so many degrees either way (0 to 180); bilinear */
+    size_t shift;      /* by up to so many pixels in each direction, as padding and cropping does:
+                          less than height and width */
+    int reflect;       /* what comes in from outside is the mirror image of the inside, without the
+                          edge itself; otherwise the raw value 0, as PyTorch pads before it
+                          normalises */
+    double brightness; /* raw values times a factor from 1 - brightness to 1 + brightness: 0 to 1 */
+    double contrast;   /* their distance from the sample's mean likewise. Bytes end at 0 and 255 */
+    double noise;      /* + N(0, noise) on every normalised value; samples of any shape */
+    size_t cutout;     /* a square of this side about some pixel, cut off at the edges, becomes 0
+                          after normalisation, the mean of standardised data (DeVries and Taylor
+                          2017): at most height and width */
+    double mixup;      /* > 0: m x + (1 - m) x', and targets likewise, with any other sample x' of
+                          the set, m from Beta(mixup, mixup), the larger share its own (Zhang et al.
+                          2018); samples of any shape. Losses must take targets, and then get them
+                          instead of labels; accuracy in training is by the sample's own class */
+} nn_augment;
+
 typedef struct nn_train_desc {
     size_t epochs;     /* > 0 */
     size_t batch_size; /* > 0, at most the number of samples */
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
     nn_optimizer_desc optimizer; /* kind 0: go on with the one set before, state included */
+    nn_augment augment;
     const nn_dataset *validation;
     /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
        step; checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at
@@ -8780,40 +8822,33 @@ static nn_status nn__check_layout(const char *call, const nn_tensor *input, cons
                     nn__shape_text(input->rank - 1, input->shape + 1, 0, taken));
 }
 
-/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
-typedef struct nn__gathering {
-    const nn_dataset *data;
-    const size_t *rows;
-    size_t first;
-    nn_real *out;
-    int by_pixel; /* planes become pixels */
-} nn__gathering;
+/* The normalisation of a sample's values from one of them on: of each, or of all. */
+typedef struct nn__norm {
+    const nn_real *scale, *shift;
+    int each;
+} nn__norm;
 
-static size_t nn__row_of(const nn__gathering *g, size_t i)
+static nn__norm nn__norm_from(const nn_dataset *data, size_t first)
 {
-    return nn__row(g->data, g->rows ? g->rows[i] : g->first + i);
-}
-
-/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
-static void nn__prefetch_row(const nn_dataset *data, size_t row)
-{
-    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
-    const char *sample = (const char *)data->samples + row * size;
-    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
+    static const nn_real one = 1, zero = 0;
+    nn__norm norm = {&one, &zero, data->norm_count > 1};
+    if (data->norm_count) norm.scale = data->scale, norm.shift = data->shift;
+    if (norm.each) norm.scale += first, norm.shift += first;
+    return norm;
 }
 
 /* out[n] = values first, first + 1, ... of a row, normalised. */
 static void nn__gather_values(const nn_dataset *data, size_t row, size_t first, size_t n,
                               nn_real *out)
 {
-    static const nn_real one = 1, zero = 0;
-    const int each = data->norm_count > 1;
-    const nn_real *scale = data->norm_count ? data->scale + (each ? first : 0) : &one;
-    const nn_real *shift = data->norm_count ? data->shift + (each ? first : 0) : &zero;
+    const nn__norm norm = nn__norm_from(data, first);
     const size_t at = row * data->features + first;
     if (data->dtype == NN_DTYPE_U8)
-        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, scale, shift, each, out);
-    else nn__k()->affine(n, (const nn_real *)data->samples + at, scale, shift, each, out);
+        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, norm.scale, norm.shift,
+                              norm.each, out);
+    else
+        nn__k()->affine(n, (const nn_real *)data->samples + at, norm.scale, norm.shift, norm.each,
+                        out);
 }
 
 /* The same of a whole image [channels, height, width] as [height, width, channels]. */
@@ -8829,15 +8864,373 @@ static void nn__gather_pixels(const nn_dataset *data, size_t row, nn_real *out)
         }
 }
 
+/* -- augmentation: how a sample is drawn on its way into a batch -- */
+
+/* A sample's values: `planes` images of height x width pixels with `inner` values each. What is no
+   image is a single line of pixels. */
+typedef struct nn__image {
+    size_t planes, height, width, inner;
+} nn__image;
+
+static nn__image nn__image_of(const nn_dataset *data)
+{
+    nn__image m = {1, 1, data->features, 1};
+    const size_t *side = data->shape + nn__has_planes(data);
+    if (data->rank != 2 && data->rank != 3) return m;
+    m.height = side[0], m.width = side[1];
+    if (nn__has_planes(data)) m.planes = data->shape[0];
+    else if (data->rank == 3) m.inner = data->shape[2];
+    return m;
+}
+
+/* What is done to one sample. All 0: nothing. */
+typedef struct nn__pose {
+    int is_moved, flip, is_turned, reflect, is_toned;
+    double cosine, sine;   /* of the rotation */
+    ptrdiff_t right, down; /* the shift */
+    double gain, offset;   /* of raw values, which for bytes end at 0 and 255 */
+    double noise;
+    nn_rng noise_rng;
+    size_t cutout; /* the side of a square of zeros, which begins at */
+    ptrdiff_t left, top;
+} nn__pose;
+
+/* How the samples of a batch differ from what is stored: as drawn for each, or all alike. */
+typedef struct nn__variation {
+    const nn_augment *augment; /* NULL: alike */
+    uint64_t key, epoch;
+    nn__pose pose;
+} nn__variation;
+
+/* The draws of a kind for a sample in an epoch, whatever else is drawn. */
+enum {
+    NN__DRAW_FLIP, NN__DRAW_ROTATION, NN__DRAW_SHIFT, NN__DRAW_BRIGHTNESS, NN__DRAW_CONTRAST,
+    NN__DRAW_NOISE, NN__DRAW_CUTOUT, NN__DRAW_MIXUP
+};
+
+static nn_rng nn__sample_rng(const nn__variation *v, uint64_t epoch, size_t sample, unsigned kind)
+{
+    const uint64_t step = UINT64_C(0x9E3779B97F4A7C15);
+    nn_rng rng;
+    rng.key = nn__mix(nn__mix(v->key + epoch * step) + (uint64_t)sample * step);
+    rng.counter = (uint64_t)kind << 40;
+    return rng;
+}
+
+/* Uniform in [-1, 1). */
+static double nn__either_way(const nn__variation *v, size_t sample, unsigned kind)
+{
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, kind);
+    return 2 * nn_rng_uniform(&rng) - 1;
+}
+
+static void nn__draw_move(const nn__variation *v, size_t sample, nn__pose *p)
+{
+    const nn_augment *a = v->augment;
+    const int alternates = a->flip == NN_FLIP_ALTERNATING;
+    nn_rng rng = nn__sample_rng(v, alternates ? 0 : v->epoch, sample, NN__DRAW_FLIP);
+    if (a->flip) p->flip = (int)((nn_rng_next(&rng) ^ (alternates ? v->epoch : 0)) & 1);
+    if (a->rotation > 0) {
+        const double turn = nn__either_way(v, sample, NN__DRAW_ROTATION) * a->rotation / 180;
+        p->is_turned = 1;
+        p->cosine = nn__cos_pi(fabs(turn));
+        p->sine = nn__cos_pi(fabs(fabs(turn) - 0.5)) * (turn < 0 ? -1 : 1);
+    }
+    rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_SHIFT);
+    if (a->shift) {
+        p->right = (ptrdiff_t)nn_rng_below(&rng, 2 * a->shift + 1) - (ptrdiff_t)a->shift;
+        p->down = (ptrdiff_t)nn_rng_below(&rng, 2 * a->shift + 1) - (ptrdiff_t)a->shift;
+    }
+    p->reflect = a->reflect;
+    p->is_moved = p->flip || p->is_turned || p->right || p->down;
+}
+
+/* Brightness b and contrast c: c (b x - mean of b x) + mean of b x. */
+static void nn__draw_tone(const nn__variation *v, const nn_dataset *data, size_t sample,
+                          nn__pose *p)
+{
+    const nn_augment *a = v->augment;
+    double sum = 0;
+    if (!(a->brightness > 0 || a->contrast > 0)) return;
+    const double b = 1 + a->brightness * nn__either_way(v, sample, NN__DRAW_BRIGHTNESS);
+    const double c = 1 + a->contrast * nn__either_way(v, sample, NN__DRAW_CONTRAST);
+    for (size_t j = 0, row = nn__row(data, sample); a->contrast > 0 && j < data->features; j++)
+        sum += nn__raw(data, row, j);
+    p->is_toned = 1;
+    p->gain = b * c;
+    p->offset = (1 - c) * b * (sum / (double)data->features);
+}
+
+static nn__pose nn__draw_pose(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    const nn_augment *a = v->augment;
+    const nn__image m = nn__image_of(data);
+    nn__pose p;
+    memset(&p, 0, sizeof p);
+    nn__draw_move(v, sample, &p);
+    nn__draw_tone(v, data, sample, &p);
+    p.noise = a->noise;
+    p.noise_rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_NOISE);
+    p.cutout = a->cutout;
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_CUTOUT);
+    p.left = (ptrdiff_t)nn_rng_below(&rng, m.width) - (ptrdiff_t)(a->cutout / 2);
+    p.top = (ptrdiff_t)nn_rng_below(&rng, m.height) - (ptrdiff_t)(a->cutout / 2);
+    return p;
+}
+
+/* ln of a draw from Gamma(shape, 1): Marsaglia and Tsang, "A simple method for generating gamma
+   variables", 2000; below 1 it is that of shape + 1, times u^(1 / shape). */
+static double nn__log_gamma(nn_rng *rng, double shape)
+{
+    const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / sqrt(9 * d);
+    double x, v, u;
+    do {
+        x = nn_rng_normal(rng);
+        v = 1 + c * x;
+        v = v * v * v;
+        u = 1 - nn_rng_uniform(rng);
+    } while (v <= 0 ||
+             nn__log_scalar(u) >= 0.5 * x * x + d - d * v + d * nn__log_scalar(v));
+    const double root = shape < 1 ? nn__log_scalar(1 - nn_rng_uniform(rng)) / shape : 0;
+    return nn__log_scalar(d * v) + root;
+}
+
+/* Which sample a sample is mixed with, and its own share: the larger one, since the pair comes as
+   often the other way round. */
+typedef struct nn__mixture {
+    size_t other;
+    double share;
+} nn__mixture;
+
+static nn__mixture nn__draw_mixture(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    nn__mixture m = {sample, 1};
+    if (!v || !v->augment || !(v->augment->mixup > 0)) return m;
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_MIXUP);
+    m.other = (size_t)nn_rng_below(&rng, data->count);
+    const double a = nn__log_gamma(&rng, v->augment->mixup);
+    const double apart = fabs(a - nn__log_gamma(&rng, v->augment->mixup));
+    if (apart < 700) m.share = 1 / (1 + nn__exp_scalar(-apart));
+    return m;
+}
+
+/* The first member that is on and changes pixels; NULL: none is. */
+static const char *nn__pixel_member(const nn_augment *a)
+{
+    return a->flip             ? "flip"
+           : a->rotation > 0   ? "rotation"
+           : a->shift          ? "shift"
+           : a->brightness > 0 ? "brightness"
+           : a->contrast > 0   ? "contrast"
+           : a->cutout         ? "cutout"
+                               : NULL;
+}
+
+static int nn__is_augmented(const nn_augment *a)
+{
+    return nn__pixel_member(a) || a->noise > 0 || a->mixup > 0;
+}
+
+static nn_status nn__check_augment(const char *call, const char *prefix, const nn_augment *a,
+                                   const nn_dataset *data)
+{
+    static const nn__range ranges[] = {
+        {"rotation", offsetof(nn_augment, rotation), 0, 180, "0 to 180 degrees", 0},
+        {"brightness", offsetof(nn_augment, brightness), 0, 1, "0 to 1", 0},
+        {"contrast", offsetof(nn_augment, contrast), 0, 1, "0 to 1", 0},
+        {"noise", offsetof(nn_augment, noise), 0, NN__LARGEST, "0 or a positive number", 0},
+        {"mixup", offsetof(nn_augment, mixup), 0, NN__LARGEST, "0 or a positive number", 0}};
+    const nn__image m = nn__image_of(data);
+    const size_t side = nn__min_size(m.height, m.width);
+    char text[NN__SHAPE_TEXT];
+    nn_status status =
+        nn__check_ranges(call, prefix, a, ranges, sizeof ranges / sizeof *ranges, 0);
+    if (status != NN_OK) return status;
+    if ((unsigned)a->flip > NN_FLIP_ALTERNATING)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sflip is %d, expected 0 to 2", call, prefix,
+                        (int)a->flip);
+    if (a->reflect && !a->shift && !(a->rotation > 0))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sreflect is set, but nothing is moved", call,
+                        prefix);
+    if (nn__pixel_member(a) && data->rank != 2 && data->rank != 3)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: %s%s is for images, expected samples of rank 2 or 3, not of shape "
+                        "%s: nn_dataset_set_shape", call, prefix, nn__pixel_member(a),
+                        nn__shape_text(data->rank, data->shape, 0, text));
+    if (a->shift && a->shift >= side)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sshift is %llu, expected less than %llu", call,
+                        prefix, (nn__ull)a->shift, (nn__ull)side);
+    if (a->cutout && a->cutout > side)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %scutout is %llu, expected at most %llu", call,
+                        prefix, (nn__ull)a->cutout, (nn__ull)side);
+    return NN_OK;
+}
+
+/* -- drawing a sample -- */
+
+/* Place i of n, where what lies outside is the mirror image of what lies inside. */
+static ptrdiff_t nn__reflect(ptrdiff_t i, size_t n)
+{
+    const ptrdiff_t last = (ptrdiff_t)n - 1;
+    while (last > 0 && (i < 0 || i > last)) i = i < 0 ? -i : 2 * last - i;
+    return last > 0 ? i : 0;
+}
+
+/* One sample being drawn. */
+typedef struct nn__drawing {
+    const nn_dataset *data;
+    size_t row;
+    nn__image image;
+    nn__pose pose;
+} nn__drawing;
+
+static double nn__pixel(const nn__drawing *d, size_t plane, ptrdiff_t y, ptrdiff_t x, size_t k)
+{
+    const nn__image *m = &d->image;
+    if (d->pose.reflect) y = nn__reflect(y, m->height), x = nn__reflect(x, m->width);
+    if (y < 0 || x < 0 || (size_t)y >= m->height || (size_t)x >= m->width) return 0;
+    return nn__raw(d->data, d->row,
+                   ((plane * m->height + (size_t)y) * m->width + (size_t)x) * m->inner + k);
+}
+
+/* The value that a pixel gets from the places around the one that has been turned to it. */
+static double nn__turned_pixel(const nn__drawing *d, size_t plane, ptrdiff_t y, ptrdiff_t x,
+                               size_t k)
+{
+    const nn__pose *p = &d->pose;
+    const double middle_y = ((double)d->image.height - 1) / 2;
+    const double middle_x = ((double)d->image.width - 1) / 2;
+    const double v = (double)y - middle_y, u = (double)x - middle_x;
+    const double from_y = p->sine * u + p->cosine * v + middle_y;
+    double from_x = p->cosine * u - p->sine * v;
+    from_x = (p->flip ? -from_x : from_x) + middle_x;
+    const double low_y = floor(from_y), low_x = floor(from_x);
+    const double b = from_y - low_y, a = from_x - low_x;
+    const ptrdiff_t i = (ptrdiff_t)low_y, j = (ptrdiff_t)low_x;
+    const double above = (1 - a) * nn__pixel(d, plane, i, j, k) +
+                         a * nn__pixel(d, plane, i, j + 1, k);
+    const double below = (1 - a) * nn__pixel(d, plane, i + 1, j, k) +
+                         a * nn__pixel(d, plane, i + 1, j + 1, k);
+    return (1 - b) * above + b * below;
+}
+
+/* out[n]: raw values of a line of the image from value `first` on, moved and toned. */
+static void nn__draw_line(const nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const nn__pose *p = &d->pose;
+    const nn__image *m = &d->image;
+    const size_t plane = line / m->height;
+    const ptrdiff_t y = (ptrdiff_t)(line % m->height) - p->down;
+    size_t k = first % m->inner;
+    ptrdiff_t x = (ptrdiff_t)(first / m->inner) - p->right;
+    for (size_t i = 0; i < n; i++) {
+        const ptrdiff_t from = p->flip ? (ptrdiff_t)m->width - 1 - x : x;
+        double v = p->is_turned ? nn__turned_pixel(d, plane, y, x, k)
+                                : nn__pixel(d, plane, y, from, k);
+        if (p->is_toned) v = p->gain * v + p->offset;
+        if (p->is_toned && d->data->dtype == NN_DTYPE_U8) v = v < 0 ? 0 : v > 255 ? 255 : v;
+        out[i] = (nn_real)v;
+        if (++k == m->inner) k = 0, x++;
+    }
+}
+
+/* Zeros where the square lies. */
+static void nn__cut_out(const nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const ptrdiff_t y = (ptrdiff_t)(line % d->image.height) - d->pose.top;
+    if (y < 0 || (size_t)y >= d->pose.cutout) return;
+    for (size_t i = 0; i < n; i++) {
+        const ptrdiff_t x = (ptrdiff_t)((first + i) / d->image.inner) - d->pose.left;
+        if (x >= 0 && (size_t)x < d->pose.cutout) out[i] = 0;
+    }
+}
+
+/* out[n]: the values that a network sees. */
+static void nn__draw_values(nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const size_t at = line * d->image.width * d->image.inner + first;
+    if (d->pose.is_moved || d->pose.is_toned) {
+        const nn__norm norm = nn__norm_from(d->data, at);
+        nn__draw_line(d, line, first, n, out);
+        nn__k()->affine(n, out, norm.scale, norm.shift, norm.each, out);
+    } else nn__gather_values(d->data, d->row, at, n, out);
+    for (size_t i = 0; d->pose.noise > 0 && i < n; i++)
+        out[i] += (nn_real)(d->pose.noise * nn_rng_normal(&d->pose.noise_rng));
+    nn__cut_out(d, line, first, n, out);
+}
+
+static nn__drawing nn__drawing_of(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    nn__drawing d;
+    d.data = data, d.row = nn__row(data, sample), d.image = nn__image_of(data);
+    d.pose = v->augment ? nn__draw_pose(v, data, sample) : v->pose;
+    return d;
+}
+
+/* A sample as it was drawn, or mixed with another, in the order of the input. */
+static void nn__draw_sample(const nn__variation *v, const nn_dataset *data, size_t sample,
+                            int by_pixel, nn_real *out)
+{
+    enum { BLOCK = 256 };
+    nn_real block[BLOCK], others[BLOCK];
+    const nn__mixture mix = nn__draw_mixture(v, data, sample);
+    nn__drawing own = nn__drawing_of(v, data, sample), other = own;
+    if (mix.share < 1) other = nn__drawing_of(v, data, mix.other);
+    const nn__image m = own.image;
+    const size_t values = m.width * m.inner, planes = by_pixel ? m.planes : 1;
+    for (size_t line = 0; line < m.planes * m.height; line++) {
+        nn_real *place = by_pixel ? out + line % m.height * values * planes + line / m.height
+                                  : out + line * values;
+        for (size_t first = 0; first < values; first += BLOCK) {
+            const size_t n = nn__min_size(BLOCK, values - first);
+            nn__draw_values(&own, line, first, n, block);
+            if (mix.share < 1) nn__draw_values(&other, line, first, n, others);
+            for (size_t i = 0; mix.share < 1 && i < n; i++)
+                block[i] = (nn_real)(mix.share * (double)block[i] +
+                                     (1 - mix.share) * (double)others[i]);
+            for (size_t i = 0; i < n; i++) place[(first + i) * planes] = block[i];
+        }
+    }
+}
+
+/* -- gathering -- */
+
+/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
+typedef struct nn__gathering {
+    const nn_dataset *data;
+    const size_t *rows;
+    size_t first;
+    nn_real *out;
+    int by_pixel; /* planes become pixels */
+    const nn__variation *variation; /* NULL: as they are */
+} nn__gathering;
+
+/* Sample i of a batch: rows[i], or first + i when rows is NULL. */
+static size_t nn__sample(const size_t *rows, size_t first, size_t i)
+{
+    return rows ? rows[i] : first + i;
+}
+
+/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
+static void nn__prefetch_row(const nn_dataset *data, size_t row)
+{
+    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
+    const char *sample = (const char *)data->samples + row * size;
+    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
+}
+
 static void nn__gather_range(void *context, size_t begin, size_t end)
 {
     const nn__gathering *g = (const nn__gathering *)context;
     const size_t features = g->data->features;
     for (size_t i = begin; i < end; i++) {
-        const size_t row = nn__row_of(g, i);
-        if (i + 1 < end) nn__prefetch_row(g->data, nn__row_of(g, i + 1));
-        if (g->by_pixel) nn__gather_pixels(g->data, row, g->out + i * features);
-        else nn__gather_values(g->data, row, 0, features, g->out + i * features);
+        const size_t sample = nn__sample(g->rows, g->first, i), row = nn__row(g->data, sample);
+        nn_real *out = g->out + i * features;
+        if (i + 1 < end)
+            nn__prefetch_row(g->data, nn__row(g->data, nn__sample(g->rows, g->first, i + 1)));
+        if (g->variation) nn__draw_sample(g->variation, g->data, sample, g->by_pixel, out);
+        else if (g->by_pixel) nn__gather_pixels(g->data, row, out);
+        else nn__gather_values(g->data, row, 0, features, out);
     }
 }
 
@@ -8849,7 +9242,7 @@ static void nn__gather(int threads, size_t n, nn__gathering *g)
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out)
 {
-    nn__gathering g = {data, rows, 0, out, 0};
+    nn__gathering g = {data, rows, 0, out, 0, NULL};
     nn_status status = nn__check_dataset("nn_dataset_gather", data);
     if (status != NN_OK) return status;
     if (n && !out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_gather: out is NULL");
@@ -10495,6 +10888,24 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
     return NN_OK;
 }
 
+/* Mixed labels are targets, of which no class has a weight of its own or is ignored. */
+static nn_status nn__check_mixup(const nn__session *s)
+{
+    for (size_t i = 0; i < s->losses.count; i++) {
+        const nn_tensor *t = s->losses.items[i];
+        const nn__loss *loss = nn__loss_of(t);
+        const char *why = !nn__takes_targets(t) ? "takes labels only"
+                          : loss->class_weights ? "has class_weights"
+                          : loss->ignores       ? "has ignore_label"
+                                                : NULL;
+        if (why)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: augment.mixup makes targets, but %s %s", s->call, t->op->name,
+                            why);
+    }
+    return NN_OK;
+}
+
 /* Whether the targets that a loss is fed name a class: as a distribution, in one-hot rows, or as 0
    and 1 in a single column. */
 static int nn__targets_are_classes(const nn_tensor *loss, const nn_dataset *data)
@@ -10527,21 +10938,45 @@ static nn_status nn__use_data(nn__session *s, const char *call, const nn_dataset
     return NN_OK;
 }
 
-/* Sample i of a batch: rows[i], or first + i when rows is NULL. */
-static size_t nn__sample(const size_t *rows, size_t first, size_t i)
-{
-    return rows ? rows[i] : first + i;
-}
-
-/* Feeds samples rows[0..n), or first .. first + n, into an input. */
+/* Feeds samples rows[0..n), or first .. first + n, into an input: as they are, or varied. */
 static nn_status nn__feed_samples(nn_tensor *input, const nn_dataset *data, const size_t *rows,
-                                  size_t first, size_t n)
+                                  size_t first, size_t n, const nn__variation *v)
 {
     nn_status status = nn__begin_feed(input, n, 0);
     if (status != NN_OK) return status;
-    nn__gathering g = {data, rows, first, input->data, nn__has_planes(data) && input->rank == 4};
+    nn__gathering g = {data, rows, first, input->data, nn__has_planes(data) && input->rank == 4,
+                       v};
     nn__gather(input->net->threads, n, &g);
     return NN_OK;
+}
+
+/* Adds a share of a sample's answer to a row of targets. */
+static void nn__add_answer(const nn_tensor *loss, const nn_dataset *data, size_t sample,
+                           double share, nn_real *row)
+{
+    const size_t n = loss->src[0]->row_size;
+    const size_t first = nn__row(data, sample) * data->target_size;
+    if (!nn__feeds_labels(loss, data))
+        for (size_t j = 0; j < n; j++)
+            row[j] += (nn_real)(share * (double)data->targets[first + j]);
+    else if (n == 1) row[0] += (nn_real)(share * data->labels[sample]);
+    else row[data->labels[sample]] += (nn_real)share;
+}
+
+/* Answers of samples that are mixed: targets, whatever the data set has. */
+static nn_status nn__feed_mixtures(nn_tensor *loss, const nn_dataset *data, const size_t *rows,
+                                   size_t n, const nn__variation *v)
+{
+    nn_tensor *answer = loss->src[1];
+    nn_status status = nn__begin_feed(answer, n, 0);
+    if (status == NN_OK) memset(answer->data, 0, answer->size * sizeof *answer->data);
+    for (size_t i = 0; status == NN_OK && i < n; i++) {
+        const nn__mixture mix = nn__draw_mixture(v, data, rows[i]);
+        nn_real *row = answer->data + i * answer->row_size;
+        nn__add_answer(loss, data, rows[i], mix.share, row);
+        nn__add_answer(loss, data, mix.other, 1 - mix.share, row);
+    }
+    return status;
 }
 
 static nn_status nn__feed_answers(nn_tensor *loss, const nn_dataset *data, const size_t *rows,
@@ -10562,11 +10997,15 @@ static nn_status nn__feed_answers(nn_tensor *loss, const nn_dataset *data, const
     return status;
 }
 
-static nn_status nn__feed_batch(const nn__session *s, const size_t *rows, size_t first, size_t n)
+static nn_status nn__feed_batch(const nn__session *s, const size_t *rows, size_t first, size_t n,
+                                const nn__variation *v)
 {
-    nn_status status = nn__feed_samples(s->input, s->data, rows, first, n);
-    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
-        status = nn__feed_answers(s->losses.items[i], s->data, rows, first, n);
+    nn_status status = nn__feed_samples(s->input, s->data, rows, first, n, v);
+    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++) {
+        nn_tensor *loss = s->losses.items[i];
+        status = v && v->augment->mixup > 0 ? nn__feed_mixtures(loss, s->data, rows, n, v)
+                                            : nn__feed_answers(loss, s->data, rows, first, n);
+    }
     return status;
 }
 
@@ -10692,7 +11131,7 @@ static nn_status nn__join_terms(const nn__list *order, const nn__term *terms)
 /* One chunk of a data set. */
 static nn_status nn__evaluate_chunk(const nn__session *s, size_t first, size_t n, nn__term *terms)
 {
-    nn_status status = nn__feed_batch(s, NULL, first, n);
+    nn_status status = nn__feed_batch(s, NULL, first, n, NULL);
     if (status == NN_OK) status = nn_forward(s->target);
     const nn__list *order = &s->target->net->plan.order;
     if (status == NN_OK && first == 0) nn__find_terms(order, terms);
@@ -10784,13 +11223,14 @@ typedef struct nn__prediction {
     size_t count;
     nn_status (*f)(void *user, const nn_tensor *output, size_t first);
     void *user;
+    const nn__variation *variation; /* of the data set's samples; NULL: as they are */
 } nn__prediction;
 
 static nn_status nn__predict_chunk(const nn__prediction *p, nn_tensor *input, size_t first,
                                    size_t n)
 {
     nn_status status =
-        p->data ? nn__feed_samples(input, p->data, NULL, first, n)
+        p->data ? nn__feed_samples(input, p->data, NULL, first, n, p->variation)
                 : nn_feed(input, p->x + first * input->row_size, n);
     if (status == NN_OK) status = nn_forward(p->output);
     return status == NN_OK ? p->f(p->user, p->output, first) : status;
@@ -10825,7 +11265,7 @@ static nn_status nn__copy_output(void *user, const nn_tensor *output, size_t fir
 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out)
 {
-    nn__prediction p = {"nn_predict", output, data, NULL, 0, nn__copy_output, out};
+    nn__prediction p = {"nn_predict", output, data, NULL, 0, nn__copy_output, out, NULL};
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict: out is NULL");
     nn_status status = nn__check_tensor(p.call, output);
     if (status == NN_OK) status = nn__check_dataset(p.call, data);
@@ -10834,9 +11274,58 @@ NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *
     return nn__run_prediction(&p);
 }
 
+/* Adds an output to those for the same samples otherwise varied. */
+static nn_status nn__add_output(void *user, const nn_tensor *output, size_t first)
+{
+    nn_real *out = (nn_real *)user + first * output->row_size;
+    nn__k()->add(output->size, out, output->data, out);
+    return NN_OK;
+}
+
+/* The mean over both directions, or the one, and three places, or the one. */
+static nn_status nn__predict_mean(nn__prediction *p, const nn_predict_desc *d, nn_real *out)
+{
+    static const int directions[] = {0, -1, 1};
+    const int places = d->shift ? 3 : 1, views = d->flip ? 2 * places : places;
+    nn__variation v;
+    nn_status status = NN_OK;
+    memset(&v, 0, sizeof v);
+    p->variation = &v;
+    v.pose.reflect = d->reflect;
+    for (int i = 0; status == NN_OK && i < views; i++) {
+        const ptrdiff_t shift = (ptrdiff_t)d->shift * directions[i % places];
+        v.pose.flip = i >= places;
+        v.pose.right = v.pose.down = shift;
+        v.pose.is_moved = v.pose.flip || shift;
+        p->f = i ? nn__add_output : nn__copy_output;
+        status = nn__run_prediction(p);
+    }
+    if (status != NN_OK) return status;
+    nn__k()->scale(p->count * p->output->row_size, (nn_real)(1.0 / views), out, out);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_predict_with(nn_tensor *output, const nn_dataset *data,
+                                 const nn_predict_desc *desc, nn_real *out)
+{
+    nn__prediction p = {"nn_predict_with", output, data, NULL, 0, nn__copy_output, out, NULL};
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict_with: out is NULL");
+    nn_status status = nn__check_tensor(p.call, output);
+    if (status == NN_OK) status = nn__check_dataset(p.call, data);
+    if (status != NN_OK) return status;
+    p.count = data->count;
+    if (!desc) return nn__run_prediction(&p);
+    nn_augment a;
+    memset(&a, 0, sizeof a);
+    a.flip = desc->flip ? NN_FLIP_RANDOM : NN_FLIP_NONE;
+    a.shift = desc->shift, a.reflect = desc->reflect;
+    status = nn__check_augment(p.call, "", &a, data);
+    return status == NN_OK ? nn__predict_mean(&p, desc, out) : status;
+}
+
 NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out)
 {
-    nn__prediction p = {"nn_predict_rows", output, NULL, x, rows, nn__copy_output, out};
+    nn__prediction p = {"nn_predict_rows", output, NULL, x, rows, nn__copy_output, out, NULL};
     if (!x || !out || rows == 0)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict_rows: %s",
                         !x ? "x is NULL" : !out ? "out is NULL" : "0 rows, expected at least 1");
@@ -10868,7 +11357,8 @@ static nn_status nn__count_confusion(void *user, const nn_tensor *output, size_t
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix)
 {
     nn__confusion c = {data, matrix};
-    nn__prediction p = {"nn_confusion_matrix", output, data, NULL, 0, nn__count_confusion, &c};
+    nn__prediction p = {"nn_confusion_matrix", output, data, NULL, 0, nn__count_confusion, &c,
+                        NULL};
     nn_status status = nn__check_tensor(p.call, output);
     if (status == NN_OK) status = nn__check_dataset(p.call, data);
     if (status != NN_OK) return status;
@@ -11035,6 +11525,7 @@ struct nn_trainer {
     nn_history *history;
     nn__progress progress;
     size_t *order;     /* sample numbers in this epoch's order */
+    nn__variation variation; /* of the samples, with the run's key */
     nn_real *best;     /* values at the best check, with restore_best: */
     size_t best_parameters, best_buffers; /* of so many parameters and buffers */
     double best_loss;
@@ -11152,6 +11643,10 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
     if (status != NN_OK) return status;
+    if (nn__is_augmented(&d->augment)) {
+        t->variation.augment = &d->augment;
+        t->variation.key = nn_rng_next(&nn__trained_net(t)->rng);
+    }
     nn__progress_start(&t->progress, d->progress, wanted);
     t->start = nn__now();
     if (!t->history) return NN_OK;
@@ -11168,6 +11663,8 @@ static nn_status nn__open_trainer(const char *call, nn_tensor *loss, const nn_da
     if (status == NN_OK) status = nn__check_loss_tensor(call, loss);
     if (status == NN_OK) status = nn__use_data(&t->training, call, data);
     if (status == NN_OK) status = nn__check_train_desc(call, &t->desc, data);
+    if (status == NN_OK) status = nn__check_augment(call, "augment.", &t->desc.augment, data);
+    if (status == NN_OK && t->desc.augment.mixup > 0) status = nn__check_mixup(&t->training);
     if (status != NN_OK || !t->desc.validation) return status;
     char text[64];
     snprintf(text, sizeof text, "%s: validation", call);
@@ -11327,7 +11824,9 @@ static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, doub
     nn_net *net = nn__trained_net(t);
     const size_t first = t->index * d->batch_size;
     *rows = nn__min_size(d->batch_size, t->training.data->count - first);
-    nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows);
+    t->variation.epoch = t->epoch;
+    nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows,
+                                      t->variation.augment ? &t->variation : NULL);
     net->mode = NN__MODE_TRAINING;
     if (status == NN_OK) status = nn_forward(t->training.target);
     *loss = t->training.target->value;

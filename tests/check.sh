@@ -108,7 +108,7 @@ bits, clang -O2        | clang               | -O2                    | determin
 bits, clang -O3        | clang               | -O3 -march=native      | determinism                  | float        |
 loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
 OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
-OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph                  | float        |
+OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph augment          | float        |
 -m32                   | $cc                 | -O2 $m32               | determinism                  | float double |
 NEON, gcc              | $arm-gcc            | -O2 -static            | determinism plain            | float double | neon
 NEON, clang -O2        | clang --target=$arm | -O2 -static -Werror    | determinism                  | float        | neon
