@@ -66,7 +66,7 @@
                          >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
                          >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
                          >>dataset  >>views  >>batches  >>formats  >>text  >>records  >>columns
-                         >>csv  >>evaluate  >>train  >>licence
+                         >>csv  >>evaluate  >>shadows  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -937,6 +937,15 @@ typedef struct nn_train_desc {
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
     nn_optimizer_desc optimizer; /* kind 0: go on with the one set before, state included */
+    /* Other weights than those that the optimiser moves: checks see them, on_check included, and
+       the run ends with them (after both, with the average). */
+    double ema_decay;       /* d, 0 < d < 1: the exponential moving average of parameters and
+                               buffers after each step, a += (1 - d) / (1 - d^t) (w - a) in step
+                               t = 1, 2, ..., in which the initial values do not count (0: off) */
+    size_t lookahead_steps; /* after each so many steps slow += lookahead_rate (w - slow), w = slow,
+                               for the parameters; the optimiser's state goes on: Zhang et al. 2019,
+                               "Lookahead optimizer" (0: off) */
+    double lookahead_rate;  /* 0 to 1 (default 0.5) */
     nn_augment augment;
     const nn_dataset *validation;
     /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
@@ -11377,6 +11386,65 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
     return nn__run_prediction(&p);
 }
 
+/* ----------------------------------------------------------------------------------- >>shadows
+   Copies of a network's values beside them: the best so far, their average, the slow weights of
+   Lookahead. A shadow is one array: the parameters that there were when it was made, in their
+   order, and the buffers. */
+
+typedef struct nn__shadow {
+    nn_real *values; /* NULL: there is none */
+    size_t parameters, buffers;
+} nn__shadow;
+
+static nn_tensor *nn__shadowed(const nn_net *net, const nn__shadow *s, size_t i)
+{
+    if (i < s->parameters) return net->parameters.items[i];
+    return i - s->parameters < s->buffers ? net->buffers.items[i - s->parameters] : NULL;
+}
+
+/* A shadow of the present values. */
+static nn_status nn__make_shadow(nn_net *net, int has_buffers, nn__shadow *s)
+{
+    const nn_tensor *t;
+    size_t count = 0; /* fits: the values have been allocated */
+    s->parameters = net->parameters.count;
+    s->buffers = has_buffers ? net->buffers.count : 0;
+    for (size_t i = 0; (t = nn__shadowed(net, s, i)) != NULL; i++) count += t->size;
+    s->values =
+        (nn_real *)nn__net_alloc(net, nn__bytes(1, nn__max_size(count, 1), sizeof *s->values));
+    if (!s->values) return NN_ERROR_OUT_OF_MEMORY;
+    nn_real *x = s->values;
+    for (size_t i = 0; (t = nn__shadowed(net, s, i)) != NULL; x += t->size, i++)
+        memcpy(x, t->data, t->size * sizeof *x);
+    return NN_OK;
+}
+
+/* For each value w of the network and a of the shadow. */
+typedef enum nn__shadow_use {
+    NN__SHADOW_KEEP,    /* a = w */
+    NN__SHADOW_RESTORE, /* w = a */
+    NN__SHADOW_SWAP,
+    NN__SHADOW_APPROACH /* a += share (w - a): exact where they are equal */
+} nn__shadow_use;
+
+static void nn__use_shadow(nn_net *net, const nn__shadow *s, nn__shadow_use use, double share)
+{
+    nn_tensor *t;
+    nn_real *a = s->values;
+    for (size_t i = 0; a && (t = nn__shadowed(net, s, i)) != NULL; a += t->size, i++) {
+        nn_real *w = t->data;
+        if (use == NN__SHADOW_KEEP) memcpy(a, w, t->size * sizeof *a);
+        if (use == NN__SHADOW_RESTORE) memcpy(w, a, t->size * sizeof *a);
+        for (size_t j = 0; use == NN__SHADOW_APPROACH && j < t->size; j++)
+            a[j] += (nn_real)share * (w[j] - a[j]);
+        for (size_t j = 0; use == NN__SHADOW_SWAP && j < t->size; j++) {
+            const nn_real kept = w[j];
+            w[j] = a[j];
+            a[j] = kept;
+        }
+    }
+}
+
 /* ------------------------------------------------------------------------------------- >>train
    A loop of one's own on the public calls above can do what a trainer does: an order of the samples
    for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
@@ -11526,8 +11594,7 @@ struct nn_trainer {
     nn__progress progress;
     size_t *order;     /* sample numbers in this epoch's order */
     nn__variation variation; /* of the samples, with the run's key */
-    nn_real *best;     /* values at the best check, with restore_best: */
-    size_t best_parameters, best_buffers; /* of so many parameters and buffers */
+    nn__shadow best, average, slow; /* with restore_best, ema_decay and lookahead_steps */
     double best_loss;
     int has_best, stop, is_finished;
     size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
@@ -11540,6 +11607,9 @@ static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target-
 static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
                                       const nn_dataset *data)
 {
+    static const nn__range ranges[] = {
+        {"ema_decay", offsetof(nn_train_desc, ema_decay), 0, NN__BELOW_1, "0 <= ema_decay < 1", 0},
+        {"lookahead_rate", offsetof(nn_train_desc, lookahead_rate), 0, 1, "0 to 1", 0}};
     const char *needs_validation = d->patience ? "patience"
                                    : d->restore_best ? "restore_best"
                                    : d->metric       ? "metric"
@@ -11556,7 +11626,10 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     if (d->check_every && d->checks_per_epoch)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: check_every and checks_per_epoch are both set",
                         call);
-    return NN_OK;
+    if (d->lookahead_rate != 0 && !d->lookahead_steps)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: lookahead_rate is set, but lookahead_steps is 0", call);
+    return nn__check_ranges(call, "", d, ranges, sizeof ranges / sizeof *ranges, 0);
 }
 
 /* KEEP asks for nothing: a member beside it was meant for an optimiser that is not named. */
@@ -11601,30 +11674,36 @@ static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
     return nn__set_optimizer(call, nn__trained_net(t), &d);
 }
 
-/* Copies the values of all parameters and buffers out of the network (or back into it). */
-static void nn__copy_values(const nn_trainer *t, int back)
-{
-    nn_real *best = t->best;
-    for (size_t i = 0; i < t->best_parameters + t->best_buffers; i++) {
-        nn_net *net = nn__trained_net(t);
-        nn_tensor *p = i < t->best_parameters ? nn_net_parameter(net, i)
-                                              : nn_net_buffer(net, i - t->best_parameters);
-        memcpy(back ? p->data : best, back ? best : p->data, p->size * sizeof *best);
-        best += p->size;
-    }
-}
-
-static nn_status nn__make_best(nn_trainer *t)
+/* The shadows that the desc asks for. */
+static nn_status nn__make_shadows(nn_trainer *t)
 {
     nn_net *net = nn__trained_net(t);
-    const nn_tensor *p;
-    size_t count = 0; /* fits: the values have been allocated */
-    if (!t->desc.restore_best) return NN_OK;
-    t->best_parameters = net->parameters.count, t->best_buffers = net->buffers.count;
-    count = nn_net_parameter_count(net);
-    for (size_t i = 0; (p = nn_net_buffer(net, i)) != NULL; i++) count += p->size;
-    t->best = (nn_real *)nn__net_alloc(net, nn__bytes(1, nn__max_size(count, 1), sizeof *t->best));
-    return t->best ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = t->desc.restore_best ? nn__make_shadow(net, 1, &t->best) : NN_OK;
+    if (status == NN_OK && t->desc.ema_decay > 0) status = nn__make_shadow(net, 1, &t->average);
+    if (status == NN_OK && t->desc.lookahead_steps) status = nn__make_shadow(net, 0, &t->slow);
+    return status;
+}
+
+/* After a step: the slow weights are met every so often, and the average follows. */
+static void nn__follow(nn_trainer *t)
+{
+    nn_net *net = nn__trained_net(t);
+    const nn_train_desc *d = &t->desc;
+    const size_t step = t->step + 1;
+    if (d->lookahead_steps && step % d->lookahead_steps == 0) {
+        nn__use_shadow(net, &t->slow, NN__SHADOW_APPROACH, nn__or_default(d->lookahead_rate, 0.5));
+        nn__use_shadow(net, &t->slow, NN__SHADOW_RESTORE, 0);
+    }
+    nn__use_shadow(net, &t->average, NN__SHADOW_APPROACH,
+                   (1 - d->ema_decay) / (1 - nn__power(d->ema_decay, step)));
+}
+
+/* The weights that are checked and that the run ends with change places with those in the network,
+   where they are others. */
+static void nn__swap_checked(nn_trainer *t)
+{
+    nn__use_shadow(nn__trained_net(t), t->average.values ? &t->average : &t->slow, NN__SHADOW_SWAP,
+                   0);
 }
 
 static nn_status nn__start_training(nn_trainer *t, const char *call)
@@ -11640,7 +11719,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     nn_status status = nn__choose_optimizer(t, call);
     if (status != NN_OK) return status;
     t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
-    status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
+    status = t->order ? nn__make_shadows(t) : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
     if (status != NN_OK) return status;
     if (nn__is_augmented(&d->augment)) {
@@ -11711,7 +11790,8 @@ static void nn__finish(nn_trainer *t)
 {
     if (t->is_finished) return;
     t->is_finished = 1;
-    if (t->best && t->has_best) nn__copy_values(t, 1);
+    nn__swap_checked(t);
+    if (t->has_best) nn__use_shadow(nn__trained_net(t), &t->best, NN__SHADOW_RESTORE, 0);
     if (t->history) t->history->seconds = nn__now() - t->start;
     nn__progress_end(&t->progress);
 }
@@ -11723,7 +11803,9 @@ NN_DEF void nn_trainer_destroy(nn_trainer *t)
     nn_net *net = nn__trained_net(t);
     nn__close_session(&t->training);
     nn__close_session(&t->validation);
-    nn__net_release(net, t->best);
+    nn__net_release(net, t->best.values);
+    nn__net_release(net, t->average.values);
+    nn__net_release(net, t->slow.values);
     nn__net_release(net, t->order);
     nn__net_release(net, t);
 }
@@ -11756,7 +11838,7 @@ static void nn__early_stopping(nn_trainer *t, nn_check *c)
         t->has_best = 1;
         t->best_loss = c->validation_loss;
         t->worse_checks = 0;
-        if (t->best) nn__copy_values(t, 0);
+        nn__use_shadow(nn__trained_net(t), &t->best, NN__SHADOW_KEEP, 0);
         if (t->history) t->history->best = t->history->check_count;
     } else if (++t->worse_checks >= d->patience && d->patience) {
         t->stop = 1;
@@ -11787,7 +11869,7 @@ static nn_status nn__measure_check(nn_trainer *t, nn_check *c)
     return NN_OK;
 }
 
-static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+static nn_status nn__make_check_now(nn_trainer *t, double loss, double accuracy)
 {
     const nn_train_desc *d = &t->desc;
     nn_net *net = nn__trained_net(t);
@@ -11803,6 +11885,14 @@ static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
     if (t->history) status = nn__log_check(t->history, &c);
     nn__progress_check(&t->progress, &c, d->validation != NULL);
     if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
+    return status;
+}
+
+static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+{
+    nn__swap_checked(t);
+    nn_status status = nn__make_check_now(t, loss, accuracy);
+    nn__swap_checked(t);
     return status;
 }
 
@@ -11838,6 +11928,7 @@ static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, doub
     if (status == NN_OK) *correct = nn__count_correct(&t->training, t->order + first, 0);
     if (status == NN_OK) status = nn_backward(t->training.target);
     if (status == NN_OK) status = nn_step(net);
+    if (status == NN_OK) nn__follow(t);
     net->mode = NN__MODE_OPEN;
     return status;
 }

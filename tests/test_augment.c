@@ -1,4 +1,5 @@
-/* Images on their way into a network: their layout, and what training may do to them. */
+/* Images on their way into a network: their layout, and what training may do to them. And weights
+   beside those that the optimiser moves: averages, Lookahead. */
 #define NN_IMPLEMENTATION
 #ifdef _OPENMP /* so that work as small as this is shared out */
 #define NN__GRAIN 100
@@ -1052,6 +1053,308 @@ static void run_augmentation(void)
     RUN(refuses_views);
 }
 
+/* ------------------------------------------------------------------------------------- shadows */
+
+enum { POINTS = 8, STEPS = 11, WEIGHTS = 17, VALUES = WEIGHTS + 2 };
+
+static nn_real points[POINTS * 2], heights[POINTS];
+
+/* y = f(x) of two values: 4 hidden units, and a buffer of two that the callback counts up. */
+typedef struct surface {
+    nn_net *net;
+    nn_tensor *loss, *buffer;
+    nn_dataset data;
+    size_t checks;
+    nn_real values[STEPS][VALUES]; /* that checks saw */
+    nn_real moved[STEPS][VALUES];  /* after steps */
+    double validation[STEPS];
+} surface;
+
+static void read_values(const nn_net *net, nn_real *out)
+{
+    const nn_tensor *p;
+    for (size_t i = 0; (p = nn_net_parameter(net, i)) != NULL; out += p->size, i++)
+        memcpy(out, p->data, p->size * sizeof *out);
+    memcpy(out, nn_net_buffer(net, 0)->data, 2 * sizeof *out);
+}
+
+static int see_check(void *user, nn_net *net, const nn_check *c)
+{
+    surface *s = (surface *)user;
+    s->validation[s->checks] = c->validation_loss;
+    read_values(net, s->values[s->checks++]);
+    return 0;
+}
+
+static int see_step(void *user, nn_net *net, size_t step, double loss)
+{
+    surface *s = (surface *)user;
+    (void)loss;
+    read_values(net, s->moved[step]);
+    s->buffer->data[0] += 1, s->buffer->data[1] *= -2;
+    return 0;
+}
+
+static void make_surface(surface *s)
+{
+    static const size_t two[] = {2};
+    nn_net_desc desc;
+    memset(s, 0, sizeof *s);
+    memset(&desc, 0, sizeof desc);
+    desc.seed = 11;
+    s->net = nn_net_create(&desc);
+    nn_tensor *h = nn_tanh(nn_dense(nn_input(s->net, 2), 4));
+    s->buffer = nn_buffer(s->net, 1, two, nn_init_constant(1), "count");
+    s->loss = nn_mse(nn_dense(h, 1));
+    CHECK_INT(nn_net_parameter_count(s->net), WEIGHTS);
+    for (int i = 0; i < POINTS; i++) {
+        points[2 * i] = (nn_real)i / 4 - 1, points[2 * i + 1] = (nn_real)(i * 3 % 8) / 4 - 1;
+        heights[i] = points[2 * i] * points[2 * i + 1];
+    }
+    CHECK_OK(nn_dataset_from_arrays(points, POINTS, 2, NULL, 0, &s->data));
+    CHECK_OK(nn_dataset_set_targets(&s->data, heights, 1));
+}
+
+static void free_surface(surface *s)
+{
+    nn_net_destroy(s->net);
+    nn_dataset_free(&s->data);
+}
+
+static nn_train_desc surface_desc(surface *s)
+{
+    nn_train_desc d;
+    memset(&d, 0, sizeof d);
+    d.epochs = STEPS, d.batch_size = POINTS, d.no_shuffle = 1;
+    d.optimizer = nn_sgd(0.3, 0.9);
+    d.validation = &s->data;
+    d.on_check = see_check, d.on_step = see_step, d.user = s;
+    return d;
+}
+
+/* The same run as a plain loop: what checks are to see, and the weights that move. */
+static void plain_loop(double decay, size_t k, double rate, surface *s)
+{
+    static nn_real slow[VALUES], mean[VALUES], w[VALUES];
+    const nn_optimizer_desc optimizer = nn_sgd(0.3, 0.9);
+    nn_tensor *in = nn_net_tensor(s->net, 0);
+    CHECK_OK(nn_set_optimizer(s->net, &optimizer));
+    read_values(s->net, slow);
+    memset(mean, 0, sizeof mean);
+    for (size_t step = 0; step < STEPS; step++) {
+        CHECK_OK(nn_feed(in, points, POINTS));
+        CHECK_OK(nn_feed_targets(s->loss, heights, POINTS));
+        CHECK_OK(nn_forward(s->loss));
+        CHECK_OK(nn_backward(s->loss));
+        CHECK_OK(nn_step(s->net));
+        read_values(s->net, w);
+        if (k && (step + 1) % k == 0) {
+            nn_tensor *p;
+            for (size_t i = 0; i < WEIGHTS; i++) {
+                slow[i] += (nn_real)rate * (w[i] - slow[i]);
+                w[i] = slow[i];
+            }
+            const nn_real *from = w;
+            for (size_t i = 0; (p = nn_net_parameter(s->net, i)) != NULL; from += p->size, i++)
+                memcpy(p->data, from, p->size * sizeof *from);
+        }
+        double weights = 0; /* of all values so far, by the definition of the average */
+        for (size_t i = 0; i <= step; i++) weights += pow(decay, (double)i);
+        for (size_t i = 0; i < VALUES; i++) {
+            mean[i] += (nn_real)(1 / weights) * (w[i] - mean[i]);
+            s->values[step][i] = decay > 0 ? mean[i] : k && i < WEIGHTS ? slow[i] : w[i];
+        }
+        memcpy(s->moved[step], w, sizeof w);
+        s->buffer->data[0] += 1, s->buffer->data[1] *= -2;
+    }
+}
+
+static void check_shadows(double decay, size_t k, double rate)
+{
+    static surface run, plain;
+    nn_history history;
+    nn_result result;
+    nn_real last[VALUES];
+    memset(&history, 0, sizeof history);
+    make_surface(&plain);
+    plain_loop(decay, k, rate != 0 ? rate : 0.5, &plain);
+    make_surface(&run);
+    nn_train_desc d = surface_desc(&run);
+    d.ema_decay = decay, d.lookahead_steps = k, d.lookahead_rate = rate;
+    CHECK_OK(nn_train(run.loss, &run.data, &d, &history));
+    CHECK_INT(run.checks, STEPS);
+    for (size_t step = 0; step < STEPS; step++)
+        for (size_t i = 0; i < VALUES; i++) {
+            const double size = 1 + fabs((double)plain.moved[step][i]);
+            CHECK_NEAR(run.values[step][i], plain.values[step][i], 50 * size * TOLERANCE);
+            CHECK_NEAR(run.moved[step][i], plain.moved[step][i], 50 * size * TOLERANCE);
+        }
+    read_values(run.net, last);
+    CHECK(memcmp(last, run.values[STEPS - 1], WEIGHTS * sizeof *last) == 0);
+    /* what the checks measured is what the network computes with the weights that they saw */
+    for (size_t step = 0; step < STEPS; step++) {
+        nn_tensor *p;
+        const nn_real *from = run.values[step];
+        for (size_t i = 0; (p = nn_net_parameter(run.net, i)) != NULL; from += p->size, i++)
+            memcpy(p->data, from, p->size * sizeof *from);
+        CHECK_OK(nn_evaluate(run.loss, &run.data, &result));
+        CHECK(result.loss == run.validation[step]);
+    }
+    nn_history_free(&history);
+    free_surface(&run);
+    free_surface(&plain);
+}
+
+static void averages(void)
+{
+    check_shadows(0.5, 0, 0);
+    check_shadows(0.99, 0, 0);
+}
+
+static void lookahead(void)
+{
+    check_shadows(0, 3, 0);
+    check_shadows(0, 1, 0.25);
+    check_shadows(0, 4, 1);
+}
+
+static void average_of_lookahead(void)
+{
+    check_shadows(0.7, 2, 0.8);
+}
+
+/* The first step's average is its weights, bit for bit; frozen weights stay as they are. */
+static void average_begins(void)
+{
+    static surface s;
+    nn_real frozen[8];
+    make_surface(&s);
+    nn_tensor *w = nn_net_parameter(s.net, 0);
+    w->frozen = 1;
+    memcpy(frozen, w->data, sizeof frozen);
+    nn_train_desc d = surface_desc(&s);
+    d.ema_decay = 0.9, d.lookahead_steps = 2;
+    CHECK_OK(nn_train(s.loss, &s.data, &d, NULL));
+    CHECK(memcmp(s.values[0], s.moved[0], sizeof s.values[0]) == 0);
+    CHECK(memcmp(s.values[1], s.moved[1], sizeof s.values[1]) != 0);
+    CHECK(memcmp(frozen, w->data, sizeof frozen) == 0);
+    free_surface(&s);
+}
+
+/* The best check's weights are averages, too. */
+static void best_average(void)
+{
+    static surface s;
+    nn_history history;
+    nn_real last[VALUES];
+    memset(&history, 0, sizeof history);
+    make_surface(&s);
+    nn_train_desc d = surface_desc(&s);
+    d.optimizer = nn_sgd(1.9, 0.5); /* too much: it gets worse */
+    d.ema_decay = 0.6, d.restore_best = 1;
+    CHECK_OK(nn_train(s.loss, &s.data, &d, &history));
+    read_values(s.net, last);
+    CHECK(history.best < STEPS - 1);
+    CHECK(memcmp(last, s.values[history.best], sizeof last) == 0);
+    nn_history_free(&history);
+    free_surface(&s);
+}
+
+/* Between the steps of a trainer the weights are those that move; wherever it ends, the others. */
+static void shadows_in_steps(void)
+{
+    static surface s;
+    nn_trainer *trainer;
+    nn_real present[VALUES];
+    make_surface(&s);
+    nn_train_desc d = surface_desc(&s);
+    d.ema_decay = 0.9;
+    CHECK_OK(nn_trainer_create(s.loss, &s.data, &d, NULL, &trainer));
+    for (int i = 0; i < 5; i++) CHECK_OK(nn_trainer_step(trainer));
+    read_values(s.net, present);
+    CHECK(memcmp(present, s.moved[4], WEIGHTS * sizeof *present) == 0);
+    nn_trainer_destroy(trainer);
+    read_values(s.net, present);
+    CHECK(memcmp(present, s.values[4], sizeof present) == 0);
+    free_surface(&s);
+}
+
+static void refuses_shadows(void)
+{
+    static surface s;
+    const struct {
+        double decay;
+        size_t steps;
+        double rate;
+        const char *message;
+    } table[] = {{1, 0, 0, "ema_decay is 1, expected 0 <= ema_decay < 1"},
+                 {-0.5, 0, 0, "ema_decay is -0.5"},
+                 {0, 2, 1.5, "lookahead_rate is 1.5, expected 0 to 1"},
+                 {0, 2, -1, "lookahead_rate is -1"},
+                 {0, 0, 0.5, "lookahead_rate is set, but lookahead_steps is 0"}};
+    make_surface(&s);
+    for (size_t i = 0; i < COUNT(table); i++) {
+        nn_train_desc d = surface_desc(&s);
+        d.ema_decay = table[i].decay;
+        d.lookahead_steps = table[i].steps, d.lookahead_rate = table[i].rate;
+        CHECK_ERROR(nn_train(s.loss, &s.data, &d, NULL), NN_ERROR_BAD_ARGUMENT, "nn_train: ",
+                    table[i].message);
+    }
+    free_surface(&s);
+}
+
+/* An allocator that has only so many blocks to give. */
+static size_t blocks_left;
+static void *limited_alloc(void *user, size_t bytes)
+{
+    (void)user;
+    return blocks_left ? blocks_left--, malloc(bytes) : NULL;
+}
+static void limited_release(void *user, void *block)
+{
+    (void)user;
+    free(block);
+}
+
+static void shadows_out_of_memory(void)
+{
+    nn_status status = NN_ERROR_OUT_OF_MEMORY;
+    size_t refused = 0;
+    for (size_t limit = 0; limit < 100 && status != NN_OK; limit++) {
+        static surface s;
+        nn_net_desc desc;
+        make_surface(&s); /* for its data */
+        memset(&desc, 0, sizeof desc);
+        desc.allocator.alloc = limited_alloc, desc.allocator.release = limited_release;
+        blocks_left = 1000;
+        nn_net *net = nn_net_create(&desc);
+        nn_tensor *loss = nn_mse(nn_dense(nn_input(net, 2), 1));
+        nn_train_desc d = surface_desc(&s);
+        d.on_check = NULL, d.on_step = NULL;
+        d.ema_decay = 0.5, d.lookahead_steps = 2, d.restore_best = 1;
+        blocks_left = limit;
+        status = nn_train(loss, &s.data, &d, NULL);
+        CHECK(status == NN_OK || status == NN_ERROR_OUT_OF_MEMORY);
+        refused += status != NN_OK;
+        nn_net_destroy(net);
+        free_surface(&s);
+    }
+    CHECK_OK(status);
+    CHECK(refused > 5);
+}
+
+static void run_shadows(void)
+{
+    RUN(averages);
+    RUN(lookahead);
+    RUN(average_of_lookahead);
+    RUN(average_begins);
+    RUN(best_average);
+    RUN(shadows_in_steps);
+    RUN(refuses_shadows);
+    RUN(shadows_out_of_memory);
+}
+
 static void run_layout(void)
 {
     RUN(inputs_like_data);
@@ -1066,5 +1369,6 @@ int main(void)
 {
     run_layout();
     run_augmentation();
+    run_shadows();
     return test_done("test_augment");
 }
