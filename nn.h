@@ -60,11 +60,13 @@
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
-        declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
-                         >>api-data  >>api-train   >>api-gradcheck
+        declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-images
+                         >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save
+                         >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
-                         >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
+                         >>kernels  >>channels  >>table  >>plain  >>tensor  >>graph  >>run
+                         >>arithmetic  >>shape  >>reductions  >>layers  >>pooling  >>normalization
+                         >>layer-norm  >>losses  >>targets  >>optim  >>gradcheck  >>files
                          >>dataset  >>views  >>batches  >>formats  >>text  >>records  >>columns
                          >>csv  >>evaluate  >>shadows  >>train  >>licence
 
@@ -288,6 +290,7 @@ NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n,
 
 typedef struct nn_net nn_net;
 typedef struct nn_tensor nn_tensor;
+typedef struct nn_description nn_description;
 
 /* An operation. The built-in ones are such records; nn_custom takes one of the user's own. */
 typedef struct nn_op {
@@ -302,6 +305,8 @@ typedef struct nn_op {
     /* Bytes at nn_scratch(t), valid within one call of forward or backward. NULL: none. */
     size_t (*scratch)(const nn_tensor *t, size_t rows);
     unsigned flags;
+    /* How a file tells the operation, both ways: see nn_description. NULL: it cannot be saved. */
+    nn_tensor *(*describe)(nn_description *d, const nn_tensor *t);
 } nn_op;
 
 enum {
@@ -438,9 +443,10 @@ typedef struct nn_dense_desc {
    call come in no fixed order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
-/* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
-NN_DEF nn_tensor *nn_weight(const nn_tensor *dense);
-NN_DEF nn_tensor *nn_bias(const nn_tensor *dense);
+/* The parameters of a layer: of nn_dense and of the normalisations. NULL for another tensor and for
+   one that the layer does without. */
+NN_DEF nn_tensor *nn_weight(const nn_tensor *layer);
+NN_DEF nn_tensor *nn_bias(const nn_tensor *layer);
 
 /* op(a)[...,m,k] op(b)[...,k,n]: the last two dimensions are multiplied, those before them and the
    batch broadcast. An a of one dimension is a row, and the result has no rows then. */
@@ -522,6 +528,91 @@ NN_DEF nn_status nn_forward(nn_tensor *t);
 NN_DEF nn_status nn_backward(nn_tensor *loss);
 /* The same, but ADDS to the gradients of parameters: a large batch in several parts. */
 NN_DEF nn_status nn_backward_add(nn_tensor *loss);
+
+/* ---------------------------------------------------------------------------------- >>api-images
+   Images are [batch, height, width, channels] and sequences [batch, length, channels]: the channel
+   is the last dimension, for nn_dense as for all that follows. */
+
+/* A pooling window: {height, width}, or of a sequence {length, 0}. While kernel[1] is 0 an image's
+   window is square, and stride[0] and padding[0] count for both dimensions. */
+typedef struct nn_pool_desc {
+    size_t kernel[2];
+    size_t stride[2];    /* from one window to the next (default: the kernel) */
+    size_t padding[2];   /* at every side, less than the kernel: nothing for a maximum, zeros for an
+                            average */
+    int exclude_padding; /* an average divides by the pixels in the image, not by all of the window
+                            (PyTorch: count_include_pad=False) */
+} nn_pool_desc;
+
+/* The largest value or the mean of each window, channel by channel: floor((height + 2 padding -
+   kernel) / stride) + 1 of them along a dimension. The gradient of a maximum goes to the first
+   pixel that has it; a NaN in the window is the maximum. Windows of `size` lie side by side. */
+NN_DEF nn_tensor *nn_max_pool(nn_tensor *x, size_t size);
+NN_DEF nn_tensor *nn_max_pool_with(nn_tensor *x, const nn_pool_desc *desc);
+NN_DEF nn_tensor *nn_average_pool(nn_tensor *x, size_t size);
+NN_DEF nn_tensor *nn_average_pool_with(nn_tensor *x, const nn_pool_desc *desc);
+/* [channels]: over the whole image or sequence. */
+NN_DEF nn_tensor *nn_global_max_pool(nn_tensor *x);
+NN_DEF nn_tensor *nn_global_average_pool(nn_tensor *x);
+/* To [height, width, channels] whatever the image's size (a sequence: to [height, channels], with a
+   width of 1): row i is the mean of rows floor(i H / height) to ceil((i + 1) H / height) - 1. */
+NN_DEF nn_tensor *nn_adaptive_average_pool(nn_tensor *x, size_t height, size_t width);
+/* Each pixel becomes factor x factor equal ones (in a sequence: `factor`): nearest neighbours. */
+NN_DEF nn_tensor *nn_upsample(nn_tensor *x, size_t factor);
+/* So many rows and columns of zeros more around the image, or so many of it less. Of a sequence top
+   and bottom are its ends, and left and right are 0. */
+NN_DEF nn_tensor *nn_pad(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right);
+NN_DEF nn_tensor *nn_crop(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right);
+/* nn_dropout for all pixels of a channel at once, of each sample (Tompson et al. 2015). */
+NN_DEF nn_tensor *nn_spatial_dropout(nn_tensor *x, double p);
+
+/* y = (x - mean) / sqrt(variance + epsilon) * weight + bias, the variance over all n values; ReLU
+   may follow in the same pass. The weights start at 1, the biases at 0, both with no_decay; they
+   are "NAME.weight" and "NAME.bias", the default of NAME is "batch_normI" and so on. */
+typedef struct nn_batch_norm_desc {
+    double epsilon;  /* > 0 (default 1e-5) */
+    double momentum; /* running = (1 - momentum) running + momentum batch, in (0, 1], as PyTorch has
+                        it (default 0.1; NN_ZERO: they never change) */
+    double keep;     /* the same number as Keras and the courses have it, in momentum's place:
+                        running = keep running + (1 - keep) batch, in [0, 1) */
+    int population_variance; /* the running variance is over n, as the courses have it, not over
+                                n - 1, as PyTorch has it */
+    int no_affine;   /* without weight and bias */
+    nn_activation activation; /* NN_ACTIVATION_RELU or none: others are operations of their own */
+    const char *name;
+} nn_batch_norm_desc;
+
+/* Mean and variance of each channel, over the batch and all pixels (Ioffe and Szegedy 2015). In
+   training those of the batch, which move the buffers "NAME.running_mean" and "NAME.running_var",
+   from 0 and 1 at first; nn_forward refuses one value per channel then. Otherwise those of the
+   buffers. desc may be NULL. */
+NN_DEF nn_tensor *nn_batch_norm(nn_tensor *x);
+NN_DEF nn_tensor *nn_batch_norm_with(nn_tensor *x, const nn_batch_norm_desc *desc);
+
+typedef struct nn_group_norm_desc {
+    size_t groups;   /* must divide the channels; as many as those: instance normalisation */
+    double epsilon;  /* > 0 (default 1e-5) */
+    int no_affine;
+    nn_activation activation; /* as in nn_batch_norm_desc */
+    const char *name;
+} nn_group_norm_desc;
+
+/* Mean and variance of each group of neighbouring channels in each sample (Wu and He 2018); the
+   same in training and afterwards. Weight and bias are per channel. */
+NN_DEF nn_tensor *nn_group_norm(nn_tensor *x, size_t groups);
+NN_DEF nn_tensor *nn_group_norm_with(nn_tensor *x, const nn_group_norm_desc *desc);
+
+typedef struct nn_layer_norm_desc {
+    int axes;       /* how many of the last dimensions are normalised together (default 1) */
+    double epsilon; /* > 0 (default 1e-5) */
+    int no_affine;
+    const char *name;
+} nn_layer_norm_desc;
+
+/* Mean and variance of each row of the last dimension, or last dimensions (Ba, Kiros and Hinton
+   2016). Weight and bias have the shape of these. desc may be NULL. */
+NN_DEF nn_tensor *nn_layer_norm(nn_tensor *x);
+NN_DEF nn_tensor *nn_layer_norm_with(nn_tensor *x, const nn_layer_norm_desc *desc);
 
 /* ------------------------------------------------------------------------------------- >>api-loss
    A loss compares the last dimension of its source with labels (a class index each) or with targets
@@ -984,6 +1075,54 @@ NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 
+/* ------------------------------------------------------------------------------------- >>api-save */
+
+/* How a file tells an operation. nn_op.describe is called with the tensor to be written, and then
+   gives the members below their values and returns NULL; or, with t NULL, to make a tensor again:
+   it then gets the members from the file, 0 where they are not there (what is 0 is not written),
+   and returns what the operation's own builder made of them and of the sources. The builder's
+   checks are what protects from a damaged file. A dropout, say:
+
+       static nn_tensor *describe(nn_description *d, const nn_tensor *t)
+       {
+           double p = t ? settings_of(t)->p : 0;
+           nn_describe_real(d, "p", &p);
+           return t ? NULL : nn_dropout(nn_describe_source(d, 0), p);
+       }
+
+   Parameters are tensors of their own, made before it: sources to be handed to the builder. */
+typedef enum nn_field {
+    NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_REAL, NN_FIELD_CHOICE, NN_FIELD_INTS, NN_FIELD_SIZES,
+    NN_FIELD_REALS
+} nn_field;
+
+struct nn_description {
+    nn_net *net;
+    const nn_op *op;
+    size_t src_count;       /* as the file has them, which is not to be trusted: */
+    nn_tensor *const *src;  /* use nn_describe_source */
+    void (*visit)(nn_description *d, const char *key, nn_field type, void *values, size_t *count,
+                  size_t max);
+    const char *const *names; /* of the present choice */
+    void *file;               /* visit's own */
+};
+
+NN_DEF nn_tensor *nn_describe_source(const nn_description *d, size_t i); /* NULL past the last */
+NN_DEF void nn_describe_int(nn_description *d, const char *key, int *value);
+NN_DEF void nn_describe_size(nn_description *d, const char *key, size_t *value);
+NN_DEF void nn_describe_real(nn_description *d, const char *key, double *value);
+/* One of `count` names, as its index. */
+NN_DEF void nn_describe_choice(nn_description *d, const char *key, int *value,
+                               const char *const *names, size_t count);
+/* Arrays with room for `max` values. */
+NN_DEF void nn_describe_ints(nn_description *d, const char *key, int *values, size_t *count,
+                             size_t max);
+NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values, size_t *count,
+                              size_t max);
+/* An array of exactly `count`, or NULL; what is read belongs to the network. */
+NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
+                              size_t count);
+
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
    time: |analytic - numeric| <= atol + rtol max(|analytic|, |numeric|). Where the two one-sided
@@ -1029,8 +1168,8 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
    IMPLEMENTATION
    =================================================================================================
    This file includes itself once per instruction set: with NN__PASS defined, all it contributes is
-   the sections >>vectors, >>math, >>tile and >>kernels, compiled for that set. So each kernel is
-   written once, and a debugger shows its lines. */
+   the sections from >>vectors to >>table, compiled for that set. So each kernel is written once,
+   and a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
 #include <errno.h>
@@ -1528,6 +1667,48 @@ typedef struct nn__update {
     nn_real correction1, correction2; /* Adam: 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
 } nn__update;
 
+/* What normalises the columns of a matrix, and its derivative; one number for each column. */
+typedef struct nn__norm {
+    const nn_real *center, *scale, *shift; /* y = (x - center) scale + shift */
+    const nn_real *slope, *offset; /* dx = dy scale + (x - center) slope + offset */
+    int relu;                      /* y = max(0, y), and dy counts where y > 0 */
+} nn__norm;
+
+/* An image of height in[0] and width in[1], and the windows that are pooled. */
+typedef struct nn__pool {
+    size_t in[2], out[2], channels;
+    size_t kernel[2], stride[2], padding[2];
+    int adaptive; /* windows that share the image out evenly, whatever kernel, stride, padding */
+    int divide;   /* of NN__DIVIDE_..., by what the sum over a window is divided */
+} nn__pool;
+
+enum { NN__DIVIDE_NOT, NN__DIVIDE_BY_KERNEL, NN__DIVIDE_BY_COUNT };
+
+typedef struct nn__extent {
+    size_t begin, end;
+} nn__extent;
+
+/* The part of window o that lies in the image, along one dimension. */
+NN__INLINE nn__extent nn__window(const nn__pool *p, int d, size_t o)
+{
+    nn__extent w;
+    if (p->adaptive) { /* from floor(o in / out) to ceil((o + 1) in / out), as in PyTorch */
+        w.begin = o * p->in[d] / p->out[d];
+        w.end = ((o + 1) * p->in[d] + p->out[d] - 1) / p->out[d];
+        return w;
+    }
+    const size_t begin = o * p->stride[d], end = begin + p->kernel[d], pad = p->padding[d];
+    w.begin = begin > pad ? begin - pad : 0;
+    w.end = end - pad < p->in[d] ? end - pad : p->in[d];
+    return w;
+}
+
+NN__INLINE nn_real nn__divisor(const nn__pool *p, size_t count)
+{
+    if (p->divide == NN__DIVIDE_NOT) return 1;
+    return (nn_real)(p->divide == NN__DIVIDE_BY_KERNEL ? p->kernel[0] * p->kernel[1] : count);
+}
+
 /* What `activate` computes beside the activations. */
 enum { NN__MAP_EXP = NN_ACTIVATION_COUNT + 1, NN__MAP_LOG };
 
@@ -1591,6 +1772,28 @@ typedef struct nn__kernels {
     void (*clamp)(size_t n, nn_real limit, nn_real *x);
     void (*update)(const nn__update *u, size_t n, nn_real *w, const nn_real *g, nn_real *s0,
                    nn_real *s1);
+    /* sum[j] += p, product[j] += p q over the rows of column j, where q = x - center[j], and p is
+       dy, for ReLU only where y > 0, or without dy is q. Of s only center, and scale and shift for
+       ReLU. */
+    void (*column_sums)(size_t rows, size_t cols, size_t ld, const nn_real *x, const nn_real *dy,
+                        const nn__norm *s, nn_real *sum, nn_real *product);
+    void (*normalize)(size_t rows, size_t cols, const nn_real *x, const nn__norm *s, nn_real *y);
+    void (*normalize_backward)(size_t rows, size_t cols, const nn_real *x, const nn_real *dy,
+                               const nn__norm *s, nn_real *dx, int accumulate);
+    /* Each row by itself; scale and shift may be NULL. stats gets a row's mean and the inverse of
+       its deviation. dx may be NULL, dscale and dshift may, and are added to. */
+    void (*row_norm)(size_t rows, size_t n, const nn_real *x, const nn_real *scale,
+                     const nn_real *shift, nn_real epsilon, nn_real *y, nn_real *stats);
+    void (*row_norm_backward)(size_t rows, size_t n, const nn_real *x, const nn_real *dy,
+                              const nn_real *scale, const nn_real *stats, nn_real *dx,
+                              int accumulate, nn_real *dscale, nn_real *dshift);
+    /* One image x and what its windows give, y. Backward writes every pixel once where windows lie
+       side by side and leave none out, or adds. */
+    void (*max_pool)(const nn__pool *p, const nn_real *x, nn_real *y, nn_real *which);
+    void (*max_pool_backward)(const nn__pool *p, const nn_real *dy, const nn_real *which,
+                              nn_real *dx, int add);
+    void (*sum_pool)(const nn__pool *p, const nn_real *x, nn_real *y, int add);
+    void (*spread_pool)(const nn__pool *p, const nn_real *y, nn_real *x, int add);
 } nn__kernels;
 
 /* a * b + c with one rounding. For float without hardware FMA: the product is exact in double; the
@@ -1956,7 +2159,7 @@ typedef struct nn__16_bytes {
 
 #elif defined(NN__PASS)
 
-/* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
+/* From here to the end of >>table: compiled once per instruction set. gcc optimises the vector
    kernels even in a debug build. */
 #if !defined(__clang__) && defined(__GNUC__)
 #pragma GCC push_options
@@ -2014,6 +2217,7 @@ typedef struct nn__16_bytes {
 #define NN__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define NN__MIN(a, b) ((a) < (b) ? (a) : (b))
 #define NN__LT(a, b) ((a) < (b))
+#define NN__IS_NAN(a) ((a) != (a))
 #define NN__SELECT(m, a, b) ((m) ? (a) : (b))
 #define NN__TOI(v) nn__to_bits(v)
 #define NN__TOF(i) nn__from_bits(i)
@@ -2174,6 +2378,12 @@ NN__INLINE NN__MASK nn__less_avx2(NN__VEC a, NN__VEC b)
     __asm__("vcmp" NN__PS " $17, %2, %1, %0" : "=x"(r) : "x"(a), "x"(b));
     return r;
 }
+NN__INLINE NN__MASK nn__is_nan_avx2(NN__VEC a)
+{
+    NN__MASK r; /* 3: unordered */
+    __asm__("vcmp" NN__PS " $3, %1, %1, %0" : "=x"(r) : "x"(a));
+    return r;
+}
 NN__INLINE NN__VEC nn__select_avx2(NN__MASK m, NN__VEC a, NN__VEC b)
 {
     NN__VEC r;
@@ -2207,6 +2417,7 @@ NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
 #define NN__MIN(a, b) nn__min_avx2(a, b)
 #define NN__SQRT(a) nn__sqrt_avx2(a)
 #define NN__LT(a, b) nn__less_avx2(a, b)
+#define NN__IS_NAN(a) nn__is_nan_avx2(a)
 #define NN__SELECT(m, a, b) nn__select_avx2(m, a, b)
 #define NN__TAIL_MASK(n) ((NN__IVEC)NN__LOAD(nn__lane_masks + 16 - (n)))
 #define NN__LOAD_TAIL(p, m) nn__load_tail_avx2(p, m)
@@ -2260,6 +2471,7 @@ NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
 #define NN__FMA_SCALAR(a, b, c) nn__fma(a, b, c)
 #define NN__SQRT(a) NN__X(vsqrtq)(a)
 #define NN__LT(a, b) NN__X(vcltq)(a, b)
+#define NN__IS_NAN(a) (~NN__X(vceqq)(a, a))
 #define NN__SELECT(m, a, b) NN__X(vbslq)(m, a, b)
 #define NN__MAX(a, b) nn__max_neon(a, b)
 #define NN__MIN(a, b) nn__min_neon(a, b)
@@ -3287,6 +3499,280 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
 }
 #undef NN__UPDATE
 
+/* ------------------------------------------------------------------------------------ >>channels
+   Passes over images, whose last dimension is the channel: a row of a matrix is a pixel, a column a
+   channel, and a vector takes neighbouring channels, each of which has its own sums. */
+
+#define NN__FOR_4 NN__UNROLL for (int l = 0; l < 4; l++)
+
+/* q is what has to be normalised; p is its share in the sums: dy where ReLU let it pass, or q. */
+#define NN__DEVIATION(load, at, j)                                                                 \
+    NN__VEC q = NN__SUB(load(x + (at)), load(s.center + (j))), p = q;                              \
+    if (has_dy) p = load(dy + (at));                                                               \
+    if (relu) {                                                                                    \
+        NN__VEC z = NN__FMA(q, load(s.scale + (j)), load(s.shift + (j)));                          \
+        p = NN__SELECT(NN__LT(NN__C(0), z), p, NN__C(0));                                          \
+    }
+#define NN__LOAD_END(p) NN__LD(p, c)
+
+NN__INLINE void NN__FN(column_sums_of)(int has_dy, int relu, size_t rows, size_t cols, size_t ld,
+                                       const nn_real *x, const nn_real *dy, const nn__norm s,
+                                       nn_real *sum, nn_real *product)
+{
+    size_t j = 0;
+    for (; j + 4 * NN__WIDTH <= cols; j += 4 * NN__WIDTH) {
+        NN__VEC sums[4], products[4];
+        NN__FOR_4 sums[l] = NN__LOAD(sum + j + l * NN__WIDTH);
+        NN__FOR_4 products[l] = NN__LOAD(product + j + l * NN__WIDTH);
+        for (size_t r = 0; r < rows; r++)
+            NN__FOR_4
+            {
+                const size_t column = j + (size_t)l * NN__WIDTH;
+                NN__DEVIATION(NN__LOAD, r * ld + column, column)
+                sums[l] = NN__ADD(sums[l], p);
+                products[l] = NN__FMA(p, q, products[l]);
+            }
+        NN__FOR_4 NN__STORE(sum + j + l * NN__WIDTH, sums[l]);
+        NN__FOR_4 NN__STORE(product + j + l * NN__WIDTH, products[l]);
+    }
+    for (; j < cols; j += NN__WIDTH) {
+        const size_t c = cols - j;
+        NN__VEC sums = NN__LD(sum + j, c), products = NN__LD(product + j, c);
+        for (size_t r = 0; r < rows; r++) {
+            NN__DEVIATION(NN__LOAD_END, r * ld + j, j)
+            sums = NN__ADD(sums, p);
+            products = NN__FMA(p, q, products);
+        }
+        NN__ST(sum + j, sums, c);
+        NN__ST(product + j, products, c);
+    }
+}
+
+static void NN__FN(column_sums)(size_t rows, size_t cols, size_t ld, const nn_real *x,
+                                const nn_real *dy, const nn__norm *s, nn_real *sum,
+                                nn_real *product)
+{
+    if (!dy) NN__FN(column_sums_of)(0, 0, rows, cols, ld, x, dy, *s, sum, product);
+    else if (!s->relu) NN__FN(column_sums_of)(1, 0, rows, cols, ld, x, dy, *s, sum, product);
+    else NN__FN(column_sums_of)(1, 1, rows, cols, ld, x, dy, *s, sum, product);
+}
+
+static void NN__FN(normalize)(size_t rows, size_t cols, const nn_real *x, const nn__norm *norm,
+                              nn_real *y)
+{
+    const nn__norm s = *norm;
+    const NN__VEC zero = NN__C(0), low = s.relu ? zero : NN__C(-HUGE_VAL);
+    for (; rows; rows--, x += cols, y += cols)
+        NN__EACH(cols)
+        {
+            NN__VEC q = NN__SUB(NN__LD(x + i, c), NN__LD(s.center + i, c));
+            NN__VEC z = NN__FMA(q, NN__LD(s.scale + i, c), NN__LD(s.shift + i, c));
+            NN__ST(y + i, NN__MAX(low, z), c);
+        }
+}
+
+NN__INLINE void NN__FN(normalize_backward_of)(int relu, int accumulate, size_t rows, size_t cols,
+                                              const nn_real *x, const nn_real *dy,
+                                              const nn__norm s, nn_real *dx)
+{
+    const int has_dy = 1;
+    for (; rows; rows--, x += cols, dy += cols, dx += cols)
+        NN__EACH(cols)
+        {
+            NN__DEVIATION(NN__LOAD_END, i, i)
+            NN__VEC d = NN__FMA(q, NN__LD(s.slope + i, c), NN__LD(s.offset + i, c));
+            d = NN__FMA(p, NN__LD(s.scale + i, c), d);
+            NN__ST(dx + i, accumulate ? NN__ADD(NN__LD(dx + i, c), d) : d, c);
+        }
+}
+
+static void NN__FN(normalize_backward)(size_t rows, size_t cols, const nn_real *x,
+                                       const nn_real *dy, const nn__norm *s, nn_real *dx,
+                                       int accumulate)
+{
+    if (accumulate) NN__FN(normalize_backward_of)(s->relu, 1, rows, cols, x, dy, *s, dx);
+    else if (s->relu) NN__FN(normalize_backward_of)(1, 0, rows, cols, x, dy, *s, dx);
+    else NN__FN(normalize_backward_of)(0, 0, rows, cols, x, dy, *s, dx);
+}
+#undef NN__DEVIATION
+#undef NN__LOAD_END
+#undef NN__FOR_4
+
+/* -- rows that are normalised each by itself, with the sums of nn_vec_sum -- */
+
+static void NN__FN(row_norm)(size_t rows, size_t n, const nn_real *x, const nn_real *scale,
+                             const nn_real *shift, nn_real epsilon, nn_real *y, nn_real *stats)
+{
+    for (; rows; rows--, x += n, y += n, stats += 2) {
+        const nn_real mean = NN__FN(sum)(n, x) / (nn_real)n;
+        NN__EACH(n) NN__ST(y + i, NN__SUB(NN__LD(x + i, c), NN__C(mean)), c);
+        const nn_real variance = NN__FN(dot)(n, y, y) / (nn_real)n;
+        const nn_real inverse = 1 / NN__SQRT_SCALAR(variance + epsilon);
+        stats[0] = mean, stats[1] = inverse;
+        NN__EACH(n)
+        {
+            NN__VEC v = NN__MUL(NN__LD(y + i, c), NN__C(inverse));
+            if (scale) v = NN__FMA(v, NN__LD(scale + i, c), NN__LD(shift + i, c));
+            NN__ST(y + i, v, c);
+        }
+    }
+}
+
+/* With xh = (x - mean) inverse and g = dy scale: dx = inverse (g - mean g - xh mean (g xh)). */
+static void NN__FN(row_norm_backward)(size_t rows, size_t n, const nn_real *x, const nn_real *dy,
+                                      const nn_real *scale, const nn_real *stats, nn_real *dx,
+                                      int accumulate, nn_real *dscale, nn_real *dshift)
+{
+    for (; rows; rows--, x += n, dy += n, dx += dx ? n : 0, stats += 2) {
+        NN__VEC mean = NN__C(stats[0]), inverse = NN__C(stats[1]);
+        NN__VEC sums[NN__PARTS], products[NN__PARTS];
+        NN__FOR_PARTS sums[l] = products[l] = NN__C(0);
+        for (size_t i = 0; i < n; i += NN__LANES)
+            NN__FOR_PARTS
+            {
+                const size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__WIDTH;
+                NN__VEC xh = NN__MUL(NN__SUB(NN__LD(x + at, c), mean), inverse);
+                NN__VEC g = NN__LD(dy + at, c);
+                if (dscale && c) {
+                    NN__ST(dscale + at, NN__FMA(g, xh, NN__LD(dscale + at, c)), c);
+                    NN__ST(dshift + at, NN__ADD(g, NN__LD(dshift + at, c)), c);
+                }
+                if (scale) g = NN__MUL(g, NN__LD(scale + at, c));
+                sums[l] = NN__ADD(sums[l], g);
+                products[l] = NN__FMA(g, xh, products[l]);
+            }
+        if (!dx) continue;
+        NN__VEC mean_g = NN__C(NN__FN(reduce)(sums) / (nn_real)n);
+        NN__VEC slope = NN__C(NN__FN(reduce)(products) / (nn_real)n);
+        NN__EACH(n)
+        {
+            NN__VEC xh = NN__MUL(NN__SUB(NN__LD(x + i, c), mean), inverse), g = NN__LD(dy + i, c);
+            if (scale) g = NN__MUL(g, NN__LD(scale + i, c));
+            g = NN__MUL(NN__SUB(NN__SUB(g, mean_g), NN__MUL(xh, slope)), inverse);
+            NN__ST(dx + i, accumulate ? NN__ADD(NN__LD(dx + i, c), g) : g, c);
+        }
+    }
+}
+
+/* -- pooling of one image: a window is h rows of w pixels, `row` reals apart -- */
+
+/* The largest value, and which one of the window it is. NaN counts as larger than all numbers. */
+NN__INLINE void NN__FN(max_window)(size_t h, size_t w, size_t row, size_t channels,
+                                   const nn_real *x, nn_real *y, nn_real *which)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC best = NN__LD(x + i, c), place = NN__C(0), k = NN__C(0);
+        NN__UNROLL for (size_t r = 0; r < h; r++)
+            NN__UNROLL for (size_t s = 0; s < w; s++)
+            {
+                NN__VEC v = NN__LD(x + r * row + s * channels + i, c);
+                NN__MASK take = NN__LT(best, v) | NN__IS_NAN(v);
+                best = NN__SELECT(take, v, best);
+                place = NN__SELECT(take, k, place);
+                k = NN__ADD(k, NN__C(1));
+            }
+        NN__ST(y + i, best, c);
+        NN__ST(which + i, place, c);
+    }
+}
+
+/* What forward took gets the gradient: the others 0, unless `add`. */
+NN__INLINE void NN__FN(max_window_backward)(int add, size_t h, size_t w, size_t row,
+                                            size_t channels, const nn_real *dy,
+                                            const nn_real *which, nn_real *dx)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC d = NN__LD(dy + i, c), k = NN__LD(which + i, c), half = NN__C(0.5);
+        NN__UNROLL for (size_t r = 0; r < h; r++)
+            NN__UNROLL for (size_t s = 0; s < w; s++)
+            {
+                nn_real *to = dx + r * row + s * channels + i;
+                NN__VEC g = NN__SELECT(NN__LT(NN__FN(abs)(k), half), d, NN__C(0));
+                NN__ST(to, add ? NN__ADD(NN__LD(to, c), g) : g, c);
+                k = NN__SUB(k, NN__C(1));
+            }
+    }
+}
+
+/* The rows of the window are summed each, then together. */
+NN__INLINE void NN__FN(sum_window)(size_t h, size_t w, size_t row, size_t channels, nn_real count,
+                                   const nn_real *x, nn_real *y, int add)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC sum = NN__C(0);
+        for (size_t r = 0; r < h; r++) {
+            NN__VEC part = NN__C(0);
+            for (size_t s = 0; s < w; s++)
+                part = NN__ADD(part, NN__LD(x + r * row + s * channels + i, c));
+            sum = NN__ADD(sum, part);
+        }
+        sum = NN__DIV(sum, NN__C(count));
+        NN__ST(y + i, add ? NN__ADD(NN__LD(y + i, c), sum) : sum, c);
+    }
+}
+
+NN__INLINE void NN__FN(spread_window)(size_t h, size_t w, size_t row, size_t channels,
+                                      nn_real count, const nn_real *y, nn_real *x, int add)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC share = NN__DIV(NN__LD(y + i, c), NN__C(count));
+        for (size_t r = 0; r < h; r++)
+            for (size_t s = 0; s < w; s++) {
+                nn_real *to = x + r * row + s * channels + i;
+                NN__ST(to, add ? NN__ADD(NN__LD(to, c), share) : share, c);
+            }
+    }
+}
+
+/* f(window, its first pixel in the image, its pixel in the pooled image) for all of them */
+#define NN__EACH_WINDOW(body)                                                                      \
+    const size_t channels = p->channels, row = p->in[1] * channels;                                \
+    size_t at = 0;                                                                                 \
+    for (size_t oy = 0; oy < p->out[0]; oy++)                                                      \
+        for (size_t ox = 0; ox < p->out[1]; ox++, at += channels) {                                \
+            const nn__extent v = nn__window(p, 0, oy), u = nn__window(p, 1, ox);                   \
+            const size_t h = v.end - v.begin, w = u.end - u.begin;                                 \
+            const size_t from = v.begin * row + u.begin * channels;                                \
+            body;                                                                                  \
+        }
+
+static void NN__FN(max_pool)(const nn__pool *p, const nn_real *x, nn_real *y, nn_real *which)
+{
+    NN__EACH_WINDOW(
+        if (h == 2 && w == 2) NN__FN(max_window)(2, 2, row, channels, x + from, y + at, which + at);
+        else NN__FN(max_window)(h, w, row, channels, x + from, y + at, which + at))
+}
+
+static void NN__FN(max_pool_backward)(const nn__pool *p, const nn_real *dy, const nn_real *which,
+                                      nn_real *dx, int add)
+{
+    NN__EACH_WINDOW(
+        if (h == 2 && w == 2 && !add) NN__FN(max_window_backward)
+            (0, 2, 2, row, channels, dy + at, which + at, dx + from);
+        else NN__FN(max_window_backward)
+            (add, h, w, row, channels, dy + at, which + at, dx + from))
+}
+
+static void NN__FN(sum_pool)(const nn__pool *p, const nn_real *x, nn_real *y, int add)
+{
+    NN__EACH_WINDOW(NN__FN(sum_window)(h, w, row, channels, nn__divisor(p, h * w), x + from,
+                                       y + at, add))
+}
+
+static void NN__FN(spread_pool)(const nn__pool *p, const nn_real *y, nn_real *x, int add)
+{
+    NN__EACH_WINDOW(NN__FN(spread_window)(h, w, row, channels, nn__divisor(p, h * w), y + at,
+                                          x + from, add))
+}
+#undef NN__EACH_WINDOW
+
+/* --------------------------------------------------------------------------------------- >>table
+   The kernels of one instruction set as a record, and the end of what is compiled once for each. */
+
 #if NN__WIDTH > 1
 #define NN__ROW_AND_NARROW NN__FN(gemm_row), NN__FN(gemm_narrow)
 #else
@@ -3318,7 +3804,16 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
                                             NN__SHARED(affine_bytes),
                                             NN__SHARED(affine),
                                             NN__SHARED(clamp),
-                                            NN__SHARED(update)};
+                                            NN__SHARED(update),
+                                            NN__SHARED(column_sums),
+                                            NN__SHARED(normalize),
+                                            NN__SHARED(normalize_backward),
+                                            NN__SHARED(row_norm),
+                                            NN__SHARED(row_norm_backward),
+                                            NN__SHARED(max_pool),
+                                            NN__SHARED(max_pool_backward),
+                                            NN__SHARED(sum_pool),
+                                            NN__SHARED(spread_pool)};
 
 #undef NN__UNROLL
 #undef NN__FN
@@ -3343,6 +3838,7 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__MAX
 #undef NN__MIN
 #undef NN__LT
+#undef NN__IS_NAN
 #undef NN__SELECT
 #undef NN__TOI
 #undef NN__TOF
@@ -4175,6 +4671,7 @@ enum {
 #define NN__OP_CLAIMS 4u /* backward asks nn__claim_gradient instead of finding zeros to add to */
 #define NN__OP_SUMS 8u   /* a scalar that adds up samples, where others take their mean */
 #define NN__OP_LOSS 16u
+#define NN__OP_LAYER 32u /* src[1] is its weight and src[2] its bias, where they are parameters */
 
 /* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
    was fed last. */
@@ -4187,9 +4684,12 @@ typedef struct nn__input {
     int has_labels;        /* fed last: labels, not reals */
 } nn__input;
 
-static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0};
-static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0};
-static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0};
+static nn_tensor *nn__input_describe(nn_description *d, const nn_tensor *t);
+static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0, nn__input_describe};
+static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0, nn__state_describe};
+static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0, nn__state_describe};
 
 static int nn__is_leaf(const nn_tensor *t) { return !t->op->forward; }
 
@@ -4390,6 +4890,56 @@ static void nn__set_batch(nn_tensor *t, size_t batch)
     t->size = batch * t->row_size; /* fits: room has been made for it */
 }
 
+/* -- what a file says of an operation: `visit` writes the member or reads it -- */
+
+NN_DEF nn_tensor *nn_describe_source(const nn_description *d, size_t i)
+{
+    return i < d->src_count ? d->src[i] : NULL;
+}
+
+NN_DEF void nn_describe_int(nn_description *d, const char *key, int *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_INT, value, &count, 1);
+}
+
+NN_DEF void nn_describe_size(nn_description *d, const char *key, size_t *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_SIZE, value, &count, 1);
+}
+
+NN_DEF void nn_describe_real(nn_description *d, const char *key, double *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_REAL, value, &count, 1);
+}
+
+NN_DEF void nn_describe_choice(nn_description *d, const char *key, int *value,
+                               const char *const *names, size_t count)
+{
+    d->names = names;
+    d->visit(d, key, NN_FIELD_CHOICE, value, &count, count);
+}
+
+NN_DEF void nn_describe_ints(nn_description *d, const char *key, int *values, size_t *count,
+                             size_t max)
+{
+    d->visit(d, key, NN_FIELD_INTS, values, count, max);
+}
+
+NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values, size_t *count,
+                              size_t max)
+{
+    d->visit(d, key, NN_FIELD_SIZES, values, count, max);
+}
+
+NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
+                              size_t count)
+{
+    d->visit(d, key, NN_FIELD_REALS, values, &count, count);
+}
+
 /* A caller's tensor, and a network without an error. */
 static nn_status nn__check_tensor(const char *call, const nn_tensor *t)
 {
@@ -4429,6 +4979,21 @@ NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, in
         return nn__bad_argument(net, "nn_input_labels", "classes", classes, "at least 1");
     if (t) nn__as_input(t)->labels_per_row = t->row_size, nn__as_input(t)->classes = classes;
     return t;
+}
+
+static nn_tensor *nn__input_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t shape[NN_MAX_RANK] = {0}, rank = 0;
+    int classes = t ? nn__as_input(t)->classes : 0, requires_grad = t && t->requires_grad;
+    for (int i = 1; t && i < t->rank; i++) shape[rank++] = t->shape[i];
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK - 1);
+    nn_describe_int(d, "classes", &classes);
+    nn_describe_int(d, "requires_grad", &requires_grad);
+    if (t) return NULL;
+    nn_tensor *made = classes ? nn_input_labels(d->net, (int)rank, shape, classes)
+                              : nn_input_shape(d->net, (int)rank, shape);
+    if (made) made->requires_grad = requires_grad != 0;
+    return made;
 }
 
 /* A buffer of an input that keeps its content only until it has to grow. */
@@ -4636,6 +5201,27 @@ NN_DEF nn_tensor *nn_buffer(nn_net *net, int rank, const size_t *shape, nn_init 
                             const char *name)
 {
     return nn__state_new(net, &nn__buffer_op, rank, shape, &init, name);
+}
+
+/* Of parameters and buffers; the values are a tensor of the file. */
+static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t shape[NN_MAX_RANK] = {0}, rank = t ? (size_t)t->rank : 0;
+    int frozen = t && t->frozen, no_decay = t && t->no_decay;
+    double scale = t ? t->learning_rate_scale - 1 : 0, rest = t ? t->learning_rate_scale : 0;
+    const nn_init zero = nn__init_make(NN_INIT_ZERO, 0, 0);
+    if (t) memcpy(shape, t->shape, rank * sizeof *shape);
+    if (scale == 0) rest = 0; /* 1 is the default */
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK);
+    nn_describe_int(d, "frozen", &frozen);
+    nn_describe_int(d, "no_decay", &no_decay);
+    nn_describe_real(d, "learning_rate_scale", &rest);
+    if (t) return NULL;
+    nn_tensor *made = nn__state_new(d->net, d->op, (int)rank, shape, &zero, NULL);
+    if (!made) return NULL;
+    made->frozen = frozen != 0, made->no_decay = no_decay != 0;
+    if (rest != 0) made->learning_rate_scale = rest;
+    return made;
 }
 
 static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
@@ -5242,6 +5828,11 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
     return t;
 }
 
+static nn_tensor *nn__binary_describe(nn_description *d, const nn_tensor *t)
+{
+    return t ? NULL : nn__binary_new(d->op, nn_describe_source(d, 0), nn_describe_source(d, 1));
+}
+
 /* An operation, its slopes by A and by B, and its builder, from the formulas for one element. */
 #define NN__BINARY(name, formula, slope_a, slope_b)                                                \
     static double nn__##name##_number(double a, double b) { return formula; }                      \
@@ -5262,7 +5853,8 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
         }                                                                                          \
     }                                                                                              \
     static const nn__binary nn__##name = {                                                         \
-        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN_OP_VALUE | NN__OP_CLAIMS},\
+        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN_OP_VALUE | NN__OP_CLAIMS, \
+         nn__binary_describe},                                                                     \
         nn__##name##_value, nn__##name##_number, nn__##name##_slope};                              \
     NN_DEF nn_tensor *nn_##name(nn_tensor *a, nn_tensor *b)                                        \
     {                                                                                              \
@@ -5320,8 +5912,35 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
     return t;
 }
 
+static nn_tensor *nn__unary_describe(nn_description *d, const nn_tensor *t)
+{
+    return t ? NULL : nn__unary_new((const nn__unary *)(const void *)d->op,
+                                    nn_describe_source(d, 0), 0, 0);
+}
+
+/* The first number of t, to be described under `key`; a file's when t is NULL. */
+static double nn__described(nn_description *d, const nn_tensor *t, const char *key, int second)
+{
+    const nn__numbers *s = t ? (const nn__numbers *)t->settings : NULL;
+    double number = !s ? 0 : second ? s->b : s->a;
+    nn_describe_real(d, key, &number);
+    return number;
+}
+
+static nn_tensor *nn__pow_describe(nn_description *d, const nn_tensor *t)
+{
+    const double exponent = nn__described(d, t, "exponent", 0);
+    return t ? NULL : nn_pow(nn_describe_source(d, 0), exponent);
+}
+
+static nn_tensor *nn__clamp_describe(nn_description *d, const nn_tensor *t)
+{
+    const double low = nn__described(d, t, "low", 0), high = nn__described(d, t, "high", 1);
+    return t ? NULL : nn_clamp(nn_describe_source(d, 0), low, high);
+}
+
 /* An operation with up to two numbers, s->a and s->b, from the formulas for one element. */
-#define NN__UNARY(name, formula, slope_x)                                                          \
+#define NN__UNARY(name, formula, slope_x, describe)                                                \
     static void nn__##name##_value(const nn__numbers *s, size_t n, const nn_real *vx, nn_real *vy) \
     {                                                                                              \
         (void)s;                                                                                   \
@@ -5330,8 +5949,8 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
             vy[i] = (nn_real)(formula);                                                            \
         }                                                                                          \
     }                                                                                              \
-    NN__UNARY_SLOPE(name, slope_x)
-#define NN__UNARY_SLOPE(name, slope_x)                                                             \
+    NN__UNARY_SLOPE(name, slope_x, describe)
+#define NN__UNARY_SLOPE(name, slope_x, describe)                                                   \
     static void nn__##name##_slope(const nn__numbers *s, size_t n, const nn_real *vx,              \
                                    const nn_real *vy, const nn_real *vdy, nn_real *vdx)            \
     {                                                                                              \
@@ -5343,7 +5962,7 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
         }                                                                                          \
     }                                                                                              \
     static const nn__unary nn__##name = {                                                          \
-        {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS},                 \
+        {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS, describe},       \
         nn__##name##_value, nn__##name##_slope};
 
 static double nn__power_slope(nn_real x, double p)
@@ -5364,12 +5983,13 @@ static void nn__log_value(const nn__numbers *s, size_t n, const nn_real *x, nn_r
     nn__k()->activate((nn_activation)NN__MAP_LOG, 0, n, x, y);
 }
 
-/*              y =                                         dx = */
-NN__UNARY_SLOPE(exp,                                        dy *y)
-NN__UNARY_SLOPE(log,                                        dy / x)
-NN__UNARY(sqrt, NN__SQRT_SCALAR(x),                         dy / (2 * y))
-NN__UNARY(abs,  x < 0 ? -x : x,                             x > 0 ? dy : x < 0 ? -dy : 0)
-NN__UNARY(pow,  nn__pow_scalar((double)x, s->a),            (double)dy *nn__power_slope(x, s->a))
+/*              y =                              dx = */
+NN__UNARY_SLOPE(exp,                             dy *y, nn__unary_describe)
+NN__UNARY_SLOPE(log,                             dy / x, nn__unary_describe)
+NN__UNARY(sqrt, NN__SQRT_SCALAR(x),              dy / (2 * y), nn__unary_describe)
+NN__UNARY(abs,  x < 0 ? -x : x,                  x > 0 ? dy : x < 0 ? -dy : 0, nn__unary_describe)
+NN__UNARY(pow,  nn__pow_scalar((double)x, s->a), (double)dy *nn__power_slope(x, s->a),
+          nn__pow_describe)
 
 NN_DEF nn_tensor *nn_exp(nn_tensor *x) { return nn__unary_new(&nn__exp, x, 0, 0); }
 NN_DEF nn_tensor *nn_log(nn_tensor *x) { return nn__unary_new(&nn__log, x, 0, 0); }
@@ -5382,7 +6002,8 @@ NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent)
     return nn__unary_new(&nn__pow, x, exponent, 0);
 }
 
-NN__UNARY(clamp, x < s->a ? s->a : x > s->b ? s->b : x, x < s->a || x > s->b ? 0 : dy)
+NN__UNARY(clamp, x < s->a ? s->a : x > s->b ? s->b : x, x < s->a || x > s->b ? 0 : dy,
+          nn__clamp_describe)
 NN_DEF nn_tensor *nn_clamp(nn_tensor *x, double low, double high)
 {
     if (x && !(low <= high))
@@ -5408,8 +6029,14 @@ static nn_status nn__scale_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__scale_describe(nn_description *d, const nn_tensor *t)
+{
+    const double factor = nn__described(d, t, "factor", 0);
+    return t ? NULL : nn_scale(nn_describe_source(d, 0), factor);
+}
+
 static const nn_op nn__scale = {"scale", nn__scale_forward, nn__scale_backward, NULL, NULL,
-                                NN_OP_VALUE | NN__OP_CLAIMS};
+                                NN_OP_VALUE | NN__OP_CLAIMS, nn__scale_describe};
 
 NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
 {
@@ -5436,8 +6063,16 @@ static nn_status nn__reshape_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__reshape_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t shape[NN_MAX_RANK] = {0}, rank = 0;
+    for (int i = t ? t->batched : 0; t && i < t->rank; i++) shape[rank++] = t->shape[i];
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK);
+    return t ? NULL : nn_reshape(nn_describe_source(d, 0), (int)rank, shape);
+}
+
 static const nn_op nn__reshape = {"reshape", nn__reshape_forward, nn__reshape_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__reshape_describe};
 
 NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
 {
@@ -5466,6 +6101,7 @@ NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
    dx = dy, back in place */
 typedef struct nn__permutation {
     size_t step[NN_MAX_RANK];
+    int axes[NN_MAX_RANK]; /* as they were asked for */
 } nn__permutation;
 
 /* Copies one sample of t's shape: from `permuted` places to places in a row, or back. */
@@ -5505,8 +6141,17 @@ static nn_status nn__permute_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__permute_describe(nn_description *d, const nn_tensor *t)
+{
+    int axes[NN_MAX_RANK] = {0};
+    size_t rank = t ? (size_t)(t->rank - t->batched) : 0;
+    if (t) memcpy(axes, ((const nn__permutation *)t->settings)->axes, sizeof axes);
+    nn_describe_ints(d, "axes", axes, &rank, NN_MAX_RANK);
+    return t ? NULL : nn_permute(nn_describe_source(d, 0), (int)rank, axes);
+}
+
 static const nn_op nn__permute = {"permute", nn__permute_forward, nn__permute_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__permute_describe};
 
 NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
 {
@@ -5530,6 +6175,7 @@ NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
                                 x->rank, shape);
     for (int i = 0; t && i < rank; i++) {
         size_t *step = &((nn__permutation *)t->settings)->step[i];
+        ((nn__permutation *)t->settings)->axes[i] = axes[i];
         *step = 1;
         for (int d = nn__axis("nn_permute", x, axes[i]) + 1; d < x->rank; d++) *step *= x->shape[d];
     }
@@ -5594,8 +6240,15 @@ static nn_status nn__concat_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__concat_describe(nn_description *d, const nn_tensor *t)
+{
+    int axis = t ? ((const nn__cut *)t->settings)->axis - t->batched : 0;
+    nn_describe_int(d, "axis", &axis);
+    return t ? NULL : nn_concat(d->src_count, d->src, axis);
+}
+
 static const nn_op nn__concat = {"concat", nn__concat_forward, nn__concat_backward, NULL, NULL,
-                                 NN__OP_CLAIMS};
+                                 NN__OP_CLAIMS, nn__concat_describe};
 
 /* Two shapes are equal but for one axis. */
 static int nn__can_concat(const nn_tensor *a, const nn_tensor *b, int axis)
@@ -5657,8 +6310,19 @@ static nn_status nn__slice_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__slice_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__cut *cut = t ? (const nn__cut *)t->settings : NULL;
+    int axis = cut ? cut->axis - t->batched : 0;
+    size_t begin = cut ? cut->begin : 0, end = cut ? begin + t->shape[cut->axis] : 0;
+    nn_describe_int(d, "axis", &axis);
+    nn_describe_size(d, "begin", &begin);
+    nn_describe_size(d, "end", &end);
+    return t ? NULL : nn_slice(nn_describe_source(d, 0), axis, begin, end);
+}
+
 static const nn_op nn__slice = {"slice", nn__slice_forward, nn__slice_backward, NULL, NULL,
-                                NN__OP_CLAIMS};
+                                NN__OP_CLAIMS, nn__slice_describe};
 
 NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
 {
@@ -5684,6 +6348,7 @@ NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
 
 typedef struct nn__reduction {
     size_t n, inner; /* n = 0: everything */
+    int axis, keep;
 } nn__reduction;
 
 /* Line number `line` of x: where it begins, how many values it has and how far they lie apart. */
@@ -5723,8 +6388,22 @@ static nn_tensor *nn__reduce_axis(const char *call, nn_tensor *x, const nn_op *o
     }
     nn_tensor *t = nn__node_new(net, op, sizeof(nn__reduction), 1, &x, x->batched, rank, shape);
     nn__reduction *r = t ? (nn__reduction *)t->settings : NULL;
-    if (r) r->n = x->shape[at], r->inner = inner;
+    if (r) r->n = x->shape[at], r->inner = inner, r->axis = at - x->batched, r->keep = keep != 0;
     return t;
+}
+
+static nn_tensor *nn__reduction_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    const nn__reduction *r = t ? (const nn__reduction *)t->settings : NULL;
+    int all = r && r->n == 0, axis = r ? r->axis : 0, keep = r ? r->keep : 0;
+    nn_describe_int(d, "all", &all);
+    nn_describe_int(d, "axis", &axis);
+    nn_describe_int(d, "keep", &keep);
+    if (t) return NULL;
+    nn_tensor *x = nn_describe_source(d, 0);
+    return all ? nn__reduce_all(x, d->op)
+               : nn__reduce_axis(nn__call(d->op, call), x, d->op, axis, keep);
 }
 
 /* y = sum x, or mean x, in double:  dx = dy, or dy / n */
@@ -5760,9 +6439,9 @@ static nn_status nn__mean_forward(nn_tensor *t) { return nn__reduce_forward(t, 1
 static nn_status nn__mean_backward(nn_tensor *t) { return nn__reduce_backward(t, 1); }
 
 static const nn_op nn__sum = {"sum", nn__sum_forward, nn__sum_backward, NULL, NULL,
-                              NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
+                              NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS, nn__reduction_describe};
 static const nn_op nn__mean = {"mean", nn__mean_forward, nn__mean_backward, NULL, NULL,
-                               NN_OP_VALUE | NN__OP_CLAIMS};
+                               NN_OP_VALUE | NN__OP_CLAIMS, nn__reduction_describe};
 
 NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__reduce_all(x, &nn__sum); }
 NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__reduce_all(x, &nn__mean); }
@@ -5809,7 +6488,7 @@ static size_t nn__max_saved(const nn_tensor *t, size_t rows)
 }
 
 static const nn_op nn__max = {"max", nn__max_forward, nn__max_backward, nn__max_saved, NULL,
-                              NN__OP_CLAIMS};
+                              NN__OP_CLAIMS, nn__reduction_describe};
 
 NN_DEF nn_tensor *nn_max(nn_tensor *x) { return nn__reduce_all(x, &nn__max); }
 NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
@@ -5843,8 +6522,10 @@ static nn_status nn__softmax_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__softmax_describe(nn_description *d, const nn_tensor *t);
+
 static const nn_op nn__softmax = {"softmax", nn__softmax_forward, nn__softmax_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__softmax_describe};
 
 /* y = log softmax(x):  dx = dy - exp(y) sum dy */
 static nn_status nn__log_softmax_forward(nn_tensor *t)
@@ -5869,7 +6550,8 @@ static nn_status nn__log_softmax_backward(nn_tensor *t)
 }
 
 static const nn_op nn__log_softmax = {"log_softmax", nn__log_softmax_forward,
-                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS};
+                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS,
+                                      nn__softmax_describe};
 
 /* Another axis is brought to the end first and back afterwards. */
 static nn_tensor *nn__softmax_new(const char *call, nn_tensor *x, const nn_op *op, int axis)
@@ -5879,6 +6561,13 @@ static nn_tensor *nn__softmax_new(const char *call, nn_tensor *x, const nn_op *o
     if (x->net->status != NN_OK) return NULL;
     if (at == last) return nn__node_like(x, op, 0);
     return nn_transpose(nn__node_like(nn_transpose(x, at, last), op, 0), at, last);
+}
+
+static nn_tensor *nn__softmax_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    if (t) return NULL;
+    return nn__softmax_new(nn__call(d->op, call), nn_describe_source(d, 0), d->op, -1);
 }
 
 NN_DEF nn_tensor *nn_softmax(nn_tensor *x)
@@ -5990,8 +6679,18 @@ static nn_status nn__matmul_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__matmul_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__matmul_settings *s = t ? (const nn__matmul_settings *)t->settings : NULL;
+    int trans_a = s ? s->trans_a : 0, trans_b = s ? s->trans_b : 0;
+    nn_describe_int(d, "trans_a", &trans_a);
+    nn_describe_int(d, "trans_b", &trans_b);
+    if (t) return NULL;
+    return nn_matmul_with(nn_describe_source(d, 0), trans_a, nn_describe_source(d, 1), trans_b);
+}
+
 static const nn_op nn__matmul = {"matmul", nn__matmul_forward, nn__matmul_backward, NULL, NULL,
-                                 NN__OP_CLAIMS};
+                                 NN__OP_CLAIMS, nn__matmul_describe};
 
 NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b)
 {
@@ -6026,12 +6725,65 @@ NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int tr
 
 NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
 
+/* -- the names of layers and their parameters -- */
+
+static int nn__layer_exists(const nn_net *net, const char *layer, size_t number)
+{
+    char name[48];
+    const int length = snprintf(name, sizeof name, "%s%llu.", layer, (nn__ull)number);
+    for (size_t i = 0; i < net->tensors.count; i++)
+        if (strncmp(net->tensors.items[i]->name, name, (size_t)length) == 0) return 1;
+    return 0;
+}
+
+/* The number of the first layer name "denseI", "batch_normI", ... that has no parameters yet. */
+static size_t nn__free_number(const nn_net *net, const nn_op *op)
+{
+    size_t number = 0;
+    for (size_t i = 0; i < net->tensors.count; i++) number += net->tensors.items[i]->op == op;
+    while (nn__layer_exists(net, op->name, number)) number++;
+    return number;
+}
+
+/* A parameter (or a buffer) "NAME.weight" of a layer that is being made, or "denseI.weight" where
+   the user has given no name. */
+static nn_tensor *nn__layer_state(nn_net *net, const nn_op *layer, const nn_op *op,
+                                  const char *name, size_t number, const char *kind, int rank,
+                                  const size_t *shape, const nn_init *init)
+{
+    char standard[48], call[64];
+    if (!name) snprintf(standard, sizeof standard, "%s%llu", layer->name, (nn__ull)number);
+    if (!name) name = standard;
+    const size_t size = strlen(name) + strlen(kind) + 2;
+    char *full = (char *)nn__arena(net, size, 1);
+    if (!full) return nn__out_of_memory(net);
+    snprintf(full, size, "%s.%s", name, kind);
+    if (nn_net_find(net, full))
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: the name '%s' is in use",
+                            nn__call(layer, call), full);
+    nn_tensor *t = nn__state_new(net, op, rank, shape, init, NULL);
+    if (t) t->name = full;
+    return t;
+}
+
 /* -- dense -- */
 
 typedef struct nn__function {
     nn_activation kind;
     double alpha;
 } nn__function;
+
+static nn__function nn__function_describe(nn_description *d, const nn_tensor *t)
+{
+    static const char *const names[] = {NN_ACTIVATION_LIST(NN__STATUS_TEXT)};
+    nn__function f = {NN_ACTIVATION_IDENTITY, 0};
+    if (t) f = *(const nn__function *)t->settings;
+    int kind = (int)f.kind;
+    nn_describe_choice(d, "activation", &kind, names, NN_ACTIVATION_COUNT);
+    nn_describe_real(d, "alpha", &f.alpha);
+    f.kind = (nn_activation)kind;
+    return f;
+}
 
 /* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
    saved only for those f whose slope needs it. */
@@ -6079,8 +6831,20 @@ static size_t nn__dense_saved(const nn_tensor *t, size_t rows)
     return nn__slope_needs_input(f->kind) ? nn__tensor_bytes(t, rows) : 0;
 }
 
+/* The parameters, which have been made already, are its second and third sources. */
+static nn_tensor *nn__dense_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__function f = nn__function_describe(d, t);
+    nn_dense_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.activation = f.kind, desc.alpha = f.alpha != 0 ? f.alpha : NN_ZERO;
+    desc.shared_weight = nn_describe_source(d, 1), desc.shared_bias = nn_describe_source(d, 2);
+    desc.no_bias = d->src_count < 3;
+    return t ? NULL : nn_dense_with(nn_describe_source(d, 0), &desc);
+}
+
 static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
-                                NULL, NN__OP_CLAIMS};
+                                NULL, NN__OP_CLAIMS | NN__OP_LAYER, nn__dense_describe};
 
 /* An activation that exists, with an alpha only where it has one. */
 static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
@@ -6093,42 +6857,6 @@ static int nn__check_function(nn_net *net, const char *call, nn_activation kind,
     else if (alpha > 0 && !has_alpha)
         nn__bad_argument(net, call, "alpha", alpha, "0 for an activation that has none");
     return net->status == NN_OK;
-}
-
-static int nn__layer_has(const nn_net *net, size_t number, const char *kind)
-{
-    char name[48];
-    snprintf(name, sizeof name, "dense%llu.%s", (nn__ull)number, kind);
-    return nn_net_find(net, name) != NULL;
-}
-
-/* The number of the first layer name "denseI" that is free for both parameters. */
-static size_t nn__free_number(const nn_net *net)
-{
-    size_t number = 0;
-    for (size_t i = 0; i < net->tensors.count; i++)
-        number += net->tensors.items[i]->op == &nn__dense;
-    while (nn__layer_has(net, number, "weight") || nn__layer_has(net, number, "bias")) number++;
-    return number;
-}
-
-/* "NAME.weight" in the network's memory, or "denseI.weight" without a name. */
-static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t number,
-                                      const char *kind, int rank, const size_t *shape,
-                                      const nn_init *init)
-{
-    char standard[48];
-    if (!layer) snprintf(standard, sizeof standard, "dense%llu", (nn__ull)number);
-    if (!layer) layer = standard;
-    const size_t size = strlen(layer) + strlen(kind) + 2;
-    char *name = (char *)nn__arena(net, size, 1);
-    if (!name) return nn__out_of_memory(net);
-    snprintf(name, size, "%s.%s", layer, kind);
-    if (nn_net_find(net, name))
-        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: the name '%s' is in use", name);
-    nn_tensor *t = nn__state_new(net, &nn__parameter_op, rank, shape, init, NULL);
-    if (t) t->name = name;
-    return t;
 }
 
 /* A parameter of another layer fits in here. */
@@ -6147,7 +6875,7 @@ static int nn__check_shared(nn_net *net, const nn_tensor *x, const nn_tensor *p,
 static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t in, size_t units)
 {
     nn_net *net = src[0]->net;
-    const size_t number = d->name ? 0 : nn__free_number(net);
+    const size_t number = d->name ? 0 : nn__free_number(net, &nn__dense);
     size_t weight[2];
     nn_init bias_init = d->bias;
     weight[0] = in, weight[1] = units;
@@ -6155,11 +6883,13 @@ static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t 
     src[1] = d->shared_weight;
     if (src[1] && !nn__check_shared(net, src[0], src[1], 2, weight, "shared_weight")) return 0;
     if (!src[1])
-        src[1] = nn__layer_parameter(net, d->name, number, "weight", 2, weight, &d->weight);
+        src[1] = nn__layer_state(net, &nn__dense, &nn__parameter_op, d->name, number, "weight", 2,
+                                 weight, &d->weight);
     if (!src[1] || d->no_bias) return src[1] != NULL;
     src[2] = d->shared_bias;
     if (src[2]) return nn__check_shared(net, src[0], src[2], 1, &units, "shared_bias");
-    src[2] = nn__layer_parameter(net, d->name, number, "bias", 1, &units, &bias_init);
+    src[2] = nn__layer_state(net, &nn__dense, &nn__parameter_op, d->name, number, "bias", 1,
+                             &units, &bias_init);
     if (src[2]) src[2]->no_decay = !d->decay_bias;
     return src[2] != NULL;
 }
@@ -6223,15 +6953,15 @@ NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
     return nn_dense_with(x, &desc);
 }
 
-NN_DEF nn_tensor *nn_weight(const nn_tensor *dense)
+/* Source i of a layer, if that is a parameter. */
+static nn_tensor *nn__layer_source(const nn_tensor *layer, size_t i)
 {
-    return dense && dense->op == &nn__dense ? dense->src[1] : NULL;
+    if (!layer || !(layer->op->flags & NN__OP_LAYER) || i >= layer->src_count) return NULL;
+    return layer->src[i]->op == &nn__parameter_op ? layer->src[i] : NULL;
 }
 
-NN_DEF nn_tensor *nn_bias(const nn_tensor *dense)
-{
-    return dense && dense->op == &nn__dense && dense->src_count > 2 ? dense->src[2] : NULL;
-}
+NN_DEF nn_tensor *nn_weight(const nn_tensor *layer) { return nn__layer_source(layer, 1); }
+NN_DEF nn_tensor *nn_bias(const nn_tensor *layer) { return nn__layer_source(layer, 2); }
 
 /* -- activations -- */
 
@@ -6253,8 +6983,14 @@ static nn_status nn__activation_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__activation_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__function f = nn__function_describe(d, t);
+    return t ? NULL : nn_activate(nn_describe_source(d, 0), f.kind, f.alpha);
+}
+
 static const nn_op nn__activation = {"activation", nn__activation_forward, nn__activation_backward,
-                                     NULL, NULL, NN__OP_CLAIMS};
+                                     NULL, NULL, NN__OP_CLAIMS, nn__activation_describe};
 
 static nn_tensor *nn__activation_new(const char *call, nn_tensor *x, nn_activation kind,
                                      double alpha)
@@ -6301,17 +7037,23 @@ static nn_activation nn__activation_of(const nn_tensor *t)
 
 /* -- dropout -- */
 
-/* y = x mask:  dx = dy mask. The saved mask is 0 or 1 / (1 - p): a draw per element, in order. */
-static nn_status nn__dropout_forward(nn_tensor *t)
+/* The saved mask is 0 or 1 / (1 - p): `count` draws, in order. */
+static void nn__draw_mask(const nn_tensor *t, size_t count)
 {
     const double p = ((const nn__numbers *)t->settings)->a;
     const nn_real keep = (nn_real)(1 / (1 - p));
     const uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
     nn_real *mask = (nn_real *)t->saved;
     const int is_on = nn_net_is_training(t->net) && p > 0;
-    for (size_t i = 0; i < t->size; i++)
+    for (size_t i = 0; i < count; i++)
         mask[i] = is_on ? (nn_real)(nn_rng_next(&t->net->rng) >> 11 >= limit) * keep : 1;
-    nn__k()->mul(t->size, t->src[0]->data, mask, t->data);
+}
+
+/* y = x mask:  dx = dy mask, with a draw for each element */
+static nn_status nn__dropout_forward(nn_tensor *t)
+{
+    nn__draw_mask(t, t->size);
+    nn__k()->mul(t->size, t->src[0]->data, (const nn_real *)t->saved, t->data);
     return NN_OK;
 }
 
@@ -6323,16 +7065,27 @@ static nn_status nn__dropout_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__dropout_describe(nn_description *d, const nn_tensor *t)
+{
+    const double p = nn__described(d, t, "p", 0);
+    return t ? NULL : nn_dropout(nn_describe_source(d, 0), p);
+}
+
 static const nn_op nn__dropout = {"dropout", nn__dropout_forward, nn__dropout_backward,
-                                  nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS};
+                                  nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS,
+                                  nn__dropout_describe};
+
+static nn_tensor *nn__dropout_new(const char *call, nn_tensor *x, const nn_op *op, double p)
+{
+    if (x && !(p >= 0 && p < 1)) return nn__bad_argument(x->net, call, "p", p, "0 <= p < 1");
+    nn_tensor *t = nn__node_like(x, op, sizeof(nn__numbers));
+    if (t) ((nn__numbers *)t->settings)->a = p;
+    return t;
+}
 
 NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p)
 {
-    if (x && !(p >= 0 && p < 1))
-        return nn__bad_argument(x->net, "nn_dropout", "p", p, "0 <= p < 1");
-    nn_tensor *t = nn__node_like(x, &nn__dropout, sizeof(nn__numbers));
-    if (t) ((nn__numbers *)t->settings)->a = p;
-    return t;
+    return nn__dropout_new("nn_dropout", x, &nn__dropout, p);
 }
 
 /* -- operations of the user's own -- */
@@ -6366,6 +7119,1228 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     nn_tensor *t = nn__node_new(net, copy, 0, count, src, batched, rank + batched, full);
     if (t) t->settings = settings;
     return t;
+}
+
+/* ----------------------------------------------------------------------------------- >>pooling
+   Windows over images, [batch, height, width, channels], and over sequences, [batch, length,
+   channels], which count as images of width 1. Pooling takes a number from each window, so its
+   gradient goes from a pixel of the small image to a window of the large one; upsampling is the
+   same thing the other way round. */
+
+static nn__pool *nn__pool_of(const nn_tensor *t) { return (nn__pool *)t->settings; }
+
+/* One pass over a batch, from large images to small ones (down), or back. */
+typedef struct nn__pool_pass {
+    const nn__pool *pool;
+    int down, zero, add;
+    size_t large, small; /* reals in an image */
+    const nn_real *from;
+    nn_real *to;
+    nn_real *which; /* of a maximum: which pixel of a window it was, from 0; or NULL */
+} nn__pool_pass;
+
+static void nn__pool_range(void *context, size_t begin, size_t end)
+{
+    const nn__pool_pass *s = (const nn__pool_pass *)context;
+    const size_t from_size = s->down ? s->large : s->small, to_size = s->down ? s->small : s->large;
+    for (size_t i = begin; i < end; i++) {
+        const nn_real *from = s->from + i * from_size;
+        nn_real *to = s->to + i * to_size, *which = s->which ? s->which + i * s->small : NULL;
+        if (s->zero) memset(to, 0, to_size * sizeof *to);
+        if (s->down && which) nn__k()->max_pool(s->pool, from, to, which);
+        else if (s->down) nn__k()->sum_pool(s->pool, from, to, s->add);
+        else if (which) nn__k()->max_pool_backward(s->pool, from, which, to, s->add);
+        else nn__k()->spread_pool(s->pool, from, to, s->add);
+    }
+}
+
+/* Whether each pixel lies in one window. */
+static int nn__is_tiled(const nn__pool *p)
+{
+    for (int d = 0; d < 2; d++)
+        if (p->adaptive ? p->in[d] % p->out[d] != 0
+                        : p->kernel[d] != p->stride[d] || p->padding[d] ||
+                              p->in[d] != p->out[d] * p->kernel[d])
+            return 0;
+    return 1;
+}
+
+static void nn__pool_run(const nn_tensor *t, int down, const nn_real *from, nn_real *to,
+                         int accumulate, nn_real *which)
+{
+    const nn__pool *p = nn__pool_of(t);
+    nn__pool_pass s;
+    s.pool = p, s.down = down, s.from = from, s.to = to, s.which = which;
+    s.large = p->in[0] * p->in[1] * p->channels, s.small = p->out[0] * p->out[1] * p->channels;
+    s.zero = !down && !accumulate && !nn__is_tiled(p);
+    s.add = accumulate || s.zero;
+    nn__parallel(t->net->threads, nn__rows(t), nn__grain_rows(s.large), nn__pool_range, &s);
+}
+
+static nn_status nn__pool_backward(nn_tensor *t, int down, nn_real *which)
+{
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(t->src[0], &accumulate);
+    if (dx) nn__pool_run(t, down, t->grad, dx, accumulate, which);
+    return NN_OK;
+}
+
+/* x as the large image (`large`) or the small one of a pooling. */
+static int nn__as_image(const char *call, nn_tensor *x, nn__pool *p, int large)
+{
+    size_t *size = large ? p->in : p->out;
+    const int rank = x ? x->rank - x->batched : 0;
+    memset(p, 0, sizeof *p);
+    if (!nn__common_net(call, 1, &x)) return 0;
+    if (rank < 2 || rank > 3) {
+        nn__bad_shape(call, x, "a sample of [height, width, channels] or [length, channels]");
+        return 0;
+    }
+    size[0] = x->shape[x->batched], size[1] = rank > 2 ? x->shape[x->batched + 1] : 1;
+    p->channels = x->shape[x->rank - 1];
+    return 1;
+}
+
+static int nn__is_sequence(const nn_tensor *x) { return x->rank - x->batched == 2; }
+
+/* A node of images of that size, of [channels] alone for NULL. */
+static nn_tensor *nn__image_new(nn_tensor *x, const nn_op *op, size_t settings, const size_t *size)
+{
+    size_t shape[NN_MAX_RANK] = {0};
+    int rank = x->batched;
+    for (int d = 0; size && d < x->rank - x->batched - 1; d++) shape[rank++] = size[d];
+    shape[rank++] = x->shape[x->rank - 1];
+    return nn__node_new(x->net, op, settings, 1, &x, x->batched, rank, shape);
+}
+
+static nn_tensor *nn__pool_new(nn_tensor *x, const nn_op *op, const nn__pool *p, const size_t *size)
+{
+    nn_tensor *t = nn__image_new(x, op, sizeof *p, size);
+    if (t) *nn__pool_of(t) = *p;
+    return t;
+}
+
+/* -- windows -- */
+
+/* The windows along dimension d: how many there are. */
+static int nn__count_windows(const char *call, nn_tensor *x, int d, nn__pool *p)
+{
+    size_t padded;
+    if (p->kernel[d] == 0 || p->stride[d] == 0)
+        nn__bad_argument(x->net, call, p->kernel[d] ? "the stride" : "the kernel", 0, "at least 1");
+    else if (p->padding[d] >= p->kernel[d])
+        nn__bad_argument(x->net, call, d ? "padding[1]" : "padding[0]", (double)p->padding[d],
+                         "less than the kernel, or a window would lie outside the image");
+    else if (!nn__add_sizes(p->padding[d], p->padding[d], &padded) ||
+             !nn__add_sizes(padded, p->in[d], &padded) || p->kernel[d] > padded) {
+        char text[NN__SHAPE_TEXT];
+        nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                     "%s: a kernel of %llu along dimension %d of shape %s with padding %llu: it is "
+                     "larger than the image",
+                     call, (nn__ull)p->kernel[d], d, nn__tensor_shape(x, text),
+                     (nn__ull)p->padding[d]);
+    } else p->out[d] = (padded - p->kernel[d]) / p->stride[d] + 1;
+    return x->net->status == NN_OK;
+}
+
+/* Pixels of a window are numbered in nn_real. */
+static int nn__check_window(const char *call, nn_tensor *x, const nn__pool *p)
+{
+    size_t area;
+    if (nn__multiply(p->kernel[0], p->kernel[1], &area) && area <= (size_t)1 << 24) return 1;
+    nn__net_fail(x->net, NN_ERROR_TOO_LARGE,
+                 "%s: a window of %llu x %llu pixels, at most 2^24 are possible", call,
+                 (nn__ull)p->kernel[0], (nn__ull)p->kernel[1]);
+    return 0;
+}
+
+/* A pooling of x with the kernel, stride and padding of `wanted`. */
+static nn_tensor *nn__pool_fit(const char *call, nn_tensor *x, const nn_op *op,
+                               const nn__pool *wanted)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    for (int d = 0; d < 2; d++) {
+        p.kernel[d] = wanted->kernel[d], p.stride[d] = wanted->stride[d];
+        p.padding[d] = wanted->padding[d];
+        if (!nn__count_windows(call, x, d, &p)) return NULL;
+    }
+    p.divide = wanted->divide;
+    return nn__check_window(call, x, &p) ? nn__pool_new(x, op, &p, p.out) : NULL;
+}
+
+static nn_tensor *nn__pool_with(const char *call, nn_tensor *x, const nn_op *op,
+                                const nn_pool_desc *desc)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (!desc)
+        return nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
+    if (desc->kernel[1] && nn__is_sequence(x))
+        return nn__bad_argument(x->net, call, "kernel[1]", (double)desc->kernel[1],
+                                "0 for a sequence");
+    if (desc->kernel[1] == 0 && (desc->stride[1] || desc->padding[1]))
+        return nn__bad_argument(x->net, call, desc->stride[1] ? "stride[1]" : "padding[1]",
+                                (double)(desc->stride[1] ? desc->stride[1] : desc->padding[1]),
+                                "0 while kernel[1] is 0");
+    for (int d = 0; d < 2; d++) {
+        const int is_flat = d == 1 && nn__is_sequence(x), from = desc->kernel[1] ? d : 0;
+        p.kernel[d] = is_flat ? 1 : desc->kernel[from];
+        p.stride[d] = is_flat || !desc->stride[from] ? p.kernel[d] : desc->stride[from];
+        p.padding[d] = is_flat ? 0 : desc->padding[from];
+    }
+    if (p.kernel[0] == 0) return nn__bad_argument(x->net, call, "kernel[0]", 0, "at least 1");
+    p.divide = desc->exclude_padding ? NN__DIVIDE_BY_COUNT : NN__DIVIDE_BY_KERNEL;
+    return nn__pool_fit(call, x, op, &p);
+}
+
+static nn_pool_desc nn__square(size_t size)
+{
+    nn_pool_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.kernel[0] = size;
+    return desc;
+}
+
+/* One window, all of x. */
+static nn_tensor *nn__global_pool(const char *call, nn_tensor *x, const nn_op *op)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    for (int d = 0; d < 2; d++) p.kernel[d] = p.stride[d] = p.in[d], p.out[d] = 1;
+    p.divide = NN__DIVIDE_BY_KERNEL;
+    return nn__check_window(call, x, &p) ? nn__pool_new(x, op, &p, NULL) : NULL;
+}
+
+/* Windows that share x out. */
+static nn_tensor *nn__adaptive_pool(const char *call, nn_tensor *x, const nn_op *op, size_t height,
+                                    size_t width)
+{
+    nn__pool p;
+    size_t product;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (height == 0 || width == 0 || (nn__is_sequence(x) && width != 1))
+        return nn__bad_argument(x->net, call, height ? "width" : "height",
+                                (double)(height ? width : height),
+                                height && width ? "1 for a sequence" : "at least 1");
+    p.out[0] = height, p.out[1] = width;
+    p.adaptive = 1, p.divide = NN__DIVIDE_BY_COUNT;
+    if (!nn__multiply(height, p.in[0], &product) || !nn__multiply(width, p.in[1], &product))
+        return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: %llu x %llu does not fit", call,
+                            (nn__ull)height, (nn__ull)width);
+    return nn__pool_new(x, op, &p, p.out);
+}
+
+static nn_tensor *nn__pool_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    nn__pool p;
+    size_t both = 2;
+    int global = t && t->rank == t->batched + 1, exclude;
+    nn_tensor *x = nn_describe_source(d, 0);
+    memset(&p, 0, sizeof p);
+    if (t) p = *nn__pool_of(t);
+    exclude = p.divide == NN__DIVIDE_BY_COUNT;
+    nn_describe_int(d, "global", &global);
+    nn_describe_int(d, "adaptive", &p.adaptive);
+    nn_describe_sizes(d, "windows", p.out, &both, 2);
+    nn_describe_sizes(d, "kernel", p.kernel, &both, 2);
+    nn_describe_sizes(d, "stride", p.stride, &both, 2);
+    nn_describe_sizes(d, "padding", p.padding, &both, 2);
+    nn_describe_int(d, "exclude_padding", &exclude);
+    p.divide = exclude ? NN__DIVIDE_BY_COUNT : NN__DIVIDE_BY_KERNEL;
+    if (t) return NULL;
+    nn__call(d->op, call);
+    if (global) return nn__global_pool(call, x, d->op);
+    return p.adaptive ? nn__adaptive_pool(call, x, d->op, p.out[0], p.out[1])
+                      : nn__pool_fit(call, x, d->op, &p);
+}
+
+/* -- maximum -- */
+
+/* y = max of the window:  dx = dy at the first pixel that is the largest, which forward saves */
+static nn_status nn__max_pool_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 1, t->src[0]->data, t->data, 0, (nn_real *)t->saved);
+    return NN_OK;
+}
+
+static nn_status nn__max_pool_backward(nn_tensor *t)
+{
+    return nn__pool_backward(t, 0, (nn_real *)t->saved);
+}
+
+static const nn_op nn__max_pool = {"max_pool", nn__max_pool_forward, nn__max_pool_backward,
+                                   nn__tensor_bytes, NULL, NN__OP_CLAIMS, nn__pool_describe};
+
+NN_DEF nn_tensor *nn_max_pool_with(nn_tensor *x, const nn_pool_desc *desc)
+{
+    if (x && desc && desc->exclude_padding)
+        return nn__bad_argument(x->net, "nn_max_pool", "exclude_padding", desc->exclude_padding,
+                                "0: a maximum never takes it in");
+    return nn__pool_with("nn_max_pool", x, &nn__max_pool, desc);
+}
+
+NN_DEF nn_tensor *nn_max_pool(nn_tensor *x, size_t size)
+{
+    const nn_pool_desc desc = nn__square(size);
+    return nn_max_pool_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_global_max_pool(nn_tensor *x)
+{
+    return nn__global_pool("nn_global_max_pool", x, &nn__max_pool);
+}
+
+/* -- average -- */
+
+/* y = sum of the window / its size:  dx = the sum of dy / size over the windows around the pixel */
+static nn_status nn__average_pool_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 1, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__average_pool_backward(nn_tensor *t) { return nn__pool_backward(t, 0, NULL); }
+
+static const nn_op nn__average_pool = {"average_pool", nn__average_pool_forward,
+                                       nn__average_pool_backward, NULL, NULL, NN__OP_CLAIMS,
+                                       nn__pool_describe};
+
+NN_DEF nn_tensor *nn_average_pool_with(nn_tensor *x, const nn_pool_desc *desc)
+{
+    return nn__pool_with("nn_average_pool", x, &nn__average_pool, desc);
+}
+
+NN_DEF nn_tensor *nn_average_pool(nn_tensor *x, size_t size)
+{
+    const nn_pool_desc desc = nn__square(size);
+    return nn_average_pool_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_global_average_pool(nn_tensor *x)
+{
+    return nn__global_pool("nn_global_average_pool", x, &nn__average_pool);
+}
+
+NN_DEF nn_tensor *nn_adaptive_average_pool(nn_tensor *x, size_t height, size_t width)
+{
+    return nn__adaptive_pool("nn_adaptive_average_pool", x, &nn__average_pool, height, width);
+}
+
+/* -- larger and smaller images -- */
+
+/* y = the pixel of x that it lies in:  dx = the sum of dy over its pixels */
+static nn_status nn__upsample_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 0, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__upsample_backward(nn_tensor *t) { return nn__pool_backward(t, 1, NULL); }
+
+static nn_tensor *nn__upsample_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t factor = t ? nn__pool_of(t)->kernel[0] : 0;
+    nn_describe_size(d, "factor", &factor);
+    return t ? NULL : nn_upsample(nn_describe_source(d, 0), factor);
+}
+
+static const nn_op nn__upsample = {"upsample", nn__upsample_forward, nn__upsample_backward, NULL,
+                                   NULL, NN__OP_CLAIMS, nn__upsample_describe};
+
+NN_DEF nn_tensor *nn_upsample(nn_tensor *x, size_t factor)
+{
+    nn__pool p;
+    if (!nn__as_image("nn_upsample", x, &p, 0)) return NULL;
+    if (factor == 0) return nn__bad_argument(x->net, "nn_upsample", "factor", 0, "at least 1");
+    for (int d = 0; d < 2; d++) {
+        p.kernel[d] = p.stride[d] = d && nn__is_sequence(x) ? 1 : factor;
+        if (!nn__multiply(p.out[d], p.kernel[d], &p.in[d]))
+            return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "nn_upsample: %llu times %llu pixels "
+                                "do not fit", (nn__ull)factor, (nn__ull)p.out[d]);
+    }
+    return nn__pool_new(x, &nn__upsample, &p, p.in);
+}
+
+/* The part of a large image, from (top, left) on, that a small one is. */
+typedef struct nn__frame {
+    size_t large[2], small[2], begin[2], channels;
+} nn__frame;
+
+/* Copies the part of each image to the small ones, or from there into the large ones. */
+static void nn__frame_copy(const nn_tensor *t, int to_large, const nn_real *from, nn_real *to)
+{
+    const nn__frame *f = (const nn__frame *)t->settings;
+    const size_t run = f->small[1] * f->channels, row = f->large[1] * f->channels;
+    const size_t offset = f->begin[0] * row + f->begin[1] * f->channels;
+    if (to_large) memset(to, 0, nn__rows(t) * f->large[0] * row * sizeof *to);
+    for (size_t i = 0; i < nn__rows(t); i++)
+        for (size_t y = 0; y < f->small[0]; y++) {
+            const size_t at = (i * f->large[0] + y) * row + offset;
+            const size_t inside = (i * f->small[0] + y) * run;
+            memcpy(to + (to_large ? at : inside), from + (to_large ? inside : at),
+                   run * sizeof *to);
+        }
+}
+
+static nn_tensor *nn__frame_describe(nn_description *d, const nn_tensor *t);
+
+/* y = x in zeros:  dx = that part of dy */
+static nn_status nn__pad_forward(nn_tensor *t)
+{
+    nn__frame_copy(t, 1, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__pad_backward(nn_tensor *t)
+{
+    nn__frame_copy(t, 0, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static const nn_op nn__pad = {"pad", nn__pad_forward, nn__pad_backward, NULL, NULL, NN__OP_CLAIMS,
+                              nn__frame_describe};
+
+/* y = a part of x:  dx = dy in zeros */
+static nn_status nn__crop_forward(nn_tensor *t)
+{
+    nn__frame_copy(t, 0, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__crop_backward(nn_tensor *t)
+{
+    nn__frame_copy(t, 1, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static const nn_op nn__crop = {"crop", nn__crop_forward, nn__crop_backward, NULL, NULL,
+                               NN__OP_CLAIMS, nn__frame_describe};
+
+/* x is the image of f that is not the larger, for `pad`, or the larger one. */
+static nn_tensor *nn__frame_new(nn_tensor *x, int pad, size_t top, size_t bottom, size_t left,
+                                size_t right)
+{
+    const char *call = pad ? "nn_pad" : "nn_crop";
+    const size_t begin[2] = {top, left}, end[2] = {bottom, right};
+    nn__pool p;
+    nn__frame f;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (nn__is_sequence(x) && (left || right))
+        return nn__bad_argument(x->net, call, left ? "left" : "right",
+                                (double)(left ? left : right), "0 for a sequence");
+    f.channels = p.channels;
+    for (int d = 0; d < 2; d++) {
+        size_t both;
+        const int fits = nn__add_sizes(begin[d], end[d], &both);
+        f.begin[d] = begin[d], f.large[d] = f.small[d] = p.in[d];
+        if (pad && (!fits || !nn__add_sizes(both, p.in[d], &f.large[d])))
+            return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: the sum does not fit", call);
+        if (!pad && (!fits || both >= p.in[d]))
+            return nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                                "nn_crop: %llu and %llu of %llu pixels, expected less in all",
+                                (nn__ull)begin[d], (nn__ull)end[d], (nn__ull)p.in[d]);
+        if (!pad) f.small[d] = p.in[d] - both;
+    }
+    nn_tensor *t = nn__image_new(x, pad ? &nn__pad : &nn__crop, sizeof f, pad ? f.large : f.small);
+    if (t) *(nn__frame *)t->settings = f;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_pad(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right)
+{
+    return nn__frame_new(x, 1, top, bottom, left, right);
+}
+
+NN_DEF nn_tensor *nn_crop(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right)
+{
+    return nn__frame_new(x, 0, top, bottom, left, right);
+}
+
+static nn_tensor *nn__frame_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__frame *f = t ? (const nn__frame *)t->settings : NULL;
+    size_t sides[4] = {0}, four = 4;
+    for (int i = 0; f && i < 2; i++) {
+        sides[2 * i] = f->begin[i];
+        sides[2 * i + 1] = f->large[i] - f->begin[i] - f->small[i];
+    }
+    nn_describe_sizes(d, "sides", sides, &four, 4);
+    if (t) return NULL;
+    return nn__frame_new(nn_describe_source(d, 0), d->op == &nn__pad, sides[0], sides[1], sides[2],
+                         sides[3]);
+}
+
+/* y = x mask:  dx = dy mask, as in dropout, with a draw for each channel of each sample */
+static void nn__mask_channels(const nn_tensor *t, const nn_real *from, nn_real *to)
+{
+    const size_t channels = t->shape[t->rank - 1];
+    const nn_real *mask = (const nn_real *)t->saved;
+    for (size_t i = 0; i < t->size; i += t->row_size, mask += channels)
+        for (size_t j = i; j < i + t->row_size; j += channels)
+            nn__k()->mul(channels, from + j, mask, to + j);
+}
+
+static nn_status nn__spatial_dropout_forward(nn_tensor *t)
+{
+    nn__draw_mask(t, nn__rows(t) * t->shape[t->rank - 1]);
+    nn__mask_channels(t, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__spatial_dropout_backward(nn_tensor *t)
+{
+    nn__mask_channels(t, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static size_t nn__spatial_dropout_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(t->batched ? rows : 1, t->shape[t->rank - 1], sizeof(nn_real));
+}
+
+static nn_tensor *nn__spatial_dropout_describe(nn_description *d, const nn_tensor *t)
+{
+    const double p = nn__described(d, t, "p", 0);
+    return t ? NULL : nn_spatial_dropout(nn_describe_source(d, 0), p);
+}
+
+static const nn_op nn__spatial_dropout = {
+    "spatial_dropout", nn__spatial_dropout_forward, nn__spatial_dropout_backward,
+    nn__spatial_dropout_saved, NULL, NN_OP_TRAINING | NN__OP_CLAIMS, nn__spatial_dropout_describe};
+
+NN_DEF nn_tensor *nn_spatial_dropout(nn_tensor *x, double p)
+{
+    nn__pool image;
+    if (!nn__as_image("nn_spatial_dropout", x, &image, 1)) return NULL;
+    return nn__dropout_new("nn_spatial_dropout", x, &nn__spatial_dropout, p);
+}
+
+/* ----------------------------------------------------------------------------- >>normalization
+   y = (x - mean) / d * w + b, where d = sqrt(variance + epsilon). With xh = (x - mean) / d and
+   g = dy w, and means over the same values:
+
+       dx = (g - mean g - xh mean(g xh)) / d,   dw = sum dy xh,   db = sum dy
+
+   Batch and group normalisation see a matrix of pixels by channels in segments: the whole batch, or
+   one sample each. Segments are summed in chunks of rows, as reals: first the means of a chunk,
+   then the squares of what is left when they are taken off, while the cache has the chunk. Chunks
+   are merged in double and in their order, which no number of threads changes (Chan, Golub and
+   LeVeque, "Algorithms for computing the sample variance", 1983). */
+
+typedef struct nn__norm_settings {
+    size_t groups;   /* of channels; batch normalisation: the channels */
+    int per_sample;  /* a segment is a sample */
+    int relu, is_population;
+    int is_training; /* batch normalisation, of the last forward: 0: with the running statistics */
+    double epsilon, momentum;
+} nn__norm_settings;
+
+enum {
+    NN__FOLDED = 32,      /* rows of fewer channels are joined to rows of so many values or more */
+    NN__COLUMNS = 128,    /* columns that are summed at once */
+    NN__CHUNK_REALS = 4096,
+    NN__CHUNK_ROWS = 64,  /* a chunk has so many reals or so many rows, whichever is more */
+    NN__NORM_NUMBERS = 5  /* arrays in nn__norm */
+};
+
+typedef struct nn__norm_pass {
+    size_t rows, channels;
+    size_t segment, segments; /* rows in a segment, and how many of them there are */
+    size_t chunk, chunks;     /* rows in a chunk, and how many of them a segment has */
+    const nn_real *x, *dy;
+    nn_real *out;
+    int accumulate, relu;
+    double *sums;     /* [segments, chunks, 2, channels] */
+    nn_real *numbers; /* [segments, 5, channels]: the arrays of nn__norm */
+} nn__norm_pass;
+
+/* The rows of one chunk. */
+typedef struct nn__norm_chunk {
+    size_t segment, first, rows;
+} nn__norm_chunk;
+
+static size_t nn__fold(size_t channels)
+{
+    return channels < NN__FOLDED ? (NN__FOLDED + channels - 1) / channels : 1;
+}
+
+static nn__norm_pass nn__norm_begin(const nn_tensor *t, size_t batch)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    nn__norm_pass p;
+    memset(&p, 0, sizeof p);
+    p.channels = t->shape[t->rank - 1];
+    p.segment = t->row_size / p.channels;
+    p.rows = (t->batched ? batch : 1) * p.segment;
+    if (!s->per_sample) p.segment = p.rows;
+    p.segments = p.rows / p.segment;
+    p.chunk = nn__round_up(nn__max_size(NN__CHUNK_REALS / p.channels, NN__CHUNK_ROWS),
+                           nn__fold(p.channels));
+    p.chunks = (p.segment + p.chunk - 1) / p.chunk;
+    p.relu = s->relu;
+    p.sums = (double *)t->net->workspace;
+    p.numbers = (nn_real *)(void *)(p.sums + p.segments * p.chunks * 2 * p.channels);
+    return p;
+}
+
+static size_t nn__norm_scratch(const nn_tensor *t, size_t rows)
+{
+    const nn__norm_pass p = nn__norm_begin(t, rows);
+    size_t bytes;
+    const int fits = nn__add_sizes(
+        nn__bytes(p.segments * p.chunks, 2 * p.channels, sizeof(double)),
+        nn__bytes(p.segments, NN__NORM_NUMBERS * p.channels, sizeof(nn_real)), &bytes);
+    return fits ? bytes : SIZE_MAX;
+}
+
+/* Mean and 1 / d of each group of each segment */
+static size_t nn__norm_saved(const nn_tensor *t, size_t rows)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    return nn__bytes(nn__norm_begin(t, rows).segments, 2 * s->groups, sizeof(nn_real));
+}
+
+static nn__norm_chunk nn__norm_chunk_of(const nn__norm_pass *p, size_t k)
+{
+    nn__norm_chunk c;
+    const size_t begin = k % p->chunks * p->chunk;
+    c.segment = k / p->chunks;
+    c.first = c.segment * p->segment + begin;
+    c.rows = nn__min_size(p->chunk, p->segment - begin);
+    return c;
+}
+
+/* The numbers of a segment, repeated in `space` where rows are joined. */
+static nn__norm nn__norm_numbers(const nn__norm_pass *p, size_t segment,
+                                 nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED])
+{
+    const nn_real *array[NN__NORM_NUMBERS];
+    const size_t fold = nn__fold(p->channels);
+    nn__norm s;
+    for (size_t i = 0; i < NN__NORM_NUMBERS; i++) {
+        array[i] = p->numbers + (segment * NN__NORM_NUMBERS + i) * p->channels;
+        for (size_t j = 0; fold > 1 && j < fold; j++)
+            memcpy(space[i] + j * p->channels, array[i], p->channels * sizeof *array[i]);
+        if (fold > 1) array[i] = space[i];
+    }
+    s.center = array[0], s.scale = array[1], s.shift = array[2];
+    s.slope = array[3], s.offset = array[4], s.relu = p->relu;
+    return s;
+}
+
+/* The sums over a chunk's columns from j on, n of them; n / fold of each kind come out. */
+static void nn__norm_sum_columns(const nn__norm_pass *p, nn__norm_chunk chunk, size_t j, size_t n,
+                                 const nn__norm *s, double *sum, double *product)
+{
+    nn_real sums[NN__COLUMNS] = {0}, products[NN__COLUMNS] = {0};
+    const size_t fold = nn__fold(p->channels), wide = fold * p->channels, at = n / fold;
+    const size_t joined = chunk.rows / fold, rest = chunk.rows % fold * p->channels;
+    const nn_real *x = p->x + chunk.first * p->channels + j;
+    const nn_real *dy = p->dy ? p->dy + chunk.first * p->channels + j : NULL;
+    nn__k()->column_sums(joined, n, wide, x, dy, s, sums, products);
+    if (rest) /* only where all columns are done at once */
+        nn__k()->column_sums(1, rest, wide, x + joined * wide, dy ? dy + joined * wide : NULL, s,
+                             sums, products);
+    for (size_t c = 0; c < at; c++) {
+        sum[c] = product[c] = 0;
+        for (size_t i = c; i < n; i += at) {
+            sum[c] += (double)sums[i];
+            product[c] += (double)products[i];
+        }
+    }
+}
+
+/* Mean, and sum of squared distances from it, of n columns of a chunk. */
+static void nn__norm_moments(const nn__norm_pass *p, nn__norm_chunk chunk, size_t j, size_t n,
+                             double *mean, double *squares)
+{
+    nn_real center[NN__COLUMNS] = {0};
+    const size_t count = n / nn__fold(p->channels);
+    const double rows = (double)chunk.rows;
+    nn__norm s;
+    memset(&s, 0, sizeof s);
+    s.center = center;
+    nn__norm_sum_columns(p, chunk, j, n, &s, mean, squares);
+    for (size_t i = 0; i < n; i++) center[i] = (nn_real)(mean[i % count] / rows);
+    nn__norm_sum_columns(p, chunk, j, n, &s, mean, squares);
+    for (size_t i = 0; i < count; i++) {
+        squares[i] -= mean[i] * mean[i] / rows;
+        mean[i] = (double)center[i] + mean[i] / rows;
+    }
+}
+
+/* Moments of chunks, or with dy the sums for the gradients. */
+static void nn__norm_sums_range(void *context, size_t begin, size_t end)
+{
+    const nn__norm_pass *p = (const nn__norm_pass *)context;
+    const size_t wide = nn__fold(p->channels) * p->channels;
+    nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED];
+    for (size_t k = begin; k < end; k++) {
+        const nn__norm_chunk chunk = nn__norm_chunk_of(p, k);
+        const nn__norm all = nn__norm_numbers(p, chunk.segment, space);
+        double *sum = p->sums + k * 2 * p->channels, *product = sum + p->channels;
+        for (size_t j = 0; j < wide; j += NN__COLUMNS) {
+            const size_t n = nn__min_size(NN__COLUMNS, wide - j);
+            nn__norm s = all;
+            s.center += j, s.scale += j, s.shift += j;
+            if (p->dy) nn__norm_sum_columns(p, chunk, j, n, &s, sum + j, product + j);
+            else nn__norm_moments(p, chunk, j, n, sum + j, product + j);
+        }
+    }
+}
+
+/* Joins the chunks of a segment in its first one. */
+static void nn__norm_merge(const nn__norm_pass *p, size_t segment)
+{
+    double *sum = p->sums + segment * p->chunks * 2 * p->channels, *product = sum + p->channels;
+    for (size_t k = 1; k < p->chunks; k++) {
+        const double *add = sum + k * 2 * p->channels;
+        const double n = (double)nn__norm_chunk_of(p, segment * p->chunks + k).rows;
+        const double before = (double)(k * p->chunk), share = n / (before + n);
+        for (size_t c = 0; c < p->channels; c++) {
+            const double distance = p->dy ? 0 : add[c] - sum[c];
+            sum[c] += p->dy ? add[c] : distance * share;
+            product[c] += add[p->channels + c] + distance * distance * before * share;
+        }
+    }
+}
+
+static const double *nn__norm_find_sums(const nn_tensor *t, nn__norm_pass *p)
+{
+    nn__parallel(t->net->threads, p->segments * p->chunks, nn__grain_rows(p->chunk * p->channels),
+                 nn__norm_sums_range, p);
+    for (size_t i = 0; i < p->segments; i++) nn__norm_merge(p, i);
+    return p->sums;
+}
+
+/* y, or with dy dx. */
+static void nn__norm_apply_range(void *context, size_t begin, size_t end)
+{
+    const nn__norm_pass *p = (const nn__norm_pass *)context;
+    const size_t fold = nn__fold(p->channels), wide = fold * p->channels;
+    nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED];
+    for (size_t k = begin; k < end; k++) {
+        const nn__norm_chunk chunk = nn__norm_chunk_of(p, k);
+        const nn__norm s = nn__norm_numbers(p, chunk.segment, space);
+        const size_t at = chunk.first * p->channels, joined = chunk.rows / fold;
+        const size_t rows[2] = {joined, 1}, cols[2] = {wide, chunk.rows % fold * p->channels};
+        for (size_t i = 0, from = at; i < 2 && cols[i]; i++, from += joined * wide) {
+            if (p->dy)
+                nn__k()->normalize_backward(rows[i], cols[i], p->x + from, p->dy + from, &s,
+                                            p->out + from, p->accumulate);
+            else nn__k()->normalize(rows[i], cols[i], p->x + from, &s, p->out + from);
+        }
+    }
+}
+
+static void nn__norm_apply(const nn_tensor *t, nn__norm_pass *p, nn_real *out, int accumulate)
+{
+    p->out = out, p->accumulate = accumulate;
+    nn__parallel(t->net->threads, p->segments * p->chunks, nn__grain_rows(p->chunk * p->channels),
+                 nn__norm_apply_range, p);
+}
+
+/* -- batch and group normalisation -- */
+
+/* What the columns of a segment are normalised with, from the saved mean and 1 / d. */
+static void nn__norm_set_numbers(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const nn_tensor *weight = nn_weight(t), *bias = nn_bias(t);
+    for (size_t i = 0; i < p->segments; i++) {
+        nn_real *to = p->numbers + i * NN__NORM_NUMBERS * p->channels;
+        for (size_t c = 0; c < p->channels; c++) {
+            const size_t group = i * s->groups + c / (p->channels / s->groups);
+            const nn_real *saved = (const nn_real *)t->saved + 2 * group;
+            to[c] = saved[0];
+            to[p->channels + c] = weight ? weight->data[c] * saved[1] : saved[1];
+            to[2 * p->channels + c] = bias ? bias->data[c] : 0;
+        }
+    }
+}
+
+/* Saves the mean of n columns of a segment, each of `rows` values, and 1 / d. */
+static void nn__norm_save(const nn_tensor *t, size_t rows, size_t n, const double *mean,
+                          const double *squares, nn_real *saved)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    double sum = 0, all = 0;
+    for (size_t c = 0; c < n; c++) sum += mean[c];
+    sum /= (double)n;
+    for (size_t c = 0; c < n; c++)
+        all += squares[c] + (double)rows * (mean[c] - sum) * (mean[c] - sum);
+    saved[0] = (nn_real)sum;
+    saved[1] = (nn_real)(1 / sqrt(all / ((double)rows * (double)n) + s->epsilon));
+}
+
+static void nn__norm_find_statistics(const nn_tensor *t, nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const size_t n = p->channels / s->groups;
+    const double *sums = nn__norm_find_sums(t, p);
+    for (size_t i = 0; i < p->segments; i++)
+        for (size_t g = 0; g < s->groups; g++) {
+            const double *mean = sums + i * p->chunks * 2 * p->channels + g * n;
+            nn__norm_save(t, p->segment, n, mean, mean + p->channels,
+                          (nn_real *)t->saved + 2 * (i * s->groups + g));
+        }
+}
+
+static nn_status nn__group_norm_forward(nn_tensor *t)
+{
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    p.x = t->src[0]->data;
+    nn__norm_find_statistics(t, &p);
+    nn__norm_set_numbers(t, &p);
+    nn__norm_apply(t, &p, t->data, 0);
+    return NN_OK;
+}
+
+/* slope and offset of nn__norm for the n columns of a group; none where mean and variance were not
+   those of the batch. */
+static void nn__norm_set_slopes(const nn_tensor *t, const nn__norm_pass *p, size_t n,
+                                const nn_real *weight, const double *sum, nn_real inverse,
+                                nn_real *slope)
+{
+    const double count = (double)p->segment * (double)n, d = (double)inverse;
+    const int is_constant = !((const nn__norm_settings *)t->settings)->is_training;
+    double mean = 0, product = 0;
+    for (size_t c = 0; !is_constant && c < n; c++) {
+        const double w = weight ? (double)weight[c] : 1;
+        mean += w * sum[c];
+        product += w * sum[p->channels + c];
+    }
+    for (size_t c = 0; c < n; c++) {
+        slope[c] = (nn_real)(-d * d * d * (product / count));
+        slope[p->channels + c] = (nn_real)(-d * (mean / count));
+    }
+}
+
+/* dw and db: over all segments. */
+static void nn__norm_parameters_backward(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    for (size_t what = 0; what < 2; what++) {
+        nn_tensor *parameter = what ? nn_bias(t) : nn_weight(t);
+        int accumulate;
+        nn_real *to = parameter ? nn__claim_gradient(parameter, &accumulate) : NULL;
+        for (size_t c = 0; to && c < p->channels; c++) {
+            const double *sum = p->sums + (what ? 0 : p->channels) + c;
+            const nn_real *saved = (const nn_real *)t->saved + 2 * (c / (p->channels / s->groups));
+            double d = 0;
+            for (size_t i = 0; i < p->segments; i++)
+                d += sum[i * p->chunks * 2 * p->channels] *
+                     (what ? 1 : (double)saved[2 * i * s->groups + 1]);
+            to[c] = (nn_real)((accumulate ? (double)to[c] : 0) + d);
+        }
+    }
+}
+
+static nn_status nn__norm_backward(nn_tensor *t)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const nn_tensor *weight = nn_weight(t);
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    const size_t n = p.channels / s->groups;
+    int accumulate;
+    p.x = t->src[0]->data, p.dy = t->grad;
+    nn__norm_set_numbers(t, &p);
+    nn__norm_find_sums(t, &p);
+    nn__norm_parameters_backward(t, &p);
+    nn_real *dx = nn__claim_gradient(t->src[0], &accumulate);
+    if (!dx) return NN_OK;
+    for (size_t i = 0; i < p.segments; i++)
+        for (size_t g = 0; g < s->groups; g++)
+            nn__norm_set_slopes(t, &p, n, weight ? weight->data + g * n : NULL,
+                                p.sums + i * p.chunks * 2 * p.channels + g * n,
+                                ((const nn_real *)t->saved)[2 * (i * s->groups + g) + 1],
+                                p.numbers + (i * NN__NORM_NUMBERS + 3) * p.channels + g * n);
+    nn__norm_apply(t, &p, dx, accumulate);
+    return NN_OK;
+}
+
+/* The buffers of running statistics: what = 0 the means, 1 the variances. */
+static nn_tensor *nn__running(const nn_tensor *t, size_t what)
+{
+    return t->src[t->src_count - 2 + what];
+}
+
+/* running = (1 - momentum) running + momentum batch */
+static void nn__update_running(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const double m = s->momentum, share = m / ((double)p->rows - (s->is_population ? 0 : 1));
+    nn_real *mean = nn__running(t, 0)->data, *variance = nn__running(t, 1)->data;
+    for (size_t c = 0; c < p->channels; c++) {
+        mean[c] = (nn_real)((1 - m) * (double)mean[c] + m * p->sums[c]);
+        variance[c] = (nn_real)((1 - m) * (double)variance[c] + share * p->sums[p->channels + c]);
+    }
+}
+
+static nn_status nn__batch_norm_forward(nn_tensor *t)
+{
+    nn__norm_settings *s = (nn__norm_settings *)t->settings;
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    nn_real *saved = (nn_real *)t->saved;
+    p.x = t->src[0]->data;
+    s->is_training = nn_net_is_training(t->net);
+    if (s->is_training && p.rows == 1)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "nn_batch_norm: tensor %llu '%s' has one value per channel, and training "
+                        "needs at least 2 (a last batch of one sample: drop_last)",
+                        (nn__ull)t->id, t->name);
+    if (s->is_training) {
+        nn__norm_find_statistics(t, &p);
+        nn__update_running(t, &p);
+    }
+    for (size_t c = 0; !s->is_training && c < p.channels; c++) {
+        saved[2 * c] = nn__running(t, 0)->data[c];
+        saved[2 * c + 1] =
+            (nn_real)(1 / sqrt((double)nn__running(t, 1)->data[c] + s->epsilon));
+    }
+    nn__norm_set_numbers(t, &p);
+    nn__norm_apply(t, &p, t->data, 0);
+    return NN_OK;
+}
+
+/* -- building -- */
+
+/* Weight and bias, unless `plain`, and for batch normalisation the running statistics: new ones
+   behind src[0], or those `given`, which are checked. How many sources there are then, 0 for an
+   error. */
+static size_t nn__norm_sources(nn_tensor **src, const nn_op *layer, const char *name, int plain,
+                               int running, int rank, const size_t *shape, nn_tensor *const *given)
+{
+    static const char *const kinds[] = {"weight", "bias", "running_mean", "running_var"};
+    char call[64];
+    nn_net *net = src[0]->net;
+    const size_t number = name ? 0 : nn__free_number(net, layer);
+    size_t count = 1;
+    for (int i = plain ? 2 : 0; i < (running ? 4 : 2); i++) {
+        const nn_op *op = i < 2 ? &nn__parameter_op : &nn__buffer_op;
+        const nn_init init = nn_init_constant(i == 0 || i == 3);
+        nn_tensor *s = given ? given[count - 1]
+                             : nn__layer_state(net, layer, op, name, number, kinds[i], rank, shape,
+                                               &init);
+        if (!s) return 0;
+        if (!given && i < 2) s->no_decay = 1;
+        if (s->op != op || s->net != net || s->rank != rank ||
+            memcmp(s->shape, shape, (size_t)rank * sizeof *shape) != 0) {
+            nn__bad_shapes(nn__call(layer, call), src[0], s, "a parameter or buffer that fits");
+            return 0;
+        }
+        src[count++] = s;
+    }
+    return count;
+}
+
+/* A file's sources are as many as the layer has. */
+static int nn__has_sources(const char *call, const nn_description *d, size_t count)
+{
+    if (d->src_count != count)
+        nn__net_fail(d->net, NN_ERROR_MISMATCH, "%s: %llu sources, expected %llu", call,
+                     (nn__ull)d->src_count, (nn__ull)count);
+    return d->src_count == count;
+}
+
+/* Numbers of a desc, once defaults are filled in. */
+static int nn__check_norm(nn_net *net, const char *call, double epsilon, nn_activation activation)
+{
+    if (!((nn_real)epsilon > 0) || !nn__is_finite((double)(nn_real)epsilon))
+        nn__bad_argument(net, call, "epsilon", epsilon, "a positive nn_real");
+    else if (activation != NN_ACTIVATION_IDENTITY && activation != NN_ACTIVATION_RELU)
+        nn__bad_argument(net, call, "activation", (double)activation,
+                         "NN_ACTIVATION_RELU or 0: others are operations of their own");
+    return net->status == NN_OK;
+}
+
+/* A node behind its parameters, which has the layer's name. */
+static nn_tensor *nn__norm_new(nn_tensor *const *src, size_t count, const nn_op *op,
+                               const void *settings, size_t size, const char *name)
+{
+    char call[64];
+    const nn_tensor *x = src[0];
+    if (count == 0) return NULL;
+    nn_tensor *t = nn__node_new(x->net, op, size, count, src, x->batched, x->rank, x->shape);
+    if (t) memcpy(t->settings, settings, size);
+    return t && name ? nn__name(nn__call(op, call), t, name) : t;
+}
+
+static nn_tensor *nn__batch_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__batch_norm = {
+    "batch_norm",     nn__batch_norm_forward,        nn__norm_backward,
+    nn__norm_saved,   nn__norm_scratch,              NN_OP_TRAINING | NN__OP_CLAIMS | NN__OP_LAYER,
+    nn__batch_norm_describe};
+
+static nn_tensor *nn__batch_norm_new(nn_tensor *x, const nn_batch_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_batch_norm";
+    nn_tensor *src[5] = {x, NULL, NULL, NULL, NULL};
+    nn__norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    if (x->rank == x->batched)
+        return nn__bad_shape(call, x, "at least one dimension beside the batch");
+    if (d->momentum != 0 && d->keep != 0)
+        return nn__bad_argument(net, call, "keep", d->keep, "0 where momentum is set");
+    if (!(d->keep >= 0 && d->keep < 1))
+        return nn__bad_argument(net, call, "keep", d->keep, "0 <= keep < 1");
+    memset(&s, 0, sizeof s);
+    s.groups = x->shape[x->rank - 1];
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    s.momentum = d->keep != 0 ? 1 - nn__or_default(d->keep, 0) : nn__or_default(d->momentum, 0.1);
+    s.relu = d->activation == NN_ACTIVATION_RELU, s.is_population = d->population_variance != 0;
+    if (!(s.momentum >= 0 && s.momentum <= 1))
+        return nn__bad_argument(net, call, "momentum", d->momentum, "0 < momentum <= 1");
+    if (!nn__check_norm(net, call, s.epsilon, d->activation)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__batch_norm, d->name, d->no_affine, 1, 1,
+                                          &s.groups, given);
+    return nn__norm_new(src, count, &nn__batch_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_batch_norm_with(nn_tensor *x, const nn_batch_norm_desc *desc)
+{
+    nn_batch_norm_desc d;
+    memset(&d, 0, sizeof d);
+    return nn__batch_norm_new(x, desc ? desc : &d, NULL);
+}
+
+NN_DEF nn_tensor *nn_batch_norm(nn_tensor *x) { return nn_batch_norm_with(x, NULL); }
+
+static nn_tensor *nn__batch_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_batch_norm_desc desc;
+    nn__norm_settings s;
+    memset(&desc, 0, sizeof desc);
+    memset(&s, 0, sizeof s);
+    if (t) s = *(const nn__norm_settings *)t->settings;
+    nn_describe_real(d, "epsilon", &s.epsilon);
+    nn_describe_real(d, "momentum", &s.momentum);
+    nn_describe_int(d, "population_variance", &s.is_population);
+    nn_describe_int(d, "relu", &s.relu);
+    desc.epsilon = s.epsilon, desc.momentum = s.momentum != 0 ? s.momentum : NN_ZERO;
+    desc.population_variance = s.is_population, desc.no_affine = d->src_count < 5;
+    if (s.relu) desc.activation = NN_ACTIVATION_RELU;
+    if (t || !nn__has_sources("nn_batch_norm", d, desc.no_affine ? 3 : 5)) return NULL;
+    return nn__batch_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+static nn_tensor *nn__group_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__group_norm = {
+    "group_norm",     nn__group_norm_forward,        nn__norm_backward,
+    nn__norm_saved,   nn__norm_scratch,              NN__OP_CLAIMS | NN__OP_LAYER,
+    nn__group_norm_describe};
+
+static nn_tensor *nn__group_norm_new(nn_tensor *x, const nn_group_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_group_norm";
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn__norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    if (x->rank == x->batched)
+        return nn__bad_shape(call, x, "at least one dimension beside the batch");
+    const size_t channels = x->shape[x->rank - 1];
+    if (!d || d->groups == 0 || channels % d->groups != 0) {
+        char text[NN__SHAPE_TEXT];
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                            "%s: groups is %llu, expected a divisor of the %llu channels of %s",
+                            call, (nn__ull)(d ? d->groups : 0), (nn__ull)channels,
+                            nn__tensor_shape(x, text));
+    }
+    if (x->row_size == d->groups)
+        return nn__bad_shape(call, x, "more than one value in each group");
+    memset(&s, 0, sizeof s);
+    s.groups = d->groups, s.per_sample = 1, s.is_training = 1;
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    s.relu = d->activation == NN_ACTIVATION_RELU;
+    if (!nn__check_norm(net, call, s.epsilon, d->activation)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__group_norm, d->name, d->no_affine, 0, 1,
+                                          &channels, given);
+    return nn__norm_new(src, count, &nn__group_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_group_norm_with(nn_tensor *x, const nn_group_norm_desc *desc)
+{
+    return nn__group_norm_new(x, desc, NULL);
+}
+
+NN_DEF nn_tensor *nn_group_norm(nn_tensor *x, size_t groups)
+{
+    nn_group_norm_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.groups = groups;
+    return nn_group_norm_with(x, &desc);
+}
+
+static nn_tensor *nn__group_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_group_norm_desc desc;
+    nn__norm_settings s;
+    memset(&desc, 0, sizeof desc);
+    memset(&s, 0, sizeof s);
+    if (t) s = *(const nn__norm_settings *)t->settings;
+    nn_describe_size(d, "groups", &s.groups);
+    nn_describe_real(d, "epsilon", &s.epsilon);
+    nn_describe_int(d, "relu", &s.relu);
+    desc.groups = s.groups, desc.epsilon = s.epsilon, desc.no_affine = d->src_count < 3;
+    if (s.relu) desc.activation = NN_ACTIVATION_RELU;
+    if (t || !nn__has_sources("nn_group_norm", d, desc.no_affine ? 1 : 3)) return NULL;
+    return nn__group_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+/* -------------------------------------------------------------------------------- >>layer-norm
+   Rows that are normalised each by itself. */
+
+typedef struct nn__layer_norm_settings {
+    size_t n; /* values in a row */
+    int axes;
+    double epsilon;
+} nn__layer_norm_settings;
+
+typedef struct nn__row_pass {
+    const nn_real *x, *dy, *weight, *bias;
+    nn_real *y, *stats;
+    nn_real *dx, *dweight, *dbias; /* the last two [chunks, n], or NULL */
+    size_t rows, n;
+    nn_real epsilon;
+    int accumulate;
+} nn__row_pass;
+
+static nn__row_pass nn__row_pass_of(const nn_tensor *t)
+{
+    const nn__layer_norm_settings *s = (const nn__layer_norm_settings *)t->settings;
+    nn__row_pass p;
+    memset(&p, 0, sizeof p);
+    p.x = t->src[0]->data, p.y = t->data, p.stats = (nn_real *)t->saved;
+    p.n = s->n, p.rows = t->size / s->n, p.epsilon = (nn_real)s->epsilon;
+    if (nn_weight(t)) p.weight = nn_weight(t)->data, p.bias = nn_bias(t)->data;
+    return p;
+}
+
+/* Chunks of NN__CHUNK_ROWS rows: y, or with dy dx and the chunk's part in dw and db. */
+static void nn__row_range(void *context, size_t begin, size_t end)
+{
+    const nn__row_pass *p = (const nn__row_pass *)context;
+    for (size_t k = begin; k < end; k++) {
+        const size_t first = k * NN__CHUNK_ROWS, at = first * p->n;
+        const size_t rows = nn__min_size(NN__CHUNK_ROWS, p->rows - first);
+        nn_real *dw = p->dweight ? p->dweight + k * p->n : NULL, *stats = p->stats + 2 * first;
+        nn_real *db = p->dbias ? p->dbias + k * p->n : NULL;
+        if (dw) memset(dw, 0, p->n * sizeof *dw), memset(db, 0, p->n * sizeof *db);
+        if (p->dy)
+            nn__k()->row_norm_backward(rows, p->n, p->x + at, p->dy + at, p->weight, stats,
+                                       p->dx ? p->dx + at : NULL, p->accumulate, dw, db);
+        else
+            nn__k()->row_norm(rows, p->n, p->x + at, p->weight, p->bias, p->epsilon, p->y + at,
+                              stats);
+    }
+}
+
+static size_t nn__row_chunks(size_t rows) { return (rows + NN__CHUNK_ROWS - 1) / NN__CHUNK_ROWS; }
+
+static void nn__row_run(const nn_tensor *t, nn__row_pass *p)
+{
+    nn__parallel(t->net->threads, nn__row_chunks(p->rows), nn__grain_rows(NN__CHUNK_ROWS * p->n),
+                 nn__row_range, p);
+}
+
+static nn_status nn__layer_norm_forward(nn_tensor *t)
+{
+    nn__row_pass p = nn__row_pass_of(t);
+    nn__row_run(t, &p);
+    return NN_OK;
+}
+
+static nn_status nn__layer_norm_backward(nn_tensor *t)
+{
+    nn__row_pass p = nn__row_pass_of(t);
+    const size_t chunks = nn__row_chunks(p.rows);
+    int accumulate;
+    p.dy = t->grad;
+    if (p.weight) p.dweight = (nn_real *)t->net->workspace, p.dbias = p.dweight + chunks * p.n;
+    p.dx = nn__claim_gradient(t->src[0], &p.accumulate);
+    nn__row_run(t, &p);
+    nn_real *dw = p.weight ? nn__claim_gradient(nn_weight(t), &accumulate) : NULL;
+    if (dw) nn__k()->sum_rows(chunks, p.n, p.dweight, dw, accumulate);
+    nn_real *db = p.weight ? nn__claim_gradient(nn_bias(t), &accumulate) : NULL;
+    if (db) nn__k()->sum_rows(chunks, p.n, p.dbias, db, accumulate);
+    return NN_OK;
+}
+
+static size_t nn__layer_norm_rows(const nn_tensor *t, size_t rows)
+{
+    return (t->batched ? rows : 1) * (t->row_size / ((nn__layer_norm_settings *)t->settings)->n);
+}
+
+static size_t nn__layer_norm_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(nn__layer_norm_rows(t, rows), 2, sizeof(nn_real));
+}
+
+static size_t nn__layer_norm_scratch(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(2 * nn__row_chunks(nn__layer_norm_rows(t, rows)),
+                     ((const nn__layer_norm_settings *)t->settings)->n, sizeof(nn_real));
+}
+
+static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__layer_norm = {
+    "layer_norm",         nn__layer_norm_forward, nn__layer_norm_backward, nn__layer_norm_saved,
+    nn__layer_norm_scratch, NN__OP_CLAIMS | NN__OP_LAYER, nn__layer_norm_describe};
+
+static nn_tensor *nn__layer_norm_new(nn_tensor *x, const nn_layer_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_layer_norm";
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn__layer_norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    s.axes = d->axes ? d->axes : 1;
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    if (s.axes < 0 || s.axes > x->rank - x->batched)
+        return nn__bad_argument(net, call, "axes", s.axes,
+                                "1 to the number of dimensions of a sample");
+    const size_t *shape = x->shape + x->rank - s.axes;
+    nn__shape_size(s.axes, shape, &s.n);
+    if (s.n == 1) return nn__bad_shape(call, x, "more than one value to normalise");
+    if (!nn__check_norm(net, call, s.epsilon, NN_ACTIVATION_IDENTITY)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__layer_norm, d->name, d->no_affine, 0, s.axes,
+                                          shape, given);
+    return nn__norm_new(src, count, &nn__layer_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_layer_norm_with(nn_tensor *x, const nn_layer_norm_desc *desc)
+{
+    nn_layer_norm_desc d;
+    memset(&d, 0, sizeof d);
+    return nn__layer_norm_new(x, desc ? desc : &d, NULL);
+}
+
+NN_DEF nn_tensor *nn_layer_norm(nn_tensor *x) { return nn_layer_norm_with(x, NULL); }
+
+static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_layer_norm_desc desc;
+    memset(&desc, 0, sizeof desc);
+    if (t) desc.axes = ((const nn__layer_norm_settings *)t->settings)->axes;
+    if (t) desc.epsilon = ((const nn__layer_norm_settings *)t->settings)->epsilon;
+    nn_describe_int(d, "axes", &desc.axes);
+    nn_describe_real(d, "epsilon", &desc.epsilon);
+    desc.no_affine = d->src_count < 3;
+    if (t || !nn__has_sources("nn_layer_norm", d, desc.no_affine ? 1 : 3)) return NULL;
+    return nn__layer_norm_new(d->src[0], &desc, d->src + 1);
 }
 
 /* ------------------------------------------------------------------------------------ >>losses
@@ -6718,14 +8693,16 @@ static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slo
 
 /* -- the kinds -- */
 
+static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t);
+
 #define NN__LOSS_FLAGS (NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_LOSS)
 #define NN__LINES(name, forward, saved, uses, high)                                                \
-    {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS}, uses, 0, high,         \
-     1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
+    {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS, nn__loss_describe},          \
+     uses, 0, high, 1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
 #define NN__ELEMENTS(name, forward, backward, saved, uses, low, high)                              \
     {                                                                                              \
-        {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS}, uses, low, high, 0, NULL, NULL,   \
-            nn__##name##_element, nn__##name##_slope                                               \
+        {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS, nn__loss_describe}, uses, low,     \
+            high, 0, NULL, NULL, nn__##name##_element, nn__##name##_slope                          \
     }
 static const nn__loss_kind nn__loss_kinds[] = {
     NN__LINES(
@@ -6908,6 +8885,38 @@ NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *d
     return nn__loss_node(y, &nn__loss_kinds[kind], &d, &s);
 }
 
+/* The inputs that it compares with are made by nn_loss again. */
+static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t)
+{
+    static const char *const reductions[] = {"mean", "sum", "none"};
+    static const char *const answers[] = {"any", "labels", "targets"};
+    const nn_loss_kind kind =
+        (nn_loss_kind)((const nn__loss_kind *)(const void *)d->op - nn__loss_kinds);
+    const nn_tensor *y = nn_describe_source(d, 0);
+    const size_t classes = y ? nn__last_dimension(y) : 0;
+    nn__loss s;
+    nn_loss_desc desc;
+    memset(&s, 0, sizeof s);
+    memset(&desc, 0, sizeof desc);
+    if (t) s = *nn__loss_of(t);
+    int reduction = (int)s.reduction, answer = (int)s.answers;
+    desc.class_weights = s.class_weights, desc.positive_weights = s.positive_weights;
+    nn_describe_choice(d, "reduction", &reduction, reductions, 3);
+    nn_describe_choice(d, "answers", &answer, answers, 3);
+    nn_describe_real(d, "number", &s.number);
+    nn_describe_reals(d, "class_weights", &desc.class_weights, classes);
+    nn_describe_reals(d, "positive_weights", &desc.positive_weights, classes);
+    nn_describe_int(d, "ignore_label", &s.ignores);
+    nn_describe_int(d, "ignored_label", &s.ignored);
+    desc.reduction = (nn_reduction)reduction, desc.answers = (nn_answers)answer;
+    desc.ignore_label = s.ignores, desc.ignored_label = s.ignored;
+    desc.sample_weights = d->src_count > 2;
+    if (kind == NN_LOSS_HUBER) desc.delta = s.number;
+    else if (kind == NN_LOSS_HINGE) desc.margin = s.number != 0 ? s.number : NN_ZERO;
+    else desc.label_smoothing = s.number;
+    return t ? NULL : nn_loss(nn_describe_source(d, 0), kind, &desc);
+}
+
 #define NN__LOSS(name, kind)                                                                       \
     NN_DEF nn_tensor *name(nn_tensor *y) { return nn_loss(y, kind, NULL); }
 NN__LOSS(nn_softmax_cross_entropy, NN_LOSS_SOFTMAX_CROSS_ENTROPY)
@@ -7061,9 +9070,15 @@ static nn_status nn__weight_penalty_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__weight_penalty_describe(nn_description *d, const nn_tensor *t)
+{
+    const double l1 = nn__described(d, t, "l1", 0), l2 = nn__described(d, t, "l2", 1);
+    return t ? NULL : nn_weight_penalty(nn_describe_source(d, 0), l1, l2);
+}
+
 static const nn_op nn__weight_penalty = {"weight_penalty", nn__weight_penalty_forward,
                                          nn__weight_penalty_backward, NULL, NULL,
-                                         NN_OP_VALUE | NN__OP_CLAIMS};
+                                         NN_OP_VALUE | NN__OP_CLAIMS, nn__weight_penalty_describe};
 
 NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
 {
@@ -8832,15 +10847,15 @@ static nn_status nn__check_layout(const char *call, const nn_tensor *input, cons
 }
 
 /* The normalisation of a sample's values from one of them on: of each, or of all. */
-typedef struct nn__norm {
+typedef struct nn__scaling {
     const nn_real *scale, *shift;
     int each;
-} nn__norm;
+} nn__scaling;
 
-static nn__norm nn__norm_from(const nn_dataset *data, size_t first)
+static nn__scaling nn__scaling_from(const nn_dataset *data, size_t first)
 {
     static const nn_real one = 1, zero = 0;
-    nn__norm norm = {&one, &zero, data->norm_count > 1};
+    nn__scaling norm = {&one, &zero, data->norm_count > 1};
     if (data->norm_count) norm.scale = data->scale, norm.shift = data->shift;
     if (norm.each) norm.scale += first, norm.shift += first;
     return norm;
@@ -8850,7 +10865,7 @@ static nn__norm nn__norm_from(const nn_dataset *data, size_t first)
 static void nn__gather_values(const nn_dataset *data, size_t row, size_t first, size_t n,
                               nn_real *out)
 {
-    const nn__norm norm = nn__norm_from(data, first);
+    const nn__scaling norm = nn__scaling_from(data, first);
     const size_t at = row * data->features + first;
     if (data->dtype == NN_DTYPE_U8)
         nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, norm.scale, norm.shift,
@@ -9159,7 +11174,7 @@ static void nn__draw_values(nn__drawing *d, size_t line, size_t first, size_t n,
 {
     const size_t at = line * d->image.width * d->image.inner + first;
     if (d->pose.is_moved || d->pose.is_toned) {
-        const nn__norm norm = nn__norm_from(d->data, at);
+        const nn__scaling norm = nn__scaling_from(d->data, at);
         nn__draw_line(d, line, first, n, out);
         nn__k()->affine(n, out, norm.scale, norm.shift, norm.each, out);
     } else nn__gather_values(d->data, d->row, at, n, out);

@@ -1108,7 +1108,7 @@ static nn_status read_labels(nn_tensor *t)
 static void test_input_labels(void)
 {
     static const size_t pair[] = {2};
-    static const nn_op op = {"read", read_labels, NULL, NULL, NULL, 0};
+    static const nn_op op = {"read", read_labels, NULL, NULL, NULL, 0, NULL};
     static const int tokens[] = {0, 4, 3, 1}, high[] = {0, 1, 2, 5}, low[] = {0, -1, 2, 3};
     static const nn_real values[4] = {0};
     nn_net *net = nn_net_create(NULL);
@@ -1204,9 +1204,9 @@ static size_t huge_bytes(const nn_tensor *t, size_t rows)
 
 static void test_batches_that_do_not_fit(void)
 {
-    static const nn_op wide = {"wide", huge_forward, NULL, NULL, NULL, 0};
-    static const nn_op saving = {"saving", huge_forward, NULL, huge_bytes, NULL, 0};
-    static const nn_op scratching = {"scratching", huge_forward, NULL, NULL, huge_bytes, 0};
+    static const nn_op wide = {"wide", huge_forward, NULL, NULL, NULL, 0, NULL};
+    static const nn_op saving = {"saving", huge_forward, NULL, huge_bytes, NULL, 0, NULL};
+    static const nn_op scratching = {"scratching", huge_forward, NULL, NULL, huge_bytes, 0, NULL};
     static const size_t one[] = {1};
     const nn_real data[2] = {1, 2};
     size_t shape[1];
@@ -1617,7 +1617,7 @@ static nn_status build_everything(heap *h)
     static const size_t three[] = {3};
     static const nn_real ones[] = {1, 1, 1}, x[2 * 3] = {1, 2, 3, 4, 5, 6};
     static const int labels[] = {1, 0};
-    static const nn_op read = {"read", read_labels, NULL, NULL, NULL, 0};
+    static const nn_op read = {"read", read_labels, NULL, NULL, NULL, 0, NULL};
     nn_loss_desc desc;
     nn_net *net = net_on_heap(h);
     if (!net) return NN_ERROR_OUT_OF_MEMORY;
@@ -2393,7 +2393,7 @@ static nn_status dot_backward(nn_tensor *t)
 static void test_custom_scalar(void)
 {
     static const nn_real data[] = {1, 2, 3, 4};
-    static const nn_op op = {"dot", dot_forward, dot_backward, NULL, NULL, 0};
+    static const nn_op op = {"dot", dot_forward, dot_backward, NULL, NULL, 0, NULL};
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_input(net, 2), *src[2];
     src[0] = x;
@@ -2415,7 +2415,7 @@ static void test_custom_scalar(void)
 /* backward NULL: the value counts, and no gradient passes. */
 static void test_custom_without_backward(void)
 {
-    static const nn_op op = {"constant_cube", cube_forward, NULL, NULL, NULL, 0};
+    static const nn_op op = {"constant_cube", cube_forward, NULL, NULL, NULL, 0, NULL};
     static const nn_real data[] = {1, 2};
     static const size_t two[] = {2};
     cube c;
@@ -2484,7 +2484,7 @@ static nn_status keeper_backward(nn_tensor *t)
 static void test_custom_saved_and_scratch(void)
 {
     static const nn_op op = {"keeper",     keeper_forward, keeper_backward,
-                             keeper_saved, keeper_scratch, 0};
+                             keeper_saved, keeper_scratch, 0, NULL};
     static const size_t batches[] = {1, 2, 3, 16, 17, 5, 1, 64, 65};
     static const size_t five[] = {5};
     static nn_real x[65 * 5];
@@ -2521,7 +2521,7 @@ static void test_sums_of_losses(void)
     static const nn_real data[] = {1, -2, 3, 4}, targets[] = {0, 1, (nn_real).5, 2};
     static const nn_real w[] = {1, 2, 3, 4};
     static const int labels[] = {1, 0};
-    static const nn_op op = {"dot", dot_forward, dot_backward, NULL, NULL, 0};
+    static const nn_op op = {"dot", dot_forward, dot_backward, NULL, NULL, 0, NULL};
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_input(net, 2), *p = parameter(net, 2, 2, "w"), *y = nn_matmul(x, p);
     nn_tensor *term[4], *src[2], *both, *all;
@@ -2572,9 +2572,9 @@ static void test_sums_of_losses(void)
 static void test_custom_arguments(void)
 {
     static const size_t shape[] = {4}, hole[] = {0};
-    static const nn_op good = {"c", cube_forward, cube_backward, NULL, NULL, 0};
-    static const nn_op no_forward = {"c", NULL, cube_backward, NULL, NULL, 0};
-    static const nn_op private_flag = {"c", cube_forward, cube_backward, NULL, NULL, 4};
+    static const nn_op good = {"c", cube_forward, cube_backward, NULL, NULL, 0, NULL};
+    static const nn_op no_forward = {"c", NULL, cube_backward, NULL, NULL, 0, NULL};
+    static const nn_op private_flag = {"c", cube_forward, cube_backward, NULL, NULL, 4, NULL};
     nn_tensor *src[2];
     REJECT(nn_custom(1, &g.x, 1, 1, shape, NULL, NULL), NN_ERROR_BAD_ARGUMENT, "nn_custom: op is",
            "NULL");
