@@ -12,7 +12,7 @@ WARN = -std=c99 -Wall -Wextra -Wpedantic
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 MAKEFLAGS += --jobs=$(CORES) --no-print-directory
 
-TESTS = random plain graph ops gradcheck optim train data augment determinism
+TESTS = random plain graph ops conv gradcheck optim train data augment determinism
 ALONE = graph train data augment
 EXAMPLES = $(filter-out examples/tdt4265% examples/dd2424% examples/report.c,$(wildcard examples/*.c))
 TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
@@ -71,10 +71,11 @@ $(OPENMP): | $(BUILD)
 TMP = -DTEST_TMP='"$(BUILD)/tmp/$(@F)"'
 TEST_FLAGS = $(CFLAGS) $(WARN) $(TMP)
 
-$(BUILD)/test_determinism_float: tests/test_determinism.c tests/test.h nn.h examples/digits.h $(OPENMP)
+THREADED = determinism conv
+$(THREADED:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/test.h nn.h examples/digits.h $(OPENMP)
 	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) $< -o $@ -lm
 
-$(BUILD)/test_determinism_double: tests/test_determinism.c tests/test.h nn.h examples/digits.h $(OPENMP)
+$(THREADED:%=$(BUILD)/test_%_double): $(BUILD)/test_%_double: tests/test_%.c tests/test.h nn.h examples/digits.h $(OPENMP)
 	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) -DNN_DOUBLE $< -o $@ -lm
 
 # These look behind the API or bring memory of their own, so they have a body of their own.

@@ -64,11 +64,12 @@
                          >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save
                          >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>channels  >>table  >>plain  >>tensor  >>graph  >>run
-                         >>arithmetic  >>shape  >>reductions  >>layers  >>pooling  >>normalization
-                         >>layer-norm  >>losses  >>targets  >>optim  >>gradcheck  >>files
-                         >>dataset  >>views  >>batches  >>formats  >>text  >>records  >>columns
-                         >>csv  >>evaluate  >>shadows  >>train  >>licence
+                         >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
+                         >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
+                         >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
+                         >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset  >>views
+                         >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>evaluate
+                         >>shadows  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -375,7 +376,10 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net);
    nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
-/* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
+/* A table of operations with their shapes, parameters (each counted where it is used first),
+   multiply-adds of products and convolutions, and bytes of values, the last two for one sample;
+   below it sums, and what gradients take in training. NN_ERROR_CANNOT_WRITE when the stream
+   fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
 /* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
@@ -388,8 +392,8 @@ NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape);
 NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, int classes);
 
 /* How a parameter starts. fan_in and fan_out: a [in, out] weight has `in` and `out`; a kernel
-   [out, in, size...] has both times its size. NN_INIT_DEFAULT is Glorot uniform, but zeros for the
-   bias of a dense layer. */
+   [size..., in, out] has both times its size. NN_INIT_DEFAULT is Glorot uniform, but zeros for the
+   bias of a layer. */
 typedef enum nn_init_kind {
     NN_INIT_DEFAULT,
     NN_INIT_ZERO,
@@ -401,6 +405,10 @@ typedef enum nn_init_kind {
     NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
     NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
     NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
+    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] of orthonormal columns,
+                               or of orthonormal rows where it has fewer: Saxe et al. 2014 */
+    NN_INIT_IDENTITY,       /* y = a x (default 1): a diagonal [in, out], in the middle of a kernel;
+                               0 elsewhere */
     NN_INIT_COUNT
 } nn_init_kind;
 
@@ -443,8 +451,8 @@ typedef struct nn_dense_desc {
    call come in no fixed order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
-/* The parameters of a layer: of nn_dense and of the normalisations. NULL for another tensor and for
-   one that the layer does without. */
+/* The parameters of a layer: of nn_dense, convolutions and normalisations. NULL for another tensor
+   and for one that the layer does without. */
 NN_DEF nn_tensor *nn_weight(const nn_tensor *layer);
 NN_DEF nn_tensor *nn_bias(const nn_tensor *layer);
 
@@ -533,13 +541,61 @@ NN_DEF nn_status nn_backward_add(nn_tensor *loss);
    Images are [batch, height, width, channels] and sequences [batch, length, channels]: the channel
    is the last dimension, for nn_dense as for all that follows. */
 
-/* A pooling window: {height, width}, or of a sequence {length, 0}. While kernel[1] is 0 an image's
-   window is square, and stride[0] and padding[0] count for both dimensions. */
+/* Convolutions.
+
+       y[oy,ox,o] = f(b[o] + sum over kh, kw, c of W[kh,kw,c,o] x[oy s + kh d - top,
+                                                                  ox s + kw d - left, c])
+
+   with stride s, dilation d and zeros outside of the image, in one chain of fused multiply-adds
+   over kh, kw, c. A W that is not finite meets no zero outside: neither Inf nor NaN leaks in. */
+typedef enum nn_padding {
+    NN_PADDING_SAME,    /* oh = ceil(height / stride). The padding this takes is split in halves,
+                           the odd row or column behind the image, as TensorFlow does */
+    NN_PADDING_VALID,   /* none: oh = ceil((height - (kernel - 1) dilation) / stride) */
+    NN_PADDING_EXPLICIT /* pad_height rows above and below, pad_width columns left and right:
+                           oh = 1 + (height + 2 pad - (kernel - 1) dilation - 1) / stride */
+} nn_padding;
+
+typedef struct nn_conv_desc {
+    size_t filters;                      /* channels of the result */
+    size_t kernel;                       /* its height and width, or length; or instead of it */
+    size_t kernel_height, kernel_width;  /* both (not in one dimension) */
+    size_t stride, dilation;             /* default 1 */
+    nn_padding padding;                  /* default NN_PADDING_SAME */
+    size_t pad_height, pad_width;        /* of NN_PADDING_EXPLICIT; a sequence has a width only */
+    size_t groups; /* a filter sees the channels of its own group only: as many groups as channels
+                      make a depthwise convolution. Divides channels and filters; default 1 */
+    nn_activation activation;            /* default: NN_ACTIVATION_IDENTITY */
+    double alpha;                        /* as in nn_dense_desc */
+    int no_bias;
+    int decay_bias;
+    nn_init weight, bias; /* fan_in is kh kw channels / groups, fan_out kh kw filters / groups */
+    nn_tensor *shared_weight, *shared_bias; /* parameters of another layer to use here, too */
+    const char *name;     /* names "NAME.weight" and "NAME.bias"; default "convI" */
+} nn_conv_desc;
+
+/* x[height,width,channels] gives y[oh,ow,filters]; W is [kh, kw, channels / groups, filters], b is
+   [filters]. NN_ERROR_BAD_SHAPE when the kernel exceeds the padded image. The short form has stride
+   1, a square kernel and padding "same". */
+NN_DEF nn_tensor *nn_conv2d(nn_tensor *x, size_t filters, size_t kernel);
+NN_DEF nn_tensor *nn_conv2d_with(nn_tensor *x, const nn_conv_desc *desc);
+/* x[length,channels] gives y[ol,filters]; W is [1, kernel, channels / groups, filters]. */
+NN_DEF nn_tensor *nn_conv1d(nn_tensor *x, size_t filters, size_t kernel);
+NN_DEF nn_tensor *nn_conv1d_with(nn_tensor *x, const nn_conv_desc *desc);
+/* What backpropagation does to a convolution's input, as a layer: for upsampling by `stride`
+   (Zeiler et al., "Deconvolutional networks", CVPR 2010). y is the image for which that convolution
+   would give x's height and width: NN_PADDING_SAME gives oh = height stride, the others the
+   smallest there is, oh = (height - 1) stride + (kernel - 1) dilation + 1 - 2 pad. W is
+   [kh, kw, filters / groups, channels]. */
+NN_DEF nn_tensor *nn_conv2d_transpose(nn_tensor *x, size_t filters, size_t kernel, size_t stride);
+NN_DEF nn_tensor *nn_conv2d_transpose_with(nn_tensor *x, const nn_conv_desc *desc);
+
 typedef struct nn_pool_desc {
-    size_t kernel[2];
-    size_t stride[2];    /* from one window to the next (default: the kernel) */
-    size_t padding[2];   /* at every side, less than the kernel: nothing for a maximum, zeros for an
-                            average */
+    size_t kernel;                      /* the window's height and width, or length; or instead */
+    size_t kernel_height, kernel_width; /* both (not of a sequence) */
+    size_t stride;                      /* from one window to the next (default: the kernel) */
+    size_t pad_height, pad_width; /* at each side, less than the kernel: nothing for a maximum, and
+                                     zeros for an average. A sequence has a width only */
     int exclude_padding; /* an average divides by the pixels in the image, not by all of the window
                             (PyTorch: count_include_pad=False) */
 } nn_pool_desc;
@@ -1147,7 +1203,7 @@ typedef struct nn_gradcheck_report {
 
 /* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
    parameters made before it. Dropout draws the same mask in every evaluation. The network's values
-   are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element,
+   are as before afterwards, buffers among them. NN_ERROR_GRADIENT_WRONG comes with the worst element,
    NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near
    a value. desc and report may be NULL. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
@@ -1612,6 +1668,19 @@ static nn__share nn__next_piece(nn__share *shares, int threads, int own)
 }
 #endif
 
+/* Which of the threads that share the present work out this is, from 0 on. */
+static NN_THREAD_LOCAL int nn__thread_number;
+
+/* As many threads as nn__parallel may use for a network that wants so many. */
+static size_t nn__max_threads(int wanted)
+{
+#ifdef _OPENMP
+    return (size_t)nn__thread_count(wanted, NN__MOST_THREADS);
+#else
+    return (void)wanted, (size_t)1;
+#endif
+}
+
 /* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a
    thread. */
 static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, void *context)
@@ -1626,7 +1695,7 @@ static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, v
             shares[i].end = grains * (i + 1) / (size_t)count;
         }
 #pragma omp parallel num_threads(count)
-        for (;;) {
+        for (nn__thread_number = omp_get_thread_num();;) {
             nn__share piece;
 #pragma omp critical(nn__share)
             piece = nn__next_piece(shares, count, omp_get_thread_num());
@@ -1637,6 +1706,7 @@ static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, v
     }
 #endif
     (void)threads, (void)grain;
+    nn__thread_number = 0;
     f(context, 0, n);
 }
 
@@ -1726,7 +1796,10 @@ typedef struct nn__tile {
     const nn_real *const *a; /* where each of its rows begins in A */
     size_t ak;               /* from one k to the next in all of them */
     const nn_real *b;
-    size_t ldb, k; /* ldb: 0 in a panel */
+    size_t ldb, k; /* ldb: 0 in a panel; k: steps in a run */
+    ptrdiff_t first; /* where in the rows of A the first run of k steps begins, */
+    const ptrdiff_t *runs, *runs_end; /* and those that follow */
+    const ptrdiff_t *run;             /* the next one */
     const nn_real *init; /* what the first row starts from: C, the bias or zeros */
     size_t init_ld;
     nn_real *c;
@@ -1735,7 +1808,17 @@ typedef struct nn__tile {
     size_t vectors, last; /* vectors in a row; lanes of the last one that exist, */
     const nn__bits *mask; /* and which those are */
 } nn__tile;
-typedef void nn__tile_fn(const nn__tile *t);
+typedef void nn__tile_fn(nn__tile *t);
+
+/* Rows of A: at equal distances, or at offsets in bytes. Beside them, memory that is to be used
+   next: a part of it is fetched at each tile. */
+typedef struct nn__lines {
+    const nn_real *a;
+    size_t step;
+    const ptrdiff_t *offsets;
+    const char *next, *next_end;
+    size_t next_step;
+} nn__lines;
 
 typedef struct nn__kernels {
     const char *name;
@@ -1746,6 +1829,8 @@ typedef struct nn__kernels {
     void (*tiny)(const nn__gemm_args *g);
     void (*row)(const nn__gemm_args *g);
     void (*narrow)(const nn__gemm_args *g, int swapped);
+    /* C[m,n], with an element of A for each of C's: the rows of A are as wide as those of B. */
+    void (*channels)(const nn__tile *t, size_t n, size_t m, const nn__lines *a);
     /* dst[cols,rows] = src[rows,cols]' */
     void (*transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds, nn_real *dst,
                       size_t ldd);
@@ -1965,6 +2050,14 @@ static size_t nn__block_size(size_t n, size_t max)
     return (n + blocks - 1) / blocks;
 }
 
+/* A tile's columns. */
+static void nn__set_width(const nn__kernels *f, nn__tile *t, size_t cols)
+{
+    t->vectors = 1, t->last = cols;
+    for (; t->last > f->width; t->last -= f->width) t->vectors++;
+    t->mask = nn__lane_masks + 16 - t->last;
+}
+
 /* The tiles at the top of up to NN__MAX_PANELS panels: rows from i0 on, columns from j0 on, the k
    steps from k0 on. `panels` is NULL where B is read in place. Returns how many
    tiles that are. */
@@ -1978,13 +2071,12 @@ static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__ti
         t->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
         t->ldb = g->ldb * real, t->k = k;
         t->ak = g->trans_a ? g->lda * real : real;
+        t->first = 0, t->runs = t->runs_end = NULL;
         t->c = g->c + i0 * g->ldc + j, t->ldc = g->ldc * real;
         t->init = nn__zeros, t->init_ld = 0;
         if (k0 || g->accumulate) t->init = t->c, t->init_ld = t->ldc;
         else if (g->bias) t->init = g->bias + j;
-        t->vectors = 1, t->last = n;
-        for (; t->last > f->width; t->last -= f->width) t->vectors++;
-        t->mask = nn__lane_masks + 16 - t->last;
+        nn__set_width(f, t, n);
         t->panel = panels;
         if (!panels) continue;
         if (g->trans_b) {
@@ -1999,15 +2091,22 @@ static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__ti
 
 /* m rows of C, in tiles of about the same height, in each of the strips. */
 static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t strips, size_t m,
-                              const nn_real *a, size_t ai)
+                              nn__lines *a)
 {
     const unsigned tiles = (unsigned)(m + NN__MR - 1) / NN__MR;
     const size_t low = m <= NN__MR ? m : (unsigned)m / tiles;
-    const nn_real *row[NN__MR];
-    for (size_t rows, higher = m - low * tiles; m; m -= rows, a += rows * ai) {
+    const ptrdiff_t *offsets = a->offsets;
+    const nn_real *row[NN__MR], *at = a->a;
+    for (size_t rows, higher = m - low * tiles; m; m -= rows, at += rows * a->step) {
         rows = low + (higher > 0), higher -= higher > 0;
-        for (size_t r = 0; r < rows; r++) row[r] = a + r * ai;
+        if (offsets)
+            for (size_t r = 0; r < rows; r++, offsets++)
+                row[r] = (const nn_real *)((const char *)at + *offsets);
+        else
+            for (size_t r = 0; r < rows; r++) row[r] = at + r * a->step;
         for (nn__tile *t = strip; t < strip + strips; t++) {
+            const char *stop = a->next + a->next_step;
+            for (; a->next < a->next_end && a->next < stop; a->next += 64) NN__PREFETCH(a->next);
             t->a = row, t->next_c = rows * t->ldc;
             f->tile[rows - 1][t->vectors - 1](t);
             if (t->panel) t->b = t->panel, t->ldb = 0, t->panel = NULL;
@@ -2055,8 +2154,10 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
                 const size_t count =
                     nn__set_tiles(f, g, strip, n, i0, j0, k0, k, packs_b ? space : NULL);
                 for (size_t s = 0; copies_a && s < count; s++) strip[s].ak = sizeof *a;
-                nn__multiply_rows(f, strip, count, m, copies_a ? copy : a,
-                                  copies_a ? lda : g->trans_a ? 1 : g->lda);
+                nn__lines lines = {NULL, 0, NULL, NULL, NULL, 0};
+                lines.a = copies_a ? copy : a;
+                lines.step = copies_a ? lda : g->trans_a ? 1 : g->lda;
+                nn__multiply_rows(f, strip, count, m, &lines);
             }
         }
 }
@@ -2548,11 +2649,13 @@ NN__INLINE NN__VEC NN__FN(keep)(NN__VEC v, size_t c)
 #define NN__LANES 16
 #define NN__PARTS (NN__LANES / NN__WIDTH)
 
-NN__INLINE nn_real NN__FN(reduce)(const NN__VEC *part)
+NN__INLINE nn_real NN__FN(reduce)(NN__VEC *part)
 {
-    nn_real lane[NN__LANES];
-    for (int l = 0; l < NN__PARTS; l++) NN__STORE(lane + l * NN__WIDTH, part[l]);
-    for (int step = NN__LANES / 2; step; step /= 2)
+    nn_real lane[NN__WIDTH];
+    for (int step = NN__PARTS / 2; step; step /= 2)
+        for (int l = 0; l < step; l++) part[l] = NN__ADD(part[l], part[l + step]);
+    NN__STORE(lane, part[0]);
+    for (int step = NN__WIDTH / 2; step; step /= 2)
         for (int j = 0; j < step; j++) lane[j] += lane[j + step];
     return lane[0];
 }
@@ -2824,7 +2927,7 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
     NN__PACKED_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)                                         \
     "add $" NN__ROW_BYTES ", %%rsi\n add %%r12, %%rcx\n"
 #define NN__TILE(mr, nv)                                                                           \
-    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t)                              \
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(nn__tile * t)                                   \
     {                                                                                              \
         __asm__ volatile(                                                                          \
             NN__MEMBER(mask, "rax") NN__SET_MASK                                                   \
@@ -2835,16 +2938,20 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
             NN__MEMBER(b, "rsi") NN__MEMBER(ldb, "rdi") NN__MEMBER(panel, "r14")                   \
             "imul $" NN__ROWS_AHEAD ", %%rdi, %%r15\n" \
             NN__MEMBER(ak, "r12") NN__MEMBER(k, "r13")                                             \
-            "xor %%ecx, %%ecx\n test %%r13, %%r13\n jz 3f\n"                                       \
+            NN__MEMBER(runs, "rcx") "mov %%rcx, %c[run](%[t])\n" NN__MEMBER(first, "rcx")          \
+            "test %%r13, %%r13\n jz 3f\n"                                                          \
             "test %%r14, %%r14\n jnz 2f\n test %%rdi, %%rdi\n jnz 1f\n .p2align 5\n"               \
-            "0:\n test $1, %%r13b\n jz 7f\n" NN__PACKED_STEP(mr, nv) "dec %%r13\n jz 3f\n"         \
+            "0:\n test $1, %%r13b\n jz 7f\n" NN__PACKED_STEP(mr, nv) "dec %%r13\n jz 8f\n"         \
             ".p2align 5\n 7:\n" NN__PACKED_STEP(mr, nv) NN__PACKED_STEP(mr, nv)                    \
-            "sub $2, %%r13\n jnz 7b\n jmp 3f\n"                                                   \
+            "sub $2, %%r13\n jnz 7b\n jmp 8f\n"                                                   \
             "1:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)      \
-            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 1b\n jmp 3f\n"                  \
+            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 1b\n jmp 8f\n"                  \
             "2:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__PUT_ROW_OF_B(nv)                \
             NN__ROWS##mr(NN__ROW_MADD, nv) "add $" NN__ROW_BYTES ", %%r14\n"                       \
             "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 2b\n"                           \
+            "8:\n" NN__MEMBER(run, "rcx") "cmp %c[runs_end](%[t]), %%rcx\n je 3f\n"                \
+            "addq $8, %c[run](%[t])\n mov (%%rcx), %%rcx\n" NN__MEMBER(k, "r13")                   \
+            "test %%r14, %%r14\n jnz 2b\n test %%rdi, %%rdi\n jnz 1b\n jmp 0b\n"                   \
             "3:\n" NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13")                                     \
             "cmpq $" NN__BYTES "/%c[real], %c[last](%[t])\n jne 4f\n"                              \
             NN__ROWS##mr(NN__ROW_PUT, nv) "jmp 5f\n"                                               \
@@ -2854,7 +2961,8 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
             : [t] "r"(t), [real] "i"(sizeof(nn_real)), NN__OFFSET(mask), NN__OFFSET(init),         \
               NN__OFFSET(init_ld), NN__OFFSET(c), NN__OFFSET(ldc), NN__OFFSET(next_c),             \
               NN__OFFSET(a), NN__OFFSET(b), NN__OFFSET(ldb), NN__OFFSET(panel), NN__OFFSET(ak),    \
-              NN__OFFSET(k), NN__OFFSET(last)                                                      \
+              NN__OFFSET(k), NN__OFFSET(last), NN__OFFSET(first), NN__OFFSET(runs),                \
+              NN__OFFSET(runs_end), NN__OFFSET(run)                                                \
             : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",    \
               "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",       \
               "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                 \
@@ -2882,18 +2990,23 @@ NN__TILE_INLINE void NN__FN(tile)(const int mr, const int nv, const nn__tile *t)
         NN__UNROLL for (int j = 0; j < nv; j++)
             sum[i][j] = NN__LD(init + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
     }
-    for (size_t k = t->k; k; k--, b += ldb) {
-        NN__UNROLL for (int j = 0; j < nv; j++)
-        {
-            bv[j] = NN__LD(b + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
-            if (panel) NN__STORE(panel + j * NN__WIDTH, bv[j]);
+    const ptrdiff_t *run = t->runs;
+    for (ptrdiff_t first = t->first;; first = *run++) {
+        ptrdiff_t at = first / (ptrdiff_t)real;
+        for (size_t k = t->k; k; k--, b += ldb, at += (ptrdiff_t)ak) {
+            NN__UNROLL for (int j = 0; j < nv; j++)
+            {
+                bv[j] = NN__LD(b + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
+                if (panel) NN__STORE(panel + j * NN__WIDTH, bv[j]);
+            }
+            NN__UNROLL for (int i = 0; i < mr; i++)
+            {
+                const NN__VEC av = NN__SET1(a[i][at]);
+                NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__FMA(av, bv[j], sum[i][j]);
+            }
+            if (panel) panel += NN__MAX_VECTORS * NN__WIDTH;
         }
-        NN__UNROLL for (int i = 0; i < mr; i++, a[i - 1] += ak)
-        {
-            const NN__VEC av = NN__SET1(*a[i]);
-            NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__FMA(av, bv[j], sum[i][j]);
-        }
-        if (panel) panel += NN__MAX_VECTORS * NN__WIDTH;
+        if (run == t->runs_end) break;
     }
     NN__UNROLL for (int i = 0; i < mr; i++)
         NN__UNROLL for (int j = 0; j < nv; j++)
@@ -2901,7 +3014,7 @@ NN__TILE_INLINE void NN__FN(tile)(const int mr, const int nv, const nn__tile *t)
                    j == nv - 1 ? t->last : NN__WIDTH);
 }
 #define NN__TILE(mr, nv)                                                                           \
-    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t) { NN__FN(tile)(mr, nv, t); }
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(nn__tile * t) { NN__FN(tile)(mr, nv, t); }
 #endif
 
 #if NN__PASS == NN__AVX2
@@ -3198,6 +3311,47 @@ static nn_real NN__FN(row_max)(size_t n, const nn_real *x)
     for (int l = 1; l < NN__WIDTH; l++) max = lane[l] > max ? lane[l] : max;
     for (size_t i = whole; i < n; i++) max = x[i] > max ? x[i] : max;
     return max;
+}
+
+/* mr rows of C: each element is a sum of products of its own column. */
+NN__INLINE void NN__FN(channel_rows)(const int mr, const nn__tile *t, size_t n,
+                                     const nn_real *const *a, size_t row)
+{
+    const size_t ak = t->ak / sizeof(nn_real), ldb = t->ldb / sizeof(nn_real);
+    const size_t ldc = t->ldc / sizeof(nn_real), init_ld = t->init_ld / sizeof(nn_real);
+    NN__EACH(n)
+    {
+        NN__VEC sum[NN__MR];
+        const nn_real *b = t->b + i;
+        const ptrdiff_t *run = t->runs;
+        NN__UNROLL for (int r = 0; r < mr; r++)
+            sum[r] = t->init == nn__zeros ? NN__C(0)
+                                          : NN__LD(t->init + (row + (size_t)r) * init_ld + i, c);
+        for (ptrdiff_t first = t->first;; first = *run++) {
+            ptrdiff_t at = first / (ptrdiff_t)sizeof(nn_real) + (ptrdiff_t)i;
+            for (size_t k = t->k; k; k--, b += ldb, at += (ptrdiff_t)ak) {
+                const NN__VEC bv = NN__LD(b, c);
+                NN__UNROLL for (int r = 0; r < mr; r++)
+                    sum[r] = NN__FMA(NN__LD(a[r] + at, c), bv, sum[r]);
+            }
+            if (run == t->runs_end) break;
+        }
+        NN__UNROLL for (int r = 0; r < mr; r++)
+            NN__ST(t->c + (row + (size_t)r) * ldc + i, sum[r], c);
+    }
+}
+
+static void NN__FN(channels)(const nn__tile *t, size_t n, size_t m, const nn__lines *a)
+{
+    const nn_real *at[NN__MR];
+    for (size_t row = 0, rows; row < m; row += rows) {
+        rows = m - row >= NN__MR ? NN__MR : m - row >= 3 ? 3 : 1;
+        for (size_t r = 0; r < rows; r++)
+            at[r] = (const nn_real *)((const char *)a->a + a->offsets[row + r]);
+        if (rows == NN__MR) NN__FN(channel_rows)(NN__MR, t, n, at, row);
+        else if (rows == 3) NN__FN(channel_rows)(3, t, n, at, row);
+        else NN__FN(channel_rows)(1, t, n, at, row);
+    }
 }
 
 #define NN__FOR_PARTS NN__UNROLL for (int l = 0; l < NN__PARTS; l++)
@@ -3514,6 +3668,13 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
         p = NN__SELECT(NN__LT(NN__C(0), z), p, NN__C(0));                                          \
     }
 #define NN__LOAD_END(p) NN__LD(p, c)
+#define NN__STORE_END(p, v) NN__ST(p, v, c)
+/* a body for each vector of a row, where the last one may be short */
+#define NN__EACH_COLUMN(body)                                                                      \
+    size_t i = 0;                                                                                  \
+    for (; i + NN__WIDTH <= cols; i += NN__WIDTH) body(NN__LOAD, NN__STORE)                        \
+    const size_t c = cols - i;                                                                     \
+    if (c) body(NN__LOAD_END, NN__STORE_END)
 
 NN__INLINE void NN__FN(column_sums_of)(int has_dy, int relu, size_t rows, size_t cols, size_t ld,
                                        const nn_real *x, const nn_real *dy, const nn__norm s,
@@ -3562,13 +3723,16 @@ static void NN__FN(normalize)(size_t rows, size_t cols, const nn_real *x, const 
 {
     const nn__norm s = *norm;
     const NN__VEC zero = NN__C(0), low = s.relu ? zero : NN__C(-HUGE_VAL);
-    for (; rows; rows--, x += cols, y += cols)
-        NN__EACH(cols)
-        {
-            NN__VEC q = NN__SUB(NN__LD(x + i, c), NN__LD(s.center + i, c));
-            NN__VEC z = NN__FMA(q, NN__LD(s.scale + i, c), NN__LD(s.shift + i, c));
-            NN__ST(y + i, NN__MAX(low, z), c);
-        }
+#define NN__BODY(load, store)                                                                      \
+    {                                                                                              \
+        NN__VEC q = NN__SUB(load(x + i), load(s.center + i));                                      \
+        NN__VEC z = NN__FMA(q, load(s.scale + i), load(s.shift + i));                              \
+        store(y + i, NN__MAX(low, z));                                                             \
+    }
+    for (; rows; rows--, x += cols, y += cols) {
+        NN__EACH_COLUMN(NN__BODY)
+    }
+#undef NN__BODY
 }
 
 NN__INLINE void NN__FN(normalize_backward_of)(int relu, int accumulate, size_t rows, size_t cols,
@@ -3576,14 +3740,17 @@ NN__INLINE void NN__FN(normalize_backward_of)(int relu, int accumulate, size_t r
                                               const nn__norm s, nn_real *dx)
 {
     const int has_dy = 1;
-    for (; rows; rows--, x += cols, dy += cols, dx += cols)
-        NN__EACH(cols)
-        {
-            NN__DEVIATION(NN__LOAD_END, i, i)
-            NN__VEC d = NN__FMA(q, NN__LD(s.slope + i, c), NN__LD(s.offset + i, c));
-            d = NN__FMA(p, NN__LD(s.scale + i, c), d);
-            NN__ST(dx + i, accumulate ? NN__ADD(NN__LD(dx + i, c), d) : d, c);
-        }
+#define NN__BODY(load, store)                                                                      \
+    {                                                                                              \
+        NN__DEVIATION(load, i, i)                                                                  \
+        NN__VEC d = NN__FMA(q, load(s.slope + i), load(s.offset + i));                             \
+        d = NN__FMA(p, load(s.scale + i), d);                                                      \
+        store(dx + i, accumulate ? NN__ADD(load(dx + i), d) : d);                                  \
+    }
+    for (; rows; rows--, x += cols, dy += cols, dx += cols) {
+        NN__EACH_COLUMN(NN__BODY)
+    }
+#undef NN__BODY
 }
 
 static void NN__FN(normalize_backward)(size_t rows, size_t cols, const nn_real *x,
@@ -3596,6 +3763,8 @@ static void NN__FN(normalize_backward)(size_t rows, size_t cols, const nn_real *
 }
 #undef NN__DEVIATION
 #undef NN__LOAD_END
+#undef NN__STORE_END
+#undef NN__EACH_COLUMN
 #undef NN__FOR_4
 
 /* -- rows that are normalised each by itself, with the sums of nn_vec_sum -- */
@@ -3788,6 +3957,7 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
                                             NN__FN(tiles),
                                             NN__SHARED(gemm_small),
                                             NN__ROW_AND_NARROW,
+                                            NN__SHARED(channels),
                                             NN__SHARED(transpose),
                                             NN__SHARED(add_row),
                                             NN__SHARED(sum_rows),
@@ -4216,6 +4386,727 @@ static double nn__sum_of_magnitudes(size_t n, const nn_real *x)
     return sum;
 }
 
+/* -------------------------------------------------------------------------------------- >>conv
+   Convolution of images [n][h][w][ci] with weights [kh][kw][ci / groups][co] to [n][oh][ow][co],
+   its gradients, and so the transposed convolution. What they compute, to the bit, are chains of
+   fused multiply-adds:
+
+       y    over (kh, kw, ci)     x is 0 outside of the image
+       dx   over (kh, kw, co)     likewise dy; outputs that the stride leaves out do not exist
+       dw   over (image, oy, ox)  x is 0 outside of the image
+
+   This section does so by taps, each a product for a row of pixels: for weights that are not
+   finite, which must not meet zeros outside of the image, and for taps that are very far apart. The
+   next one is fast. */
+typedef struct nn__conv {
+    size_t h, w, ci, oh, ow, co;
+    size_t kh, kw, stride, dilation, groups;
+    size_t top, left; /* rows and columns of padding in front of the image */
+} nn__conv;
+
+/* One pass over a batch: y, dx or dw go to `to`. */
+typedef struct nn__conv_pass {
+    const nn__conv *c;
+    size_t images;
+    const nn_real *x, *w, *dy, *bias;
+    nn_real *to;
+    int accumulate;
+    nn_activation kind; /* of y or dx, */
+    nn_real alpha;
+    nn_real *activated; /* to here */
+} nn__conv_pass;
+
+static size_t nn__conv_size(const nn__conv *c)
+{
+    return c->kh * c->kw * (c->ci / c->groups) * c->co;
+}
+
+/* The activation of what has just been computed. */
+static void nn__conv_finish(const nn__conv_pass *p, const nn_real *z, size_t count)
+{
+    if (p->kind != NN_ACTIVATION_IDENTITY)
+        nn__k()->activate(p->kind, p->alpha, count, z, p->activated + (z - p->to));
+}
+
+/* The outputs ox, from *begin to the one before *end, whose tap at `tap` lies in the image. */
+static void nn__conv_inside(const nn__conv *c, size_t tap, size_t *begin, size_t *end)
+{
+    const size_t last = c->w + c->left - 1; /* of the image, counted from the padding's start */
+    *begin = tap >= c->left ? 0 : (c->left - tap + c->stride - 1) / c->stride;
+    *end = tap > last ? 0 : nn__min_size(c->ow, (last - tap) / c->stride + 1);
+}
+
+/* What a row of results starts from. */
+static void nn__conv_start_row(const nn__conv_pass *p, size_t pixels, size_t channels, nn_real *to)
+{
+    const size_t bytes = channels * sizeof *to;
+    if (p->accumulate) return;
+    for (size_t i = 0; i < pixels; i++, to += channels)
+        if (p->bias) memcpy(to, p->bias, bytes);
+        else memset(to, 0, bytes);
+}
+
+/* The rows of y from `begin` on, counted through the batch: a product for each tap. */
+static void nn__conv_rows_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t k = c->ci / c->groups, n = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.k = k, g.n = n, g.lda = c->stride * c->ci, g.ldb = g.ldc = c->co, g.accumulate = 1;
+    for (size_t row = begin; row < end; row++) {
+        nn_real *y = p->to + row * c->ow * c->co;
+        const size_t oy = row % c->oh, image = row / c->oh;
+        nn__conv_start_row(p, c->ow, c->co, y);
+        for (size_t t = 0; t < c->kh * c->kw; t++) {
+            const size_t iy = oy * c->stride + t / c->kw * c->dilation - c->top;
+            const size_t tap = t % c->kw * c->dilation;
+            size_t from, to;
+            nn__conv_inside(c, tap, &from, &to);
+            if (iy >= c->h || from >= to) continue; /* a negative iy is a large one */
+            const nn_real *x = p->x + ((image * c->h + iy) * c->w + from * c->stride + tap -
+                                       c->left) * c->ci;
+            g.m = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = x + i * k, g.b = p->w + t * k * c->co + i * n, g.c = y + from * c->co + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+        nn__conv_finish(p, y, c->ow * c->co);
+    }
+}
+
+/* The rows of dx from `begin` on, likewise. */
+static void nn__conv_data_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t n = c->ci / c->groups, k = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.k = k, g.n = n, g.lda = g.ldb = c->co, g.ldc = c->stride * c->ci;
+    g.trans_b = g.accumulate = 1;
+    for (size_t row = begin; row < end; row++) {
+        nn_real *dx = p->to + row * c->w * c->ci;
+        const size_t image = row / c->h, below = row % c->h + c->top;
+        nn__conv_start_row(p, c->w, c->ci, dx);
+        for (size_t t = 0; t < c->kh * c->kw; t++) {
+            const size_t down = t / c->kw * c->dilation, tap = t % c->kw * c->dilation;
+            size_t from, to;
+            nn__conv_inside(c, tap, &from, &to);
+            if (down > below || (below - down) % c->stride || from >= to) continue;
+            const size_t oy = (below - down) / c->stride;
+            if (oy >= c->oh) continue;
+            const nn_real *dy = p->dy + ((image * c->oh + oy) * c->ow + from) * c->co;
+            g.m = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = dy + i * k, g.b = p->w + t * n * c->co + i * k;
+                g.c = dx + (from * c->stride + tap - c->left) * c->ci + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+        nn__conv_finish(p, dx, c->w * c->ci);
+    }
+}
+
+/* dw of the taps from `begin` on: a product for each row of outputs. */
+static void nn__conv_weights_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t m = c->ci / c->groups, n = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.m = m, g.n = n, g.lda = c->stride * c->ci, g.ldb = g.ldc = c->co;
+    g.trans_a = g.accumulate = 1;
+    for (size_t t = begin; t < end; t++) {
+        nn_real *dw = p->to + t * m * c->co;
+        const size_t tap = t % c->kw * c->dilation;
+        size_t from, to;
+        nn__conv_start_row(p, m, c->co, dw);
+        nn__conv_inside(c, tap, &from, &to);
+        for (size_t row = 0; row < p->images * c->oh && from < to; row++) {
+            const size_t iy = row % c->oh * c->stride + t / c->kw * c->dilation - c->top;
+            if (iy >= c->h) continue;
+            const nn_real *x = p->x + ((row / c->oh * c->h + iy) * c->w + from * c->stride + tap -
+                                       c->left) * c->ci;
+            g.k = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = x + i * m, g.b = p->dy + (row * c->ow + from) * c->co + i * n;
+                g.c = dw + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------- >>bands
+   Convolution on the tiles of the matrix product.
+
+   Bands of an image's rows, or several small images, are copied with zeros around them. There the
+   taps of a kernel's row are one run of kw * ci values, at the same offset for each output pixel.
+   So a tile of >>gemm multiplies six pixels, a row of A each, by a panel of W: without a pointer
+   per tap, a matrix of patches, or a case for borders.
+
+       pass   rows of A (row_at)        runs (run_at)              B
+       y      pixels of y, in x         rows of a kernel, in x     W [kh kw ci][co], packed
+       dx     pixels of dx, in dy       taps, backwards in dy      W [kh kw co][ci], packed
+       dw     (kh, kw, ci), in x        rows of output pixels      dy [pixels][co]
+
+   With a stride dx falls into stride^2 phases, of pixels that meet the same taps. With groups or
+   dilation a run is a single tap. Where each channel is a group of its own, vectors run over the
+   channels (`channels` in place of tiles). Threads share out bands or, in dw, its columns or rows,
+   so that no sum is split. */
+enum {
+    NN__BAND = 160 * 1024 / (int)sizeof(nn_real), /* reals in a copy, if a row is not longer */
+    NN__BAND_PIXELS = 512,                        /* where it holds several images */
+    NN__DY_PANEL = 16 * 1024 / (int)sizeof(nn_real),
+    NN__FEW_ROWS = 64 /* of dw: too few for a panel of dy */
+};
+#define NN__MAX_BAND 16e6 /* reals: what is spread wider than that is computed by taps */
+
+typedef struct nn__conv_plan {
+    const nn__conv_pass *p;
+    const nn__conv *c;
+    const nn__kernels *f;
+    size_t groups, cols, k, nr, strips; /* columns of B, steps and strips of nr columns in each */
+    const nn_real *source;              /* the images that bands are copied from, */
+    size_t h, w, channels;              /* and their size */
+    ptrdiff_t front;                    /* the band from result row y on begins with source row */
+    size_t step, reach;                 /* y * step - front, and n rows take n * step + reach */
+    size_t left, right, line;           /* columns of zeros; reals in a row */
+    int in_place;                       /* no zeros are needed: nothing is copied */
+    size_t out_h, out_w;                /* of the result, as bands count it */
+    size_t band, bands, stack;          /* rows in a band, bands in an image, images in a band */
+    size_t image, units;                /* reals from image to image in a band; bands in all */
+    size_t threads;
+    size_t panels_size, copy_size, panel_size, row_count, run_count;
+    nn_real *panels, *copies;           /* W; each thread's band, behind it its panel of dy */
+    ptrdiff_t *row_at, *run_at;         /* in bytes, from where the band begins */
+} nn__conv_plan;
+
+static int nn__is_depthwise(const nn__conv *c)
+{
+    return c->groups > 1 && c->groups == c->ci && c->ci == c->co;
+}
+
+/* One product of all pixels with one matrix, which has ways of its own for few columns. With more
+   of them bands are faster, since they fetch ahead. */
+static int nn__conv_is_product(const nn__conv *c)
+{
+    const int is_1x1 = c->kh * c->kw * c->stride * c->groups == 1 && c->h == c->oh && c->w == c->ow;
+    return is_1x1 && nn__min_size(c->ci, c->co) <= NN__FEW;
+}
+
+/* How the batch is cut: as many rows as fit a copy, but bands for all threads; or, where an image
+   is small, as many images. */
+static void nn__conv_cut(nn__conv_plan *q)
+{
+    const size_t fit = NN__BAND / q->line, images = q->p->images, wanted = 2 * q->threads;
+    size_t band = fit > q->reach + q->step ? (fit - q->reach) / q->step : 1;
+    if (q->threads > 1 && images < wanted)
+        band = nn__min_size(band, q->out_h * images / wanted + 1);
+    q->band = nn__block_size(q->out_h, band);
+    q->bands = (q->out_h + q->band - 1) / q->band;
+    q->image = (q->in_place ? q->h : q->band * q->step + q->reach) * q->line;
+    q->stack = 1;
+    if (q->bands == 1) {
+        const size_t most = nn__min_size(NN__BAND / q->image,
+                                         NN__BAND_PIXELS / q->out_h / q->out_w);
+        q->stack = nn__max_size(1, nn__min_size(most, images / wanted));
+    }
+    q->units = (images + q->stack - 1) / q->stack * q->bands;
+    q->copy_size = q->in_place ? 0 : q->image * q->stack;
+}
+
+/* Sizes that follow from those of the source and the product; 0 when bands would be too large. */
+static int nn__conv_measure(nn__conv_plan *q, size_t threads)
+{
+    const int depthwise = nn__is_depthwise(q->c);
+    const double line = ((double)q->left + (double)q->w + (double)q->right) * (double)q->channels;
+    if (line * ((double)q->step + (double)q->reach) > NN__MAX_BAND) return 0;
+    q->line = (q->left + q->w + q->right) * q->channels;
+    q->threads = threads;
+    q->groups = depthwise ? 1 : q->c->groups;
+    q->f = nn__k();
+    q->nr = depthwise ? q->cols : q->f->width * q->f->vectors;
+    q->strips = (q->cols + q->nr - 1) / q->nr;
+    nn__conv_cut(q);
+    return 1;
+}
+
+/* y, and dw: bands of x. */
+static int nn__conv_plan_x(nn__conv_plan *q, const nn__conv_pass *p, size_t threads, int weights)
+{
+    const nn__conv *c = p->c;
+    const size_t down = (c->kh - 1) * c->dilation + 1, across = (c->kw - 1) * c->dilation + 1;
+    const size_t end = (c->ow - 1) * c->stride + across, begin = c->left + c->w;
+    memset(q, 0, sizeof *q);
+    q->p = p, q->c = c, q->source = p->x;
+    q->h = c->h, q->w = c->w, q->channels = c->ci, q->out_h = c->oh, q->out_w = c->ow;
+    q->cols = nn__is_depthwise(c) ? c->co : c->co / c->groups;
+    q->k = c->kh * c->kw * (c->ci / c->groups);
+    q->front = (ptrdiff_t)c->top, q->step = c->stride;
+    q->reach = down > c->stride ? down - c->stride : 0;
+    q->left = c->left, q->right = end > begin ? end - begin : 0;
+    q->in_place = !c->top && !c->left && !q->right && (c->oh - 1) * c->stride + down <= c->h;
+    if (!nn__conv_measure(q, threads)) return 0;
+    const size_t lines = q->stack * q->band;
+    if (weights) {
+        q->row_count = q->k, q->run_count = lines;
+        const size_t block = nn__max_size(1, NN__DY_PANEL / q->nr / c->ow);
+        if (q->k > NN__FEW_ROWS && !nn__is_depthwise(c) && (q->groups > 1 || q->cols != q->nr))
+            q->panel_size = nn__min_size(lines, block) * c->ow * q->nr;
+        return 1;
+    }
+    q->row_count = lines * c->ow;
+    q->run_count = c->groups == 1 && c->dilation == 1 ? c->kh : c->kh * c->kw;
+    if (!nn__is_depthwise(c)) q->panels_size = q->groups * q->strips * q->k * q->nr;
+    return 1;
+}
+
+/* dx: bands of dy. Pixel y of dx belongs to row (y + top) / stride of the phases. */
+static int nn__conv_plan_dy(nn__conv_plan *q, const nn__conv_pass *p, size_t threads)
+{
+    const nn__conv *c = p->c;
+    const size_t s = c->stride, first_y = c->top / s, first_x = c->left / s;
+    const size_t end_y = (c->h - 1 + c->top) / s + 1, end_x = (c->w - 1 + c->left) / s + 1;
+    memset(q, 0, sizeof *q);
+    q->p = p, q->c = c, q->source = p->dy;
+    q->h = c->oh, q->w = c->ow, q->channels = c->co;
+    q->out_h = end_y - first_y, q->out_w = end_x - first_x;
+    q->cols = nn__is_depthwise(c) ? c->ci : c->ci / c->groups;
+    q->k = c->co / c->groups;
+    q->step = 1, q->reach = (c->kh - 1) * c->dilation / s, q->left = (c->kw - 1) * c->dilation / s;
+    q->front = (ptrdiff_t)q->reach - (ptrdiff_t)first_y;
+    q->right = end_x > c->ow ? end_x - c->ow : 0;
+    q->in_place = !q->reach && !q->left && !q->right && end_y <= c->oh;
+    if (!nn__conv_measure(q, threads)) return 0;
+    q->row_count = s == 1 ? q->stack * q->band * q->out_w : q->out_w;
+    q->run_count = c->kh * c->kw;
+    q->panels_size = q->groups * q->strips * q->run_count * q->k * q->nr;
+    return 1;
+}
+
+/* The plan's arrays in the memory given, or only their size in bytes. */
+static size_t nn__conv_place(nn__conv_plan *q, void *memory)
+{
+    const size_t line = 64 / sizeof(nn_real), table = q->row_count + q->run_count;
+    const size_t panels = (q->panels_size + line - 1) / line * line;
+    const size_t own = (q->copy_size + line - 1) / line * line;
+    q->copy_size = own, q->panel_size = (q->panel_size + line - 1) / line * line;
+    q->panels = (nn_real *)memory;
+    q->copies = memory ? q->panels + panels : NULL;
+    const size_t reals = panels + q->threads * (own + q->panel_size);
+    q->row_at = memory ? (ptrdiff_t *)(void *)(q->panels + reals) : NULL;
+    q->run_at = memory ? q->row_at + q->row_count : NULL;
+    return reals * sizeof(nn_real) + table * sizeof(ptrdiff_t);
+}
+
+/* -- offsets: of result pixels and rows in a band, and of taps -- */
+
+static ptrdiff_t nn__conv_line_at(const nn__conv_plan *q, size_t row)
+{
+    return (ptrdiff_t)((row / q->band * q->image + row % q->band * q->step * q->line) *
+                       sizeof(nn_real));
+}
+
+static void nn__conv_pixels(const nn__conv_plan *q, ptrdiff_t *at)
+{
+    const size_t pixel = q->step * q->channels * sizeof(nn_real);
+    for (size_t i = 0; i < q->row_count; i++)
+        at[i] = nn__conv_line_at(q, i / q->out_w) + (ptrdiff_t)(i % q->out_w * pixel);
+}
+
+/* Of all (kh, kw, ci) in steps of `every`; in a copy of x. */
+static void nn__conv_taps(const nn__conv_plan *q, size_t every, size_t count, ptrdiff_t *at)
+{
+    const nn__conv *c = q->c;
+    const size_t per = c->ci / c->groups;
+    for (size_t i = 0; i < count; i++) {
+        const size_t t = i * every / per, y = t / c->kw * c->dilation, x = t % c->kw * c->dilation;
+        at[i] = (ptrdiff_t)((y * q->line + x * c->ci + i * every % per) * sizeof(nn_real));
+    }
+}
+
+/* The taps of dx in dy, in the order of the phases that meet them. */
+static void nn__conv_runs_of_dx(const nn__conv_plan *q, ptrdiff_t *at)
+{
+    const nn__conv *c = q->c;
+    const size_t s = c->stride;
+    for (size_t phase = 0; phase < s * s; phase++)
+        for (size_t t = 0; t < c->kh * c->kw; t++) {
+            const size_t y = t / c->kw * c->dilation, x = t % c->kw * c->dilation;
+            if (y % s != phase / s || x % s != phase % s) continue;
+            *at++ = -(ptrdiff_t)((y / s * q->line + x / s * c->co) * sizeof(nn_real));
+        }
+}
+
+/* -- W in panels, [group][strip][k][nr] -- */
+
+static void nn__conv_pack_x(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    for (size_t i = begin; i < end; i++) {
+        const size_t j = i % q->strips * q->nr, n = nn__min_size(q->nr, q->cols - j);
+        const nn_real *from = q->p->w + i / q->strips * q->cols + j;
+        nn_real *to = q->panels + i * q->k * q->nr;
+        for (size_t k = 0; k < q->k; k++, from += q->c->co, to += q->nr) {
+            memcpy(to, from, n * sizeof *to);
+            memset(to + n, 0, (q->nr - n) * sizeof *to);
+        }
+    }
+}
+
+/* In the order of the phases, whose taps come one after the other. */
+static void nn__conv_pack_dy(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    const nn__conv *c = q->c;
+    const size_t s = c->stride, size = q->k * q->nr;
+    for (size_t i = begin; i < end; i++) {
+        const size_t j = i % q->strips * q->nr, n = nn__min_size(q->nr, q->cols - j);
+        nn_real *to = q->panels + i * c->kh * c->kw * size;
+        for (size_t phase = 0; phase < s * s; phase++)
+            for (size_t t = 0; t < c->kh * c->kw; t++) {
+                if (t / c->kw * c->dilation % s != phase / s ||
+                    t % c->kw * c->dilation % s != phase % s) continue;
+                const nn_real *from = q->p->w + (t * (c->ci / c->groups) + j) * c->co;
+                if (n < q->nr) memset(to, 0, size * sizeof *to);
+                if (nn__is_depthwise(c)) memcpy(to, from, n * sizeof *to);
+                else q->f->transpose(n, q->k, from + i / q->strips * q->k, c->co, to, q->nr);
+                to += size;
+            }
+    }
+}
+
+/* -- bands -- */
+
+typedef struct nn__conv_band {
+    size_t image, images, row, rows; /* of the result */
+    const nn_real *a;                /* where it begins in the source or the copy */
+    nn_real *panel;                  /* the thread's own, for dy */
+} nn__conv_band;
+
+static nn__conv_band nn__conv_get_band(const nn__conv_plan *q, size_t unit)
+{
+    nn__conv_band b;
+    b.image = unit / q->bands * q->stack, b.images = nn__min_size(q->stack, q->p->images - b.image);
+    b.row = unit % q->bands * q->band, b.rows = nn__min_size(q->band, q->out_h - b.row);
+    const ptrdiff_t first = (ptrdiff_t)(b.row * q->step) - q->front;
+    nn_real *own = q->copies + (size_t)nn__thread_number * (q->copy_size + q->panel_size);
+    b.a = q->in_place ? q->source + b.image * q->image + (size_t)first * q->line : own;
+    b.panel = own + q->copy_size;
+    const size_t bytes = q->w * q->channels * sizeof *own;
+    for (size_t i = 0; i < b.images && !q->in_place; i++) {
+        const nn_real *image = q->source + (b.image + i) * q->h * q->w * q->channels;
+        nn_real *to = own + i * q->image + q->left * q->channels;
+        for (size_t r = 0; r < b.rows * q->step + q->reach; r++, to += q->line) {
+            const size_t y = (size_t)(first + (ptrdiff_t)r); /* large when negative */
+            if (y < q->h) memcpy(to, image + y * q->w * q->channels, bytes);
+            else memset(to, 0, bytes);
+        }
+    }
+    return b;
+}
+
+/* A thread's copy begins with zeros, of which the columns beside the images stay. */
+static void nn__conv_clear(const nn__conv_plan *q)
+{
+    nn_real *own = q->copies + (size_t)nn__thread_number * (q->copy_size + q->panel_size);
+    memset(own, 0, q->copy_size * sizeof *own);
+}
+
+/* What the bands of a unit will be copied from is fetched during so many tiles. */
+static void nn__conv_fetch(const nn__conv_plan *q, size_t unit, size_t tiles, nn__lines *a)
+{
+    const size_t line = q->w * q->channels, all = q->p->images * q->h;
+    const size_t row = unit / q->bands * q->stack * q->h + unit % q->bands * q->band * q->step;
+    const size_t rows = q->bands > 1 ? q->band * q->step : q->stack * q->h;
+    if (row >= all) return;
+    a->next = (const char *)(q->source + row * line);
+    a->next_end = (const char *)(q->source + nn__min_size(row + rows, all) * line);
+    a->next_step = ((size_t)(a->next_end - a->next) / tiles + 64) / 64 * 64;
+}
+
+/* -- the passes, each over bands -- */
+
+/* A tile's share of B, and its runs. */
+static void nn__conv_aim(nn__tile *t, const nn_real *b, size_t ldb, const ptrdiff_t *runs,
+                         size_t count, size_t k, size_t ak)
+{
+    t->b = b, t->ldb = ldb * sizeof *b, t->panel = NULL;
+    t->first = count ? *runs : 0, t->runs = runs + (count > 0), t->runs_end = runs + count;
+    t->k = count ? k : 0, t->ak = ak * sizeof *b;
+}
+
+/* `rows` rows of the result at c: of the strip of `cols` columns that begins with `column`. */
+static void nn__conv_multiply(const nn__conv_plan *q, nn__tile *t, size_t column, size_t cols,
+                              size_t rows, nn_real *c, size_t ldc, int accumulate, nn__lines *a)
+{
+    t->c = c, t->ldc = ldc * sizeof *c, t->init = nn__zeros, t->init_ld = 0;
+    if (accumulate) t->init = c, t->init_ld = t->ldc;
+    else if (q->p->bias) t->init = q->p->bias + column;
+    if (nn__is_depthwise(q->c)) {
+        q->f->channels(t, cols, rows, a);
+        return;
+    }
+    nn__set_width(q->f, t, cols);
+    nn__multiply_rows(q->f, t, 1, rows, a);
+}
+
+static void nn__conv_bands_of_y(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    const nn__conv *c = q->c;
+    const int packed = q->panels_size > 0;
+    const size_t per = c->ci / c->groups, runs = q->run_count;
+    nn__conv_clear(q);
+    for (size_t unit = begin; unit < end; unit++) {
+        const nn__conv_band b = nn__conv_get_band(q, unit);
+        const size_t pixels = b.images * b.rows * c->ow;
+        nn_real *y = q->p->to + (b.image * c->oh + b.row) * c->ow * c->co;
+        nn__lines a = {NULL, 0, q->row_at, NULL, NULL, 0};
+        nn__conv_fetch(q, unit + 1, (pixels / NN__MR + 1) * q->strips * q->groups, &a);
+        for (size_t i = 0; i < q->groups * q->strips; i++) {
+            const size_t g = i / q->strips, j = i % q->strips * q->nr, column = g * q->cols + j;
+            nn__tile t;
+            if (packed) nn__conv_aim(&t, q->panels + i * q->k * q->nr, 0, q->run_at, runs,
+                                     q->k / runs, 1);
+            else nn__conv_aim(&t, q->p->w, c->co, q->run_at, runs, 1, 1);
+            a.a = b.a + g * per;
+            nn__conv_multiply(q, &t, column, nn__min_size(q->nr, q->cols - j), pixels, y + column,
+                              c->co, q->p->accumulate, &a);
+        }
+        nn__conv_finish(q->p, y, pixels * c->co);
+    }
+}
+
+/* Taps of one axis that a phase meets. */
+static size_t nn__conv_met(const nn__conv *c, size_t kernel, size_t phase)
+{
+    size_t count = 0;
+    for (size_t t = 0; t < kernel; t++) count += t * c->dilation % c->stride == phase;
+    return count;
+}
+
+/* One strip of a band of dx, for the phase (py, px): t has its panel and runs. Without a stride the
+   whole band is one row of pixels. */
+static void nn__conv_phase(const nn__conv_plan *q, const nn__conv_band *b, nn__tile *t, size_t py,
+                           size_t px, size_t column, size_t cols, nn__lines *a)
+{
+    const nn__conv *c = q->c;
+    const size_t s = c->stride, rows = b->images * b->rows, at_once = s == 1 ? rows : 1;
+    const size_t u = c->left / s + (c->left % s > px), x = u * s + px - c->left;
+    const size_t pixels = x < c->w ? (c->w - 1 - x) / s + 1 : 0;
+    const nn_real *from = b->a + (u + q->left) * q->channels + column / q->cols * q->k;
+    for (size_t i = 0; i < rows && pixels; i += at_once) {
+        const size_t image = i / b->rows, v = i % b->rows;
+        const size_t y = (b->row + v + c->top / s) * s + py - c->top; /* large when negative */
+        if (y >= c->h) continue;
+        a->a = from + image * q->image + (v + q->reach) * q->line;
+        nn_real *dx = q->p->to + (((b->image + image) * c->h + y) * c->w + x) * c->ci + column;
+        nn__conv_multiply(q, t, column, cols, at_once * pixels, dx, s * c->ci, q->p->accumulate, a);
+    }
+}
+
+static void nn__conv_bands_of_dx(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    const nn__conv *c = q->c;
+    const size_t s = c->stride, top = c->top / s, size = q->k * q->nr;
+    nn__conv_clear(q);
+    for (size_t unit = begin; unit < end; unit++) {
+        const nn__conv_band b = nn__conv_get_band(q, unit);
+        nn__lines a = {NULL, 0, q->row_at, NULL, NULL, 0};
+        const size_t tiles = (b.images * b.rows * q->out_w / NN__MR + 1) * q->strips * q->groups;
+        nn__conv_fetch(q, unit + 1, tiles * s * s, &a);
+        for (size_t i = 0; i < q->groups * q->strips; i++) {
+            const size_t j = i % q->strips * q->nr, column = i / q->strips * q->cols + j;
+            const nn_real *panel = q->panels + i * q->run_count * size;
+            const ptrdiff_t *runs = q->run_at;
+            for (size_t phase = 0, taps; phase < s * s; phase++) {
+                nn__tile t;
+                taps = nn__conv_met(c, c->kh, phase / s) * nn__conv_met(c, c->kw, phase % s);
+                nn__conv_aim(&t, panel, nn__is_depthwise(c) ? q->nr : 0, runs, taps, q->k, 1);
+                nn__conv_phase(q, &b, &t, phase / s, phase % s, column,
+                               nn__min_size(q->nr, q->cols - j), &a);
+                runs += taps, panel += taps * size;
+            }
+        }
+        const size_t y = (b.row + top) * s > c->top ? (b.row + top) * s - c->top : 0;
+        const size_t y_end = nn__min_size(c->h, (b.row + b.rows + top) * s - c->top);
+        nn__conv_finish(q->p, q->p->to + (b.image * c->h + y) * c->w * c->ci,
+                        ((b.images - 1) * c->h + y_end - y) * c->w * c->ci);
+    }
+}
+
+/* Blocks of dy's pixels go by, and all of the thread's part of dw meets each. */
+static void nn__conv_block_of_dw(const nn__conv_plan *q, const nn__conv_band *b, size_t row,
+                                 size_t rows, const size_t *strips, const size_t *lines, int first,
+                                 nn__lines *a)
+{
+    const nn__conv *c = q->c;
+    const nn_real *dy = q->p->dy + ((b->image * c->oh + b->row + row) * c->ow) * c->co;
+    for (size_t i = strips[0]; i < strips[1]; i++) {
+        const size_t g = i / q->strips, j = i % q->strips * q->nr, column = g * q->cols + j;
+        nn__tile t;
+        nn__conv_aim(&t, dy + column, c->co, q->run_at + row, rows, c->ow, c->stride * c->ci);
+        if (q->panel_size) t.panel = b->panel;
+        a->a = b->a + g * (c->ci / c->groups), a->offsets = q->row_at + lines[0];
+        nn__conv_multiply(q, &t, column, nn__min_size(q->nr, q->cols - j), lines[1] - lines[0],
+                          q->p->to + lines[0] * c->co + column, c->co, !first || q->p->accumulate,
+                          a);
+    }
+}
+
+/* Parts of dw: of its strips of columns, or of its rows where strips are fewer than threads. */
+static void nn__conv_parts_of_dw(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    const size_t all = q->groups * q->strips, tiles = (q->row_count + NN__MR - 1) / NN__MR;
+    const size_t block = nn__max_size(1, NN__DY_PANEL / q->nr / q->c->ow), parts = q->threads;
+    for (size_t part = begin; part < end; part++) {
+        size_t strips[2] = {0, 0}, lines[2] = {0, 0};
+        strips[1] = all, lines[1] = q->row_count;
+        if (all >= parts) strips[0] = all * part / parts, strips[1] = all * (part + 1) / parts;
+        else {
+            lines[0] = tiles * part / parts * NN__MR;
+            lines[1] = nn__min_size(q->row_count, tiles * (part + 1) / parts * NN__MR);
+        }
+        if (lines[0] == lines[1]) continue;
+        nn__conv_clear(q);
+        for (size_t unit = 0; unit < q->units; unit++) {
+            const nn__conv_band b = nn__conv_get_band(q, unit);
+            const size_t rows = b.images * b.rows, blocks = (rows + block - 1) / block;
+            nn__lines a = {NULL, 0, NULL, NULL, NULL, 0};
+            nn__conv_fetch(q, unit + 1, blocks * (strips[1] - strips[0]) *
+                                            ((lines[1] - lines[0]) / NN__MR + 1), &a);
+            for (size_t row = 0; row < rows; row += block)
+                nn__conv_block_of_dw(q, &b, row, nn__min_size(block, rows - row), strips, lines,
+                                     unit + row == 0, &a);
+        }
+    }
+}
+
+/* -- which way -- */
+
+/* A sum that is finite has finite terms; one that overflowed may have, too. */
+static int nn__all_finite(size_t n, const nn_real *x)
+{
+    if (nn__is_finite((double)nn__k()->sum(n, x))) return 1;
+    for (size_t i = 0; i < n; i++)
+        if (!nn__is_finite((double)x[i])) return 0;
+    return 1;
+}
+
+/* So many units of a pass are worth a thread. */
+static size_t nn__conv_grain(const nn__conv_pass *p, size_t units)
+{
+    const nn__conv *c = p->c;
+    const double work = (double)p->images * (double)(c->oh * c->ow * c->co) *
+                        (double)(c->kh * c->kw * (c->ci / c->groups));
+    const double grain = NN__PRODUCT_GRAIN * (double)units / (work + 1);
+    return grain < (double)units ? (size_t)grain + 1 : units;
+}
+
+/* y or dx where all pixels meet one matrix */
+static void nn__conv_product(const nn__conv_pass *p, size_t threads, int is_dx)
+{
+    const nn__conv *c = p->c;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.m = p->images * c->h * c->w, g.n = is_dx ? c->ci : c->co, g.k = is_dx ? c->co : c->ci;
+    g.a = is_dx ? p->dy : p->x, g.lda = g.k, g.b = p->w, g.ldb = c->co, g.trans_b = is_dx;
+    g.c = p->to, g.ldc = g.n, g.bias = p->bias, g.accumulate = p->accumulate;
+    nn__gemm((int)threads, &g);
+    if (p->kind != NN_ACTIVATION_IDENTITY)
+        nn__activate((int)threads, p->kind, (double)p->alpha, g.m * g.n, p->to, NULL, NULL,
+                     p->activated);
+}
+
+static void nn__conv_by_taps(nn__conv_pass *p, size_t threads, size_t rows, nn__range_fn *f)
+{
+    nn__parallel((int)threads, rows, nn__conv_grain(p, rows), f, p);
+}
+
+/* y (+)= conv(x, w) + bias */
+static void nn__conv_forward(const nn__conv_pass *pass, size_t threads, void *memory)
+{
+    nn__conv_pass p = *pass;
+    const nn__conv *c = p.c;
+    nn__conv_plan q;
+    if (nn__conv_is_product(c)) nn__conv_product(&p, threads, 0);
+    else if (!nn__conv_plan_x(&q, &p, threads, 0) || !nn__all_finite(nn__conv_size(c), p.w))
+        nn__conv_by_taps(&p, threads, p.images * c->oh, nn__conv_rows_by_taps);
+    else {
+        nn__conv_place(&q, memory);
+        nn__conv_pixels(&q, q.row_at);
+        nn__conv_taps(&q, q.k / q.run_count, q.run_count, q.run_at);
+        const size_t panels = q.panels_size ? q.groups * q.strips : 0;
+        nn__parallel((int)threads, panels, nn__grain_rows(q.k * q.nr), nn__conv_pack_x, &q);
+        nn__parallel((int)threads, q.units, nn__conv_grain(&p, q.units), nn__conv_bands_of_y, &q);
+    }
+}
+
+/* dx (+)= the gradient of x; also what a transposed convolution computes, with a bias then. */
+static void nn__conv_data(const nn__conv_pass *pass, size_t threads, void *memory)
+{
+    nn__conv_pass p = *pass;
+    const nn__conv *c = p.c;
+    nn__conv_plan q;
+    if (nn__conv_is_product(c)) nn__conv_product(&p, threads, 1);
+    else if (!nn__conv_plan_dy(&q, &p, threads) || !nn__all_finite(nn__conv_size(c), p.w))
+        nn__conv_by_taps(&p, threads, p.images * c->h, nn__conv_data_by_taps);
+    else {
+        nn__conv_place(&q, memory);
+        nn__conv_pixels(&q, q.row_at);
+        nn__conv_runs_of_dx(&q, q.run_at);
+        nn__parallel((int)threads, q.groups * q.strips,
+                     nn__grain_rows(q.run_count * q.k * q.nr), nn__conv_pack_dy, &q);
+        nn__parallel((int)threads, q.units, nn__conv_grain(&p, q.units), nn__conv_bands_of_dx, &q);
+    }
+}
+
+/* dw (+)= the gradient of w */
+static void nn__conv_weights(const nn__conv_pass *pass, size_t threads, void *memory)
+{
+    nn__conv_pass p = *pass;
+    const nn__conv *c = p.c;
+    nn__conv_plan q;
+    if (nn__conv_is_product(c)) {
+        nn__gemm_args g;
+        memset(&g, 0, sizeof g);
+        g.trans_a = 1, g.m = c->ci, g.n = c->co, g.k = p.images * c->h * c->w;
+        g.a = p.x, g.lda = g.m, g.b = p.dy, g.ldb = g.ldc = g.n, g.c = p.to;
+        g.accumulate = p.accumulate;
+        nn__gemm((int)threads, &g);
+    } else if (!nn__conv_plan_x(&q, &p, threads, 1))
+        nn__conv_by_taps(&p, threads, c->kh * c->kw, nn__conv_weights_by_taps);
+    else {
+        const size_t grain = nn__conv_grain(&p, threads);
+        q.threads = (threads + grain - 1) / grain;
+        nn__conv_place(&q, memory);
+        nn__conv_taps(&q, 1, q.row_count, q.row_at);
+        for (size_t i = 0; i < q.run_count; i++) q.run_at[i] = nn__conv_line_at(&q, i);
+        nn__parallel((int)threads, q.threads, 1, nn__conv_parts_of_dw, &q);
+    }
+}
+
+/* Bytes of working memory that the three passes need. */
+static size_t nn__conv_memory(const nn__conv_pass *p, size_t threads)
+{
+    nn__conv_plan q;
+    size_t bytes = 0;
+    if (nn__conv_is_product(p->c)) return 0;
+    if (nn__conv_plan_dy(&q, p, threads)) bytes = nn__conv_place(&q, NULL);
+    for (int weights = 0; weights < 2; weights++)
+        if (nn__conv_plan_x(&q, p, threads, weights))
+            bytes = nn__max_size(bytes, nn__conv_place(&q, NULL));
+    return bytes;
+}
+
 /* ------------------------------------------------------------------------------------ >>tensor
    The network's memory. What has to stay where it is comes from an arena of chunks: tensors, names,
    settings. Values, gradients and optimiser state of the parameters lie in parallel arrays of the
@@ -4632,27 +5523,6 @@ static const char *nn__tensor_shape(const nn_tensor *t, char text[NN__SHAPE_TEXT
     return nn__shape_text(t->rank, t->shape, t->batched, text);
 }
 
-NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
-{
-    char shape[NN__SHAPE_TEXT];
-    if (!net) return nn__fail_null("nn_net_summary", "network");
-    if (net->status != NN_OK) return nn_net_status(net);
-    if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
-    fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
-            "parameters");
-    for (size_t i = 0; i < net->tensors.count; i++) {
-        const nn_tensor *t = net->tensors.items[i];
-        fprintf(stream, "%4llu  %-22s %-20s %-18s", (nn__ull)i, t->op->name, t->name,
-                nn__tensor_shape(t, shape));
-        if (strcmp(t->op->name, "parameter") == 0) fprintf(stream, " %10llu", (nn__ull)t->size);
-        fprintf(stream, "\n");
-    }
-    fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
-    if (fflush(stream) != 0 || ferror(stream))
-        return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
-    return NN_OK;
-}
-
 /* ------------------------------------------------------------------------------------- >>graph
    nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside.
 
@@ -4672,6 +5542,8 @@ enum {
 #define NN__OP_SUMS 8u   /* a scalar that adds up samples, where others take their mean */
 #define NN__OP_LOSS 16u
 #define NN__OP_LAYER 32u /* src[1] is its weight and src[2] its bias, where they are parameters */
+#define NN__OP_PRODUCT 64u /* takes each weight once for a position of its last dimension; settings
+                              begin with an activation, nn__function */
 
 /* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
    was fed last. */
@@ -5089,11 +5961,12 @@ NN_DEF nn_init nn_init_normal(double mean, double deviation)
 
 NN_DEF nn_init nn_init_scaled(nn_init_kind kind) { return nn__init_make(kind, 0, 0); }
 
-/* Numbers that nn_real holds, and that the kind has a use for. */
-static nn_status nn__check_init(const char *call, const char *member, const nn_init *init)
+/* Numbers that nn_real holds, and that the kind has a use for, for a leaf of that rank. */
+static nn_status nn__check_init(const char *call, const char *member, const nn_init *init, int rank)
 {
     const int has_b = init->kind == NN_INIT_UNIFORM || init->kind == NN_INIT_NORMAL;
-    const int has_a = has_b || init->kind == NN_INIT_CONSTANT;
+    const int has_a = has_b || init->kind == NN_INIT_CONSTANT ||
+                      init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY;
     if ((unsigned)init->kind >= NN_INIT_COUNT)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: %s.kind is %d, expected one of nn_init_kind", call, member,
@@ -5104,6 +5977,10 @@ static nn_status nn__check_init(const char *call, const char *member, const nn_i
     if ((init->a != 0 && !has_a) || (init->b != 0 && !has_b))
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s.%s is set, which this kind does not use",
                         call, member, init->a != 0 && !has_a ? "a" : "b");
+    if (rank < 2 && (init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY))
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: %s is of a kind for two or more dimensions, found %d", call, member,
+                        rank);
     if (!(init->fan_in >= 0 && init->fan_out >= 0))
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has fans of %g and %g, expected 0 or more",
                         call, member, init->fan_in, init->fan_out);
@@ -5124,24 +6001,72 @@ static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double f
     case NN_INIT_GLOROT_UNIFORM: r = sqrt(6 / (fan_in + fan_out)); break;
     case NN_INIT_HE_UNIFORM: r = sqrt(6 / fan_in); break;
     case NN_INIT_ZERO:
+    case NN_INIT_ORTHOGONAL:
+    case NN_INIT_IDENTITY:
     case NN_INIT_COUNT: return 0;
     }
     return (2 * nn_rng_uniform(rng) - 1) * r;
 }
 
-/* [in, out], or [out, in, size...] from three dimensions on; one dimension is both. */
-static void nn__draw_all(nn_tensor *t, const nn_init *init)
+/* n orthonormal vectors of m normal draws, by Gram and Schmidt: each loses its part along those
+   before it, twice, since the first time leaves a rounding error of the size of what it took away
+   (Giraud, Langou and Rozloznik 2005). */
+static void nn__draw_orthonormal(nn_rng *rng, size_t n, size_t m, nn_real *v)
 {
-    const int last = t->rank - 1;
-    double in = t->rank ? (double)t->shape[0] : 1, out = t->rank ? (double)t->shape[last] : 1;
-    if (t->rank > 2) {
-        const double size = (double)t->size / ((double)t->shape[0] * (double)t->shape[1]);
-        in = (double)t->shape[1] * size, out = (double)t->shape[0] * size;
+    const nn__kernels *k = nn__k();
+    for (size_t i = 0; i < n * m; i++) v[i] = (nn_real)nn_rng_normal(rng);
+    for (size_t i = 0; i < n; i++) {
+        nn_real *own = v + i * m;
+        for (size_t j = 0; j < 2 * i; j++) {
+            const nn_real *other = v + j % i * m;
+            k->axpy(m, -k->dot(m, own, other), other, own);
+        }
+        k->scale(m, 1 / NN__SQRT_SCALAR(k->dot(m, own, own)), own, own);
+    }
+}
+
+static nn_status nn__draw_orthogonal(nn_tensor *t, nn_real gain)
+{
+    const size_t cols = t->shape[t->rank - 1], rows = t->size / cols;
+    nn_real *v = t->data;
+    if (rows > cols) v = (nn_real *)nn__net_alloc(t->net, t->size * sizeof *v);
+    if (!v) return NN_ERROR_OUT_OF_MEMORY;
+    nn__draw_orthonormal(&t->net->rng, nn__min_size(rows, cols), nn__max_size(rows, cols), v);
+    if (rows > cols) {
+        nn__k()->transpose(cols, rows, v, rows, t->data, cols);
+        nn__net_release(t->net, v);
+    }
+    nn__k()->scale(t->size, gain, t->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__set_identity(nn_tensor *t, nn_real gain)
+{
+    const size_t out = t->shape[t->rank - 1], in = t->shape[t->rank - 2];
+    size_t middle = 0;
+    for (int d = 0; d < t->rank - 2; d++) middle = middle * t->shape[d] + t->shape[d] / 2;
+    memset(t->data, 0, t->size * sizeof *t->data);
+    for (size_t i = 0; i < nn__min_size(in, out); i++)
+        t->data[(middle * in + i) * out + i] = gain;
+    return NN_OK;
+}
+
+/* [size..., in, out]; one dimension is both. */
+static nn_status nn__draw_all(nn_tensor *t, const nn_init *init)
+{
+    const nn_real gain = (nn_real)nn__or_default(init->a, 1);
+    if (init->kind == NN_INIT_ORTHOGONAL) return nn__draw_orthogonal(t, gain);
+    if (init->kind == NN_INIT_IDENTITY) return nn__set_identity(t, gain);
+    double in = t->rank ? (double)t->shape[t->rank - 1] : 1, out = in;
+    if (t->rank > 1) {
+        const double size = (double)t->size / (in * (double)t->shape[t->rank - 2]);
+        out *= size, in = (double)t->shape[t->rank - 2] * size;
     }
     if (init->fan_in > 0) in = init->fan_in;
     if (init->fan_out > 0) out = init->fan_out;
     for (size_t i = 0; i < t->size; i++)
         t->data[i] = (nn_real)nn__draw(&t->net->rng, init, in, out);
+    return NN_OK;
 }
 
 static int nn__is_state(const nn_tensor *t)
@@ -5161,9 +6086,8 @@ static nn_status nn__check_state(const char *call, const nn_tensor *t)
 NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init)
 {
     nn_status status = nn__check_state("nn_initialize", leaf);
-    if (status == NN_OK) status = nn__check_init("nn_initialize", "init", &init);
-    if (status == NN_OK) nn__draw_all(leaf, &init);
-    return status;
+    if (status == NN_OK) status = nn__check_init("nn_initialize", "init", &init, leaf->rank);
+    return status == NN_OK ? nn__draw_all(leaf, &init) : status;
 }
 
 static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const size_t *shape,
@@ -5178,7 +6102,7 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
     }
     if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
         return nn__bad_argument(net, call, "rank", rank, "0 to 8 and a shape");
-    nn_status status = nn__check_init(call, "init", init);
+    nn_status status = nn__check_init(call, "init", init, rank);
     if (status != NN_OK) return nn__net_failed(net, status);
     nn_tensor *t = nn__node_new(net, op, 0, 0, NULL, 0, rank, shape);
     if (!t) return NULL;
@@ -5187,8 +6111,8 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
         !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
         return nn__out_of_memory(net);
     if (name && !nn__name(call, t, name)) return NULL;
-    nn__draw_all(t, init);
-    return t;
+    status = nn__draw_all(t, init);
+    return status == NN_OK ? t : nn__net_failed(net, status);
 }
 
 NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
@@ -5556,8 +6480,9 @@ static nn_status nn__check_backward(const nn_tensor *loss)
                         (nn__ull)loss->id);
     if (net->mode == NN__MODE_OPEN && net->plan.training_op)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_backward: %s was left out of the run: call nn_net_set_training(net, 1) "
-                        "before a training loop, or (net, 0) if that is meant",
+                        "nn_backward: %s ran as it does outside training: call "
+                        "nn_net_set_training(net, 1) before a training loop, or (net, 0) if that "
+                        "is meant",
                         net->plan.training_op->name);
     return NN_OK;
 }
@@ -6736,12 +7661,26 @@ static int nn__layer_exists(const nn_net *net, const char *layer, size_t number)
     return 0;
 }
 
+/* What the names of an operation's layers begin with: those of all convolutions are "convI". */
+static size_t nn__layer_kind(const nn_op *op, char kind[32])
+{
+    const size_t length = nn__min_size(strcspn(op->name, "0123456789"), 31);
+    memcpy(kind, op->name, length);
+    kind[length] = 0;
+    return length;
+}
+
 /* The number of the first layer name "denseI", "batch_normI", ... that has no parameters yet. */
 static size_t nn__free_number(const nn_net *net, const nn_op *op)
 {
+    char kind[32], other[32];
     size_t number = 0;
-    for (size_t i = 0; i < net->tensors.count; i++) number += net->tensors.items[i]->op == op;
-    while (nn__layer_exists(net, op->name, number)) number++;
+    nn__layer_kind(op, kind);
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        nn__layer_kind(net->tensors.items[i]->op, other);
+        number += strcmp(kind, other) == 0;
+    }
+    while (nn__layer_exists(net, kind, number)) number++;
     return number;
 }
 
@@ -6751,8 +7690,9 @@ static nn_tensor *nn__layer_state(nn_net *net, const nn_op *layer, const nn_op *
                                   const char *name, size_t number, const char *kind, int rank,
                                   const size_t *shape, const nn_init *init)
 {
-    char standard[48], call[64];
-    if (!name) snprintf(standard, sizeof standard, "%s%llu", layer->name, (nn__ull)number);
+    char standard[64], call[64];
+    const size_t length = nn__layer_kind(layer, standard);
+    snprintf(standard + length, sizeof standard - length, "%llu", (nn__ull)number);
     if (!name) name = standard;
     const size_t size = strlen(name) + strlen(kind) + 2;
     char *full = (char *)nn__arena(net, size, 1);
@@ -6803,11 +7743,11 @@ static nn_status nn__dense_forward(nn_tensor *t)
     return NN_OK;
 }
 
-static nn_status nn__dense_backward(nn_tensor *t)
+/* dZ of a layer; its rows, which end with the units, are summed into db. */
+static const nn_real *nn__layer_dz(nn_tensor *t)
 {
     const nn__function *f = (const nn__function *)t->settings;
-    nn_tensor *x = t->src[0], *w = t->src[1];
-    const size_t in = w->shape[0], units = w->shape[1], rows = t->size / units;
+    const size_t units = t->shape[t->rank - 1];
     const nn_real *dz = t->grad;
     int accumulate;
     if (f->kind != NN_ACTIVATION_IDENTITY) {
@@ -6816,10 +7756,21 @@ static nn_status nn__dense_backward(nn_tensor *t)
                      t->data, t->grad, scratch);
         dz = scratch;
     }
+    nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
+    const size_t rows = t->size / units, step = nn__grain_rows(16 * units); /* that a cache holds */
+    for (size_t r = 0; db && r < rows; r += step)
+        nn__k()->sum_rows(nn__min_size(step, rows - r), units, dz + r * units, db, accumulate || r);
+    return dz;
+}
+
+static nn_status nn__dense_backward(nn_tensor *t)
+{
+    nn_tensor *x = t->src[0], *w = t->src[1];
+    const size_t in = w->shape[0], units = w->shape[1], rows = t->size / units;
+    const nn_real *dz = nn__layer_dz(t);
+    int accumulate;
     nn_real *dw = nn__claim_gradient(w, &accumulate);
     if (dw) nn__product(t->net, 1, 0, in, units, rows, x->data, dz, dw, accumulate);
-    nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
-    if (db) nn__k()->sum_rows(rows, units, dz, db, accumulate);
     nn_real *dx = nn__claim_gradient(x, &accumulate);
     if (dx) nn__product(t->net, 0, 1, rows, in, units, dz, w->data, dx, accumulate);
     return NN_OK;
@@ -6844,7 +7795,8 @@ static nn_tensor *nn__dense_describe(nn_description *d, const nn_tensor *t)
 }
 
 static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
-                                NULL, NN__OP_CLAIMS | NN__OP_LAYER, nn__dense_describe};
+                                NULL, NN__OP_CLAIMS | NN__OP_LAYER | NN__OP_PRODUCT,
+                                nn__dense_describe};
 
 /* An activation that exists, with an alpha only where it has one. */
 static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
@@ -6859,43 +7811,54 @@ static int nn__check_function(nn_net *net, const char *call, nn_activation kind,
     return net->status == NN_OK;
 }
 
+/* What the descs of layers have in common. */
+typedef struct nn__layer {
+    const nn_op *op;
+    const char *call, *name; /* the public function; the desc's name */
+    nn_init weight, bias;
+    nn_tensor *shared_weight, *shared_bias;
+    int no_bias, decay_bias;
+    const char *shapes; /* of a shared weight or bias, for messages */
+} nn__layer;
+
 /* A parameter of another layer fits in here. */
-static int nn__check_shared(nn_net *net, const nn_tensor *x, const nn_tensor *p, int rank,
+static int nn__check_shared(const nn__layer *d, const nn_tensor *x, const nn_tensor *p, int rank,
                             const size_t *shape, const char *what)
 {
-    if (p->op != &nn__parameter_op || p->net != net)
-        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: %s is no parameter of this network",
-                     what);
-    else if (p->rank != rank || p->shape[0] != shape[0] || (rank > 1 && p->shape[1] != shape[1]))
-        nn__bad_shapes("nn_dense", x, p, "a shared parameter of [in, units] or [units]");
-    return net->status == NN_OK;
+    int fits = p->rank == rank;
+    for (int i = 0; i < rank && fits; i++) fits = p->shape[i] == shape[i];
+    if (p->op != &nn__parameter_op || p->net != x->net)
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: %s is no parameter of this network",
+                     d->call, what);
+    else if (!fits) nn__bad_shapes(d->call, x, p, d->shapes);
+    return x->net->status == NN_OK;
 }
 
-/* The layer's parameters in src[1] and src[2]: new ones, or those that are shared. */
-static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t in, size_t units)
+/* The layer's parameters in src[1] and src[2]: new ones, or those that are shared. The bias has the
+   last dimension of the weight that the messages call units, or `units`. */
+static int nn__layer_parameters(nn_tensor **src, const nn__layer *d, int rank, const size_t *weight,
+                                size_t units)
 {
     nn_net *net = src[0]->net;
-    const size_t number = d->name ? 0 : nn__free_number(net, &nn__dense);
-    size_t weight[2];
+    const size_t number = d->name ? 0 : nn__free_number(net, d->op);
     nn_init bias_init = d->bias;
-    weight[0] = in, weight[1] = units;
     if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
     src[1] = d->shared_weight;
-    if (src[1] && !nn__check_shared(net, src[0], src[1], 2, weight, "shared_weight")) return 0;
+    if (src[1] && !nn__check_shared(d, src[0], src[1], rank, weight, "shared_weight")) return 0;
     if (!src[1])
-        src[1] = nn__layer_state(net, &nn__dense, &nn__parameter_op, d->name, number, "weight", 2,
+        src[1] = nn__layer_state(net, d->op, &nn__parameter_op, d->name, number, "weight", rank,
                                  weight, &d->weight);
     if (!src[1] || d->no_bias) return src[1] != NULL;
     src[2] = d->shared_bias;
-    if (src[2]) return nn__check_shared(net, src[0], src[2], 1, &units, "shared_bias");
-    src[2] = nn__layer_state(net, &nn__dense, &nn__parameter_op, d->name, number, "bias", 1,
-                             &units, &bias_init);
+    if (src[2]) return nn__check_shared(d, src[0], src[2], 1, &units, "shared_bias");
+    src[2] = nn__layer_state(net, d->op, &nn__parameter_op, d->name, number, "bias", 1, &units,
+                             &bias_init);
     if (src[2]) src[2]->no_decay = !d->decay_bias;
     return src[2] != NULL;
 }
 
 /* Members that contradict each other. */
-static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
+static int nn__check_layer(nn_net *net, const nn__layer *d)
 {
     const char *found = NULL;
     if (d->shared_weight && d->weight.kind != NN_INIT_DEFAULT) found = "weight";
@@ -6904,11 +7867,10 @@ static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
     if (d->no_bias && (d->shared_bias || d->bias.kind != NN_INIT_DEFAULT || d->decay_bias))
         found = d->shared_bias ? "shared_bias" : d->decay_bias ? "decay_bias" : "bias";
     if (found)
-        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
-                     "nn_dense: %s is set beside %s, which makes it void", found,
-                     d->no_bias ? "no_bias" : "a shared parameter");
-    nn_status status = nn__check_init("nn_dense", "weight", &d->weight);
-    if (status == NN_OK) status = nn__check_init("nn_dense", "bias", &d->bias);
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: %s is set beside %s, which makes it void",
+                     d->call, found, d->no_bias ? "no_bias" : "a shared parameter");
+    nn_status status = nn__check_init(d->call, "weight", &d->weight, 2);
+    if (status == NN_OK) status = nn__check_init(d->call, "bias", &d->bias, 1);
     if (status != NN_OK) nn__net_failed(net, status);
     return net->status == NN_OK;
 }
@@ -6924,7 +7886,7 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
 {
     nn_tensor *src[3] = {x, NULL, NULL};
     nn_net *net = nn__common_net("nn_dense", 1, src);
-    size_t shape[NN_MAX_RANK] = {0};
+    size_t shape[NN_MAX_RANK] = {0}, weight[2];
     if (!net) return NULL;
     size_t units = desc ? desc->units : 0;
     if (desc && units == 0 && desc->shared_weight && desc->shared_weight->rank == 2)
@@ -6934,10 +7896,14 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
         return nn__bad_shape("nn_dense", x, "at least one dimension beside the batch");
     const double alpha = nn__default_alpha(desc->activation, desc->alpha);
     if (!nn__check_function(net, "nn_dense", desc->activation, alpha)) return NULL;
-    if (!nn__check_dense(net, desc)) return NULL;
+    nn__layer layer = {&nn__dense, "nn_dense", NULL, desc->weight, desc->bias, NULL, NULL, 0, 0,
+                       "a shared parameter of [in, units] or [units]"};
+    layer.name = desc->name, layer.no_bias = desc->no_bias, layer.decay_bias = desc->decay_bias;
+    layer.shared_weight = desc->shared_weight, layer.shared_bias = desc->shared_bias;
+    if (!nn__check_layer(net, &layer)) return NULL;
     for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
-    if (!nn__dense_parameters(src, desc, shape[x->rank - 1], units)) return NULL;
-    shape[x->rank - 1] = units;
+    weight[0] = shape[x->rank - 1], weight[1] = shape[x->rank - 1] = units;
+    if (!nn__layer_parameters(src, &layer, 2, weight, units)) return NULL;
     nn_tensor *t = nn__node_new(net, &nn__dense, sizeof(nn__function), desc->no_bias ? 2 : 3, src,
                                 x->batched, x->rank, shape);
     nn__function *f = t ? (nn__function *)t->settings : NULL;
@@ -6992,6 +7958,13 @@ static nn_tensor *nn__activation_describe(nn_description *d, const nn_tensor *t)
 static const nn_op nn__activation = {"activation", nn__activation_forward, nn__activation_backward,
                                      NULL, NULL, NN__OP_CLAIMS, nn__activation_describe};
 
+/* What a tensor's values went through last: an activation, of its own or of a layer. */
+static nn_activation nn__activation_of(const nn_tensor *t)
+{
+    if (t->op != &nn__activation && !(t->op->flags & NN__OP_PRODUCT)) return NN_ACTIVATION_IDENTITY;
+    return ((const nn__function *)t->settings)->kind;
+}
+
 static nn_tensor *nn__activation_new(const char *call, nn_tensor *x, nn_activation kind,
                                      double alpha)
 {
@@ -7026,13 +7999,6 @@ NN_DEF nn_tensor *nn_leaky_relu(nn_tensor *x, double slope)
 NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha)
 {
     return nn__activation_new("nn_elu", x, NN_ACTIVATION_ELU, alpha);
-}
-
-/* What a tensor's values went through last: an activation, of its own or of a dense layer. */
-static nn_activation nn__activation_of(const nn_tensor *t)
-{
-    if (t->op != &nn__activation && t->op != &nn__dense) return NN_ACTIVATION_IDENTITY;
-    return ((const nn__function *)t->settings)->kind;
 }
 
 /* -- dropout -- */
@@ -7119,6 +8085,325 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     nn_tensor *t = nn__node_new(net, copy, 0, count, src, batched, rank + batched, full);
     if (t) t->settings = settings;
     return t;
+}
+
+/* ------------------------------------------------------------------------------- >>convolution
+   Convolutions as operations: Y = f(Z), Z = conv(X, W) + b, with dZ = dY f'(Z) as in a dense layer.
+   What they compute stands in >>conv. */
+
+typedef struct nn__conv_settings {
+    nn__function f; /* first, as in every layer */
+    nn__conv c;
+    nn_padding padding; /* as in the desc */
+    size_t pad_height, pad_width;
+    size_t threads; /* that there is working memory for */
+} nn__conv_settings;
+
+/* Everything that the passes of a tensor have in common. */
+static nn__conv_pass nn__conv_pass_of(const nn_tensor *t)
+{
+    nn__conv_pass p;
+    memset(&p, 0, sizeof p);
+    p.c = &((const nn__conv_settings *)t->settings)->c;
+    p.images = nn__rows(t);
+    p.w = t->src[1]->data;
+    return p;
+}
+
+/* The same for the forward pass, which ends with the activation. */
+static nn__conv_pass nn__conv_result_of(const nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.to = t->saved ? (nn_real *)t->saved : t->data;
+    p.bias = t->src_count > 2 ? t->src[2]->data : NULL;
+    p.kind = f->kind, p.alpha = (nn_real)f->alpha, p.activated = t->data;
+    return p;
+}
+
+static size_t nn__conv_threads(const nn_tensor *t)
+{
+    return ((const nn__conv_settings *)t->settings)->threads;
+}
+
+static size_t nn__conv_scratch(const nn_tensor *t, size_t rows)
+{
+    nn__conv_settings *s = (nn__conv_settings *)t->settings;
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.images = t->batched ? rows : 1;
+    s->threads = nn__max_threads(t->net->threads);
+    return nn__conv_memory(&p, s->threads);
+}
+
+static nn_status nn__conv_op_forward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_result_of(t);
+    p.x = t->src[0]->data;
+    nn__conv_forward(&p, nn__conv_threads(t), nn_scratch(t));
+    return NN_OK;
+}
+
+static nn_status nn__conv_op_backward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.x = t->src[0]->data, p.dy = nn__layer_dz(t);
+    p.to = nn__claim_gradient(t->src[1], &p.accumulate);
+    if (p.to) nn__conv_weights(&p, nn__conv_threads(t), nn_scratch(t));
+    p.to = nn__claim_gradient(t->src[0], &p.accumulate);
+    if (p.to) nn__conv_data(&p, nn__conv_threads(t), nn_scratch(t));
+    return NN_OK;
+}
+
+/* The source is the output of the convolution, the result its input. */
+static nn_status nn__conv_transpose_forward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_result_of(t);
+    p.dy = t->src[0]->data;
+    nn__conv_data(&p, nn__conv_threads(t), nn_scratch(t));
+    return NN_OK;
+}
+
+static nn_status nn__conv_transpose_backward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.dy = t->src[0]->data, p.x = nn__layer_dz(t);
+    p.to = nn__claim_gradient(t->src[1], &p.accumulate);
+    if (p.to) nn__conv_weights(&p, nn__conv_threads(t), nn_scratch(t));
+    p.to = nn__claim_gradient(t->src[0], &p.accumulate);
+    if (p.to) nn__conv_forward(&p, nn__conv_threads(t), nn_scratch(t));
+    return NN_OK;
+}
+
+static nn_tensor *nn__conv_describe(nn_description *d, const nn_tensor *t);
+
+#define NN__CONV_FLAGS (NN__OP_CLAIMS | NN__OP_LAYER | NN__OP_PRODUCT)
+static const nn_op nn__conv2d = {"conv2d", nn__conv_op_forward, nn__conv_op_backward,
+                                 nn__dense_saved, nn__conv_scratch, NN__CONV_FLAGS,
+                                 nn__conv_describe};
+static const nn_op nn__conv1d = {"conv1d", nn__conv_op_forward, nn__conv_op_backward,
+                                 nn__dense_saved, nn__conv_scratch, NN__CONV_FLAGS,
+                                 nn__conv_describe};
+static const nn_op nn__conv2d_transpose = {"conv2d_transpose", nn__conv_transpose_forward,
+                                           nn__conv_transpose_backward, nn__dense_saved,
+                                           nn__conv_scratch, NN__CONV_FLAGS, nn__conv_describe};
+
+/* One axis of a convolution: sizes of its input and output, one of which is given, and the padding
+   in front. */
+typedef struct nn__conv_axis {
+    size_t in, out, before;
+} nn__conv_axis;
+
+/* Completes the axis, whose input is given, or its output when `transposed`. Its input or output
+   is 0 when the kernel exceeds the padded image. NN_ERROR_TOO_LARGE when a size does not fit. */
+static nn_status nn__conv_fit(const nn_conv_desc *d, size_t kernel, size_t pad, int transposed,
+                              nn__conv_axis *axis)
+{
+    size_t reach, extent, padded, pads = 2 * pad;
+    if (pad > SIZE_MAX / 4 || !nn__multiply(kernel - 1, d->dilation, &reach) || ++reach == 0)
+        return NN_ERROR_TOO_LARGE;
+    if (!transposed && d->padding == NN_PADDING_SAME)
+        axis->out = axis->in / d->stride + (axis->in % d->stride != 0);
+    if (transposed || d->padding == NN_PADDING_SAME) {
+        if (!nn__multiply(axis->out - 1, d->stride, &extent) ||
+            !nn__add_sizes(extent, reach, &extent))
+            return NN_ERROR_TOO_LARGE;
+        if (d->padding == NN_PADDING_SAME) {
+            if (transposed && !nn__multiply(axis->out, d->stride, &axis->in))
+                return NN_ERROR_TOO_LARGE;
+            axis->before = extent > axis->in ? (extent - axis->in) / 2 : 0;
+            return NN_OK;
+        }
+        axis->in = extent > pads ? extent - pads : 0;
+    } else {
+        if (!nn__add_sizes(axis->in, pads, &padded)) return NN_ERROR_TOO_LARGE;
+        axis->out = padded >= reach ? (padded - reach) / d->stride + 1 : 0;
+    }
+    axis->before = pad;
+    return NN_OK;
+}
+
+/* A copy of a desc with the defaults filled in, whose members fit each other; 0 when not. */
+static int nn__conv_members(nn_net *net, const char *call, int is_1d, nn_conv_desc *d)
+{
+    const char *without = NULL;
+    if (d->kernel && (d->kernel_height || d->kernel_width)) without = "kernel_height or _width";
+    if (is_1d && (d->kernel_height || d->kernel_width)) without = "kernel_height or _width";
+    if (d->padding != NN_PADDING_EXPLICIT && d->pad_width) without = "pad_width";
+    if ((d->padding != NN_PADDING_EXPLICIT || is_1d) && d->pad_height) without = "pad_height";
+    if (is_1d) d->kernel_height = 1, d->kernel_width = d->kernel;
+    else if (d->kernel) d->kernel_height = d->kernel_width = d->kernel;
+    if (!d->stride) d->stride = 1;
+    if (!d->dilation) d->dilation = 1;
+    if (!d->groups) d->groups = 1;
+    if (!d->filters) nn__bad_argument(net, call, "filters", 0, "at least 1");
+    else if ((unsigned)d->padding > NN_PADDING_EXPLICIT)
+        nn__bad_argument(net, call, "padding", (double)d->padding, "one of nn_padding");
+    else if (without)
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: %s is set, which has no meaning beside the other members", call, without);
+    else if (!d->kernel_height || !d->kernel_width)
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: the kernel is %llu x %llu, expected at least 1 x 1", call,
+                     (nn__ull)d->kernel_height, (nn__ull)d->kernel_width);
+    return net->status == NN_OK;
+}
+
+/* The geometry for a source of that shape; 0 with an error where there is none. */
+static int nn__conv_geometry(const char *call, const nn_tensor *x, const nn_conv_desc *d, int is_1d,
+                             int transposed, nn__conv *c)
+{
+    const size_t *shape = x->shape + x->batched, channels = x->shape[x->rank - 1];
+    const size_t height = is_1d ? 1 : shape[0], width = shape[is_1d ? 0 : 1];
+    nn__conv_axis y = {height, height, 0}, across = {width, width, 0};
+    if (channels % d->groups || d->filters % d->groups) {
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: %llu groups do not divide %llu channels and %llu filters", call,
+                     (nn__ull)d->groups, (nn__ull)channels, (nn__ull)d->filters);
+        return 0;
+    }
+    const nn_status down = nn__conv_fit(d, d->kernel_height, d->pad_height, transposed, &y);
+    const nn_status right = nn__conv_fit(d, d->kernel_width, d->pad_width, transposed, &across);
+    char text[NN__SHAPE_TEXT];
+    if (down != NN_OK || right != NN_OK)
+        nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: sizes for shape %s do not fit", call,
+                     nn__tensor_shape(x, text));
+    else if (!y.in || !y.out || !across.in || !across.out)
+        nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                     "%s: a kernel of %llu x %llu with dilation %llu does not fit shape %s with "
+                     "padding %llu x %llu", call, (nn__ull)d->kernel_height,
+                     (nn__ull)d->kernel_width, (nn__ull)d->dilation, nn__tensor_shape(x, text),
+                     (nn__ull)d->pad_height, (nn__ull)d->pad_width);
+    c->h = y.in, c->oh = y.out, c->top = y.before;
+    c->w = across.in, c->ow = across.out, c->left = across.before;
+    c->ci = transposed ? d->filters : channels, c->co = transposed ? channels : d->filters;
+    c->kh = d->kernel_height, c->kw = d->kernel_width;
+    c->stride = d->stride, c->dilation = d->dilation, c->groups = d->groups;
+    return x->net->status == NN_OK;
+}
+
+/* The layer's parameters. */
+static int nn__conv_parameters(const char *call, const nn_op *op, nn_tensor **src,
+                               const nn_conv_desc *d, const nn__conv *c)
+{
+    const double taps = (double)c->kh * (double)c->kw / (double)c->groups;
+    size_t weight[4];
+    nn__layer layer = {op, call, NULL, d->weight, d->bias, NULL, NULL, 0, 0,
+                       "a shared parameter of [kernel height, width, channels / groups, filters], "
+                       "or [filters]"};
+    layer.name = d->name, layer.no_bias = d->no_bias, layer.decay_bias = d->decay_bias;
+    layer.shared_weight = d->shared_weight, layer.shared_bias = d->shared_bias;
+    if (!nn__check_layer(src[0]->net, &layer)) return 0;
+    const double channels = (double)src[0]->shape[src[0]->rank - 1];
+    if (!(layer.weight.fan_in > 0)) layer.weight.fan_in = taps * channels;
+    if (!(layer.weight.fan_out > 0)) layer.weight.fan_out = taps * (double)d->filters;
+    weight[0] = c->kh, weight[1] = c->kw, weight[2] = c->ci / c->groups, weight[3] = c->co;
+    return nn__layer_parameters(src, &layer, 4, weight, d->filters);
+}
+
+static nn_tensor *nn__conv_new(const nn_op *op, nn_tensor *x, const nn_conv_desc *desc)
+{
+    char call[64];
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn_net *net = nn__common_net(nn__call(op, call), 1, src);
+    const int is_1d = op == &nn__conv1d, transposed = op == &nn__conv2d_transpose;
+    size_t shape[NN_MAX_RANK] = {0};
+    nn_conv_desc d;
+    nn__conv_settings s;
+    if (!net) return NULL;
+    if (!desc) return nn__fail_null(call, "desc"), nn__net_failed(net, NN_ERROR_BAD_ARGUMENT);
+    d = *desc;
+    if (x->rank - x->batched != 3 - is_1d)
+        return nn__bad_shape(call, x, is_1d ? "[length, channels]" : "[height, width, channels]");
+    memset(&s, 0, sizeof s);
+    s.f.kind = d.activation, s.f.alpha = nn__default_alpha(d.activation, d.alpha);
+    if (!nn__check_function(net, call, d.activation, s.f.alpha)) return NULL;
+    if (!nn__conv_members(net, call, is_1d, &d)) return NULL;
+    if (!nn__conv_geometry(call, x, &d, is_1d, transposed, &s.c)) return NULL;
+    if (!nn__conv_parameters(call, op, src, &d, &s.c)) return NULL;
+    s.padding = d.padding, s.pad_height = d.pad_height, s.pad_width = d.pad_width;
+    int rank = x->batched;
+    if (!is_1d) shape[rank++] = transposed ? s.c.h : s.c.oh;
+    shape[rank++] = transposed ? s.c.w : s.c.ow;
+    shape[rank++] = d.filters;
+    nn_tensor *t = nn__node_new(net, op, sizeof s, d.no_bias ? 2 : 3, src, x->batched, rank, shape);
+    if (t) *(nn__conv_settings *)t->settings = s;
+    return t && d.name ? nn__name(call, t, d.name) : t;
+}
+
+/* The kernel and the filters are the weight's. */
+static nn_tensor *nn__conv_describe(nn_description *d, const nn_tensor *t)
+{
+    static const char *const names[] = {"same", "valid", "explicit"};
+    const nn__function f = nn__function_describe(d, t);
+    const nn__conv_settings *s = t ? (const nn__conv_settings *)t->settings : NULL;
+    const int is_1d = d->op == &nn__conv1d, transposed = d->op == &nn__conv2d_transpose;
+    const nn_tensor *w;
+    nn_conv_desc desc;
+    memset(&desc, 0, sizeof desc);
+    if (s) {
+        desc.stride = s->c.stride, desc.dilation = s->c.dilation, desc.groups = s->c.groups;
+        desc.padding = s->padding, desc.pad_height = s->pad_height, desc.pad_width = s->pad_width;
+    }
+    int padding = (int)desc.padding;
+    nn_describe_size(d, "stride", &desc.stride);
+    nn_describe_size(d, "dilation", &desc.dilation);
+    nn_describe_size(d, "groups", &desc.groups);
+    nn_describe_choice(d, "padding", &padding, names, 3);
+    nn_describe_size(d, "pad_height", &desc.pad_height);
+    nn_describe_size(d, "pad_width", &desc.pad_width);
+    desc.padding = (nn_padding)padding;
+    desc.activation = f.kind, desc.alpha = f.alpha != 0 ? f.alpha : NN_ZERO;
+    desc.shared_weight = nn_describe_source(d, 1), desc.shared_bias = nn_describe_source(d, 2);
+    desc.no_bias = d->src_count < 3;
+    w = desc.shared_weight;
+    if (t) return NULL;
+    if (w && w->rank == 4) {
+        desc.filters = transposed ? w->shape[2] * desc.groups : w->shape[3];
+        desc.kernel = is_1d ? w->shape[1] : 0;
+        if (!is_1d) desc.kernel_height = w->shape[0], desc.kernel_width = w->shape[1];
+    }
+    return nn__conv_new(d->op, nn_describe_source(d, 0), &desc);
+}
+
+NN_DEF nn_tensor *nn_conv2d_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new(&nn__conv2d, x, desc);
+}
+
+NN_DEF nn_tensor *nn_conv1d_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new(&nn__conv1d, x, desc);
+}
+
+NN_DEF nn_tensor *nn_conv2d_transpose_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new(&nn__conv2d_transpose, x, desc);
+}
+
+static nn_conv_desc nn__conv_desc(size_t filters, size_t kernel, size_t stride)
+{
+    nn_conv_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.filters = filters, desc.kernel = kernel, desc.stride = stride;
+    return desc;
+}
+
+NN_DEF nn_tensor *nn_conv2d(nn_tensor *x, size_t filters, size_t kernel)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, 1);
+    return nn_conv2d_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_conv1d(nn_tensor *x, size_t filters, size_t kernel)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, 1);
+    return nn_conv1d_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_conv2d_transpose(nn_tensor *x, size_t filters, size_t kernel, size_t stride)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, stride);
+    return nn_conv2d_transpose_with(x, &desc);
 }
 
 /* ----------------------------------------------------------------------------------- >>pooling
@@ -7229,7 +8514,8 @@ static int nn__count_windows(const char *call, nn_tensor *x, int d, nn__pool *p)
     if (p->kernel[d] == 0 || p->stride[d] == 0)
         nn__bad_argument(x->net, call, p->kernel[d] ? "the stride" : "the kernel", 0, "at least 1");
     else if (p->padding[d] >= p->kernel[d])
-        nn__bad_argument(x->net, call, d ? "padding[1]" : "padding[0]", (double)p->padding[d],
+        nn__bad_argument(x->net, call, d || nn__is_sequence(x) ? "pad_width" : "pad_height",
+                         (double)p->padding[d],
                          "less than the kernel, or a window would lie outside the image");
     else if (!nn__add_sizes(p->padding[d], p->padding[d], &padded) ||
              !nn__add_sizes(padded, p->in[d], &padded) || p->kernel[d] > padded) {
@@ -7276,20 +8562,21 @@ static nn_tensor *nn__pool_with(const char *call, nn_tensor *x, const nn_op *op,
     if (!nn__as_image(call, x, &p, 1)) return NULL;
     if (!desc)
         return nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
-    if (desc->kernel[1] && nn__is_sequence(x))
-        return nn__bad_argument(x->net, call, "kernel[1]", (double)desc->kernel[1],
-                                "0 for a sequence");
-    if (desc->kernel[1] == 0 && (desc->stride[1] || desc->padding[1]))
-        return nn__bad_argument(x->net, call, desc->stride[1] ? "stride[1]" : "padding[1]",
-                                (double)(desc->stride[1] ? desc->stride[1] : desc->padding[1]),
-                                "0 while kernel[1] is 0");
-    for (int d = 0; d < 2; d++) {
-        const int is_flat = d == 1 && nn__is_sequence(x), from = desc->kernel[1] ? d : 0;
-        p.kernel[d] = is_flat ? 1 : desc->kernel[from];
-        p.stride[d] = is_flat || !desc->stride[from] ? p.kernel[d] : desc->stride[from];
-        p.padding[d] = is_flat ? 0 : desc->padding[from];
-    }
-    if (p.kernel[0] == 0) return nn__bad_argument(x->net, call, "kernel[0]", 0, "at least 1");
+    const size_t extra[3] = {desc->kernel_height, desc->kernel_width, desc->pad_height};
+    static const char *const names[3] = {"kernel_height", "kernel_width", "pad_height"};
+    for (int i = 0; i < 3; i++)
+        if (extra[i] && (nn__is_sequence(x) || (i < 2 && desc->kernel)))
+            return nn__bad_argument(x->net, call, names[i], (double)extra[i],
+                                    nn__is_sequence(x) ? "0 for a sequence" : "0 beside kernel");
+    p.kernel[0] = p.kernel[1] = desc->kernel;
+    if (!desc->kernel) p.kernel[0] = desc->kernel_height, p.kernel[1] = desc->kernel_width;
+    if (!p.kernel[0] || !p.kernel[1])
+        return nn__bad_argument(x->net, call, "kernel", 0,
+                                "at least 1, or kernel_height and kernel_width");
+    p.padding[0] = nn__is_sequence(x) ? desc->pad_width : desc->pad_height;
+    p.padding[1] = desc->pad_width;
+    for (int d = 0; d < 2; d++) p.stride[d] = desc->stride ? desc->stride : p.kernel[d];
+    if (nn__is_sequence(x)) p.kernel[1] = p.stride[1] = 1, p.padding[1] = 0;
     p.divide = desc->exclude_padding ? NN__DIVIDE_BY_COUNT : NN__DIVIDE_BY_KERNEL;
     return nn__pool_fit(call, x, op, &p);
 }
@@ -7298,7 +8585,7 @@ static nn_pool_desc nn__square(size_t size)
 {
     nn_pool_desc desc;
     memset(&desc, 0, sizeof desc);
-    desc.kernel[0] = size;
+    desc.kernel = size;
     return desc;
 }
 
@@ -7642,7 +8929,7 @@ typedef struct nn__norm_settings {
 
 enum {
     NN__FOLDED = 32,      /* rows of fewer channels are joined to rows of so many values or more */
-    NN__COLUMNS = 128,    /* columns that are summed at once */
+    NN__COLUMNS = 64,     /* columns that are summed at once */
     NN__CHUNK_REALS = 4096,
     NN__CHUNK_ROWS = 64,  /* a chunk has so many reals or so many rows, whichever is more */
     NN__NORM_NUMBERS = 5  /* arrays in nn__norm */
@@ -8341,6 +9628,91 @@ static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t)
     desc.no_affine = d->src_count < 3;
     if (t || !nn__has_sources("nn_layer_norm", d, desc.no_affine ? 1 : 3)) return NULL;
     return nn__layer_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+/* ----------------------------------------------------------------------------------- >>summary
+   The network as a table. */
+
+/* Multiply-adds of a sample: of products alone, beside which the rest is small. */
+static double nn__multiply_adds(const nn_tensor *t)
+{
+    if (t->op == &nn__matmul)
+        return (double)t->row_size * (double)((const nn__matmul_settings *)t->settings)->k;
+    if (!(t->op->flags & NN__OP_PRODUCT)) return 0;
+    const nn_tensor *of = t->op == &nn__conv2d_transpose ? t->src[0] : t;
+    return (double)(of->row_size / nn__last_dimension(of)) * (double)t->src[1]->size;
+}
+
+/* Whether an operation made before `end` has it for a source. */
+static int nn__is_used_before(const nn_tensor *leaf, size_t end)
+{
+    for (size_t i = leaf->id + 1; i < end; i++) {
+        const nn_tensor *t = leaf->net->tensors.items[i];
+        for (size_t j = 0; j < t->src_count; j++)
+            if (t->src[j] == leaf) return 1;
+    }
+    return 0;
+}
+
+/* Its own name, or of a layer without one that of its parameters. */
+static void nn__summary_name(const nn_tensor *t, char name[64])
+{
+    const char *end = NULL;
+    snprintf(name, 64, "%s", t->name[0] || !nn_weight(t) ? t->name : nn_weight(t)->name);
+    if (!t->name[0]) end = strrchr(name, '.');
+    if (end) name[end - name] = 0;
+}
+
+/* What it computes for one sample and leaves for backward; or a leaf's values. */
+static size_t nn__value_bytes(const nn_tensor *t)
+{
+    const size_t saved = t->op->saved ? t->op->saved(t, 1) : 0;
+    size_t bytes;
+    if (nn__as_input(t) && nn__as_input(t)->labels_per_row)
+        return nn__bytes(1, nn__as_input(t)->labels_per_row, sizeof *t->labels);
+    return nn__add_sizes(nn__tensor_bytes(t, 1), saved, &bytes) ? bytes : SIZE_MAX;
+}
+
+static void nn__summary_row(const nn_tensor *t, FILE *stream)
+{
+    char shape[NN__SHAPE_TEXT], name[64], number[32] = "";
+    size_t parameters = t->op == &nn__parameter_op ? t->size : 0;
+    const double products = nn__multiply_adds(t);
+    for (size_t i = 0; i < t->src_count; i++)
+        if (t->src[i]->op == &nn__parameter_op && !nn__is_used_before(t->src[i], t->id))
+            parameters += t->src[i]->size;
+    nn__summary_name(t, name);
+    fprintf(stream, "%4llu  %-22s %-20s %-20s", (nn__ull)t->id, t->op->name, name,
+            nn__tensor_shape(t, shape));
+    if (parameters) snprintf(number, sizeof number, "%llu", (nn__ull)parameters);
+    fprintf(stream, " %10s", number);
+    snprintf(number, sizeof number, products > 0 ? "%.0f" : "", products);
+    fprintf(stream, " %13s %10llu\n", number, (nn__ull)nn__value_bytes(t));
+}
+
+NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
+{
+    double products = 0, values = 0, gradients = 0;
+    if (!net) return nn__fail_null("nn_net_summary", "network");
+    if (net->status != NN_OK) return nn_net_status(net);
+    if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
+    fprintf(stream, "%4s  %-22s %-20s %-20s %10s %13s %10s\n", "id", "operation", "name", "shape",
+            "parameters", "multiply-adds", "bytes");
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        if (nn__is_state(t) && nn__is_used_before(t, net->tensors.count)) continue;
+        nn__summary_row(t, stream);
+        products += nn__multiply_adds(t);
+        if (nn__is_state(t)) continue;
+        values += (double)nn__value_bytes(t);
+        if (t->requires_grad) gradients += (double)nn__tensor_bytes(t, 1);
+    }
+    fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
+    fprintf(stream, "a sample takes %.0f multiply-adds forward and %.0f bytes, in training %.0f more "
+                    "for gradients\n", products, values, gradients);
+    if (fflush(stream) != 0 || ferror(stream))
+        return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
+    return NN_OK;
 }
 
 /* ------------------------------------------------------------------------------------ >>losses
@@ -9694,14 +11066,27 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 typedef struct nn__graph_value {
     nn_tensor *loss;
     nn_rng rng;
+    nn_real *buffers; /* all their values, one after the other */
     nn_status status;
 } nn__graph_value;
 
-/* The loss with the generator put back first, so that dropout draws the same mask again. */
+/* Copies the buffers' values, or puts them back. */
+static void nn__copy_buffers(nn_net *net, nn_real *values, int back)
+{
+    for (size_t i = 0; i < net->buffers.count; i++) {
+        nn_tensor *t = net->buffers.items[i];
+        memcpy(back ? t->data : values, back ? values : t->data, t->size * sizeof *values);
+        values += t->size;
+    }
+}
+
+/* The loss from the state that the check began with: dropout draws the same mask again, and what
+   moves the buffers, as batch normalisation does, moves them from the same place. */
 static double nn__evaluate_graph(void *user)
 {
     nn__graph_value *v = (nn__graph_value *)user;
     v->loss->net->rng = v->rng;
+    nn__copy_buffers(v->loss->net, v->buffers, 1);
     nn_status status = nn_forward(v->loss);
     if (status != NN_OK) v->status = status;
     return status == NN_OK ? v->loss->value : 0;
@@ -9741,12 +11126,19 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
     const int mode = net->mode;
+    size_t values = 1;
+    for (size_t i = 0; i < net->buffers.count; i++) values += net->buffers.items[i]->size;
     v.loss = loss, v.rng = net->rng, v.status = NN_OK;
+    v.buffers = (nn_real *)nn__net_alloc(net, nn__bytes(1, values, sizeof *v.buffers));
+    if (!v.buffers) return NN_ERROR_OUT_OF_MEMORY;
+    nn__copy_buffers(net, v.buffers, 0);
     c.desc = nn__gradcheck_defaults(desc);
     c.f = nn__evaluate_graph, c.user = &v;
     if (mode == NN__MODE_OPEN) net->mode = NN__MODE_TRAINING;
     nn_status checked = nn__check_graph(&c, &v);
     nn__evaluate_graph(&v);
+    nn__copy_buffers(net, v.buffers, 1);
+    nn__net_release(net, v.buffers);
     net->rng = v.rng;
     net->mode = mode;
     if (report) *report = c.report;

@@ -2755,11 +2755,11 @@ static void test_initial_values(void)
     nn_net_destroy(net);
 }
 
-/* A kernel is [out, in, size...]: each output sees 20 channels of 2 by 5, so fan_in is 200, and
+/* A kernel is [size..., in, out]: each output sees 20 channels of 2 by 5, so fan_in is 200, and
    fan_out is 300 times 10. A fan that is given counts instead. */
 static void test_initial_values_of_other_ranks(void)
 {
-    static const size_t vector[] = {DRAWS}, kernel[] = {FAN_OUT, 20, 2, 5};
+    static const size_t vector[] = {DRAWS}, kernel[] = {2, 5, 20, FAN_OUT};
     nn_init standard = nn_init_scaled(NN_INIT_DEFAULT), normal = nn_init_normal(0, 1);
     nn_init he = nn_init_scaled(NN_INIT_HE_NORMAL), given = he;
     double glorot = sqrt(6. / (200 + 3000));
