@@ -58,6 +58,9 @@
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
+        keep a network, use it later  nn_save; nn_open, nn_classify, nn_class_name
+        go on after an interruption   nn_train_desc.save_path and resume
+        take weights from PyTorch     nn_load with a map of names
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-images
@@ -69,14 +72,15 @@
                          >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
                          >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset  >>views
                          >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>evaluate
-                         >>shadows  >>train  >>licence
+                         >>shadows  >>json  >>safetensors  >>save  >>load  >>open  >>history
+                         >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
         NN_STATIC             all   every function static: a private copy for one source file
         NN_DOUBLE             all   nn_real is double, not float; files that differ do not link
-        NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets and histories; all three or none.
-                                    Networks take an allocator in nn_net_desc, these by default
+        NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets, histories and files; all three or
+                                    none. Networks take an allocator in nn_net_desc, else these
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
@@ -1104,6 +1108,12 @@ typedef struct nn_train_desc {
     int restore_best;      /* end with the weights of the best check instead of the last */
     int log_steps;         /* keep every step's loss in the history */
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
+    const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save): */
+    size_t save_every;     /* after so many steps (default: every epoch), and at the end */
+    int resume;            /* go on from save_path when that file exists: the same bits as a run
+                              without a break. NN_ERROR_MISMATCH says what another network, data
+                              set or desc differs in; more epochs are no difference */
+    const char *save_best_path; /* keep the network at each check that is the best so far */
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
                      const nn_real *targets); /* summed over rows of the validation set */
     int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
@@ -1128,10 +1138,106 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *trainer);  /* one update, and its c
 NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epoch, or of all */
 /* Whether there is nothing left to do: all epochs, early stopping, a callback or an error. */
 NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
+/* Keeps the run where it is, for nn_train_desc.resume. */
+NN_DEF nn_status nn_trainer_save(nn_trainer *trainer, const char *path);
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 
-/* ------------------------------------------------------------------------------------- >>api-save */
+/* ------------------------------------------------------------------------------------- >>api-save
+   A network in a file: safetensors, which Python reads as it is (examples/load_in_pytorch.py), with
+   the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
+   them, in the file's metadata: the architecture, and what the network was trained on, with its
+   normalisation and the names of its classes. Files are written to PATH.tmp, which then becomes
+   PATH: after any failure the old file is as it was. Nothing in a file is trusted. */
+
+typedef struct nn_save_desc {
+    int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
+    int training;     /* the optimiser with its state, the step count and the generator, too */
+} nn_save_desc;
+
+/* desc may be NULL. NN_ERROR_CANNOT_WRITE: no room, no permission. An operation of the user's own
+   needs nn_op.describe, unless weights_only. */
+NN_DEF nn_status nn_save(const nn_net *net, const char *path, const nn_save_desc *desc);
+/* The same file in memory: *bytes of *size, for nn_free to release. */
+NN_DEF nn_status nn_save_memory(const nn_net *net, const nn_save_desc *desc, void **bytes,
+                                size_t *size);
+NN_DEF void nn_free(void *block); /* NULL is fine */
+
+/* How a tensor of another library lies in the file. */
+typedef enum nn_load_as {
+    NN_LOAD_AS_IT_IS,
+    NN_LOAD_TRANSPOSED,   /* PyTorch's Linear, [out, in]: a dense weight, [in, out] */
+    NN_LOAD_OIHW,         /* PyTorch's Conv2d, [out, in, height, width]: a kernel of [height, width,
+                             in, out] */
+    NN_LOAD_AFTER_FLATTEN /* a Linear behind a flatten of channels, height, width: a dense weight
+                             whose inputs are in the order height, width, channels */
+} nn_load_as;
+
+typedef struct nn_name_map {
+    const char *file, *net; /* its name there and here */
+    nn_load_as as;
+    size_t channels, height, width; /* of what was flattened */
+} nn_name_map;
+
+typedef struct nn_load_desc {
+    int partial;  /* load what is there by name: what is missing or left over is no error */
+    int training; /* the optimiser's state, the step count and the generator, too */
+    const nn_name_map *map; /* for names that differ, or tensors that lie otherwise */
+    size_t map_count;
+} nn_load_desc;
+
+/* What nn_load did. Its lists are released by nn_load_report_free. */
+typedef struct nn_load_report {
+    size_t loaded;              /* parameters and buffers */
+    const char **missing;       /* that the file does not have, */
+    const char **left_over;     /* and the file's that the network does not have */
+    size_t missing_count, left_over_count;
+    size_t not_finite;          /* values that are NaN or infinite: they are loaded */
+} nn_load_report;
+
+/* Reads values into a network that was built before. The parameters' and buffers' names and shapes
+   are those of the file's tensors, all of them, unless `partial`: NN_ERROR_MISMATCH and
+   NN_ERROR_BAD_SHAPE say which is not. F16, BF16, F64 and integers are converted. After an error
+   the network is as it was. Except in a partial load, what the network was trained on comes from
+   the file as well. desc and report may be NULL. */
+NN_DEF nn_status nn_load(nn_net *net, const char *path, const nn_load_desc *desc,
+                         nn_load_report *report);
+NN_DEF nn_status nn_load_memory(nn_net *net, const void *bytes, size_t size,
+                                const nn_load_desc *desc, nn_load_report *report);
+NN_DEF void nn_load_report_free(nn_load_report *report);
+
+typedef struct nn_open_desc {
+    nn_net_desc net;
+    const nn_op *ops; /* the user's own operations that the file may use, with `describe` */
+    size_t op_count;
+    int training;     /* go on with the optimiser's state, the step count and the generator */
+} nn_open_desc;
+
+/* The network that nn_save wrote, made anew with all its tensors, losses and names: to predict, or
+   to be trained further. NULL when that fails; nn_last_error() then names file and tensor. desc
+   may be NULL. */
+NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc);
+NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc *desc);
+
+/* The tensor that predictions are read from: one that was set, here or before the network was
+   saved, or else what the first loss that takes labels (then the first loss) is computed from, or
+   the last tensor; and the input of samples that it depends on. NULL with a message when there is
+   none, or several inputs. */
+NN_DEF nn_tensor *nn_net_output(const nn_net *net);
+NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output); /* NULL: not any more */
+NN_DEF nn_tensor *nn_net_input(const nn_net *net);
+/* Classes of raw samples[rows, features], in the numbers that the training data had: they are
+   normalised as it was. labels[rows] and probabilities[rows, classes] may be NULL; a single output
+   has two classes. NN_ERROR_BAD_ARGUMENT where the outputs of a hinge loss or a regression are
+   asked for probabilities. */
+NN_DEF nn_status nn_classify(nn_net *net, const nn_real *samples, size_t rows, int *labels,
+                             nn_real *probabilities);
+NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t rows, int *labels,
+                                   nn_real *probabilities);
+/* The class's name in the training data; "" when it has none. */
+NN_DEF const char *nn_class_name(const nn_net *net, int label);
+/* Gives `data` the normalisation of the set that the network was trained on. */
+NN_DEF nn_status nn_dataset_normalize_for(nn_dataset *data, const nn_net *net);
 
 /* How a file tells an operation. nn_op.describe is called with the tensor to be written, and then
    gives the members below their values and returns NULL; or, with t NULL, to make a tensor again:
@@ -1146,7 +1252,9 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
            return t ? NULL : nn_dropout(nn_describe_source(d, 0), p);
        }
 
-   Parameters are tensors of their own, made before it: sources to be handed to the builder. */
+   Parameters are tensors of their own, made before it: sources to be handed to the builder. For an
+   operation of the user's own the builder is what calls nn_custom, with settings that outlive the
+   network, and nn_open_desc.ops names its record. */
 typedef enum nn_field {
     NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_REAL, NN_FIELD_CHOICE, NN_FIELD_INTS, NN_FIELD_SIZES,
     NN_FIELD_REALS
@@ -1244,10 +1352,19 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #include <zlib.h>
 #endif
 #if defined(__unix__) || defined(__APPLE__)
+#include <sys/stat.h>
 #include <unistd.h>
 #define NN__ISATTY(fd) isatty(fd)
+#define NN__SYNC(stream) fsync(fileno(stream))
+#define NN__REPLACE(from, to) rename(from, to)
+#if defined(__GLIBC__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
+extern int fsync(int fd); /* -std=c99 hides them */
+extern int fileno(FILE *stream);
+#endif
 #else
 #define NN__ISATTY(fd) 0
+#define NN__SYNC(stream) 0
+#define NN__REPLACE(from, to) (remove(to), rename(from, to))
 #endif
 
 #if !defined(NN_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
@@ -5170,6 +5287,7 @@ struct nn_net {
     size_t passes;                  /* backward passes so far */
     int adds;                       /* to the gradients of parameters, in the present one */
     struct nn__optimizer *optimizer;
+    nn_tensor *output;              /* as it was set; NULL: what the losses say */
     nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
 
@@ -5523,6 +5641,56 @@ static const char *nn__tensor_shape(const nn_tensor *t, char text[NN__SHAPE_TEXT
     return nn__shape_text(t->rank, t->shape, t->batched, text);
 }
 
+/* -- what a file says of an operation: `visit` writes the member or reads it -- */
+
+NN_DEF nn_tensor *nn_describe_source(const nn_description *d, size_t i)
+{
+    return i < d->src_count ? d->src[i] : NULL;
+}
+
+NN_DEF void nn_describe_int(nn_description *d, const char *key, int *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_INT, value, &count, 1);
+}
+
+NN_DEF void nn_describe_size(nn_description *d, const char *key, size_t *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_SIZE, value, &count, 1);
+}
+
+NN_DEF void nn_describe_real(nn_description *d, const char *key, double *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_REAL, value, &count, 1);
+}
+
+NN_DEF void nn_describe_choice(nn_description *d, const char *key, int *value,
+                               const char *const *names, size_t count)
+{
+    d->names = names;
+    d->visit(d, key, NN_FIELD_CHOICE, value, &count, count);
+}
+
+NN_DEF void nn_describe_ints(nn_description *d, const char *key, int *values, size_t *count,
+                             size_t max)
+{
+    d->visit(d, key, NN_FIELD_INTS, values, count, max);
+}
+
+NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values, size_t *count,
+                              size_t max)
+{
+    d->visit(d, key, NN_FIELD_SIZES, values, count, max);
+}
+
+NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
+                              size_t count)
+{
+    d->visit(d, key, NN_FIELD_REALS, values, &count, count);
+}
+
 /* ------------------------------------------------------------------------------------- >>graph
    nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside.
 
@@ -5760,56 +5928,6 @@ static void nn__set_batch(nn_tensor *t, size_t batch)
     if (!t->batched) return;
     t->shape[0] = batch;
     t->size = batch * t->row_size; /* fits: room has been made for it */
-}
-
-/* -- what a file says of an operation: `visit` writes the member or reads it -- */
-
-NN_DEF nn_tensor *nn_describe_source(const nn_description *d, size_t i)
-{
-    return i < d->src_count ? d->src[i] : NULL;
-}
-
-NN_DEF void nn_describe_int(nn_description *d, const char *key, int *value)
-{
-    size_t count = 1;
-    d->visit(d, key, NN_FIELD_INT, value, &count, 1);
-}
-
-NN_DEF void nn_describe_size(nn_description *d, const char *key, size_t *value)
-{
-    size_t count = 1;
-    d->visit(d, key, NN_FIELD_SIZE, value, &count, 1);
-}
-
-NN_DEF void nn_describe_real(nn_description *d, const char *key, double *value)
-{
-    size_t count = 1;
-    d->visit(d, key, NN_FIELD_REAL, value, &count, 1);
-}
-
-NN_DEF void nn_describe_choice(nn_description *d, const char *key, int *value,
-                               const char *const *names, size_t count)
-{
-    d->names = names;
-    d->visit(d, key, NN_FIELD_CHOICE, value, &count, count);
-}
-
-NN_DEF void nn_describe_ints(nn_description *d, const char *key, int *values, size_t *count,
-                             size_t max)
-{
-    d->visit(d, key, NN_FIELD_INTS, values, count, max);
-}
-
-NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values, size_t *count,
-                              size_t max)
-{
-    d->visit(d, key, NN_FIELD_SIZES, values, count, max);
-}
-
-NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
-                              size_t count)
-{
-    d->visit(d, key, NN_FIELD_REALS, values, &count, count);
 }
 
 /* A caller's tensor, and a network without an error. */
@@ -10063,6 +10181,9 @@ static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slo
     nn__k()->scale(n, -slope, t->src[1]->data + line * n, dy);
 }
 
+/* ----------------------------------------------------------------------------------- >>targets
+   The kinds of losses, building them with the inputs that they compare with, and feeding those. */
+
 /* -- the kinds -- */
 
 static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t);
@@ -10107,8 +10228,7 @@ static int nn__takes_targets(const nn_tensor *t)
            nn__loss_of(t)->answers != NN_ANSWERS_LABELS;
 }
 
-/* ----------------------------------------------------------------------------------- >>targets
-   Building losses with the inputs that they compare with, and feeding those. */
+/* -- building -- */
 
 /* A member that is set but not used, or NULL. */
 static const char *nn__unused_member(const nn_loss_desc *d, unsigned uses)
@@ -11254,6 +11374,7 @@ static nn_status nn__stream_close(nn__stream *s, nn_status status)
 }
 
 static size_t nn__stream_hint(nn__stream *s) { return (void)s, 0; }
+static int nn__stream_seek(nn__stream *s, size_t at) { return (void)s, (void)at, 0; }
 #else
 /* Fills `to` as far as the file goes: *got < size only at its end. */
 static nn_status nn__stream_read(nn__stream *s, void *to, size_t size, size_t *got)
@@ -11267,6 +11388,13 @@ static nn_status nn__stream_close(nn__stream *s, nn_status status)
 {
     fclose(s->file);
     return status;
+}
+
+static int nn__stream_seek(nn__stream *s, size_t at)
+{
+    if (at > LONG_MAX || fseek(s->file, (long)at, SEEK_SET) != 0) return 0;
+    s->total = at;
+    return 1;
 }
 
 /* The size of a file before it is read; 0 where that cannot be known (a pipe, a folder). */
@@ -13038,7 +13166,7 @@ static int nn__parse_slowly(nn__span text, double *value)
     }
     copy[n] = 0;
     *value = strtod(copy, &end);
-    return end == copy + n && nn__is_real(*value);
+    return end == copy + n && nn__is_finite(*value);
 }
 
 /* Takes digits off the text: *number = 10^count *number + they, which wraps beyond 19 of them. */
@@ -13071,7 +13199,7 @@ static int nn__scale_by_ten(uint64_t m, int power, double *value)
 }
 
 /* A decimal number that fills the text. */
-static int nn__parse_number(nn__span text, double *value)
+static int nn__parse_double(nn__span text, double *value)
 {
     const char *c = text.begin, *end = text.end;
     uint64_t digits = 0, exponent = 0;
@@ -13099,7 +13227,13 @@ static int nn__parse_number(nn__span text, double *value)
     if (count > 19 || power < -22 || power > 22 || !nn__scale_by_ten(digits, power, value))
         return nn__parse_slowly(text, value);
     if (minus) *value = -*value;
-    return nn__is_real(*value);
+    return nn__is_finite(*value);
+}
+
+/* One that nn_real can hold. */
+static int nn__parse_number(nn__span text, double *value)
+{
+    return nn__parse_double(text, value) && nn__is_real(*value);
 }
 
 /* The same text for 1, 1.0, +1 and 01, with a decimal point whatever the locale. */
@@ -14826,6 +14960,18 @@ static nn_status nn__make_shadow(nn_net *net, int has_buffers, nn__shadow *s)
     return NN_OK;
 }
 
+/* What it has of parameter or buffer i, counted as nn__state_tensor counts; NULL when that was made
+   later, or there is no shadow. */
+static nn_real *nn__shadow_of(const nn_net *net, const nn__shadow *s, size_t i)
+{
+    const size_t parameters = net->parameters.count;
+    nn_real *a = s->values;
+    const size_t place = i < parameters ? i : i - parameters + s->parameters;
+    if (!a || (i < parameters && i >= s->parameters) || !nn__shadowed(net, s, place)) return NULL;
+    for (size_t j = 0; j < place; j++) a += nn__shadowed(net, s, j)->size;
+    return a;
+}
+
 /* For each value w of the network and a of the shadow. */
 typedef enum nn__shadow_use {
     NN__SHADOW_KEEP,    /* a = w */
@@ -14852,12 +14998,2139 @@ static void nn__use_shadow(nn_net *net, const nn__shadow *s, nn__shadow_use use,
     }
 }
 
-/* ------------------------------------------------------------------------------------- >>train
-   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
-   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
-   a check, which is what early stopping, the best weights and the history are made of. */
+/* -------------------------------------------------------------------------------------- >>json
+   What a safetensors file says beside its numbers, as RFC 8259 has it: text that is put together,
+   and text that is taken apart into a list of values, each followed by those inside it. Strings are
+   decoded where they lie and end with a zero byte. Nothing is trusted: depth is bounded, UTF-8 is
+   checked, a key comes once. */
 
-/* -- history -- */
+/* -- writing -- */
+
+/* A text that grows. After the first failure nothing is added, and `status` says what it was. */
+typedef struct nn__text {
+    char *bytes;
+    size_t size, capacity;
+    nn_status status;
+} nn__text;
+
+static void nn__text_put(nn__text *t, const char *bytes, size_t size)
+{
+    for (size_t i = 0; t->status == NN_OK && i < size; i++) {
+        if (t->size == t->capacity)
+            t->status = nn__grow(&t->bytes, t->size, &t->capacity, 1);
+        if (t->status == NN_OK) t->bytes[t->size++] = bytes[i];
+    }
+}
+
+static void nn__text_add(nn__text *t, const char *text) { nn__text_put(t, text, strlen(text)); }
+
+static void nn__text_whole(nn__text *t, uint64_t number)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%llu", (nn__ull)number);
+    nn__text_add(t, digits);
+}
+
+/* The shortest of 15 or 17 digits that are read as the same number; what JSON has no digits for
+   stands in quotes. */
+static void nn__text_real(nn__text *t, double x)
+{
+    char digits[64];
+    if (x != x) nn__text_add(t, "\"NaN\"");
+    else if (!nn__is_finite(x)) nn__text_add(t, x > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    else if (x == 0 && 1 / x < 0) nn__text_add(t, "-0");
+    else {
+        const nn__span s = nn__number_name(x, digits);
+        nn__text_put(t, s.begin, nn__span_size(s));
+    }
+}
+
+/* Bytes of the character at `at` when it is UTF-8, no overlong form and no surrogate; else 0. */
+static size_t nn__utf8(const unsigned char *at, size_t size)
+{
+    const unsigned first = at[0];
+    const size_t n = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (n == 0 || first > 0xf4 || n > size) return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    if ((first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] > 0x9f)) return 0;
+    if ((first == 0xf0 && at[1] < 0x90) || (first == 0xf4 && at[1] > 0x8f)) return 0;
+    return n;
+}
+
+static int nn__is_utf8(const char *text, size_t size)
+{
+    for (size_t i = 0, n; i < size; i += n) {
+        n = nn__utf8((const unsigned char *)text + i, size - i);
+        if (n == 0) return 0;
+    }
+    return 1;
+}
+
+static void nn__text_string(nn__text *t, const char *string, size_t size)
+{
+    char escape[8];
+    if (t->status == NN_OK && !nn__is_utf8(string, size))
+        t->status = nn__fail(NN_ERROR_BAD_ARGUMENT, "the name '%.80s' is not UTF-8", string);
+    nn__text_add(t, "\"");
+    for (size_t i = 0; i < size; i++) {
+        const unsigned c = (unsigned char)string[i];
+        if (c == '"' || c == '\\') nn__text_add(t, "\\");
+        if (c >= 0x20) nn__text_put(t, string + i, 1);
+        else {
+            snprintf(escape, sizeof escape, "\\u%04x", c);
+            nn__text_add(t, escape);
+        }
+    }
+    nn__text_add(t, "\"");
+}
+
+/* "key": behind a comma where something stands before it. */
+static void nn__text_key(nn__text *t, const char *key)
+{
+    const char last = t->size ? t->bytes[t->size - 1] : '{';
+    if (last != '{' && last != '[') nn__text_add(t, ",");
+    nn__text_string(t, key, strlen(key));
+    nn__text_add(t, ":");
+}
+
+static void nn__text_member(nn__text *t, const char *key, uint64_t number)
+{
+    nn__text_key(t, key);
+    nn__text_whole(t, number);
+}
+
+static void nn__text_string_member(nn__text *t, const char *key, const char *string)
+{
+    nn__text_key(t, key);
+    nn__text_string(t, string, strlen(string));
+}
+
+/* -- reading -- */
+
+/* A value. Those inside an object or an array follow it; `span` counts them and itself. */
+typedef struct nn__json {
+    const char *key;  /* of a member of an object, else NULL */
+    const char *text; /* of a string without its quotes; of a number or a word as it stands */
+    size_t size;      /* bytes of the text; of an object or an array the values right inside it */
+    size_t span;
+    char kind;        /* one of { [ " 0 w: object, array, string, number, word */
+    char is_used;     /* somebody has asked for it */
+} nn__json;
+
+/* Text in memory that can be written to, and what it was taken apart into. */
+typedef struct nn__document {
+    const char *name; /* for messages */
+    char *begin, *at, *end;
+    nn__json *values;
+    size_t count, capacity;
+} nn__document;
+
+enum { NN__JSON_DEPTH = 8 };
+
+static void nn__document_free(nn__document *d)
+{
+    NN_FREE(d->values);
+    d->values = NULL;
+}
+
+static nn_status nn__json_failed(const nn__document *d, const char *what)
+{
+    return nn__fail(NN_ERROR_BAD_FORMAT, "%s: at byte %llu of its text: %s", d->name,
+                    (nn__ull)(d->at - d->begin), what);
+}
+
+static void nn__skip_blanks(nn__document *d)
+{
+    while (d->at < d->end && (*d->at == ' ' || *d->at == '\t' || *d->at == '\n' || *d->at == '\r'))
+        d->at++;
+}
+
+/* Takes the character when it is the next one. */
+static int nn__takes(nn__document *d, char c)
+{
+    nn__skip_blanks(d);
+    if (d->at == d->end || *d->at != c) return 0;
+    d->at++;
+    return 1;
+}
+
+/* Four hexadecimal digits; -1 when they are not there. */
+static long nn__hexadecimal(nn__document *d)
+{
+    long number = 0;
+    for (int i = 0; i < 4; i++) {
+        const int c = d->at < d->end ? (unsigned char)*d->at : 0;
+        if (c >= '0' && c <= '9') number = 16 * number + c - '0';
+        else if ((c | 32) >= 'a' && (c | 32) <= 'f') number = 16 * number + (c | 32) - 'a' + 10;
+        else return -1;
+        d->at++;
+    }
+    return number;
+}
+
+/* The character of \uXXXX, or of two that are a surrogate pair, as UTF-8. The escape takes more
+   bytes than it stands for. */
+static char *nn__decode_character(nn__document *d, char *to)
+{
+    long c = nn__hexadecimal(d);
+    if (c >= 0xd800 && c < 0xdc00 && d->end - d->at >= 2 && d->at[0] == '\\' && d->at[1] == 'u') {
+        d->at += 2;
+        const long low = nn__hexadecimal(d);
+        c = low >= 0xdc00 && low < 0xe000 ? 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00) : -1;
+    }
+    if (c <= 0 || (c >= 0xd800 && c < 0xe000)) return NULL;
+    if (c < 0x80) *to++ = (char)c;
+    else if (c < 0x800) *to++ = (char)(0xc0 | c >> 6);
+    else if (c < 0x10000) *to++ = (char)(0xe0 | c >> 12);
+    else *to++ = (char)(0xf0 | c >> 18), *to++ = (char)(0x80 | (c >> 12 & 63));
+    if (c >= 0x800) *to++ = (char)(0x80 | (c >> 6 & 63));
+    if (c >= 0x80) *to++ = (char)(0x80 | (c & 63));
+    return to;
+}
+
+/* A string, whose opening quote has been taken. */
+static nn_status nn__read_string(nn__document *d, const char **text, size_t *size)
+{
+    static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    char *to = d->at;
+    *text = to;
+    for (;;) {
+        if (d->at == d->end) return nn__json_failed(d, "a string without an end");
+        const char c = *d->at++;
+        if (c == '"') break;
+        if ((unsigned char)c < 0x20) return nn__json_failed(d, "a control character in a string");
+        if (c != '\\') {
+            *to++ = c;
+            continue;
+        }
+        const char kind = d->at < d->end ? *d->at++ : ' ';
+        const char *found = kind ? strchr(escapes, kind) : NULL;
+        if (found) *to++ = meanings[found - escapes];
+        else if (kind == 'u') to = nn__decode_character(d, to);
+        if (!to || (!found && kind != 'u'))
+            return nn__json_failed(d, "an escape that stands for no character");
+    }
+    *to = 0; /* where the closing quote was, or before it */
+    *size = (size_t)(to - *text);
+    return NN_OK;
+}
+
+static void nn__skip_digits(nn__document *d)
+{
+    while (d->at < d->end && *d->at >= '0' && *d->at <= '9') d->at++;
+}
+
+/* -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? or a word. */
+static nn_status nn__read_scalar(nn__document *d, nn__json *value)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    const size_t left = (size_t)(d->end - d->at);
+    value->text = d->at;
+    for (size_t i = 0; i < 3; i++)
+        if (left >= strlen(words[i]) && memcmp(d->at, words[i], strlen(words[i])) == 0)
+            value->kind = 'w', d->at += strlen(words[i]);
+    if (value->kind != 'w') {
+        value->kind = '0';
+        if (*d->at == '-') d->at++;
+        const char *digits = d->at;
+        nn__skip_digits(d);
+        int is_right = d->at > digits && (*digits != '0' || d->at == digits + 1);
+        if (d->at < d->end && *d->at == '.') {
+            digits = ++d->at;
+            nn__skip_digits(d);
+            is_right = is_right && d->at > digits;
+        }
+        if (d->at < d->end && (*d->at == 'e' || *d->at == 'E')) {
+            d->at++;
+            if (d->at < d->end && (*d->at == '+' || *d->at == '-')) d->at++;
+            digits = d->at;
+            nn__skip_digits(d);
+            is_right = is_right && d->at > digits;
+        }
+        if (!is_right) return nn__json_failed(d, "expected a value");
+    }
+    value->size = (size_t)(d->at - value->text);
+    return NN_OK;
+}
+
+static int nn__compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* No two members of the object that begins at value number `at` have one key. */
+static nn_status nn__check_keys(const nn__document *d, size_t at)
+{
+    const nn__json *object = &d->values[at];
+    const size_t members = object->size;
+    nn_status status = NN_OK;
+    size_t count = 0;
+    if (members < 2) return NN_OK;
+    const char **keys = (const char **)nn__allocate(members, sizeof *keys);
+    if (!keys) return NN_ERROR_OUT_OF_MEMORY;
+    for (const nn__json *v = object + 1; count < members; v += v->span) keys[count++] = v->key;
+    qsort((void *)keys, count, sizeof *keys, nn__compare_texts);
+    for (size_t i = 1; status == NN_OK && i < count; i++)
+        if (strcmp(keys[i - 1], keys[i]) == 0)
+            status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: the key '%.80s' comes twice", d->name,
+                              keys[i]);
+    NN_FREE((void *)keys);
+    return status;
+}
+
+static nn_status nn__read_value(nn__document *d, const char *key, int depth);
+
+/* The values of an object or of an array, whose bracket has been taken. */
+static nn_status nn__read_inside(nn__document *d, size_t at, int depth)
+{
+    const int is_object = d->values[at].kind == '{';
+    const char close = is_object ? '}' : ']';
+    nn_status status = NN_OK;
+    if (depth == NN__JSON_DEPTH) return nn__json_failed(d, "brackets within brackets, too deep");
+    if (nn__takes(d, close)) return NN_OK;
+    do {
+        const char *key = NULL;
+        size_t size;
+        if (is_object) {
+            if (!nn__takes(d, '"')) return nn__json_failed(d, "expected a key in quotes");
+            status = nn__read_string(d, &key, &size);
+            if (status == NN_OK && !nn__takes(d, ':'))
+                status = nn__json_failed(d, "expected ':' after a key");
+        }
+        if (status == NN_OK) status = nn__read_value(d, key, depth + 1);
+        if (status != NN_OK) return status;
+        d->values[at].size++;
+    } while (nn__takes(d, ','));
+    d->values[at].span = d->count - at;
+    if (!nn__takes(d, close)) return nn__json_failed(d, "expected ',' or a closing bracket");
+    return is_object ? nn__check_keys(d, at) : NN_OK;
+}
+
+static nn_status nn__read_value(nn__document *d, const char *key, int depth)
+{
+    const size_t at = d->count;
+    nn_status status = nn__grow(&d->values, d->count, &d->capacity, sizeof *d->values);
+    if (status != NN_OK) return status;
+    nn__json *value = &d->values[d->count++];
+    memset(value, 0, sizeof *value);
+    value->key = key, value->span = 1;
+    nn__skip_blanks(d);
+    if (d->at == d->end) return nn__json_failed(d, "expected a value");
+    value->kind = *d->at;
+    if (*d->at == '{' || *d->at == '[') {
+        d->at++;
+        return nn__read_inside(d, at, depth);
+    }
+    if (*d->at != '"') return nn__read_scalar(d, value);
+    d->at++;
+    return nn__read_string(d, &value->text, &value->size);
+}
+
+/* Takes the text apart; it must be an object and nothing else but blanks. */
+static nn_status nn__document_read(nn__document *d, const char *name, char *text, size_t size)
+{
+    memset(d, 0, sizeof *d);
+    d->name = name, d->begin = d->at = text, d->end = text + size;
+    if (!nn__is_utf8(text, size)) return nn__json_failed(d, "it is not UTF-8");
+    if (size == 0 || *text != '{') return nn__json_failed(d, "expected '{'");
+    nn_status status = nn__read_value(d, NULL, 0);
+    nn__skip_blanks(d);
+    if (status == NN_OK && d->at != d->end)
+        status = nn__json_failed(d, "something follows the closing bracket");
+    if (status != NN_OK) nn__document_free(d);
+    return status;
+}
+
+/* A member of an object; NULL when it is not there, or not of that kind. */
+static nn__json *nn__member(nn__json *object, const char *key, char kind)
+{
+    if (!object || object->kind != '{') return NULL;
+    for (nn__json *v = object + 1; v < object + object->span; v += v->span)
+        if (strcmp(v->key, key) == 0 && v->kind == kind) return v->is_used = 1, v;
+    return NULL;
+}
+
+/* A whole number from 0 to max. */
+static int nn__json_whole(const nn__json *v, uint64_t max, uint64_t *number)
+{
+    uint64_t n = 0;
+    if (!v || v->kind != '0' || v->size > 20) return 0;
+    for (size_t i = 0; i < v->size; i++) {
+        const uint64_t digit = (uint64_t)(v->text[i] - '0');
+        if (digit > 9 || digit > max || n > (max - digit) / 10) return 0;
+        n = 10 * n + digit;
+    }
+    *number = n;
+    return 1;
+}
+
+static int nn__json_size(const nn__json *v, size_t *size)
+{
+    uint64_t n = 0;
+    const int is_whole = nn__json_whole(v, SIZE_MAX, &n);
+    if (is_whole) *size = (size_t)n;
+    return is_whole;
+}
+
+static int nn__json_real(const nn__json *v, double *number)
+{
+    if (v->kind == '"') {
+        *number = strcmp(v->text, "NaN") == 0         ? NAN
+                  : strcmp(v->text, "Infinity") == 0  ? HUGE_VAL
+                  : strcmp(v->text, "-Infinity") == 0 ? -HUGE_VAL
+                                                      : 0;
+        return *number != 0;
+    }
+    const nn__span digits = {v->text, v->text + v->size};
+    return v->kind == '0' && nn__parse_double(digits, number);
+}
+
+/* ------------------------------------------------------------------------------ >>safetensors
+   One file: 8 bytes with the length N of its header, N bytes of JSON, then the numbers of all
+   tensors one after the other, little-endian. Everything the header says is compared with what
+   there is before anything is allocated or copied. Files are read and written in place: no second
+   copy of the numbers is made. */
+
+/* -- types of elements -- */
+
+typedef struct nn__element {
+    const char *name;
+    size_t size;
+    char kind; /* f float, h half, b bfloat, i integer, u without sign, x: cannot be converted */
+} nn__element;
+
+static const nn__element nn__elements[] = {
+    {"F64", 8, 'f'}, {"F32", 4, 'f'}, {"F16", 2, 'h'}, {"BF16", 2, 'b'}, {"I64", 8, 'i'},
+    {"I32", 4, 'i'}, {"I16", 2, 'i'}, {"I8", 1, 'i'},  {"U64", 8, 'u'},  {"U32", 4, 'u'},
+    {"U16", 2, 'u'}, {"U8", 1, 'u'},  {"BOOL", 1, 'u'}, {"F8_E4M3", 1, 'x'}, {"F8_E5M2", 1, 'x'}};
+
+static const nn__element *nn__find_element(const char *name)
+{
+    for (size_t i = 0; i < sizeof nn__elements / sizeof *nn__elements; i++)
+        if (strcmp(nn__elements[i].name, name) == 0) return &nn__elements[i];
+    return NULL;
+}
+
+/* F64 or F32, which are what is written. */
+static const nn__element *nn__float_of(size_t width) { return &nn__elements[width == 8 ? 0 : 1]; }
+
+static int nn__is_little_endian(void)
+{
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first;
+}
+
+/* sign, exponent, 10 digits: also the numbers below 2^-14, infinities and NaN. */
+static double nn__half(unsigned bits)
+{
+    const unsigned exponent = bits >> 10 & 31, digits = bits & 1023;
+    double x = exponent ? ldexp(1024.0 + digits, (int)exponent - 25) : ldexp((double)digits, -24);
+    if (exponent == 31) x = digits ? NAN : HUGE_VAL;
+    return bits >> 15 ? -x : x;
+}
+
+/* An element from its bytes, the low one first. */
+static double nn__decode(const nn__element *e, const unsigned char *bytes)
+{
+    uint64_t bits = 0;
+    uint32_t single;
+    float narrow;
+    double wide;
+    for (size_t i = e->size; i-- > 0;) bits = bits << 8 | bytes[i];
+    if (e->kind == 'h') return nn__half((unsigned)bits);
+    if (e->kind == 'u') return (double)bits;
+    if (e->kind == 'i') {
+        const uint64_t sign = (uint64_t)1 << (8 * e->size - 1);
+        return bits & sign ? -(double)((sign - 1 - (bits & (sign - 1))) + 1) : (double)bits;
+    }
+    if (e->size == 8) return memcpy(&wide, &bits, sizeof wide), wide;
+    single = (uint32_t)(e->kind == 'b' ? bits << 16 : bits);
+    memcpy(&narrow, &single, sizeof narrow);
+    return (double)narrow;
+}
+
+/* -- reading -- */
+
+typedef struct nn__entry {
+    const char *name;
+    const nn__element *element;
+    const nn__json *shape;      /* an array of whole numbers */
+    size_t rank, count;         /* dimensions, elements */
+    size_t begin, bytes;        /* in the file */
+    char is_used;
+} nn__entry;
+
+/* A file that is open, or one in memory. */
+typedef struct nn__archive {
+    const char *name;           /* for messages */
+    const unsigned char *bytes; /* all of it, or NULL when it is read from the stream */
+    unsigned char *owned;
+    size_t size;
+    nn__stream stream;
+    int is_open;
+    char *header;
+    nn__document document;
+    nn__entry *entries;         /* in the order of their places */
+    size_t count;
+    nn__json *metadata;         /* or NULL */
+} nn__archive;
+
+static void nn__archive_close(nn__archive *a)
+{
+    if (a->is_open) nn__stream_close(&a->stream, NN_OK);
+    nn__document_free(&a->document);
+    NN_FREE(a->entries);
+    NN_FREE(a->header);
+    NN_FREE(a->owned);
+    memset(a, 0, sizeof *a);
+}
+
+/* Bytes that the size of the file has promised. */
+static nn_status nn__archive_copy(nn__archive *a, size_t at, void *to, size_t bytes)
+{
+    size_t got = 0;
+    if (a->bytes) {
+        if (bytes) memcpy(to, a->bytes + at, bytes);
+        return NN_OK;
+    }
+    if (a->stream.total != at && !nn__stream_seek(&a->stream, at)) return nn__read_failed(a->name);
+    nn_status status = nn__stream_read(&a->stream, to, bytes, &got);
+    if (status == NN_OK && got < bytes)
+        status = nn__fail(NN_ERROR_TRUNCATED, "%s: ends at byte %llu while it is read", a->name,
+                          (nn__ull)(at + got));
+    return status;
+}
+
+static nn_status nn__entry_failed(const nn__archive *a, const nn__entry *e, const char *what)
+{
+    return nn__fail(NN_ERROR_BAD_FORMAT, "%s: tensor '%.80s': %s", a->name, e->name, what);
+}
+
+/* The two ends of a tensor's data, of which there are so many bytes. */
+static int nn__read_ends(const nn__json *ends, size_t data, size_t *begin, size_t *end)
+{
+    if (!ends || ends->size != 2) return 0;
+    return nn__json_size(ends + 1, begin) && nn__json_size(ends + 2, end) && *begin <= *end &&
+           *end <= data;
+}
+
+/* A tensor's dtype, shape and data_offsets agree with each other. */
+static nn_status nn__read_entry(nn__archive *a, nn__json *value, size_t data, nn__entry *e)
+{
+    nn__json *dtype = nn__member(value, "dtype", '"');
+    const nn__json *ends = nn__member(value, "data_offsets", '[');
+    size_t end = 0, bytes = 0;
+    memset(e, 0, sizeof *e);
+    e->name = value->key;
+    e->shape = nn__member(value, "shape", '[');
+    if (!dtype || !e->shape || !ends || value->size != 3)
+        return nn__entry_failed(a, e, "expected dtype, shape and data_offsets, and nothing else");
+    e->element = nn__find_element(dtype->text);
+    e->rank = e->shape->size;
+    e->count = 1;
+    if (!e->element)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: tensor '%.80s': the dtype '%.20s' is unknown",
+                        a->name, e->name, dtype->text);
+    for (size_t i = 0, n; i < e->rank; i++) {
+        if (!nn__json_size(e->shape + 1 + i, &n))
+            return nn__entry_failed(a, e, "a dimension that is no whole number");
+        if (!nn__multiply(e->count, n, &e->count))
+            return nn__fail(NN_ERROR_TOO_LARGE, "%s: tensor '%.80s': the product of its shape does "
+                                                "not fit", a->name, e->name);
+    }
+    if (!nn__read_ends(ends, data, &e->begin, &end))
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: tensor '%.80s': its data_offsets are not two numbers in order that "
+                        "lie in the %llu bytes of data", a->name, e->name, (nn__ull)data);
+    e->bytes = end - e->begin;
+    if (!nn__multiply(e->count, e->element->size, &bytes) || bytes != e->bytes)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: tensor '%.80s': %llu elements of %llu bytes in %llu bytes", a->name,
+                        e->name, (nn__ull)e->count, (nn__ull)e->element->size, (nn__ull)e->bytes);
+    return NN_OK;
+}
+
+static int nn__compare_places(const void *a, const void *b)
+{
+    const nn__entry *x = (const nn__entry *)a, *y = (const nn__entry *)b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1; /* empty ones come first */
+    return strcmp(x->name, y->name);
+}
+
+/* One begins where another ends: no holes, nothing shared, nothing behind the last. */
+static nn_status nn__check_places(nn__archive *a, size_t data)
+{
+    size_t at = 0;
+    if (a->count) qsort(a->entries, a->count, sizeof *a->entries, nn__compare_places);
+    for (size_t i = 0; i < a->count; at = a->entries[i].begin + a->entries[i].bytes, i++)
+        if (a->entries[i].begin != at)
+            return nn__fail(NN_ERROR_BAD_FORMAT,
+                            "%s: tensor '%.80s' begins at %llu, expected %llu, where the one "
+                            "before it ends", a->name, a->entries[i].name,
+                            (nn__ull)a->entries[i].begin, (nn__ull)at);
+    if (at != data)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: the tensors end at byte %llu of %llu bytes of "
+                                             "data", a->name, (nn__ull)at, (nn__ull)data);
+    return NN_OK;
+}
+
+/* The metadata: strings alone. */
+static nn_status nn__check_metadata(const nn__archive *a)
+{
+    const nn__json *m = a->metadata;
+    for (const nn__json *v = m ? m + 1 : NULL; v && v < m + m->span; v += v->span)
+        if (v->kind != '"')
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: __metadata__: '%.80s' is no string", a->name,
+                            v->key);
+    return NN_OK;
+}
+
+static nn_status nn__read_entries(nn__archive *a, size_t data_begin)
+{
+    nn__json *root = a->document.values;
+    const size_t data = a->size - data_begin;
+    a->metadata = nn__member(root, "__metadata__", '{');
+    a->entries = (nn__entry *)nn__allocate(nn__max_size(root->size, 1), sizeof *a->entries);
+    if (!a->entries) return NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = nn__check_metadata(a);
+    for (nn__json *v = root + 1; status == NN_OK && v < root + root->span; v += v->span)
+        if (v != a->metadata) status = nn__read_entry(a, v, data, &a->entries[a->count++]);
+    if (status == NN_OK) status = nn__check_places(a, data);
+    for (size_t i = 0; status == NN_OK && i < a->count; i++) a->entries[i].begin += data_begin;
+    return status;
+}
+
+enum { NN__MAX_HEADER = 100000000 };
+
+/* The length of the header, or what the file is instead. */
+static nn_status nn__read_length(nn__archive *a, size_t *length)
+{
+    unsigned char start[64] = {0};
+    const size_t got = nn__min_size(a->size, sizeof start);
+    uint64_t n = 0;
+    nn_status status = nn__archive_copy(a, 0, start, got);
+    if (status != NN_OK) return status;
+    for (int i = 8; i-- > 0;) n = n << 8 | start[i];
+    *length = (size_t)n;
+    if (a->size >= 8 && n <= NN__MAX_HEADER && n <= a->size - 8) return NN_OK;
+    status = nn__check_content(a->name, start, got);
+    if (status != NN_OK) return status;
+    if (a->size < 8)
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, a safetensors file has at least 8",
+                        a->name, (nn__ull)a->size);
+    return nn__fail(n <= NN__MAX_HEADER ? NN_ERROR_TRUNCATED : NN_ERROR_BAD_FORMAT,
+                    "%s: a header of %llu bytes in a file of %llu: %s", a->name, (nn__ull)n,
+                    (nn__ull)a->size,
+                    n <= NN__MAX_HEADER ? "it is cut off" : "this is no safetensors file");
+}
+
+static nn_status nn__read_header(nn__archive *a)
+{
+    size_t length;
+    nn_status status = nn__read_length(a, &length);
+    if (status != NN_OK) return status;
+    a->header = (char *)nn__allocate(length + 1, 1);
+    if (!a->header) return NN_ERROR_OUT_OF_MEMORY;
+    status = nn__archive_copy(a, 8, a->header, length);
+    if (status == NN_OK) status = nn__document_read(&a->document, a->name, a->header, length);
+    return status == NN_OK ? nn__read_entries(a, 8 + length) : status;
+}
+
+/* From a path, or from bytes when the path is NULL. A pipe is read into memory first. */
+static nn_status nn__archive_open(nn__archive *a, const char *call, const char *path,
+                                  const void *bytes, size_t size)
+{
+    memset(a, 0, sizeof *a);
+    if (!path && !bytes) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: there is no file", call);
+    a->name = path ? path : "the file in memory";
+    a->bytes = (const unsigned char *)bytes, a->size = size;
+    nn_status status = path ? nn__stream_open(path, &a->stream) : NN_OK;
+    if (status != NN_OK) return status;
+    a->is_open = path != NULL;
+    if (path) a->size = nn__stream_hint(&a->stream);
+    if (path && a->size == 0) {
+        nn__file file = {path, NULL, 0};
+        status = nn__file_fill(&a->stream, &file);
+        a->bytes = a->owned = file.bytes, a->size = file.size;
+    }
+    if (status == NN_OK && a->size == 0)
+        status = nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", a->name);
+    if (status == NN_OK) status = nn__read_header(a);
+    if (status != NN_OK) nn__archive_close(a);
+    return status;
+}
+
+static nn__entry *nn__find_entry(nn__archive *a, const char *prefix, const char *name)
+{
+    const size_t length = strlen(prefix);
+    for (size_t i = 0; i < a->count; i++)
+        if (strncmp(a->entries[i].name, prefix, length) == 0 &&
+            strcmp(a->entries[i].name + length, name) == 0)
+            return &a->entries[i];
+    return NULL;
+}
+
+static size_t nn__entry_dim(const nn__entry *e, size_t i)
+{
+    size_t n = 0;
+    nn__json_size(e->shape + 1 + i, &n);
+    return n;
+}
+
+/* Where the elements of a file go when they do not lie as they are wanted: a walk over the file's
+   dimensions, each of which moves on by `step` in the target. */
+typedef struct nn__placement {
+    size_t rank, dim[4], step[4], index[4];
+} nn__placement;
+
+static size_t nn__next_place(nn__placement *p)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < p->rank; i++) at += p->index[i] * p->step[i];
+    for (size_t i = p->rank; i-- > 0 && ++p->index[i] == p->dim[i];) p->index[i] = 0;
+    return at;
+}
+
+/* Copies a tensor to floats of `width` bytes, converted where that differs. */
+static nn_status nn__entry_read(nn__archive *a, const nn__entry *e, void *to, size_t width,
+                                nn__placement *place)
+{
+    unsigned char raw[4096];
+    const nn__element *element = e->element;
+    nn_status status = NN_OK;
+    if (element->kind == 'x')
+        return nn__entry_failed(a, e, "its dtype cannot be converted");
+    if (element == nn__float_of(width) && !place && nn__is_little_endian())
+        return nn__archive_copy(a, e->begin, to, e->bytes);
+    for (size_t i = 0; status == NN_OK && i < e->count;) {
+        const size_t n = nn__min_size(e->count - i, sizeof raw / element->size);
+        status = nn__archive_copy(a, e->begin + i * element->size, raw, n * element->size);
+        for (size_t j = 0; status == NN_OK && j < n; j++, i++) {
+            const double x = nn__decode(element, raw + j * element->size);
+            const size_t at = place ? nn__next_place(place) : i;
+            if (width == 8) ((double *)to)[at] = x;
+            else ((float *)to)[at] = (float)x;
+        }
+    }
+    return status;
+}
+
+/* -- writing -- */
+
+/* A tensor to be written, under "prefix" and "name" joined. */
+typedef struct nn__item {
+    const char *prefix, *name; /* name NULL: the number */
+    char number[40];
+    size_t width, count;
+    int rank;
+    size_t shape[NN_MAX_RANK];
+    const void *data; /* `count` floats of `width` bytes */
+} nn__item;
+
+typedef struct nn__contents {
+    nn__item *items;
+    size_t count, capacity;
+    nn__text about; /* what the metadata says, one JSON object */
+    nn_status status;
+} nn__contents;
+
+static void nn__contents_free(nn__contents *c)
+{
+    NN_FREE(c->items);
+    NN_FREE(c->about.bytes);
+}
+
+/* One more tensor of doubles or, with width sizeof(nn_real), of reals. */
+static nn__item *nn__contents_add(nn__contents *c, const char *prefix, const char *name,
+                                  size_t width, int rank, const size_t *shape, const void *data)
+{
+    if (c->status == NN_OK)
+        c->status = nn__grow(&c->items, c->count, &c->capacity, sizeof *c->items);
+    if (c->status != NN_OK) return NULL;
+    nn__item *item = &c->items[c->count++];
+    memset(item, 0, sizeof *item);
+    item->prefix = prefix, item->name = name;
+    item->width = width, item->rank = rank, item->data = data;
+    if (rank) memcpy(item->shape, shape, (size_t)rank * sizeof *shape);
+    nn__shape_size(rank, shape, &item->count); /* fits: it is in memory */
+    return item;
+}
+
+static int nn__item_letter(const nn__item *item, size_t i)
+{
+    const size_t prefix = strlen(item->prefix);
+    const char *name = item->name ? item->name : item->number;
+    return (unsigned char)(i < prefix ? item->prefix[i] : name[i - prefix]);
+}
+
+static int nn__compare_names(const void *a, const void *b)
+{
+    const nn__item *x = (const nn__item *)a, *y = (const nn__item *)b;
+    size_t i = 0;
+    while (nn__item_letter(x, i) && nn__item_letter(x, i) == nn__item_letter(y, i)) i++;
+    return nn__item_letter(x, i) - nn__item_letter(y, i);
+}
+
+/* As the format's own writers order them: large elements first, then by name. */
+static int nn__compare_items(const void *a, const void *b)
+{
+    const nn__item *x = (const nn__item *)a, *y = (const nn__item *)b;
+    if (x->width != y->width) return x->width > y->width ? -1 : 1;
+    return nn__compare_names(a, b);
+}
+
+static void nn__text_item(nn__text *t, const nn__item *item, size_t begin)
+{
+    nn__text name = {NULL, 0, 0, t->status};
+    nn__text_add(&name, item->prefix);
+    nn__text_put(&name, item->name ? item->name : item->number,
+                 strlen(item->name ? item->name : item->number) + 1);
+    if (name.status == NN_OK) nn__text_key(t, name.bytes);
+    else t->status = name.status;
+    NN_FREE(name.bytes);
+    nn__text_add(t, "{");
+    nn__text_string_member(t, "dtype", nn__float_of(item->width)->name);
+    nn__text_key(t, "shape");
+    for (int i = 0; i < item->rank; i++) {
+        nn__text_add(t, i ? "," : "[");
+        nn__text_whole(t, item->shape[i]);
+    }
+    nn__text_add(t, item->rank ? "]" : "[]");
+    nn__text_key(t, "data_offsets");
+    nn__text_add(t, "[");
+    nn__text_whole(t, begin);
+    nn__text_add(t, ",");
+    nn__text_whole(t, begin + item->count * item->width);
+    nn__text_add(t, "]}");
+}
+
+/* The 8 bytes of length and the header, padded so that the data is aligned. */
+static nn_status nn__make_header(nn__contents *c, nn__text *t)
+{
+    size_t data = 0;
+    nn_status status = c->status != NN_OK ? c->status : c->about.status;
+    if (status != NN_OK) return status;
+    if (c->count) qsort(c->items, c->count, sizeof *c->items, nn__compare_names);
+    for (size_t i = 1; i < c->count; i++)
+        if (nn__compare_names(&c->items[i - 1], &c->items[i]) == 0)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT, "two tensors would be called '%s%s'",
+                            c->items[i].prefix,
+                            c->items[i].name ? c->items[i].name : c->items[i].number);
+    if (c->count) qsort(c->items, c->count, sizeof *c->items, nn__compare_items);
+    nn__text_put(t, "\0\0\0\0\0\0\0\0{", 9);
+    nn__text_key(t, "__metadata__");
+    nn__text_add(t, "{");
+    nn__text_key(t, "nn.h");
+    nn__text_string(t, c->about.bytes, c->about.size);
+    nn__text_add(t, "}");
+    for (size_t i = 0; i < c->count; data += c->items[i].count * c->items[i].width, i++)
+        nn__text_item(t, &c->items[i], data);
+    nn__text_add(t, "}");
+    while (t->status == NN_OK && t->size % 8) nn__text_add(t, " ");
+    if (t->status != NN_OK) return t->status;
+    if (t->size - 8 > NN__MAX_HEADER)
+        return nn__fail(NN_ERROR_TOO_LARGE, "a header of %llu bytes, at most %d are possible",
+                        (nn__ull)(t->size - 8), NN__MAX_HEADER);
+    for (unsigned i = 0; i < 8; i++)
+        t->bytes[i] = (char)(unsigned char)((uint64_t)(t->size - 8) >> 8 * i);
+    return NN_OK;
+}
+
+/* Nothing there yet counts as a file that will be. */
+static int nn__is_plain_file(const char *path)
+{
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat found;
+    return stat(path, &found) != 0 || S_ISREG(found.st_mode);
+#else
+    return (void)path, 1;
+#endif
+}
+
+/* Where a file is written: a stream, or memory that is large enough. */
+typedef struct nn__sink {
+    FILE *stream;
+    unsigned char *at;
+} nn__sink;
+
+static int nn__sink_put(nn__sink *s, const void *bytes, size_t size)
+{
+    if (size == 0) return 1;
+    if (s->stream) return fwrite(bytes, 1, size, s->stream) == size;
+    memcpy(s->at, bytes, size);
+    s->at += size;
+    return 1;
+}
+
+static int nn__sink_item(nn__sink *s, const nn__item *item)
+{
+    unsigned char swapped[4096];
+    const unsigned char *data = (const unsigned char *)item->data;
+    const size_t bytes = item->count * item->width, width = item->width;
+    if (nn__is_little_endian()) return nn__sink_put(s, data, bytes);
+    for (size_t i = 0, n; i < bytes; i += n) {
+        n = nn__min_size(bytes - i, sizeof swapped);
+        for (size_t j = 0; j < n; j++)
+            swapped[j] = data[i + j / width * width + (width - 1 - j % width)];
+        if (!nn__sink_put(s, swapped, n)) return 0;
+    }
+    return 1;
+}
+
+static int nn__sink_all(nn__sink *s, const nn__contents *c, const nn__text *header)
+{
+    int is_written = nn__sink_put(s, header->bytes, header->size);
+    for (size_t i = 0; is_written && i < c->count; i++)
+        is_written = nn__sink_item(s, &c->items[i]);
+    return is_written;
+}
+
+/* Into memory from NN_MALLOC. */
+static nn_status nn__write_memory(nn__contents *c, void **out, size_t *size)
+{
+    nn__text header = {NULL, 0, 0, NN_OK};
+    nn_status status = nn__make_header(c, &header);
+    size_t bytes = header.size, item;
+    for (size_t i = 0; status == NN_OK && i < c->count; i++)
+        if (!nn__multiply(c->items[i].count, c->items[i].width, &item) ||
+            !nn__add_sizes(bytes, item, &bytes))
+            status = nn__fail(NN_ERROR_TOO_LARGE, "the file does not fit the address space");
+    nn__sink sink = {NULL, NULL};
+    if (status == NN_OK) sink.at = (unsigned char *)nn__allocate(bytes, 1);
+    if (status == NN_OK && !sink.at) status = NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) {
+        *out = sink.at, *size = bytes;
+        nn__sink_all(&sink, c, &header);
+    }
+    NN_FREE(header.bytes);
+    return status;
+}
+
+static nn_status nn__write_failed(const char *path, const char *what)
+{
+    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be %s: %s", path, what,
+                    errno ? strerror(errno) : "the C library does not say why");
+}
+
+/* Writes the stream out to the disk and closes it. */
+static nn_status nn__close_written(FILE *stream, const char *path, int is_written, int sync)
+{
+    nn_status status = NN_OK;
+    if (!is_written || fflush(stream) != 0 || (sync && NN__SYNC(stream) != 0))
+        status = nn__write_failed(path, "written");
+    if (fclose(stream) != 0 && status == NN_OK) status = nn__write_failed(path, "written");
+    return status;
+}
+
+/* Into "PATH.tmp", which becomes PATH when all of it is on the disk: whatever happens there is the
+   old file or the new one. What is no file, as a pipe, is written to as it is. */
+static nn_status nn__write_file(nn__contents *c, const char *path)
+{
+    nn__text header = {NULL, 0, 0, NN_OK}, name = {NULL, 0, 0, NN_OK};
+    const int is_plain = nn__is_plain_file(path);
+    nn_status status = nn__make_header(c, &header);
+    nn__text_add(&name, path);
+    nn__text_put(&name, ".tmp", is_plain ? 5 : 0);
+    if (!is_plain) nn__text_put(&name, "", 1);
+    if (status == NN_OK) status = name.status;
+    errno = 0;
+    nn__sink sink = {NULL, NULL};
+    if (status == NN_OK) sink.stream = fopen(name.bytes, "wb");
+    if (status == NN_OK && !sink.stream) status = nn__write_failed(path, "opened for writing");
+    else if (status == NN_OK) {
+        status = nn__close_written(sink.stream, path, nn__sink_all(&sink, c, &header), is_plain);
+        if (status == NN_OK && is_plain && NN__REPLACE(name.bytes, path) != 0)
+            status = nn__write_failed(path, "replaced");
+        if (status != NN_OK && is_plain) remove(name.bytes);
+    }
+    NN_FREE(header.bytes);
+    NN_FREE(name.bytes);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------- >>save
+   What a file of this library says beside its tensors is one JSON object, the string "nn.h" in the
+   metadata:
+
+       {"version":1, "output":4,
+        "tensors":[{"id":0,"op":"input","shape":[784]}, {"id":1,"op":"parameter",...}, ...],
+        "data":{...}, "training":{...}, "trainer":{...}}
+
+   Tensors stand in the order of their making with what nn_op.describe gives; the inputs that losses
+   make are left out. data is what nn__remember_data keeps, its scales and shifts are tensors. In
+   this section it is written.
+
+   To let an operation be saved: give its record a `describe` (see nn_description) and name it in
+   nn__operations. tests/test_save.c then wants a network with it. */
+
+static const nn_op *const nn__operations[] = {
+    &nn__input_op, &nn__parameter_op, &nn__buffer_op, &nn__add.op, &nn__sub.op, &nn__mul.op,
+    &nn__div.op, &nn__maximum.op, &nn__minimum.op, &nn__exp.op, &nn__log.op, &nn__sqrt.op,
+    &nn__abs.op, &nn__pow.op, &nn__clamp.op, &nn__scale, &nn__reshape, &nn__permute, &nn__concat,
+    &nn__slice, &nn__sum, &nn__mean, &nn__max, &nn__softmax, &nn__log_softmax, &nn__matmul,
+    &nn__dense, &nn__activation, &nn__dropout, &nn__weight_penalty, &nn__conv2d, &nn__conv1d,
+    &nn__conv2d_transpose, &nn__max_pool, &nn__average_pool, &nn__upsample, &nn__pad, &nn__crop,
+    &nn__spatial_dropout, &nn__batch_norm, &nn__group_norm, &nn__layer_norm};
+
+enum { NN__FORMAT_VERSION = 1, NN__FORMAT_TENSORS = 1 << 16 };
+
+/* The prefixes of tensors that are not the network's own. */
+#define NN__PREFIX_DATA "data."
+#define NN__PREFIX_STATE_0 "optimizer.0."
+#define NN__PREFIX_STATE_1 "optimizer.1."
+#define NN__PREFIX_LAST "last."
+#define NN__PREFIX_AVERAGE "average."
+#define NN__PREFIX_SLOW "slow."
+#define NN__PREFIX_HISTORY "history."
+
+NN_DEF void nn_free(void *block) { NN_FREE(block); }
+
+static int nn__is_custom(const nn_op *op) { return op->forward && !(op->flags & NN__OP_CLAIMS); }
+
+/* Parameters, then buffers; NULL past the last. */
+static nn_tensor *nn__state_tensor(const nn_net *net, size_t i)
+{
+    return i < net->parameters.count ? net->parameters.items[i]
+                                     : nn_net_buffer(net, i - net->parameters.count);
+}
+
+/* The name of a parameter or buffer in a file. */
+static const char *nn__state_name(const nn_tensor *t, char number[40])
+{
+    snprintf(number, 40, "tensor.%llu", (nn__ull)t->id);
+    return t->name[0] ? t->name : number;
+}
+
+/* -- descriptions, written -- */
+
+/* nn_description.visit: a member, unless it is 0 or empty. */
+static void nn__write_member(nn_description *d, const char *key, nn_field field, void *values,
+                             size_t *count, size_t max)
+{
+    nn__text *t = (nn__text *)d->file;
+    const int *ints = (const int *)values;
+    const size_t *sizes = (const size_t *)values;
+    const int is_list = field >= NN_FIELD_INTS;
+    const nn_real *reals = field == NN_FIELD_REALS ? *(const nn_real **)values : NULL;
+    double real = field == NN_FIELD_REAL ? *(const double *)values : 0;
+    (void)max;
+    if (field == NN_FIELD_REALS ? !reals : *count == 0) return;
+    if ((field == NN_FIELD_INT || field == NN_FIELD_CHOICE) && *ints == 0) return;
+    if (field == NN_FIELD_SIZE && *sizes == 0) return;
+    if (field == NN_FIELD_REAL && real == 0 && !(1 / real < 0)) return;
+    nn__text_key(t, key);
+    if (field == NN_FIELD_CHOICE) {
+        nn__text_string(t, d->names[*ints], strlen(d->names[*ints]));
+        return;
+    }
+    if (is_list) nn__text_add(t, "[");
+    for (size_t i = 0; i < *count; i++) {
+        if (i) nn__text_add(t, ",");
+        if (field == NN_FIELD_SIZE || field == NN_FIELD_SIZES) nn__text_whole(t, sizes[i]);
+        else if (field == NN_FIELD_INT || field == NN_FIELD_INTS) nn__text_real(t, ints[i]);
+        else nn__text_real(t, reals ? (double)reals[i] : real);
+    }
+    if (is_list) nn__text_add(t, "]");
+}
+
+static nn_description nn__writing(nn__text *text)
+{
+    nn_description d;
+    memset(&d, 0, sizeof d);
+    d.visit = nn__write_member;
+    d.file = text;
+    return d;
+}
+
+/* Other parts of a file are described in the same way. */
+static void nn__optimizer_describe(nn_description *d, nn_optimizer_desc *o)
+{
+    int kind = (int)o->kind, schedule = (int)o->schedule.kind;
+    nn_describe_int(d, "kind", &kind);
+    nn_describe_int(d, "nesterov", &o->nesterov);
+    for (size_t i = 0; i < sizeof nn__optimizer_ranges / sizeof *nn__optimizer_ranges; i++)
+        nn_describe_real(d, nn__optimizer_ranges[i].name,
+                         (double *)(void *)((char *)o + nn__optimizer_ranges[i].offset));
+    nn_describe_int(d, "schedule.kind", &schedule);
+    nn_describe_size(d, "schedule.warm_up", &o->schedule.warm_up);
+    nn_describe_size(d, "schedule.period", &o->schedule.period);
+    nn_describe_size(d, "schedule.total", &o->schedule.total);
+    nn_describe_real(d, "schedule.gamma", &o->schedule.gamma);
+    nn_describe_real(d, "schedule.final_rate", &o->schedule.final_rate);
+    o->kind = (nn_optimizer_kind)kind, o->schedule.kind = (nn_schedule_kind)schedule;
+}
+
+/* 64 bits in two halves, which a size_t holds everywhere. */
+static void nn__describe_bits(nn_description *d, const char *key, uint64_t *bits)
+{
+    size_t halves[2], count = 2;
+    halves[0] = (size_t)(*bits & 0xffffffff), halves[1] = (size_t)(*bits >> 32);
+    nn_describe_sizes(d, key, halves, &count, 2);
+    *bits = (uint64_t)halves[1] << 32 | (halves[0] & 0xffffffff);
+}
+
+static void nn__data_describe(nn_description *d, nn_dataset *data)
+{
+    size_t rank = (size_t)data->rank;
+    int bytes = data->dtype == NN_DTYPE_U8, csv = data->columns != NULL;
+    static const struct nn__columns some = {0, NULL, NULL};
+    nn_describe_sizes(d, "shape", data->shape, &rank, NN_MAX_RANK);
+    nn_describe_int(d, "channels_first", &data->channels_first);
+    nn_describe_int(d, "bytes", &bytes);
+    nn_describe_int(d, "classes", &data->classes);
+    nn_describe_int(d, "csv", &csv);
+    data->rank = (int)rank;
+    data->dtype = bytes ? NN_DTYPE_U8 : NN_DTYPE_REAL;
+    data->columns = csv ? &some : NULL;
+}
+
+static void nn__training_describe(nn_description *d, nn__optimizer *o, nn_rng *rng)
+{
+    nn__optimizer_describe(d, &o->filled);
+    nn_describe_size(d, "steps", &o->steps);
+    nn_describe_real(d, "reduction", &o->reduction);
+    nn_describe_real(d, "rate", &o->rate);
+    nn__describe_bits(d, "rng.key", &rng->key);
+    nn__describe_bits(d, "rng.counter", &rng->counter);
+}
+
+/* -- the parts of a file -- */
+
+/* {"id":3,"op":"dense","src":[0,1,2],"name":"hidden", and what the operation says. */
+static void nn__text_tensor(nn__text *text, const nn_tensor *t)
+{
+    nn_description d = nn__writing(text);
+    d.net = t->net, d.op = t->op, d.src_count = t->src_count, d.src = t->src;
+    nn__text_add(text, text->bytes[text->size - 1] == '[' ? "{" : ",{");
+    nn__text_member(text, "id", t->id);
+    nn__text_string_member(text, nn__is_custom(t->op) ? "custom" : "op", t->op->name);
+    for (size_t i = 0; i < t->src_count; i++) {
+        if (i) nn__text_add(text, ",");
+        else {
+            nn__text_key(text, "src");
+            nn__text_add(text, "[");
+        }
+        nn__text_whole(text, t->src[i]->id);
+    }
+    if (t->src_count) nn__text_add(text, "]");
+    if (t->name[0]) nn__text_string_member(text, "name", t->name);
+    t->op->describe(&d, t);
+    nn__text_add(text, "}");
+}
+
+/* The first tensor that cannot be saved; NULL when all can. */
+static const nn_tensor *nn__unsaved(const nn_net *net)
+{
+    for (size_t i = 0; i < net->tensors.count; i++)
+        if (!net->tensors.items[i]->op->describe) return net->tensors.items[i];
+    return NULL;
+}
+
+static void nn__text_architecture(nn__text *text, const nn_net *net)
+{
+    nn__text_key(text, "tensors");
+    nn__text_add(text, "[");
+    for (size_t i = 0; i < net->tensors.count && text->status == NN_OK; i++) {
+        const nn__input *input = nn__as_input(net->tensors.items[i]);
+        if (!input || !input->loss) nn__text_tensor(text, net->tensors.items[i]);
+    }
+    nn__text_add(text, "]");
+}
+
+static void nn__put_data(nn__contents *c, const nn_dataset *data)
+{
+    nn_dataset copy = *data;
+    nn_description d = nn__writing(&c->about);
+    nn__text_key(&c->about, "data");
+    nn__text_add(&c->about, "{");
+    nn__data_describe(&d, &copy);
+    for (int i = 0; data->class_names && i < data->classes; i++) {
+        if (i) nn__text_add(&c->about, ",");
+        else {
+            nn__text_key(&c->about, "class_names");
+            nn__text_add(&c->about, "[");
+        }
+        nn__text_string(&c->about, data->class_names[i], strlen(data->class_names[i]));
+    }
+    nn__text_add(&c->about, data->class_names && data->classes ? "]}" : "}");
+    if (data->norm_count == 0) return;
+    nn__contents_add(c, NN__PREFIX_DATA, "scale", sizeof(nn_real), 1, &data->norm_count,
+                     data->scale);
+    nn__contents_add(c, NN__PREFIX_DATA, "shift", sizeof(nn_real), 1, &data->norm_count,
+                     data->shift);
+}
+
+/* Something as large as a parameter or buffer, under its name. */
+static void nn__put_state(nn__contents *c, const char *prefix, const nn_tensor *t,
+                          const nn_real *values)
+{
+    char number[40];
+    const char *name = nn__state_name(t, number);
+    nn__item *item = nn__contents_add(c, prefix, name == number ? NULL : name, sizeof *values,
+                                      t->rank, t->shape, values);
+    if (item && !item->name) memcpy(item->number, number, sizeof number);
+}
+
+static void nn__put_training(nn__contents *c, const nn_net *net)
+{
+    static const char *const prefixes[] = {NN__PREFIX_STATE_0, NN__PREFIX_STATE_1};
+    nn__optimizer o = *net->optimizer;
+    nn_rng rng = net->rng;
+    nn_description d = nn__writing(&c->about);
+    nn__text_key(&c->about, "training");
+    nn__text_add(&c->about, "{");
+    nn__training_describe(&d, &o, &rng);
+    nn__text_add(&c->about, "}");
+    for (size_t i = 0; i < net->parameters.count; i++)
+        for (int k = 0; k < nn__state_count(&net->optimizer->desc); k++) {
+            const nn_tensor *p = net->parameters.items[i];
+            const nn_real *state = nn__store_of(p)->state[k];
+            if (state) nn__put_state(c, prefixes[k], p, state + nn__place(p));
+        }
+}
+
+/* -- the output, and saving -- */
+
+/* The loss that says what classes are: the first that takes labels, else the first. */
+static nn_tensor *nn__answering_loss(const nn_net *net)
+{
+    nn_tensor *found = NULL;
+    for (size_t i = net->tensors.count; i-- > 0;) {
+        nn_tensor *t = net->tensors.items[i];
+        if (nn__is_loss(t) && (!found || nn__takes_labels(t) || !nn__takes_labels(found)))
+            found = t;
+    }
+    return found;
+}
+
+NN_DEF nn_tensor *nn_net_output(const nn_net *net)
+{
+    if (!net) return NULL;
+    nn_tensor *loss = nn__answering_loss(net);
+    if (net->output || loss) return net->output ? net->output : loss->src[0];
+    for (size_t i = net->tensors.count; i-- > 0;)
+        if (net->tensors.items[i]->batched && !nn__is_leaf(net->tensors.items[i]))
+            return net->tensors.items[i];
+    nn__fail(NN_ERROR_EMPTY, "nn_net_output: the network has no tensor that depends on an input");
+    return NULL;
+}
+
+NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output)
+{
+    const char *const call = "nn_net_set_output";
+    if (!net) return nn__fail_null(call, "network");
+    if (output && output->net != net)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: the tensor belongs to another network", call);
+    net->output = output;
+    return NN_OK;
+}
+
+/* All of a network but its values. */
+static nn_status nn__put_about(nn__contents *c, const char *call, const nn_net *net,
+                               const nn_save_desc *desc, int must_open)
+{
+    const nn_tensor *output = nn_net_output(net), *unsaved = nn__unsaved(net);
+    const int weights_only = desc && desc->weights_only, training = desc && desc->training;
+    if (weights_only && training)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: training is set beside weights_only", call);
+    if (training && !net->optimizer)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: training is set, but the network has no "
+                                               "optimiser", call);
+    if (unsaved && must_open && !weights_only)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: tensor %llu, '%s', has no nn_op.describe, so that nn_open could not "
+                        "make it again: weights_only leaves the architecture out", call,
+                        (nn__ull)unsaved->id, unsaved->op->name);
+    nn__text_add(&c->about, "{");
+    nn__text_member(&c->about, "version", NN__FORMAT_VERSION);
+    if (!weights_only && !unsaved) {
+        if (output) nn__text_member(&c->about, "output", output->id);
+        nn__text_architecture(&c->about, net);
+    }
+    if (!weights_only && net->trained_on) nn__put_data(c, net->trained_on);
+    if (training) nn__put_training(c, net);
+    return NN_OK;
+}
+
+static nn_status nn__put_net(nn__contents *c, const char *call, const nn_net *net,
+                             const nn_save_desc *desc)
+{
+    memset(c, 0, sizeof *c);
+    if (!net) return nn__fail_null(call, "network");
+    nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__put_about(c, call, net, desc, 1);
+    const nn_tensor *t;
+    for (size_t i = 0; status == NN_OK && (t = nn__state_tensor(net, i)) != NULL; i++)
+        nn__put_state(c, "", t, t->data);
+    nn__text_add(&c->about, "}");
+    return status;
+}
+
+NN_DEF nn_status nn_save(const nn_net *net, const char *path, const nn_save_desc *desc)
+{
+    nn__contents c;
+    nn_status status = nn__put_net(&c, "nn_save", net, desc);
+    if (status == NN_OK && !path)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_save: the path is NULL");
+    if (status == NN_OK) status = nn__write_file(&c, path);
+    nn__contents_free(&c);
+    return status;
+}
+
+NN_DEF nn_status nn_save_memory(const nn_net *net, const nn_save_desc *desc, void **bytes,
+                                size_t *size)
+{
+    nn__contents c;
+    nn_status status = nn__put_net(&c, "nn_save_memory", net, desc);
+    if (status == NN_OK && (!bytes || !size))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_save_memory: %s is NULL",
+                          bytes ? "size" : "bytes");
+    if (status == NN_OK) status = nn__write_memory(&c, bytes, size);
+    nn__contents_free(&c);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------- >>load
+   Values from a file into a network that is there. Everything is looked up and compared before the
+   first value is copied, and a file on a disk is read through once before, so that the network gets
+   all of it or stays as it was. */
+
+/* A tensor of the network, and what it is filled from. */
+typedef struct nn__match {
+    nn_tensor *t;
+    nn__entry *entry; /* NULL: the file does not have it */
+    nn_load_as as;
+    const nn_name_map *map; /* or NULL */
+} nn__match;
+
+/* What the file says beside its tensors. */
+typedef struct nn__about {
+    nn__document document;
+    char *text;
+    nn__json *root; /* NULL: the file is not of this library */
+} nn__about;
+
+static void nn__about_free(nn__about *about)
+{
+    nn__document_free(&about->document);
+    NN_FREE(about->text);
+}
+
+static nn_status nn__read_about(const nn__archive *a, nn__about *about)
+{
+    const nn__json *m = nn__member(a->metadata, "nn.h", '"');
+    size_t version = 0;
+    memset(about, 0, sizeof *about);
+    if (!m) return NN_OK;
+    about->text = (char *)nn__allocate(m->size + 1, 1);
+    if (!about->text) return NN_ERROR_OUT_OF_MEMORY;
+    memcpy(about->text, m->text, m->size + 1);
+    nn_status status = nn__document_read(&about->document, a->name, about->text, m->size);
+    if (status != NN_OK) return status;
+    about->root = about->document.values;
+    if (!nn__json_size(nn__member(about->root, "version", '0'), &version) || version == 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: __metadata__ 'nn.h' has no version", a->name);
+    if (version > NN__FORMAT_VERSION)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: its format has version %llu, this nn.h reads up to %d: use a newer "
+                        "nn.h", a->name, (nn__ull)version, NN__FORMAT_VERSION);
+    return NN_OK;
+}
+
+/* -- descriptions, read -- */
+
+typedef struct nn__reading {
+    nn__json *object;
+    const char *where; /* for messages */
+    nn_status status;
+} nn__reading;
+
+static int nn__json_int(const nn__json *v, int *number)
+{
+    double x = 0;
+    if (!nn__json_real(v, &x) || x != floor(x) || x < INT_MIN || x > INT_MAX) return 0;
+    *number = (int)x;
+    return 1;
+}
+
+/* One number of a member. */
+static int nn__read_number(const nn__json *v, nn_field field, void *values, size_t i)
+{
+    switch (field) {
+    case NN_FIELD_INT:
+    case NN_FIELD_INTS: return nn__json_int(v, (int *)values + i);
+    case NN_FIELD_SIZE:
+    case NN_FIELD_SIZES: return nn__json_size(v, (size_t *)values + i);
+    case NN_FIELD_REAL: return nn__json_real(v, (double *)values + i);
+    case NN_FIELD_CHOICE:
+    case NN_FIELD_REALS: break;
+    }
+    return 0;
+}
+
+static int nn__read_choice(const nn_description *d, const nn__json *v, int *value, size_t count)
+{
+    for (size_t i = 0; v->kind == '"' && i < count; i++)
+        if (strcmp(d->names[i], v->text) == 0) return *value = (int)i, 1;
+    return 0;
+}
+
+/* Reals in the network's memory. */
+static int nn__read_reals(const nn_description *d, const nn__json *v, const nn_real **values)
+{
+    double x = 0;
+    nn_real *copy = (nn_real *)nn__arena(d->net, v->size, sizeof *copy);
+    for (size_t i = 0; copy && i < v->size; i++) {
+        if (!nn__json_real(v + 1 + i, &x)) return 0;
+        copy[i] = (nn_real)x;
+    }
+    *values = copy;
+    return copy != NULL;
+}
+
+/* nn_description.visit: a member, if it is there. */
+static void nn__read_member(nn_description *d, const char *key, nn_field field, void *values,
+                            size_t *count, size_t max)
+{
+    nn__reading *r = (nn__reading *)d->file;
+    const int is_list = field >= NN_FIELD_INTS;
+    nn__json *v = r->object + 1, *const end = r->object + r->object->span;
+    while (v < end && strcmp(v->key, key) != 0) v += v->span;
+    if (v == end || r->status != NN_OK) return;
+    v->is_used = 1;
+    int is_right = is_list ? v->kind == '[' && v->span == v->size + 1 : v->span == 1;
+    if (is_right && is_list)
+        is_right = field == NN_FIELD_REALS ? v->size == max : v->size <= max;
+    if (is_right && field == NN_FIELD_CHOICE)
+        is_right = nn__read_choice(d, v, (int *)values, max);
+    else if (is_right && field == NN_FIELD_REALS)
+        is_right = nn__read_reals(d, v, (const nn_real **)values);
+    else
+        for (size_t i = 0; is_right && i < (is_list ? v->size : 1); i++)
+            is_right = nn__read_number(is_list ? v + 1 + i : v, field, values, i);
+    if (is_right && is_list && field != NN_FIELD_REALS) *count = v->size;
+    if (!is_right)
+        r->status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: '%s' has a value that it cannot have",
+                             r->where, key);
+}
+
+static nn_description nn__reading_of(nn__reading *r, nn__json *object, const char *where)
+{
+    nn_description d;
+    memset(&d, 0, sizeof d);
+    r->object = object, r->where = where, r->status = NN_OK;
+    d.visit = nn__read_member;
+    d.file = r;
+    return d;
+}
+
+/* A member that nobody has asked for is of a version that is not this one. */
+static nn_status nn__check_all_used(const nn__reading *r)
+{
+    nn__json *const end = r->object + r->object->span;
+    for (nn__json *v = r->object + 1; r->status == NN_OK && v < end; v += v->span)
+        if (!v->is_used)
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: '%.80s' is unknown to this nn.h", r->where,
+                            v->key);
+    return r->status;
+}
+
+/* -- what is filled from what -- */
+
+static const nn_name_map *nn__mapped(const nn_load_desc *desc, const char *name)
+{
+    for (size_t i = 0; i < desc->map_count; i++)
+        if (strcmp(desc->map[i].net, name) == 0) return &desc->map[i];
+    return NULL;
+}
+
+/* How the file's dimensions lie in a tensor's: as PyTorch has them. 0 when they do not fit. */
+static int nn__place_entry(const nn__match *m, nn__placement *p)
+{
+    const nn__entry *e = m->entry;
+    const nn_tensor *t = m->t;
+    size_t product = 1, dims = 0;
+    memset(p, 0, sizeof *p);
+    if (m->as == NN_LOAD_AS_IT_IS) {
+        int same = e->rank == (size_t)t->rank;
+        for (size_t i = 0; same && i < e->rank; i++) same = nn__entry_dim(e, i) == t->shape[i];
+        return same;
+    }
+    p->dim[dims++] = e->rank > 0 ? nn__entry_dim(e, 0) : 0;
+    if (m->as == NN_LOAD_AFTER_FLATTEN) {
+        p->dim[dims++] = m->map->channels, p->dim[dims++] = m->map->height;
+        p->dim[dims++] = m->map->width;
+    } else
+        for (size_t i = 1; i < e->rank && i < 4; i++) p->dim[dims++] = nn__entry_dim(e, i);
+    p->rank = dims;
+    if (e->rank != (m->as == NN_LOAD_OIHW ? 4u : 2u) || e->count != t->size) return 0;
+    /* out, in, ... becomes ..., in, out */
+    for (size_t i = 0; i < dims; i++) {
+        const size_t from = i == 0 ? 0 : i == 1 ? 1 : dims + 1 - i;
+        p->step[from] = product;
+        if (!nn__multiply(product, p->dim[from], &product)) return 0;
+    }
+    if (product != t->size || t->shape[t->rank - 1] != p->dim[0]) return 0;
+    if (t->rank != (m->as == NN_LOAD_OIHW ? 4 : 2)) return 0;
+    return m->as != NN_LOAD_OIHW || (t->shape[0] == p->dim[2] && t->shape[1] == p->dim[3]);
+}
+
+static nn_status nn__check_match(const nn__archive *a, const nn__match *m)
+{
+    nn__placement place;
+    char wanted[NN__SHAPE_TEXT], found[NN__SHAPE_TEXT];
+    size_t shape[NN_MAX_RANK], rank = nn__min_size(m->entry->rank, NN_MAX_RANK);
+    for (size_t i = 0; i < rank; i++) shape[i] = nn__entry_dim(m->entry, i);
+    if (nn__place_entry(m, &place)) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_SHAPE, "%s: tensor '%.80s' has shape %s, expected %s for '%.80s'",
+                    a->name, m->entry->name, nn__shape_text((int)rank, shape, 0, found),
+                    nn__tensor_shape(m->t, wanted), m->t->name);
+}
+
+static nn_status nn__read_match(nn__archive *a, const nn__match *m, nn_real *to)
+{
+    nn__placement place;
+    if (!nn__place_entry(m, &place)) return nn__check_match(a, m);
+    return nn__entry_read(a, m->entry, to, sizeof *to,
+                          m->as == NN_LOAD_AS_IT_IS ? NULL : &place);
+}
+
+/* A match for each parameter and buffer, with the prefix in front of the file's names. */
+static nn_status nn__find_matches(nn__archive *a, const nn_net *net, const char *prefix,
+                                  const nn_load_desc *desc, nn__match *matches)
+{
+    char number[40];
+    nn_tensor *t;
+    for (size_t i = 0; (t = nn__state_tensor(net, i)) != NULL; i++) {
+        const char *name = nn__state_name(t, number);
+        nn__match *m = &matches[i];
+        memset(m, 0, sizeof *m);
+        m->t = t, m->map = nn__mapped(desc, name);
+        if (m->map) m->as = m->map->as;
+        m->entry = nn__find_entry(a, prefix, m->map ? m->map->file : name);
+        if (m->map && !m->entry)
+            return nn__fail(NN_ERROR_MISMATCH, "%s: the map names tensor '%.80s', which the file "
+                                               "does not have", a->name, m->map->file);
+        if (!m->entry && !desc->partial)
+            return nn__fail(NN_ERROR_MISMATCH, "%s: it has no tensor '%s%.80s'", a->name, prefix,
+                            name);
+        if (!m->entry) continue;
+        m->entry->is_used = 1;
+        nn_status status = nn__check_match(a, m);
+        if (status != NN_OK) return status;
+    }
+    return NN_OK;
+}
+
+/* Tensors of a file of this library that are not the network's own. */
+static int nn__is_extra(const nn__entry *e)
+{
+    static const char *const prefixes[] = {NN__PREFIX_DATA, NN__PREFIX_STATE_0, NN__PREFIX_STATE_1,
+                                           NN__PREFIX_LAST, NN__PREFIX_AVERAGE, NN__PREFIX_SLOW,
+                                           NN__PREFIX_HISTORY};
+    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
+        if (strncmp(e->name, prefixes[i], strlen(prefixes[i])) == 0) return 1;
+    return 0;
+}
+
+static nn_status nn__check_left_over(nn__archive *a, int is_ours, const nn_load_desc *desc)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        nn__entry *e = &a->entries[i];
+        if (is_ours && nn__is_extra(e)) e->is_used = 1;
+        if (!e->is_used && !desc->partial)
+            return nn__fail(NN_ERROR_MISMATCH, "%s: the network has no tensor '%.80s': "
+                                               "nn_load_desc.partial leaves it out", a->name,
+                            e->name);
+    }
+    return NN_OK;
+}
+
+/* Reads a file that is not in memory to its end: what was promised is there. */
+static nn_status nn__read_through(nn__archive *a)
+{
+    enum { PIECE = 1 << 16 };
+    nn_status status = NN_OK;
+    if (a->bytes || a->count == 0) return NN_OK;
+    char *piece = (char *)nn__allocate(PIECE, 1);
+    if (!piece) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t at = a->entries[0].begin, n; status == NN_OK && at < a->size; at += n) {
+        n = nn__min_size(a->size - at, PIECE);
+        status = nn__archive_copy(a, at, piece, n);
+    }
+    NN_FREE(piece);
+    return status;
+}
+
+static size_t nn__count_not_finite(const nn_tensor *t)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < t->size; i++) count += !nn__is_finite((double)t->data[i]);
+    return count;
+}
+
+/* -- the report -- */
+
+NN_DEF void nn_load_report_free(nn_load_report *report)
+{
+    if (!report) return;
+    NN_FREE((void *)report->missing);
+    memset(report, 0, sizeof *report);
+}
+
+/* Lists of names in one block: what the network misses, what the file has left over. */
+static nn_status nn__make_report(nn__archive *a, const nn__match *matches, size_t count,
+                                 nn_load_report *report)
+{
+    char number[40];
+    size_t bytes = 0, names = 0;
+    memset(report, 0, sizeof *report);
+    for (size_t i = 0; i < count; i++) {
+        report->loaded += matches[i].entry != NULL;
+        if (!matches[i].entry)
+            bytes += strlen(nn__state_name(matches[i].t, number)) + 1, report->missing_count++;
+    }
+    for (size_t i = 0; i < a->count; i++)
+        if (!a->entries[i].is_used)
+            bytes += strlen(a->entries[i].name) + 1, report->left_over_count++;
+    names = report->missing_count + report->left_over_count;
+    report->missing = (const char **)nn__allocate(
+        nn__bytes(1, names, sizeof *report->missing) + bytes, 1); /* fits: they are in memory */
+    if (!report->missing) return NN_ERROR_OUT_OF_MEMORY;
+    report->left_over = report->missing + report->missing_count;
+    char *text = (char *)(report->missing + names);
+    const char **at = report->missing;
+    for (size_t i = 0; i < count + a->count; i++) {
+        const char *name = i < count ? nn__state_name(matches[i].t, number)
+                                     : a->entries[i - count].name;
+        if (i < count ? matches[i].entry != NULL : a->entries[i - count].is_used) continue;
+        *at++ = (const char *)memcpy(text, name, strlen(name) + 1);
+        text += strlen(name) + 1;
+    }
+    return NN_OK;
+}
+
+/* -- data and training -- */
+
+/* The parts of the data that describe gives fit each other and the tensors of its normalisation. */
+static int nn__data_fits(nn_dataset *data, const nn__json *names, const nn__entry *scale,
+                         const nn__entry *shift)
+{
+    int fits = data->rank > 0 && nn__shape_size(data->rank, data->shape, &data->features) &&
+               data->features > 0 && data->classes >= 0 && !scale == !shift;
+    if (fits && scale)
+        fits = scale->rank == 1 && shift->rank == 1 && scale->count == shift->count &&
+               (scale->count == 1 || scale->count == data->features);
+    if (fits && names)
+        fits = names->size == (size_t)data->classes && names->span == names->size + 1;
+    for (size_t i = 0; fits && names && i < names->size; i++) fits = names[1 + i].kind == '"';
+    return fits;
+}
+
+/* What the network was trained on; nothing when the file does not say. */
+static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *net)
+{
+    nn__json *object = nn__member(about->root, "data", '{');
+    const nn__json *names = nn__member(object, "class_names", '[');
+    nn__entry *scale = nn__find_entry(a, NN__PREFIX_DATA, "scale");
+    nn__entry *shift = nn__find_entry(a, NN__PREFIX_DATA, "shift");
+    const size_t n = scale ? scale->count : 0, listed = names ? names->size : 0;
+    nn_dataset data;
+    nn__reading r;
+    memset(&data, 0, sizeof data);
+    if (!object) return NN_OK;
+    nn_description d = nn__reading_of(&r, object, a->name);
+    nn__data_describe(&d, &data);
+    nn_status status = nn__check_all_used(&r);
+    if (status == NN_OK && !nn__data_fits(&data, names, scale, shift))
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: its data, its normalisation and its class "
+                                               "names do not fit each other", a->name);
+    if (status != NN_OK) return status;
+    nn_real *norm = (nn_real *)nn__allocate(n, 2 * sizeof *norm);
+    char **list = (char **)nn__allocate(listed, sizeof *list);
+    if (!norm || !list) status = NN_ERROR_OUT_OF_MEMORY;
+    data.count = 1, data.norm_count = n;
+    if (n) data.scale = norm;
+    if (n && norm) data.shift = norm + n;
+    data.class_names = names ? list : NULL;
+    for (size_t i = 0; list && i < listed; i++) /* which are only read */
+        memcpy(&list[i], &names[1 + i].text, sizeof *list);
+    if (status == NN_OK && n) status = nn__entry_read(a, scale, data.scale, sizeof *norm, NULL);
+    if (status == NN_OK && n) status = nn__entry_read(a, shift, data.shift, sizeof *norm, NULL);
+    if (status == NN_OK) status = nn__remember_data(net, &data);
+    NN_FREE(norm);
+    NN_FREE(list);
+    return status;
+}
+
+/* State number k of a parameter in the file; NULL when it has none, which stands for zeros. */
+static nn_status nn__state_match(nn__archive *a, nn_tensor *p, int k, nn__match *m)
+{
+    char number[40];
+    memset(m, 0, sizeof *m);
+    m->t = p;
+    m->entry = nn__find_entry(a, k ? NN__PREFIX_STATE_1 : NN__PREFIX_STATE_0,
+                              nn__state_name(p, number));
+    return m->entry ? nn__check_match(a, m) : NN_OK;
+}
+
+/* The optimiser that the file describes is one that could have been set. */
+static nn_status nn__check_training(const nn__archive *a, const nn_net *net, nn__optimizer *o)
+{
+    nn_optimizer_desc *d = &o->filled;
+    const nn_optimizer_desc *present = nn_net_optimizer(net);
+    if (d->schedule.kind == NN_SCHEDULE_CUSTOM && present) { /* a file holds no function */
+        d->schedule.rate = present->schedule.rate;
+        d->schedule.user = present->schedule.user;
+    }
+    nn_status status = nn__check_optimizer(a->name, d);
+    if (status == NN_OK && !(o->reduction >= 0 && o->reduction <= 1))
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: the learning rate's reduction is %g", a->name,
+                          o->reduction);
+    return status;
+}
+
+/* The optimiser, its state and the generator. Nothing changes unless all of it is right. */
+static nn_status nn__read_training(nn__archive *a, const nn__about *about, nn_net *net)
+{
+    nn__json *object = nn__member(about->root, "training", '{');
+    nn__optimizer o;
+    nn_rng rng = net->rng;
+    nn__match m;
+    nn__reading r;
+    memset(&o, 0, sizeof o);
+    if (!object)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: it has no state of a training", a->name);
+    nn_description d = nn__reading_of(&r, object, a->name);
+    nn__training_describe(&d, &o, &rng);
+    nn_status status = nn__check_all_used(&r);
+    if (status == NN_OK) status = nn__check_training(a, net, &o);
+    if (status != NN_OK) return status;
+    const nn_optimizer_desc numbers = nn__optimizer_numbers(o.filled);
+    const size_t states = (size_t)nn__state_count(&numbers), count = net->parameters.count;
+    for (size_t i = 0; status == NN_OK && i < states * count; i++)
+        status = nn__state_match(a, net->parameters.items[i / states], (int)(i % states), &m);
+    if (status == NN_OK) status = nn__set_optimizer(a->name, net, &o.filled);
+    for (size_t i = 0; status == NN_OK && i < states * count; i++) {
+        nn_tensor *p = net->parameters.items[i / states];
+        const int k = (int)(i % states);
+        status = nn__state_match(a, p, k, &m);
+        if (status == NN_OK && m.entry)
+            status = nn__read_match(a, &m, nn__store_of(p)->state[k] + nn__place(p));
+    }
+    if (status != NN_OK) return status;
+    net->optimizer->steps = o.steps;
+    net->optimizer->reduction = o.reduction, net->optimizer->rate = o.rate;
+    net->rng = rng;
+    return NN_OK;
+}
+
+/* -- loading -- */
+
+static nn_status nn__check_load_desc(const char *call, const nn_load_desc *d)
+{
+    if (d->map_count && !d->map)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: map is NULL, map_count %llu", call,
+                        (nn__ull)d->map_count);
+    for (size_t i = 0; i < d->map_count; i++) {
+        const nn_name_map *m = &d->map[i];
+        const int has_size = m->channels || m->height || m->width;
+        if (!m->file || !m->net || (unsigned)m->as > NN_LOAD_AFTER_FLATTEN)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: map[%llu] has no file, no net or no such as", call, (nn__ull)i);
+        if (has_size != (m->as == NN_LOAD_AFTER_FLATTEN))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: map[%llu]: channels, height and width %s NN_LOAD_AFTER_FLATTEN",
+                            call, (nn__ull)i, has_size ? "belong to" : "are missing for");
+    }
+    return NN_OK;
+}
+
+/* Copies what the matches say, and all else that was asked for. */
+static nn_status nn__fill_net(nn__archive *a, const nn__about *about, nn_net *net,
+                              const nn_load_desc *desc, const nn__match *matches, size_t count)
+{
+    nn_status status = nn__read_through(a);
+    if (status == NN_OK && !desc->partial) status = nn__read_data(a, about, net);
+    if (status == NN_OK && desc->training) status = nn__read_training(a, about, net);
+    for (size_t i = 0; status == NN_OK && i < count; i++)
+        if (matches[i].entry) status = nn__read_match(a, &matches[i], matches[i].t->data);
+    return status;
+}
+
+static nn_status nn__load_from(nn__archive *a, nn_net *net, const nn_load_desc *desc,
+                               nn_load_report *report)
+{
+    nn__about about;
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn__match *matches = (nn__match *)nn__allocate(count, sizeof *matches);
+    nn_status status = matches ? nn__read_about(a, &about) : NN_ERROR_OUT_OF_MEMORY;
+    if (!matches) return status;
+    if (status == NN_OK) status = nn__find_matches(a, net, "", desc, matches);
+    if (status == NN_OK) status = nn__check_left_over(a, about.root != NULL, desc);
+    if (status == NN_OK && report) status = nn__make_report(a, matches, count, report);
+    if (status == NN_OK) status = nn__fill_net(a, &about, net, desc, matches, count);
+    for (size_t i = 0; status == NN_OK && report && i < count; i++)
+        if (matches[i].entry) report->not_finite += nn__count_not_finite(matches[i].t);
+    if (status != NN_OK) nn_load_report_free(report);
+    nn__about_free(&about);
+    NN_FREE(matches);
+    return status;
+}
+
+static nn_status nn__load(const char *call, nn_net *net, const char *path, const void *bytes,
+                          size_t size, const nn_load_desc *desc, nn_load_report *report)
+{
+    nn__archive a;
+    nn_load_desc d;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (report) memset(report, 0, sizeof *report);
+    if (!net) return nn__fail_null(call, "network");
+    nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__check_load_desc(call, &d);
+    if (status == NN_OK) status = nn__archive_open(&a, call, path, bytes, size);
+    if (status != NN_OK) return status;
+    status = nn__load_from(&a, net, &d, report);
+    nn__archive_close(&a);
+    return status;
+}
+
+NN_DEF nn_status nn_load(nn_net *net, const char *path, const nn_load_desc *desc,
+                         nn_load_report *report)
+{
+    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load: the path is NULL");
+    return nn__load("nn_load", net, path, NULL, 0, desc, report);
+}
+
+NN_DEF nn_status nn_load_memory(nn_net *net, const void *bytes, size_t size,
+                                const nn_load_desc *desc, nn_load_report *report)
+{
+    return nn__load("nn_load_memory", net, NULL, bytes, size, desc, report);
+}
+
+/* -------------------------------------------------------------------------------------- >>open
+   A network from a file alone: each operation is made again by its own builder, so that a file can
+   ask for nothing that a program could not. Then what such a network is for: raw samples in,
+   classes out. */
+
+typedef struct nn__opening {
+    nn__archive a;
+    nn__about about;
+    nn_net *net;
+    const nn_op *ops; /* the user's own */
+    size_t op_count;
+    char where[160];  /* for messages: the tensor that is being made */
+} nn__opening;
+
+static const nn_op *nn__find_operation(const nn__opening *o, const nn__json *name, int is_custom)
+{
+    for (size_t i = 0; is_custom && i < o->op_count; i++)
+        if (o->ops[i].name && o->ops[i].describe && strcmp(o->ops[i].name, name->text) == 0)
+            return &o->ops[i];
+    for (size_t i = 0; !is_custom && i < sizeof nn__operations / sizeof *nn__operations; i++)
+        if (strcmp(nn__operations[i]->name, name->text) == 0) return nn__operations[i];
+    for (size_t i = 0; !is_custom && i < NN_LOSS_COUNT; i++)
+        if (strcmp(nn__loss_kinds[i].op.name, name->text) == 0) return &nn__loss_kinds[i].op;
+    nn__fail(NN_ERROR_BAD_FORMAT, is_custom ? "%s: the operation is the program's own: "
+                                              "nn_open_desc.ops does not have it"
+                                            : "%s: this nn.h has no such operation", o->where);
+    return NULL;
+}
+
+/* A parameter or buffer is as large as the file's own tensor of that name: a short file cannot ask
+   for much memory. */
+static nn_status nn__check_promised(nn__opening *o, nn__json *v, size_t id, const char *name)
+{
+    char number[40];
+    const nn__json *shape = nn__member(v, "shape", '[');
+    snprintf(number, sizeof number, "tensor.%llu", (nn__ull)id);
+    const nn__entry *e = nn__find_entry(&o->a, "", name ? name : number);
+    size_t n = 0;
+    int same = e && e->rank == (shape ? shape->size : 0);
+    for (size_t i = 0; same && i < e->rank; i++)
+        same = nn__json_size(shape + 1 + i, &n) && n == nn__entry_dim(e, i);
+    return same ? NN_OK
+                : nn__fail(NN_ERROR_MISMATCH, "%s: the file has no tensor '%.80s' of that shape",
+                           o->where, name ? name : number);
+}
+
+/* The tensors that a list of numbers names; NULL for those that are not made yet. */
+static nn_status nn__read_sources(const nn__opening *o, const nn__json *list, nn_tensor **src)
+{
+    for (size_t i = 0, id; list && i < list->size; i++) {
+        if (!nn__json_size(list + 1 + i, &id) || list->span != list->size + 1)
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: src is no list of numbers", o->where);
+        src[i] = nn_net_tensor(o->net, id);
+    }
+    return NN_OK;
+}
+
+/* The tensor that was made has the number and the sources that the file said. */
+static nn_status nn__check_made(const nn__opening *o, const nn_tensor *t, const nn__json *list,
+                                size_t id)
+{
+    int same = t->id == id && t->src_count == (list ? list->size : 0);
+    for (size_t i = 0, n; same && i < t->src_count; i++)
+        same = nn__json_size(list + 1 + i, &n) && n == t->src[i]->id;
+    return same ? NN_OK
+                : nn__fail(NN_ERROR_BAD_FORMAT, "%s: it became tensor %llu of %llu sources, which "
+                                                "differs from the file", o->where, (nn__ull)t->id,
+                           (nn__ull)t->src_count);
+}
+
+/* Calls the operation's describe, and says where its builder failed. */
+static nn_status nn__make_described(nn__opening *o, const nn_op *op, nn__json *v, size_t src_count,
+                                    nn_tensor *const *src, nn_tensor **made)
+{
+    char why[sizeof nn__message];
+    nn__reading r;
+    nn_description d = nn__reading_of(&r, v, o->where);
+    d.net = o->net, d.op = op, d.src_count = src_count, d.src = src;
+    nn__message[0] = 0;
+    *made = op->describe(&d, NULL);
+    if (r.status != NN_OK) return r.status;
+    if (*made) return nn__check_all_used(&r);
+    memcpy(why, nn__message, sizeof why);
+    return nn__fail(o->net->status != NN_OK ? o->net->status : NN_ERROR_BAD_FORMAT, "%s: %s",
+                    o->where, why[0] ? why : "describe made no tensor");
+}
+
+static nn_status nn__make_tensor(nn__opening *o, nn__json *v)
+{
+    size_t id = 0;
+    nn__json *built_in = nn__member(v, "op", '"'), *custom = nn__member(v, "custom", '"');
+    nn__json *list = nn__member(v, "src", '['), *name = nn__member(v, "name", '"');
+    const nn__json *kind = built_in ? built_in : custom;
+    nn_tensor *made = NULL;
+    if (!kind || !nn__json_size(nn__member(v, "id", '0'), &id))
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: a tensor without id or op", o->a.name);
+    snprintf(o->where, sizeof o->where, "%.60s: tensor %llu (%.40s)", o->a.name, (nn__ull)id,
+             kind->text);
+    const nn_op *op = nn__find_operation(o, kind, !built_in);
+    if (!op) return NN_ERROR_BAD_FORMAT;
+    if (o->net->tensors.count >= NN__FORMAT_TENSORS)
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: more than %d tensors", o->where,
+                        NN__FORMAT_TENSORS);
+    const size_t count = list ? list->size : 0;
+    nn_tensor **src = (nn_tensor **)nn__allocate_zeros(count, sizeof *src);
+    nn_status status = src ? nn__read_sources(o, list, src) : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK && (op == &nn__parameter_op || op == &nn__buffer_op))
+        status = nn__check_promised(o, v, id, name ? name->text : NULL);
+    if (status == NN_OK) status = nn__make_described(o, op, v, count, src, &made);
+    if (status == NN_OK) status = nn__check_made(o, made, list, id);
+    if (status == NN_OK && name && !nn__name(o->where, made, name->text)) status = o->net->status;
+    NN_FREE(src);
+    return status;
+}
+
+static nn_status nn__make_net(nn__opening *o)
+{
+    nn__json *tensors = nn__member(o->about.root, "tensors", '[');
+    size_t output = 0;
+    nn_status status = NN_OK;
+    if (!tensors)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: it has no architecture: build the network and use "
+                                           "nn_load", o->a.name);
+    for (nn__json *v = tensors + 1; status == NN_OK && v < tensors + tensors->span; v += v->span)
+        status = nn__make_tensor(o, v);
+    nn__json *number = nn__member(o->about.root, "output", '0');
+    if (status != NN_OK || !number) return status;
+    if (!nn__json_size(number, &output) || !nn_net_tensor(o->net, output))
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: its output is no tensor of it", o->a.name);
+    o->net->output = nn_net_tensor(o->net, output);
+    return NN_OK;
+}
+
+/* The values, and all else. */
+static nn_status nn__fill_opened(nn__opening *o, int training)
+{
+    nn_load_desc desc;
+    const size_t count = o->net->parameters.count + o->net->buffers.count;
+    nn__match *matches = (nn__match *)nn__allocate(count, sizeof *matches);
+    memset(&desc, 0, sizeof desc);
+    if (!matches) return NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = nn__find_matches(&o->a, o->net, "", &desc, matches);
+    if (status == NN_OK) status = nn__check_left_over(&o->a, 1, &desc);
+    for (size_t i = 0; status == NN_OK && i < count; i++)
+        status = nn__read_match(&o->a, &matches[i], matches[i].t->data);
+    if (status == NN_OK) status = nn__read_data(&o->a, &o->about, o->net);
+    if (status == NN_OK && training) status = nn__read_training(&o->a, &o->about, o->net);
+    NN_FREE(matches);
+    return status;
+}
+
+static nn_net *nn__open(const char *call, const char *path, const void *bytes, size_t size,
+                        const nn_open_desc *desc)
+{
+    nn__opening o;
+    memset(&o, 0, sizeof o);
+    nn_status status = nn__archive_open(&o.a, call, path, bytes, size);
+    if (status == NN_OK) status = nn__read_about(&o.a, &o.about);
+    if (status == NN_OK) o.net = nn_net_create(desc ? &desc->net : NULL);
+    if (status == NN_OK && !o.net) status = nn__message_status;
+    if (desc) o.ops = desc->ops, o.op_count = desc->op_count;
+    if (status == NN_OK) status = nn__make_net(&o);
+    if (status == NN_OK) status = nn__fill_opened(&o, desc && desc->training);
+    nn__about_free(&o.about);
+    nn__archive_close(&o.a);
+    if (status == NN_OK) return o.net;
+    nn_net_destroy(o.net);
+    nn__keep_cause(status);
+    return NULL;
+}
+
+NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc)
+{
+    if (path) return nn__open("nn_open", path, NULL, 0, desc);
+    nn__keep_cause(nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_open: the path is NULL"));
+    return NULL;
+}
+
+NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc *desc)
+{
+    return nn__open("nn_open_memory", NULL, bytes, size, desc);
+}
+
+/* -- what it answers -- */
+
+NN_DEF nn_tensor *nn_net_input(const nn_net *net)
+{
+    nn__session s;
+    nn_tensor *output = nn_net_output(net);
+    if (!output) return NULL;
+    const nn_status status = nn__open_session(&s, "nn_net_input", output);
+    nn__close_session(&s);
+    return status == NN_OK ? s.input : NULL;
+}
+
+NN_DEF const char *nn_class_name(const nn_net *net, int label)
+{
+    const nn_dataset *data = net ? net->trained_on : NULL;
+    const int is_named = data && data->class_names && label >= 0 && label < data->classes;
+    return is_named ? data->class_names[label] : "";
+}
+
+NN_DEF nn_status nn_dataset_normalize_for(nn_dataset *data, const nn_net *net)
+{
+    const char *const call = "nn_dataset_normalize_for";
+    if (!net) return nn__fail_null(call, "network");
+    if (!net->trained_on)
+        return nn__fail(NN_ERROR_EMPTY, "%s: the network does not know what it was trained on",
+                        call);
+    nn_status status = nn__check_data(call, data);
+    if (status == NN_OK && data->features != net->trained_on->features)
+        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu features, the training set had %llu", call,
+                          (nn__ull)data->features, (nn__ull)net->trained_on->features);
+    return status == NN_OK ? nn__copy_norm(data, net->trained_on) : status;
+}
+
+/* How outputs become probabilities. */
+typedef enum nn__chances {
+    NN__CHANCES_NONE, NN__CHANCES_THEMSELVES, NN__CHANCES_EXP, NN__CHANCES_SIGMOID,
+    NN__CHANCES_SOFTMAX
+} nn__chances;
+
+static nn__chances nn__chances_of(const nn_tensor *output)
+{
+    const nn_tensor *loss = nn__answering_loss(output->net);
+    if (output->op == &nn__softmax || nn__activation_of(output) == NN_ACTIVATION_SIGMOID)
+        return NN__CHANCES_THEMSELVES;
+    if (output->op == &nn__log_softmax) return NN__CHANCES_EXP;
+    if (!loss || loss->src[0] != output)
+        return output->row_size > 1 ? NN__CHANCES_SOFTMAX : NN__CHANCES_SIGMOID;
+    if (loss->op == &nn__loss_kinds[NN_LOSS_SOFTMAX_CROSS_ENTROPY].op) return NN__CHANCES_SOFTMAX;
+    if (loss->op == &nn__loss_kinds[NN_LOSS_SIGMOID_CROSS_ENTROPY].op) return NN__CHANCES_SIGMOID;
+    if (loss->op == &nn__loss_kinds[NN_LOSS_KL_DIVERGENCE].op) return NN__CHANCES_EXP;
+    return NN__CHANCES_NONE;
+}
+
+static void nn__make_chances(nn__chances kind, size_t n, const nn_real *y, nn_real *p)
+{
+    nn_real one = 0, *to = n == 1 ? &one : p;
+    if (kind == NN__CHANCES_SOFTMAX) nn_mat_softmax(1, n, y, to);
+    else if (kind == NN__CHANCES_SIGMOID) nn_vec_activate(NN_ACTIVATION_SIGMOID, 0, n, y, to);
+    else if (kind == NN__CHANCES_EXP) nn__exp_value(NULL, n, y, to);
+    else memcpy(to, y, n * sizeof *y);
+    if (n == 1) p[0] = 1 - one, p[1] = one;
+}
+
+typedef struct nn__classification {
+    const char *call;
+    int *labels;
+    nn_real *probabilities;
+    nn__chances chances;
+    double threshold;
+} nn__classification;
+
+static nn_status nn__classify_chunk(void *user, const nn_tensor *output, size_t first)
+{
+    const nn__classification *c = (const nn__classification *)user;
+    const size_t n = output->row_size, classes = n == 1 ? 2 : n;
+    for (size_t i = 0; i < nn__rows(output); i++) {
+        const nn_real *row = output->data + i * n;
+        const size_t found = nn__predicted_class(row, n, c->threshold);
+        if (found == SIZE_MAX)
+            return nn__fail(NN_ERROR_NOT_FINITE, "%s: the output for sample %llu is not a number",
+                            c->call, (nn__ull)(first + i));
+        if (c->labels) c->labels[first + i] = (int)found;
+        if (c->probabilities)
+            nn__make_chances(c->chances, n, row, c->probabilities + (first + i) * classes);
+    }
+    return NN_OK;
+}
+
+static nn_status nn__classify(const char *call, nn_net *net, nn_dtype dtype, const void *samples,
+                              size_t rows, int *labels, nn_real *probabilities)
+{
+    nn_dataset data;
+    nn__classification c = {call, labels, probabilities, NN__CHANCES_NONE, 0};
+    nn__prediction p = {call, NULL, &data, NULL, rows, nn__classify_chunk, &c, NULL};
+    if (!net) return nn__fail_null(call, "network");
+    nn_status status = nn_net_status(net);
+    if (status != NN_OK) return status;
+    const nn_tensor *input = nn_net_input(net);
+    p.output = nn_net_output(net);
+    if (!p.output || !input) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network has no output "
+                                             "that depends on one input of samples", call);
+    status = nn__dataset_from(call, dtype, samples, rows, input->row_size, NULL, 0, &data);
+    if (status == NN_OK && net->trained_on && net->trained_on->features != data.features)
+        status = nn__check_features(call, input, net->trained_on);
+    if (status != NN_OK) return status;
+    if (net->trained_on) {
+        data.scale = net->trained_on->scale, data.shift = net->trained_on->shift;
+        data.norm_count = net->trained_on->norm_count;
+        data.rank = net->trained_on->rank, data.channels_first = net->trained_on->channels_first;
+        memcpy(data.shape, net->trained_on->shape, sizeof data.shape);
+    }
+    c.chances = nn__chances_of(p.output);
+    if (p.output->row_size == 1) c.threshold = nn__threshold(p.output);
+    if (probabilities && c.chances == NN__CHANCES_NONE)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the outputs of tensor %llu are no "
+                                               "probabilities: probabilities must be NULL", call,
+                        (nn__ull)p.output->id);
+    return nn__run_prediction(&p);
+}
+
+NN_DEF nn_status nn_classify(nn_net *net, const nn_real *samples, size_t rows, int *labels,
+                             nn_real *probabilities)
+{
+    return nn__classify("nn_classify", net, NN_DTYPE_REAL, samples, rows, labels, probabilities);
+}
+
+NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t rows, int *labels,
+                                   nn_real *probabilities)
+{
+    return nn__classify("nn_classify_bytes", net, NN_DTYPE_U8, samples, rows, labels,
+                        probabilities);
+}
+
+/* ----------------------------------------------------------------------------------- >>history
+   What a training reports: checks and losses in a history, as a file, and while it runs. */
 
 NN_DEF void nn_history_free(nn_history *history)
 {
@@ -14986,7 +17259,15 @@ static void nn__progress_check(nn__progress *p, const nn_check *c, int has_valid
     fflush(p->stream);
 }
 
-/* -- the trainer -- */
+/* -------------------------------------------------------------------------------- >>checkpoint
+   A trainer in a file: the network with its optimiser, and all that a run depends on, so that N
+   steps, a crash and N steps more give the bits of 2N steps. The order of the samples is not kept
+   but drawn again, from the generator's state at the beginning of the epoch.
+
+   Under their own names stand the values that the run would end with now: with restore_best those
+   of the best check, or else the averages, or the slow weights of Lookahead; and then the present
+   ones follow as "last.NAME", averages as "average.NAME", slow weights as "slow.NAME". A file also
+   says what it depends on, the run: a run of another data set, desc or network is refused. */
 
 /* A sum over the samples of an epoch. */
 typedef struct nn__epoch_mean {
@@ -14997,19 +17278,489 @@ struct nn_trainer {
     const char *call; /* that takes the steps, for messages */
     nn__session training, validation;
     nn_train_desc desc;
+    nn_optimizer_desc chosen; /* the optimiser that the run began with */
     nn_history *history;
     nn__progress progress;
     size_t *order;     /* sample numbers in this epoch's order */
+    nn_rng epoch_rng;  /* before they were shuffled */
     nn__variation variation; /* of the samples, with the run's key */
     nn__shadow best, average, slow; /* with restore_best, ema_decay and lookahead_steps */
     double best_loss;
-    int has_best, stop, is_finished;
+    int has_best, stop, stopped_early, is_finished;
     size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
     nn__epoch_mean mean;
     double start;
+    int has_sums; /* over all samples of the data sets, to tell them from others: */
+    uint64_t data_sum, validation_sum;
 };
 
 static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
+
+/* What parameter or buffer i would be if the run ended now; NULL when that is its present value. */
+static const nn_real *nn__end_values(const nn_trainer *t, size_t i)
+{
+    const nn_net *net = nn__trained_net(t);
+    const nn_real *best = t->has_best ? nn__shadow_of(net, &t->best, i) : NULL;
+    if (best) return best;
+    return nn__shadow_of(net, t->average.values ? &t->average : &t->slow, i);
+}
+
+static int nn__has_shadows(const nn_trainer *t)
+{
+    return (t->best.values && t->has_best) || t->average.values || t->slow.values;
+}
+
+/* -- what a run depends on -- */
+
+static uint64_t nn__sum_bytes(uint64_t sum, const void *bytes, size_t size)
+{
+    const unsigned char *at = (const unsigned char *)bytes;
+    uint64_t eight;
+    for (; size >= sizeof eight; size -= sizeof eight, at += sizeof eight) {
+        memcpy(&eight, at, sizeof eight);
+        sum = nn__mix(sum ^ eight);
+    }
+    for (; size > 0; size--) sum = nn__mix(sum ^ *at++);
+    return sum;
+}
+
+/* A hash of all that a data set gives to a training. */
+static uint64_t nn__sum_data(const nn_dataset *data)
+{
+    if (!data) return 0;
+    const size_t width = data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real);
+    const size_t row_bytes = data->features * width;
+    uint64_t s = nn__mix(data->count ^ (uint64_t)data->features << 32);
+    for (size_t i = 0; i < data->count; i++) {
+        const size_t row = nn__row(data, i);
+        s = nn__sum_bytes(s, (const char *)data->samples + row * row_bytes, row_bytes);
+        if (data->labels) s = nn__mix(s ^ (uint64_t)(unsigned)data->labels[i]);
+        if (data->targets)
+            s = nn__sum_bytes(s, data->targets + row * data->target_size,
+                              data->target_size * sizeof *data->targets);
+    }
+    s = nn__sum_bytes(s, data->scale, data->norm_count * sizeof *data->scale);
+    return nn__sum_bytes(s, data->shift, data->norm_count * sizeof *data->shift);
+}
+
+static void nn__augment_describe(nn_description *d, nn_augment *a)
+{
+    int flip = (int)a->flip;
+    nn_describe_int(d, "augment.flip", &flip);
+    nn_describe_real(d, "augment.rotation", &a->rotation);
+    nn_describe_size(d, "augment.shift", &a->shift);
+    nn_describe_int(d, "augment.reflect", &a->reflect);
+    nn_describe_real(d, "augment.brightness", &a->brightness);
+    nn_describe_real(d, "augment.contrast", &a->contrast);
+    nn_describe_real(d, "augment.noise", &a->noise);
+    nn_describe_size(d, "augment.cutout", &a->cutout);
+    nn_describe_real(d, "augment.mixup", &a->mixup);
+}
+
+static void nn__run_describe(nn_description *d, nn_trainer *t)
+{
+    nn_train_desc *desc = &t->desc;
+    size_t samples = t->training.data->count;
+    if (!t->has_sums) {
+        t->data_sum = nn__sum_data(t->training.data);
+        t->validation_sum = nn__sum_data(desc->validation);
+        t->has_sums = 1;
+    }
+    nn_describe_size(d, "samples", &samples);
+    nn__describe_bits(d, "the content of the data set", &t->data_sum);
+    nn__describe_bits(d, "the content of the validation set", &t->validation_sum);
+    nn_describe_size(d, "batch_size", &desc->batch_size);
+    nn_describe_int(d, "no_shuffle", &desc->no_shuffle);
+    nn_describe_int(d, "drop_last", &desc->drop_last);
+    nn_describe_size(d, "check_every", &t->check_every);
+    nn_describe_int(d, "evaluate_training", &desc->evaluate_training);
+    nn_describe_size(d, "patience", &desc->patience);
+    nn_describe_int(d, "restore_best", &desc->restore_best);
+    nn_describe_int(d, "log_steps", &desc->log_steps);
+    nn_describe_real(d, "ema_decay", &desc->ema_decay);
+    nn_describe_size(d, "lookahead_steps", &desc->lookahead_steps);
+    nn_describe_real(d, "lookahead_rate", &desc->lookahead_rate);
+    nn__augment_describe(d, &desc->augment);
+}
+
+/* Where the run stands. */
+static void nn__trainer_describe(nn_description *d, nn_trainer *t, nn_history *h)
+{
+    double seconds = nn__now() - t->start;
+    nn_describe_size(d, "step", &t->step);
+    nn_describe_size(d, "epoch", &t->epoch);
+    nn_describe_size(d, "index", &t->index);
+    nn_describe_size(d, "worse_checks", &t->worse_checks);
+    nn_describe_size(d, "plateau", &t->plateau);
+    nn_describe_int(d, "has_best", &t->has_best);
+    nn_describe_int(d, "stopped_early", &t->stopped_early);
+    nn_describe_real(d, "best_loss", &t->best_loss);
+    nn_describe_real(d, "mean.loss", &t->mean.loss);
+    nn_describe_real(d, "mean.correct", &t->mean.correct);
+    nn_describe_real(d, "mean.rows", &t->mean.rows);
+    nn__describe_bits(d, "epoch_rng.key", &t->epoch_rng.key);
+    nn__describe_bits(d, "epoch_rng.counter", &t->epoch_rng.counter);
+    nn__describe_bits(d, "augment.key", &t->variation.key);
+    nn_describe_real(d, "seconds", &seconds);
+    nn_describe_size(d, "history.epochs", &h->epochs);
+    nn_describe_size(d, "history.best", &h->best);
+    t->start = nn__now() - seconds;
+}
+
+/* {"run":{..., "optimizer":{...}}} */
+static void nn__text_run(nn__text *text, nn_trainer *t)
+{
+    nn_description d = nn__writing(text);
+    nn_optimizer_desc chosen = t->chosen;
+    nn__text_key(text, "run");
+    nn__text_add(text, "{");
+    nn__run_describe(&d, t);
+    nn__text_key(text, "optimizer");
+    nn__text_add(text, "{");
+    nn__optimizer_describe(&d, &chosen);
+    nn__text_add(text, "}}");
+}
+
+/* -- history -- */
+
+enum { NN__CHECK_NUMBERS = 12 };
+
+/* A check as doubles, which hold its counts exactly; or back. */
+static void nn__check_numbers(nn_check *c, double *x, int back)
+{
+    double *const reals[] = {&c->train_loss,      &c->train_accuracy,      &c->batch_loss,
+                             &c->batch_accuracy,  &c->validation_loss,     &c->validation_accuracy,
+                             &c->validation_metric, &c->learning_rate,     &c->seconds};
+    if (back) c->step = (size_t)x[0], c->epoch = (size_t)x[1], c->improved = x[2] != 0;
+    else x[0] = (double)c->step, x[1] = (double)c->epoch, x[2] = c->improved;
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        if (back) *reals[i] = x[3 + i];
+        else x[3 + i] = *reals[i];
+    }
+}
+
+/* The checks as a table, which *numbers keeps until the file is written. */
+static nn_status nn__put_history(nn__contents *c, const nn_history *h, double **numbers)
+{
+    size_t shape[2];
+    *numbers = NULL;
+    if (!h) return NN_OK;
+    shape[0] = h->check_count, shape[1] = NN__CHECK_NUMBERS;
+    *numbers = (double *)nn__allocate(h->check_count, NN__CHECK_NUMBERS * sizeof **numbers);
+    if (!*numbers) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < h->check_count; i++)
+        nn__check_numbers(&h->checks[i], *numbers + i * NN__CHECK_NUMBERS, 0);
+    nn__contents_add(c, NN__PREFIX_HISTORY, "checks", sizeof(double), 2, shape, *numbers);
+    nn__contents_add(c, NN__PREFIX_HISTORY, "step_loss", sizeof(double), 1, &h->step_count,
+                     h->step_loss);
+    return NN_OK;
+}
+
+/* The file's history in a new one, which is empty when the file has none. */
+static nn_status nn__read_history(nn__archive *a, nn_history *h)
+{
+    const nn__entry *checks = nn__find_entry(a, NN__PREFIX_HISTORY, "checks");
+    const nn__entry *losses = nn__find_entry(a, NN__PREFIX_HISTORY, "step_loss");
+    memset(h, 0, sizeof *h);
+    if (!checks || !losses) return NN_OK;
+    if (checks->rank != 2 || nn__entry_dim(checks, 1) != NN__CHECK_NUMBERS || losses->rank != 1)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: its history has another shape", a->name);
+    const size_t count = nn__entry_dim(checks, 0);
+    double *numbers = (double *)nn__allocate(checks->count, sizeof *numbers);
+    h->checks = (nn_check *)nn__allocate_zeros(count, sizeof *h->checks);
+    h->step_loss = (double *)nn__allocate(losses->count, sizeof *h->step_loss);
+    h->check_count = h->check_capacity = count;
+    h->step_count = h->step_capacity = losses->count;
+    nn_status status = numbers && h->checks && h->step_loss ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__entry_read(a, checks, numbers, sizeof *numbers, NULL);
+    if (status == NN_OK) status = nn__entry_read(a, losses, h->step_loss, sizeof(double), NULL);
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        double *row = numbers + i * NN__CHECK_NUMBERS;
+        if (!(row[0] >= 0 && row[0] < 9e15 && row[1] >= 0 && row[1] < 9e15))
+            status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: its history counts steps as %g", a->name,
+                              row[0]);
+        else nn__check_numbers(&h->checks[i], row, 1);
+    }
+    NN_FREE(numbers);
+    return status;
+}
+
+/* -- saving -- */
+
+/* Shadows that are kept beside what the run would end with. */
+enum { NN__SHADOWS = 2 };
+static const char *const nn__shadow_prefixes[NN__SHADOWS] = {NN__PREFIX_AVERAGE, NN__PREFIX_SLOW};
+
+static const nn__shadow *nn__kept_shadow(const nn_trainer *t, size_t k)
+{
+    return k ? &t->slow : &t->average;
+}
+
+static nn_status nn__put_trainer(nn__contents *c, const char *call, nn_trainer *t, double **numbers)
+{
+    nn_net *net = nn__trained_net(t);
+    nn_save_desc desc;
+    nn_tensor *p;
+    nn_history none;
+    nn_description d = nn__writing(&c->about);
+    memset(&desc, 0, sizeof desc);
+    memset(&none, 0, sizeof none);
+    desc.training = 1;
+    nn_status status = nn__put_about(c, call, net, &desc, 0);
+    if (status != NN_OK) return status;
+    nn__text_key(&c->about, "trainer");
+    nn__text_add(&c->about, "{");
+    nn__trainer_describe(&d, t, t->history ? t->history : &none);
+    nn__text_run(&c->about, t);
+    nn__text_add(&c->about, "}}");
+    for (size_t i = 0; (p = nn__state_tensor(net, i)) != NULL; i++) {
+        const nn_real *end = nn__end_values(t, i);
+        nn__put_state(c, "", p, end ? end : p->data);
+        if (nn__has_shadows(t)) nn__put_state(c, NN__PREFIX_LAST, p, p->data);
+        for (size_t k = 0; k < NN__SHADOWS; k++) {
+            const nn_real *values = nn__shadow_of(net, nn__kept_shadow(t, k), i);
+            if (values) nn__put_state(c, nn__shadow_prefixes[k], p, values);
+        }
+    }
+    return nn__put_history(c, t->history, numbers);
+}
+
+static nn_status nn__save_trainer(const char *call, nn_trainer *t, const char *path)
+{
+    nn__contents c;
+    double *numbers = NULL;
+    memset(&c, 0, sizeof c);
+    nn_status status = nn__put_trainer(&c, call, t, &numbers);
+    if (status == NN_OK) status = nn__write_file(&c, path);
+    nn__contents_free(&c);
+    NN_FREE(numbers);
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_save(nn_trainer *t, const char *path)
+{
+    const char *const call = "nn_trainer_save";
+    if (!t || !path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the %s is NULL", call, t ? "path" : "trainer");
+    if (t->is_finished && (t->best.values || nn__has_shadows(t)))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the training is done and the best weights are "
+                                               "back: nn_save keeps the network", call);
+    return nn__save_trainer(call, t, path);
+}
+
+/* -- going on -- */
+
+static int nn__same_value(const nn__json *a, const nn__json *b)
+{
+    if (a->span != b->span) return 0;
+    for (size_t i = 0; i < a->span; i++)
+        if (a[i].kind != b[i].kind || a[i].size != b[i].size ||
+            (a[i].text && memcmp(a[i].text, b[i].text, a[i].size) != 0))
+            return 0;
+    return 1;
+}
+
+/* A value for a message. What is not written is 0. */
+static const char *nn__value_text(const nn__json *v, char text[64])
+{
+    if (!v) return "0";
+    if (!v->text) return v->kind == '[' ? "another list" : "something else";
+    snprintf(text, 64, "%.*s", (int)nn__min_size(v->size, 60), v->text);
+    return text;
+}
+
+/* Two objects have the same members, those within them included. `file` is what the file says. */
+static nn_status nn__check_same_object(const char *where, nn__json *file, nn__json *ours)
+{
+    char text[64], other_text[64];
+    for (int side = 0; side < 2; side++) {
+        nn__json *const from = side ? ours : file, *const to = side ? file : ours;
+        for (nn__json *v = from + 1; v < from + from->span; v += v->span) {
+            nn__json *w = to + 1;
+            while (w < to + to->span && strcmp(v->key, w->key) != 0) w += w->span;
+            if (w == to + to->span) w = NULL;
+            if (w && v->kind == '{' && w->kind == '{') {
+                nn_status status =
+                    nn__check_same_object(where, side ? w : v, side ? v : w);
+                if (status != NN_OK) return status;
+            } else if (!w || !nn__same_value(v, w))
+                return nn__fail(NN_ERROR_MISMATCH, "%s: %.60s is %s in the file, %s here", where,
+                                v->key, nn__value_text(side ? w : v, text),
+                                nn__value_text(side ? v : w, other_text));
+        }
+    }
+    return NN_OK;
+}
+
+/* The file's network is this one, tensor by tensor. */
+static nn_status nn__check_same_tensors(const char *name, nn__json *file, nn__json *ours)
+{
+    char where[200];
+    size_t i = 0;
+    if (!file || !ours) return NN_OK; /* operations without a description */
+    for (nn__json *v = file + 1, *w = ours + 1; i < nn__min_size(file->size, ours->size); i++) {
+        snprintf(where, sizeof where, "%.150s: tensor %llu of the network", name, (nn__ull)i);
+        nn_status status = v->kind == '{' ? nn__check_same_object(where, v, w)
+                                          : nn__fail(NN_ERROR_BAD_FORMAT, "%s", where);
+        if (status != NN_OK) return status;
+        v += v->span, w += w->span;
+    }
+    if (file->size == ours->size) return NN_OK;
+    return nn__fail(NN_ERROR_MISMATCH, "%s: the file's network has %llu tensors, this one %llu",
+                    name, (nn__ull)file->size, (nn__ull)ours->size);
+}
+
+/* The file belongs to this network, these data sets, this desc. */
+static nn_status nn__check_same_run(const char *name, nn__json *root, nn_trainer *t)
+{
+    nn__text text = {NULL, 0, 0, NN_OK};
+    nn__document ours;
+    nn__json *run = nn__member(nn__member(root, "trainer", '{'), "run", '{');
+    if (!run)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: it has no state of nn_train to go on from", name);
+    nn__text_add(&text, "{");
+    nn__text_run(&text, t);
+    if (!nn__unsaved(nn__trained_net(t))) nn__text_architecture(&text, nn__trained_net(t));
+    nn__text_add(&text, "}");
+    nn_status status = text.status;
+    if (status == NN_OK) status = nn__document_read(&ours, name, text.bytes, text.size);
+    if (status == NN_OK) {
+        status = nn__check_same_tensors(name, nn__member(root, "tensors", '['),
+                                        nn__member(ours.values, "tensors", '['));
+        if (status == NN_OK)
+            status = nn__check_same_object(name, run, nn__member(ours.values, "run", '{'));
+        nn__document_free(&ours);
+    }
+    NN_FREE(text.bytes);
+    return status;
+}
+
+/* Shuffles again as the epoch's beginning did. */
+static void nn__draw_order(nn_trainer *t)
+{
+    nn_rng rng = t->epoch_rng;
+    const size_t count = t->training.data->count;
+    for (size_t i = 0; i < count; i++) t->order[i] = i;
+    if (!t->desc.no_shuffle) nn_rng_shuffle(&rng, t->order, count);
+}
+
+/* Where the file's run stands: a copy of the trainer that goes on from there. */
+static nn_status nn__read_position(const nn__archive *a, const nn__about *about,
+                                   const nn_trainer *t, nn_trainer *next, nn_history *h)
+{
+    nn__json *object = nn__member(about->root, "trainer", '{');
+    nn__reading r;
+    nn_description d = nn__reading_of(&r, object, a->name);
+    nn__member(object, "run", '{');
+    *next = *t;
+    nn__trainer_describe(&d, next, h);
+    nn_status status = nn__check_all_used(&r);
+    if (status == NN_OK && (next->index >= t->steps_per_epoch || h->best > h->check_count))
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: it stands at step %llu of an epoch of %llu",
+                          a->name, (nn__ull)next->index, (nn__ull)t->steps_per_epoch);
+    next->stop = next->stopped_early != 0;
+    return status;
+}
+
+/* Where a file has the values of parameters and buffers: the present ones, those that the run would
+   have ended with, the shadows beside those. */
+typedef struct nn__run_matches {
+    nn__match *last, *end, *shadows[NN__SHADOWS];
+} nn__run_matches;
+
+static nn_status nn__find_run(nn__archive *a, const nn_trainer *t, nn__run_matches *m)
+{
+    const nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_load_desc strict, some;
+    memset(&strict, 0, sizeof strict);
+    memset(&some, 0, sizeof some);
+    some.partial = 1; /* slow weights have no buffers */
+    for (size_t k = 0; k < NN__SHADOWS; k++) m->shadows[k] = m->last + (2 + k) * count;
+    m->end = m->last + count;
+    nn_status status =
+        nn__find_matches(a, net, nn__has_shadows(t) ? NN__PREFIX_LAST : "", &strict, m->last);
+    if (status == NN_OK) status = nn__find_matches(a, net, "", &strict, m->end);
+    for (size_t k = 0; status == NN_OK && k < NN__SHADOWS; k++) {
+        status = nn__find_matches(a, net, nn__shadow_prefixes[k], &some, m->shadows[k]);
+        for (size_t i = 0; status == NN_OK && i < count; i++)
+            if (nn__shadow_of(net, nn__kept_shadow(t, k), i) && !m->shadows[k][i].entry)
+                status = nn__fail(NN_ERROR_MISMATCH, "%s: it has no tensor '%s%.80s'", a->name,
+                                  nn__shadow_prefixes[k], m->shadows[k][i].t->name);
+    }
+    return status == NN_OK ? nn__check_left_over(a, 1, &strict) : status;
+}
+
+/* Takes over what has been read and checked. Nothing is left to fail but the disk. */
+static nn_status nn__take_over(nn__archive *a, const nn__about *about, nn_trainer *t,
+                               const nn_trainer *next, const nn__run_matches *m)
+{
+    nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_status status = nn__read_through(a);
+    if (status == NN_OK) status = nn__read_training(a, about, net);
+    if (status != NN_OK) return status;
+    *t = *next;
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        nn_real *best = t->has_best ? nn__shadow_of(net, &t->best, i) : NULL;
+        status = nn__read_match(a, &m->last[i], m->last[i].t->data);
+        if (status == NN_OK && best) status = nn__read_match(a, &m->end[i], best);
+        for (size_t k = 0; status == NN_OK && k < NN__SHADOWS; k++) {
+            nn_real *values = nn__shadow_of(net, nn__kept_shadow(t, k), i);
+            if (values) status = nn__read_match(a, &m->shadows[k][i], values);
+        }
+    }
+    nn__draw_order(t);
+    t->progress.steps = t->step;
+    return status;
+}
+
+static nn_status nn__resume_from(nn__archive *a, const nn__about *about, nn_trainer *t)
+{
+    const nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_history history;
+    nn_trainer next;
+    nn__run_matches m;
+    memset(&history, 0, sizeof history);
+    m.last = (nn__match *)nn__allocate(count, (2 + NN__SHADOWS) * sizeof *m.last);
+    nn_status status = m.last ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__check_same_run(a->name, about->root, t);
+    if (status == NN_OK) status = nn__read_history(a, &history);
+    if (status == NN_OK) status = nn__read_position(a, about, t, &next, &history);
+    if (status == NN_OK) status = nn__find_run(a, &next, &m);
+    if (status == NN_OK) status = nn__take_over(a, about, t, &next, &m);
+    if (status == NN_OK && t->history && nn__find_entry(a, NN__PREFIX_HISTORY, "checks")) {
+        history.stopped_early = t->stopped_early;
+        nn_history_free(t->history);
+        *t->history = history;
+    } else nn_history_free(&history);
+    NN_FREE(m.last);
+    return status;
+}
+
+/* Goes on from desc.save_path; from the beginning when there is no such file. */
+static nn_status nn__resume(nn_trainer *t)
+{
+    nn__archive a;
+    nn__about about;
+    errno = 0;
+    nn_status status = nn__archive_open(&a, t->call, t->desc.save_path, NULL, 0);
+#ifdef ENOENT
+    if (status == NN_ERROR_CANNOT_OPEN && errno == ENOENT) return NN_OK;
+#endif
+    if (status != NN_OK) return status;
+    status = nn__read_about(&a, &about);
+    if (status == NN_OK) status = nn__resume_from(&a, &about, t);
+    nn__about_free(&about);
+    nn__archive_close(&a);
+    return status;
+}
+
+/* ------------------------------------------------------------------------------------- >>train
+   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
+   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
+   a check, which is what early stopping, the best weights and the history are made of. */
 
 static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
                                       const nn_dataset *data)
@@ -15020,7 +17771,8 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     const char *needs_validation = d->patience ? "patience"
                                    : d->restore_best ? "restore_best"
                                    : d->metric       ? "metric"
-                                                     : NULL;
+                                   : d->save_best_path ? "save_best_path"
+                                                       : NULL;
     if (d->epochs == 0)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: epochs is 0, expected at least 1", call);
     if (d->batch_size == 0 || d->batch_size > data->count)
@@ -15036,6 +17788,9 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     if (d->lookahead_rate != 0 && !d->lookahead_steps)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: lookahead_rate is set, but lookahead_steps is 0", call);
+    if ((d->save_every || d->resume) && !d->save_path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a save_path", call,
+                        d->resume ? "resume" : "save_every");
     return nn__check_ranges(call, "", d, ranges, sizeof ranges / sizeof *ranges, 0);
 }
 
@@ -15125,6 +17880,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
     nn_status status = nn__choose_optimizer(t, call);
     if (status != NN_OK) return status;
+    t->chosen = *nn_net_optimizer(nn__trained_net(t));
     t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
     status = t->order ? nn__make_shadows(t) : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
@@ -15176,6 +17932,7 @@ static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_
     t->call = strcmp(call, "nn_train") == 0 ? call : "nn_trainer_step";
     status = nn__open_trainer(call, loss, data, t);
     if (status == NN_OK) status = nn__start_training(t, call);
+    if (status == NN_OK && desc->resume) status = nn__resume(t);
     if (status == NN_OK) *out = t;
     else {
         t->is_finished = 1;
@@ -15219,7 +17976,7 @@ NN_DEF void nn_trainer_destroy(nn_trainer *t)
 
 NN_DEF int nn_trainer_is_done(const nn_trainer *t)
 {
-    return !t || t->stop || t->epoch == t->desc.epochs;
+    return !t || t->stop || t->epoch >= t->desc.epochs;
 }
 
 /* NN_SCHEDULE_PLATEAU: a lower learning rate after so many checks without a better one. */
@@ -15248,7 +18005,7 @@ static void nn__early_stopping(nn_trainer *t, nn_check *c)
         nn__use_shadow(nn__trained_net(t), &t->best, NN__SHADOW_KEEP, 0);
         if (t->history) t->history->best = t->history->check_count;
     } else if (++t->worse_checks >= d->patience && d->patience) {
-        t->stop = 1;
+        t->stop = t->stopped_early = 1;
         if (t->history) t->history->stopped_early = 1;
     }
     nn__reduce_on_plateau(t, c);
@@ -15290,6 +18047,8 @@ static nn_status nn__make_check_now(nn_trainer *t, double loss, double accuracy)
     c.seconds = nn__now() - t->start;
     nn__early_stopping(t, &c);
     if (t->history) status = nn__log_check(t->history, &c);
+    if (status == NN_OK && c.improved && d->save_best_path)
+        status = nn_save(net, d->save_best_path, NULL);
     nn__progress_check(&t->progress, &c, d->validation != NULL);
     if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
     return status;
@@ -15309,6 +18068,7 @@ static void nn__begin_epoch(nn_trainer *t)
     const size_t count = t->training.data->count;
     memset(&t->mean, 0, sizeof t->mean);
     if (t->history) t->history->epochs = t->epoch + 1;
+    t->epoch_rng = nn__trained_net(t)->rng;
     for (size_t i = 0; i < count; i++) t->order[i] = i;
     if (!t->desc.no_shuffle) nn_rng_shuffle(&nn__trained_net(t)->rng, t->order, count);
 }
@@ -15376,6 +18136,14 @@ static nn_status nn__train_step(nn_trainer *t)
     return status;
 }
 
+/* Every so many steps, else at the end of an epoch; and always at the end of a run. */
+static int nn__is_time_to_save(const nn_trainer *t)
+{
+    const size_t every = t->desc.save_every;
+    if (!t->desc.save_path) return 0;
+    return nn_trainer_is_done(t) || (every ? t->step % every == 0 : t->index == 0);
+}
+
 NN_DEF nn_status nn_trainer_step(nn_trainer *t)
 {
     if (!t) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the trainer is NULL");
@@ -15383,6 +18151,8 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *t)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the training is done");
     nn_status status = nn__train_step(t);
     if (status == NN_OK && nn_trainer_is_done(t)) status = nn__check_weights(t);
+    if (status == NN_OK && nn__is_time_to_save(t))
+        status = nn__save_trainer(t->call, t, t->desc.save_path);
     if (status != NN_OK) t->stop = 1;
     if (nn_trainer_is_done(t)) nn__finish(t);
     return status;

@@ -98,7 +98,7 @@ clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body     
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
 -Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float double |
-ASan and UBSan         | $cc                 | $sanitize              | data plain graph train optim conv augment | float |
+ASan and UBSan         | $cc                 | $sanitize              | data plain graph train optim conv augment save | float |
 ASan and UBSan, double | $cc                 | $sanitize              | data plain                   | double       |
 ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
@@ -186,7 +186,7 @@ step 'the licence' sh tests/licence.sh
 if have localedef && mkdir -p "$dir/locale" &&
   localedef -i de_DE -f UTF-8 "$dir/locale/de_DE.UTF-8" >/dev/null 2>&1; then
   comma() {
-    for test in test_data_float test_train_float; do
+    for test in test_data_float test_train_float test_save_float; do
       make -s "$build/$test" && mkdir -p "$build/tmp/$test" || return 1
       LOCPATH=$(cd "$dir/locale" && pwd) "$build/$test" | tee "$dir/comma.txt" || return 1
       tail -n 1 "$dir/comma.txt" | grep -q ' 0 failed, 0 skipped' || return 1
@@ -235,6 +235,21 @@ installs() {
     grep -q '^Cflags' "$dir/prefix/lib/pkgconfig/nn.pc"
 }
 step 'make install' installs
+
+# -- files that outlive the process, and Python's --
+kill_9() { $cc -O2 tests/kill.c -o "$dir/kill" -lm && "$dir/kill" 20 "$dir/kill.safetensors"; }
+step 'a training killed at 20 moments ends with the same bits' kill_9
+python=${PYTHON:-python3}
+interop() {
+  for real in float double; do
+    $cc -O1 $([ $real = float ] || echo -DNN_DOUBLE) tests/interop.c -o "$dir/interop_$real" -lm &&
+      "$python" tests/interop.py "$dir/interop_$real" $real || return 1
+  done
+}
+if "$python" -c 'import numpy, torch, safetensors' 2>/dev/null; then
+  step 'files to and from PyTorch' interop
+else skip "files to and from PyTorch: $python has no numpy, torch and safetensors"
+fi
 
 # -- real data --
 real_data() { make -s "$build/real_data" && "$build/real_data" "$@"; }

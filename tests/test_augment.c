@@ -1343,6 +1343,75 @@ static void shadows_out_of_memory(void)
     CHECK(refused > 5);
 }
 
+/* Stopped after step `stop` (SIZE_MAX: never), or gone on with: everything that is drawn and all
+   shadows at once. Returns a hash of the weights at the end. */
+static size_t stop_after;
+static int stop_step(void *user, nn_net *net, size_t step, double loss)
+{
+    (void)user, (void)net, (void)loss;
+    return step == stop_after;
+}
+
+static uint64_t run_in_file(const char *path, size_t stop, int resume, int best, double decay,
+                            size_t lookahead_steps)
+{
+    uint64_t hash = HASH_START;
+    const nn_tensor *p;
+    nn_dataset d;
+    nn_train_desc desc;
+    nn_net_desc net_desc;
+    memset(&desc, 0, sizeof desc);
+    memset(&net_desc, 0, sizeof net_desc);
+    make_pictures(&d);
+    net_desc.seed = 5;
+    nn_net *net = nn_net_create(&net_desc);
+    nn_tensor *x = nn_batch_norm(nn_dense(nn_flatten(nn_input_like(net, &d)), 3));
+    nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(x, 2));
+    desc.epochs = 4, desc.batch_size = 7, desc.optimizer = nn_sgd(0.05, 0.9);
+    desc.augment = everything();
+    desc.validation = &d, desc.restore_best = best;
+    desc.ema_decay = decay, desc.lookahead_steps = lookahead_steps;
+    desc.save_path = path, desc.save_every = 3, desc.resume = resume;
+    desc.on_step = stop_step, stop_after = stop;
+    CHECK_OK(nn_train(loss, &d, &desc, NULL));
+    for (size_t i = 0; (p = nn_net_parameter(net, i)) != NULL; i++)
+        hash = hash_reals(hash, p->data, p->size);
+    for (size_t i = 0; (p = nn_net_buffer(net, i)) != NULL; i++)
+        hash = hash_reals(hash, p->data, p->size);
+    if (stop == SIZE_MAX) { /* under their own names are the weights that the run ended with */
+        uint64_t loaded = HASH_START;
+        nn_net *copy = nn_open(path, NULL);
+        if (FAILS(copy != NULL)) puts(nn_last_error());
+        for (size_t i = 0; copy && (p = nn_net_parameter(copy, i)) != NULL; i++)
+            loaded = hash_reals(loaded, p->data, p->size);
+        for (size_t i = 0; copy && (p = nn_net_buffer(copy, i)) != NULL; i++)
+            loaded = hash_reals(loaded, p->data, p->size);
+        CHECK(loaded == hash);
+        nn_net_destroy(copy);
+    }
+    nn_net_destroy(net);
+    nn_dataset_free(&d);
+    return hash;
+}
+
+static void resumes_to_the_same_bits(void)
+{
+    static const size_t stops[] = {0, 4, 8, 15};
+    const char *path = TEST_TMP "/augment.safetensors", *whole = TEST_TMP "/whole.safetensors";
+    for (int kind = 0; kind < 5; kind++) {
+        const int best = kind > 2;
+        const double decay = kind == 1 || kind > 2 ? 0.8 : 0;
+        const size_t k = kind == 2 || kind > 3 ? 2 : 0;
+        remove(whole);
+        const uint64_t expected = run_in_file(whole, SIZE_MAX, 0, best, decay, k);
+        for (size_t i = 0; i < COUNT(stops); i++) {
+            remove(path);
+            run_in_file(path, stops[i], 0, best, decay, k);
+            CHECK(run_in_file(path, SIZE_MAX, 1, best, decay, k) == expected);
+        }
+    }
+}
+
 static void run_shadows(void)
 {
     RUN(averages);
@@ -1353,6 +1422,7 @@ static void run_shadows(void)
     RUN(shadows_in_steps);
     RUN(refuses_shadows);
     RUN(shadows_out_of_memory);
+    RUN(resumes_to_the_same_bits);
 }
 
 static void run_layout(void)
