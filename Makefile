@@ -12,7 +12,7 @@ WARN = -std=c99 -Wall -Wextra -Wpedantic
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 MAKEFLAGS += --jobs=$(CORES) --no-print-directory
 
-TESTS = random plain graph ops conv gradcheck optim train data augment save determinism
+TESTS = random plain graph ops conv norm gradcheck optim train data augment save determinism
 ALONE = graph train data augment save
 EXAMPLES = $(filter-out examples/tdt4265% examples/dd2424% examples/report.c,$(wildcard examples/*.c))
 TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)

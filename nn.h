@@ -3943,25 +3943,33 @@ static void NN__FN(row_norm_backward)(size_t rows, size_t n, const nn_real *x, c
 /* -- pooling of one image: a window is h rows of w pixels, `row` reals apart -- */
 
 /* The largest value, and which one of the window it is. NaN counts as larger than all numbers. */
+#define NN__TAKE(pixel, k)                                                                         \
+    {                                                                                              \
+        NN__VEC v = NN__LD(x + (pixel) + i, c);                                                    \
+        NN__MASK take = NN__LT(best, v) | NN__IS_NAN(v);                                           \
+        best = NN__SELECT(take, v, best);                                                          \
+        place = NN__SELECT(take, k, place);                                                        \
+    }
+
 NN__INLINE void NN__FN(max_window)(size_t h, size_t w, size_t row, size_t channels,
                                    const nn_real *x, nn_real *y, nn_real *which)
 {
     NN__EACH(channels)
     {
         NN__VEC best = NN__LD(x + i, c), place = NN__C(0), k = NN__C(0);
-        NN__UNROLL for (size_t r = 0; r < h; r++)
-            NN__UNROLL for (size_t s = 0; s < w; s++)
-            {
-                NN__VEC v = NN__LD(x + r * row + s * channels + i, c);
-                NN__MASK take = NN__LT(best, v) | NN__IS_NAN(v);
-                best = NN__SELECT(take, v, best);
-                place = NN__SELECT(take, k, place);
-                k = NN__ADD(k, NN__C(1));
-            }
+        if (h == 2 && w == 2) {
+            NN__TAKE(channels, NN__C(1))
+            NN__TAKE(row, NN__C(2))
+            NN__TAKE(row + channels, NN__C(3))
+        } else
+            for (size_t r = 0; r < h; r++)
+                for (size_t s = 0; s < w; s++, k = NN__ADD(k, NN__C(1)))
+                    NN__TAKE(r * row + s * channels, k)
         NN__ST(y + i, best, c);
         NN__ST(which + i, place, c);
     }
 }
+#undef NN__TAKE
 
 /* What forward took gets the gradient: the others 0, unless `add`. */
 NN__INLINE void NN__FN(max_window_backward)(int add, size_t h, size_t w, size_t row,
@@ -3971,9 +3979,8 @@ NN__INLINE void NN__FN(max_window_backward)(int add, size_t h, size_t w, size_t 
     NN__EACH(channels)
     {
         NN__VEC d = NN__LD(dy + i, c), k = NN__LD(which + i, c), half = NN__C(0.5);
-        NN__UNROLL for (size_t r = 0; r < h; r++)
-            NN__UNROLL for (size_t s = 0; s < w; s++)
-            {
+        for (size_t r = 0; r < h; r++)
+            for (size_t s = 0; s < w; s++) {
                 nn_real *to = dx + r * row + s * channels + i;
                 NN__VEC g = NN__SELECT(NN__LT(NN__FN(abs)(k), half), d, NN__C(0));
                 NN__ST(to, add ? NN__ADD(NN__LD(to, c), g) : g, c);
@@ -4028,9 +4035,7 @@ NN__INLINE void NN__FN(spread_window)(size_t h, size_t w, size_t row, size_t cha
 
 static void NN__FN(max_pool)(const nn__pool *p, const nn_real *x, nn_real *y, nn_real *which)
 {
-    NN__EACH_WINDOW(
-        if (h == 2 && w == 2) NN__FN(max_window)(2, 2, row, channels, x + from, y + at, which + at);
-        else NN__FN(max_window)(h, w, row, channels, x + from, y + at, which + at))
+    NN__EACH_WINDOW(NN__FN(max_window)(h, w, row, channels, x + from, y + at, which + at))
 }
 
 static void NN__FN(max_pool_backward)(const nn__pool *p, const nn_real *dy, const nn_real *which,
@@ -9804,7 +9809,8 @@ static void nn__summary_row(const nn_tensor *t, FILE *stream)
             nn__tensor_shape(t, shape));
     if (parameters) snprintf(number, sizeof number, "%llu", (nn__ull)parameters);
     fprintf(stream, " %10s", number);
-    snprintf(number, sizeof number, products > 0 ? "%.0f" : "", products);
+    number[0] = 0;
+    if (products > 0) snprintf(number, sizeof number, "%.0f", products);
     fprintf(stream, " %13s %10llu\n", number, (nn__ull)nn__value_bytes(t));
 }
 

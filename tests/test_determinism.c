@@ -1,4 +1,4 @@
-/* The same seed gives the same bits: two small networks are trained on the digits with about
+/* The same seed gives the same bits: small networks are trained on the digits with about
    everything that computes (dropout, penalties, four activations, odd batch sizes, schedules), and a
    hash of their weights is compared with constants that hold for every compiler, optimisation level,
    instruction set and number of threads. A change of any order of summation or of any polynomial
@@ -90,6 +90,46 @@ static uint64_t train_sgd(int threads)
     return hash;
 }
 
+/* Images of 8 x 8 through what lies between convolutions. */
+static uint64_t train_images(int threads)
+{
+    const size_t shape[3] = {8, 8, 1};
+    nn_dataset all, data;
+    nn_net_desc net_desc = {0};
+    nn_batch_norm_desc norm = {0};
+    nn_pool_desc pool = {0};
+    nn_train_desc desc = {0};
+    CHECK_OK(digits_load(&all));
+    CHECK_OK(nn_dataset_subset(&all, 0, 300, &data));
+    CHECK_OK(nn_dataset_set_shape(&data, 3, shape));
+    net_desc.threads = threads;
+    nn_net *net = nn_net_create(&net_desc);
+    norm.activation = NN_ACTIVATION_RELU;
+    pool.kernel = 3, pool.stride = 2, pool.pad_height = pool.pad_width = 1;
+    nn_tensor *h = nn_batch_norm_with(nn_dense(nn_batch_norm(nn_input_shape(net, 3, shape)), 40),
+                                      &norm);
+    h = nn_group_norm(nn_dense(nn_max_pool_with(nn_max_pool(h, 2), &pool), 12), 3);
+    h = nn_spatial_dropout(nn_layer_norm(nn_average_pool_with(nn_upsample(h, 2), &pool)), 0.1);
+    nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(nn_flatten(h), 10));
+    desc.epochs = 2;
+    desc.batch_size = 31;
+    desc.optimizer = nn_adam(0.01);
+    CHECK_OK(nn_train(loss, &data, &desc, NULL));
+    uint64_t hash = hash_parameters(net);
+    const nn_tensor *buffer;
+    for (size_t i = 0; (buffer = nn_net_buffer(net, i)) != NULL; i++)
+        hash = hash_reals(hash, buffer->data, buffer->size);
+    nn_net_destroy(net);
+    nn_dataset_free(&data);
+    nn_dataset_free(&all);
+    return hash;
+}
+
+static void test_images(void)
+{
+    CHECK_HASH(train_images(0), UINT64_C(0xE8699848FB8F1770), UINT64_C(0xA28D6A765ADE7A14));
+}
+
 static void test_adam(void)
 {
     CHECK_HASH(train_adam(0), UINT64_C(0xEB05F90E085D7C7E), UINT64_C(0xC5AE9F8F50A84A54));
@@ -104,10 +144,11 @@ static void test_sgd(void)
 static void test_threads(void)
 {
     static const int counts[] = {1, 2, 3, 7};
-    uint64_t adam = train_adam(0), sgd = train_sgd(0);
+    uint64_t adam = train_adam(0), sgd = train_sgd(0), images = train_images(0);
     for (size_t i = 0; i < COUNT(counts); i++) {
         CHECK(train_adam(counts[i]) == adam);
         CHECK(train_sgd(counts[i]) == sgd);
+        CHECK(train_images(counts[i]) == images);
     }
 }
 
@@ -174,6 +215,7 @@ int main(void)
 {
     RUN(test_adam);
     RUN(test_sgd);
+    RUN(test_images);
     RUN_THREADS(test_threads);
     RUN(test_every_element_once);
     RUN(test_large_product);
