@@ -70,10 +70,10 @@
                          >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
                          >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
                          >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
-                         >>losses  >>targets  >>optim  >>gradcheck  >>files  >>dataset  >>views
-                         >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>evaluate
-                         >>shadows  >>json  >>safetensors  >>save  >>load  >>open  >>history
-                         >>checkpoint  >>train  >>licence
+                         >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
+                         >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv
+                         >>evaluate  >>shadows  >>json  >>safetensors  >>save  >>load  >>open
+                         >>history  >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -409,8 +409,8 @@ typedef enum nn_init_kind {
     NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
     NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
     NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
-    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] of orthonormal columns,
-                               or of orthonormal rows where it has fewer: Saxe et al. 2014 */
+    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] of orthonormal
+                               columns, or rows where it has fewer: Saxe et al. 2014 */
     NN_INIT_IDENTITY,       /* y = a x (default 1): a diagonal [in, out], in the middle of a kernel;
                                0 elsewhere */
     NN_INIT_COUNT
@@ -771,8 +771,8 @@ typedef enum nn_schedule_kind {
     NN_SCHEDULE_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
     NN_SCHEDULE_ONE_CYCLE,   /* r / 25 -> r in `period` steps, then down to final at `total`, both
                                 linearly: Smith and Topin 2018 */
-    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma, but not below final, after each `period`
-                                checks without a lower validation loss: nn_train does that */
+    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma < 1, but not below final, after each
+                                `period` checks without a lower validation loss: nn_train does it */
     NN_SCHEDULE_CUSTOM,      /* rate(user, t) */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
@@ -913,6 +913,11 @@ typedef struct nn_csv_desc {
    taken as they are; other numbers are classes in numeric order, and texts are classes in order of
    appearance: class_names. Errors name line and column. Read all files of a task like the first. */
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
+/* The name of the column that a feature (from 0) of a CSV file comes from, and in *category the
+   text that a one-hot feature stands for; NULL where there is none such. category may be NULL. The
+   set that was loaded owns the texts, views borrow them. */
+NN_DEF const char *nn_dataset_feature_name(const nn_dataset *data, size_t feature,
+                                           const char **category);
 
 /* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
 NN_DEF nn_status nn_dataset_from_arrays(const nn_real *x, size_t count, size_t features,
@@ -1288,37 +1293,50 @@ NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real 
                               size_t count);
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
-   Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
-   time: |analytic - numeric| <= atol + rtol max(|analytic|, |numeric|). Where the two one-sided
-   slopes keep apart as h shrinks the function has a kink; any slope between them is right there. */
+   Compares gradients with numeric slopes of f, signed, one element x at a time. First with
+   (f(x + u) - f(x - u)) / 2u at a step u = h max(1, |x|), or the one that was right for the element
+   before; it decides where the two agree. Elsewhere the step is searched for: f is sampled at steps
+   u, 2^(-1/4) u, ... over 34 octaves, and through every twelve samples a curve is laid by least
+   squares,
+       f(x + u) - f(x) = (g u + b u^3) + (k |u| + c u^2),
+   with the standard errors of g and k from its residuals, which hold rounding, curvature and kinks
+   alike. Of the scales at which the residuals are noise the one counts whose 10 errors + |k| are
+   least. A gradient a is right when
+       |a - g| <= atol + rtol max(|a|, |g|) + 10 errors + |k| + 4 roundings:
+   at a kink any slope between those of its sides is right. Errors are at least what the last bits
+   of all that is computed make of f, and roundings are what they make of a (nn_gradcheck finds both
+   by changing them at random; nn_gradcheck_function takes epsilon |f| / 4 and 0). */
 typedef struct nn_gradcheck_desc {
-    double h;         /* step: default 1e-5 in double, 1e-2 in float */
-    double atol;      /* default 1e-7 in double, 2e-3 in float */
-    double rtol;      /* default 1e-5 in double, 2e-2 in float */
+    double h;         /* first step, relative to max(1, |x|): default 1e-5, in float 1e-2 */
+    double atol;      /* default 0 */
+    double rtol;      /* default 1e-5 in double, 1e-3 in float */
     size_t max_per_tensor; /* check at most so many elements of a tensor, spread evenly (0: all) */
     int allow_zero;   /* a gradient that is zero everywhere is no error */
     int inputs;       /* check inputs that have requires_grad, too (parameters always) */
 } nn_gradcheck_desc;
 
 typedef struct nn_gradcheck_report {
-    size_t checked, wrong, kinks;
-    double max_error;          /* the largest |analytic - numeric| away from kinks */
-    double max_relative_error; /* the largest |a - n| / max(1e-12, |a| + |n|) away from kinks */
-    const char *tensor;        /* where the worst element is: name, index, both slopes */
-    size_t index;
-    double analytic, numeric;
+    size_t checked, wrong;
+    size_t kinks;              /* elements that are right only because of a kink */
+    size_t unsure;             /* elements where a fault of 5 % could not be told from rounding */
+    double max_error;          /* the largest |a - g| away from kinks */
+    double max_relative_error; /* the largest |a - g| / max(1e-12, |a| + |g|) away from kinks */
+    const char *tensor;        /* where the worst element is: name, index, both slopes, and how */
+    size_t index;              /* far the numeric one may be off: 10 errors + |k|, or 0 where the */
+    double analytic, numeric;  /* first step has decided */
+    double uncertainty;
 } nn_gradcheck_report;
 
 /* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
    parameters made before it. Dropout draws the same mask in every evaluation. The network's values
-   are as before afterwards, buffers among them. NN_ERROR_GRADIENT_WRONG comes with the worst element,
-   NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near
-   a value. desc and report may be NULL. */
+   are as before afterwards, buffers among them. NN_ERROR_GRADIENT_WRONG comes with the worst
+   element, NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or
+   infinite at a value or at any step from it. desc and report may be NULL. An element takes 2
+   evaluations, or 26 to 290 where the step is searched for. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report);
 /* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by hand.
-   f is called once, then twice for each element, and twice more where a kink may explain a
-   difference. */
+   f is called once, and then as often as above for each element. */
 NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
                                        size_t n, nn_real *x, const nn_real *analytic,
                                        const nn_gradcheck_desc *desc, nn_gradcheck_report *report);
@@ -9832,8 +9850,8 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
         if (t->requires_grad) gradients += (double)nn__tensor_bytes(t, 1);
     }
     fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
-    fprintf(stream, "a sample takes %.0f multiply-adds forward and %.0f bytes, in training %.0f more "
-                    "for gradients\n", products, values, gradients);
+    fprintf(stream, "a sample takes %.0f multiply-adds forward and %.0f bytes, in training %.0f "
+                    "more for gradients\n", products, values, gradients);
     if (fflush(stream) != 0 || ferror(stream))
         return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
     return NN_OK;
@@ -10720,6 +10738,9 @@ static nn_status nn__check_schedule(const char *call, const nn_schedule *s)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: schedule.period is %llu, expected at most %llu, schedule.total", call,
                         (nn__ull)s->period, (nn__ull)s->total);
+    if (s->kind == NN_SCHEDULE_PLATEAU && s->gamma >= 1)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.gamma is %g, expected 0 <= gamma < 1", call, s->gamma);
     nn_status status = nn__check_custom_rate(call, s);
     return status == NN_OK
                ? nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
@@ -11029,108 +11050,270 @@ NN_DEF nn_status nn_step(nn_net *net)
 #pragma GCC optimize("O1")
 #endif
 
-/* --------------------------------------------------------------------------------- >>gradcheck */
+/* ------------------------------------------------------------------------------------ >>slopes
+   Slopes of a function that is known up to rounding, for the gradient check. A difference quotient
+   over a long step is wrong by curvature and kinks, over a short one by rounding, and which step is
+   right for both depends on the scale of what is moved: inputs of 1e4 turn a weight's step of 1e-2
+   into a jump. So f is sampled at steps that shrink by 2^(1/4), and a curve is laid through every
+   twelve of them. Its residuals show all that makes its slope uncertain; the scale at which that is
+   least is the right one, and what is left of it goes into the tolerance. */
+
+enum {
+    NN__SAMPLES = 12,    /* of one curve */
+    NN__PER_OCTAVE = 4,  /* steps; one curve for each octave */
+    NN__CURVES = 34,
+    NN__LEVELS = NN__SAMPLES + (NN__CURVES - 1) * NN__PER_OCTAVE
+};
+
+#define NN__LONGEST 4096.0 /* step, in units of h */
+#define NN__CERTAINTY 10.0 /* standard errors that are allowed for */
+#define NN__ROUNDINGS 4.0  /* how often the rounding found in an analytic slope */
+#define NN__EPSILON (sizeof(nn_real) == sizeof(double) ? DBL_EPSILON : FLT_EPSILON)
+
+typedef struct nn__checker {
+    nn_gradcheck_desc desc; /* with its defaults */
+    nn_gradcheck_report report;
+    double (*f)(void *user);
+    void *user;
+    double middle;       /* f where nothing is moved */
+    double noise;        /* the least that rounding does to f */
+    double rounding;     /* the same for the present analytic slope */
+    double h;            /* the step that was right last in the present tensor */
+    double least_change, largest_change; /* of f in the present search, but for none */
+    double worst;        /* nn__excess of the element in the report */
+    int not_finite;
+} nn__checker;
+
+/* f(x + u) = f(x) + odd(u) + even(u) at the steps of a curve. */
+typedef struct nn__samples {
+    double step[NN__SAMPLES], odd[NN__SAMPLES], even[NN__SAMPLES];
+} nn__samples;
+
+/* What a curve over steps of up to h says: the slope, its standard error, and half the change of
+   slope if there is a kink. */
+typedef struct nn__slope {
+    double value, error, kink, h, deviation;
+    int is_clear; /* the residuals are noise, so f has no other shape at this scale */
+} nn__slope;
+
+/* Samples f at x +- step, or rather where the two come to lie as nn_real. */
+static void nn__probe(nn__checker *c, nn_real *x, double step, nn__samples *s, int i)
+{
+    const nn_real old = *x;
+    const nn_real up = (nn_real)((double)old + step), down = (nn_real)((double)old - step);
+    *x = up;
+    const double high = c->f(c->user) - c->middle;
+    *x = down;
+    const double low = c->f(c->user) - c->middle;
+    *x = old;
+    for (int side = 0; side < 2; side++) {
+        const double change = fabs(side ? high : low);
+        if (!nn__is_finite(change) || change == 0) continue;
+        c->largest_change = fmax(c->largest_change, change);
+        c->least_change = fmin(c->least_change, change);
+    }
+    s->step[i] = ((double)up - (double)down) / 2;
+    s->odd[i] = (high - low) / 2, s->even[i] = (high + low) / 2;
+}
+
+/* Least squares y = a t + b t^power: a and its error, from a deviation of at least `noise`.
+   Returns whether the residuals are noise: such have changes from one to the next of 2 squares on
+   average, a shape has fewer (Durbin and Watson 1950). */
+static int nn__fit(const double *t, const double *y, size_t power, double noise, double *a,
+                   double *error, double *deviation)
+{
+    double pp = 0, pq = 0, qq = 0, py = 0, qy = 0, squares = 0, changes = 0, r[NN__SAMPLES];
+    for (int i = 0; i < NN__SAMPLES; i++) {
+        const double q = nn__power(t[i], power);
+        pp += t[i] * t[i], pq += t[i] * q, qq += q * q;
+        py += t[i] * y[i], qy += q * y[i];
+    }
+    const double det = pp * qq - pq * pq, b = (pp * qy - pq * py) / det;
+    *a = (qq * py - pq * qy) / det;
+    for (int i = 0; i < NN__SAMPLES; i++) {
+        r[i] = y[i] - *a * t[i] - b * nn__power(t[i], power);
+        squares += r[i] * r[i];
+    }
+    for (int i = 0; i < NN__SAMPLES; i++) {
+        const double change = r[(i + 1) % NN__SAMPLES] - r[i];
+        changes += change * change;
+    }
+    *deviation = fmax(sqrt(squares / (NN__SAMPLES - 2)), noise);
+    *error = *deviation * sqrt(qq / det);
+    return changes >= 1.2 * squares || *deviation <= 4 * noise;
+}
+
+/* odd(u) = g u + b u^3 and even(u) = k |u| + c u^2. Where f stands still all that is known is that
+   it moves by less than it did elsewhere, or than a rounding of what it became there. */
+static nn__slope nn__curve_slope(const nn__checker *c, const nn__samples *s)
+{
+    nn__slope slope;
+    double t[NN__SAMPLES], largest = 0, odd_error, even_error, even_deviation, kink;
+    memset(&slope, 0, sizeof slope);
+    for (int i = 0; i < NN__SAMPLES; i++) slope.h = fmax(slope.h, s->step[i]);
+    for (int i = 0; i < NN__SAMPLES; i++) {
+        t[i] = s->step[i] / slope.h;
+        largest = fmax(largest, fabs(s->odd[i]));
+    }
+    double noise = c->noise + (fabs(c->middle) + largest) * DBL_EPSILON;
+    if (largest == 0) noise += fmin(c->least_change, 4 * NN__EPSILON * c->largest_change);
+    const int odd_is_clear =
+        nn__fit(t, s->odd, 3, noise, &slope.value, &odd_error, &slope.deviation);
+    const int even_is_clear = nn__fit(t, s->even, 2, noise, &kink, &even_error, &even_deviation);
+    slope.is_clear = odd_is_clear && even_is_clear;
+    slope.value /= slope.h;
+    slope.error = fmax(odd_error, even_error) / slope.h;
+    slope.kink = fabs(kink) / slope.h;
+    return slope;
+}
+
+static double nn__size(double analytic, const nn__slope *s)
+{
+    return fmax(fabs(analytic), fabs(s->value));
+}
+
+static double nn__uncertainty(const nn__slope *s) { return NN__CERTAINTY * s->error + s->kink; }
+
+static double nn__allowed(const nn__checker *c, double analytic, const nn__slope *s)
+{
+    return c->desc.atol + c->desc.rtol * nn__size(analytic, s) + nn__uncertainty(s) +
+           NN__ROUNDINGS * c->rounding;
+}
+
+/* The difference as a multiple of what is allowed. */
+static double nn__excess(const nn__checker *c, double analytic, const nn__slope *s)
+{
+    const double difference = fabs(analytic - s->value);
+    return difference == 0 ? 0 : difference / fmax(nn__allowed(c, analytic, s), DBL_MIN);
+}
+
+/* The most certain of the slopes that are clear and deviate by noise alone, as the best of them
+   show it, or of all when none is; among those of about its error the one that agrees best. */
+static nn__slope nn__best_slope(const nn__checker *c, double analytic, nn__slope *slopes, int count)
+{
+    const nn__slope *best = slopes, *chosen;
+    double noise = HUGE_VAL;
+    for (int i = 0; i < count; i++)
+        if (slopes[i].is_clear) noise = fmin(noise, slopes[i].deviation);
+    for (int i = 0; i < count; i++) {
+        slopes[i].is_clear &= slopes[i].deviation <= 16 * noise;
+        const int clearer = slopes[i].is_clear - best->is_clear;
+        if (clearer > 0 || (!clearer && nn__uncertainty(&slopes[i]) < nn__uncertainty(best)))
+            best = &slopes[i];
+    }
+    chosen = best;
+    for (int i = 0; i < count; i++) {
+        const nn__slope *s = &slopes[i];
+        if (s->is_clear == best->is_clear && s->error <= 3 * best->error &&
+            nn__excess(c, analytic, s) < nn__excess(c, analytic, chosen))
+            chosen = s;
+    }
+    return *chosen;
+}
+
+/* Steps are relative to values above 1. */
+static double nn__unit(nn_real x) { return fmax(1, fabs((double)x)); }
+
+/* The slope at *x by curves of all scales, from long steps to short ones, until one is certain and
+   agrees, or the best is far behind. A curve that is clear while the next is not is so by chance. h
+   is 0 when f is nowhere finite. */
+static nn__slope nn__search_slope(nn__checker *c, nn_real *x, double analytic)
+{
+    nn__samples s;
+    nn__slope slopes[NN__CURVES];
+    double step = NN__LONGEST * c->desc.h * nn__unit(*x);
+    double least = HUGE_VAL;
+    int count = 0;
+    memset(slopes, 0, sizeof slopes);
+    c->least_change = HUGE_VAL, c->largest_change = 0;
+    for (int level = 0; level < NN__LEVELS; level++, step *= 0.84089641525371454) {
+        if (step < 32 * NN__EPSILON * fabs((double)*x)) break;
+        nn__probe(c, x, step, &s, level % NN__SAMPLES);
+        if (level < NN__SAMPLES - 1 || level % NN__PER_OCTAVE != NN__PER_OCTAVE - 1) continue;
+        const nn__slope slope = nn__curve_slope(c, &s);
+        const double uncertainty = nn__uncertainty(&slope);
+        if (!nn__is_finite(slope.value) || !nn__is_finite(uncertainty)) continue;
+        if (uncertainty <= c->desc.rtol * nn__size(analytic, &slope) &&
+            nn__excess(c, analytic, &slope) <= 1)
+            return slope;
+        nn__slope *last = count ? &slopes[count - 1] : NULL;
+        if (last) last->is_clear &= slope.is_clear;
+        if (last && last->is_clear) least = fmin(least, nn__uncertainty(last));
+        slopes[count++] = slope;
+        if (slope.is_clear && slope.deviation <= 16 * c->noise && uncertainty > 64 * least) break;
+    }
+    return count ? nn__best_slope(c, analytic, slopes, count) : slopes[0];
+}
+
+/* ------------------------------------------------------------------------------- >>gradcheck
+   Walks through the elements and judges. An analytic slope is known up to rounding, too: how far it
+   and the loss can be off is found by computing them again with other last bits. */
+
+enum { NN__SHAKES = 3 };
 
 static nn_gradcheck_desc nn__gradcheck_defaults(const nn_gradcheck_desc *desc)
 {
     nn_gradcheck_desc d;
-    int is_double = sizeof(nn_real) == sizeof(double);
+    const int is_double = sizeof(nn_real) == sizeof(double);
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     d.h = nn__or_default(d.h, is_double ? 1e-5 : 1e-2);
-    d.atol = nn__or_default(d.atol, is_double ? 1e-7 : 2e-3);
-    d.rtol = nn__or_default(d.rtol, is_double ? 1e-5 : 2e-2);
+    d.atol = nn__or_default(d.atol, 0);
+    d.rtol = nn__or_default(d.rtol, is_double ? 1e-5 : 1e-3);
     return d;
 }
 
-typedef struct nn__checker {
-    nn_gradcheck_desc desc;
-    nn_gradcheck_report report;
-    double (*f)(void *user);
-    void *user;
-    double middle; /* f where nothing is moved, for all elements */
-    double worst;  /* error of the element in the report, as a multiple of what is allowed */
-    int not_finite;
-} nn__checker;
-
-typedef struct nn__slopes {
-    double left, right, central;
-} nn__slopes;
-
-/* Slopes at *x over a step of about h: exactly the distance that x + h and x - h have as
-   nn_real. */
-static nn__slopes nn__numeric_slopes(nn__checker *c, nn_real *x, double h)
+/* One quotient decides where it agrees. */
+static nn__slope nn__numeric_slope(nn__checker *c, nn_real *x, double analytic)
 {
-    nn__slopes s;
-    const nn_real old = *x;
-    const nn_real up = (nn_real)((double)old + h), down = (nn_real)((double)old - h);
-    *x = up;
-    double high = c->f(c->user);
-    *x = down;
-    double low = c->f(c->user);
-    *x = old;
-    s.central = up > down ? (high - low) / ((double)up - (double)down) : 0;
-    s.right = up > old ? (high - c->middle) / ((double)up - (double)old) : s.central;
-    s.left = old > down ? (c->middle - low) / ((double)old - (double)down) : s.central;
-    if (!nn__is_finite(high) || !nn__is_finite(c->middle) || !nn__is_finite(low)) c->not_finite = 1;
-    return s;
-}
-
-static double nn__allowed(const nn__checker *c, double a, double b)
-{
-    double fa = fabs(a), fb = fabs(b);
-    return c->desc.atol + c->desc.rtol * (fa > fb ? fa : fb);
-}
-
-/* Whether a slope that the central difference denies is right after all because of a kink: in reach
-   of h but not of h / 64, or at x itself, where the one-sided slopes keep their distance (on a
-   smooth function it shrinks with h) and any value between them is a subgradient. */
-static int nn__is_kink(nn__checker *c, nn_real *x, double analytic, nn__slopes wide)
-{
-    nn__slopes close_by = nn__numeric_slopes(c, x, c->desc.h / 64);
-    double gap = fabs(wide.right - wide.left), near_gap = fabs(close_by.right - close_by.left);
-    double allowed = nn__allowed(c, analytic, close_by.central);
-    double low = close_by.left < close_by.right ? close_by.left : close_by.right;
-    double high = close_by.left < close_by.right ? close_by.right : close_by.left;
-    if (gap <= allowed) return 0;
-    if (near_gap <= allowed) return fabs(analytic - close_by.central) <= allowed;
-    return near_gap > gap / 8 && analytic >= low - allowed && analytic <= high + allowed;
+    nn__samples one;
+    nn__slope slope;
+    memset(&slope, 0, sizeof slope);
+    nn__probe(c, x, c->h * nn__unit(*x), &one, 0);
+    slope.value = one.odd[0] / one.step[0];
+    if (nn__excess(c, analytic, &slope) <= 1) return slope;
+    const nn__slope found = nn__search_slope(c, x, analytic);
+    if (found.h > 0) c->h = found.h / 4 / nn__unit(*x);
+    else c->not_finite = 1;
+    return found.h > 0 ? found : slope;
 }
 
 static void nn__check_element(nn__checker *c, const char *name, size_t index, nn_real *x,
                               double analytic)
 {
-    nn__slopes s = nn__numeric_slopes(c, x, c->desc.h);
-    double error = fabs(analytic - s.central), allowed = nn__allowed(c, analytic, s.central);
-    double magnitude = fabs(analytic) + fabs(s.central);
-    double relative = error / (magnitude > 1e-12 ? magnitude : 1e-12);
     nn_gradcheck_report *r = &c->report;
-    int bad = !nn__is_finite(error) || error > allowed;
+    nn__slope s = nn__numeric_slope(c, x, analytic);
+    const double uncertainty = nn__uncertainty(&s), excess = nn__excess(c, analytic, &s);
+    const double error = fabs(analytic - s.value), magnitude = fabs(analytic) + fabs(s.value);
     r->checked++;
-    if (bad && nn__is_finite(error) && nn__is_kink(c, x, analytic, s)) {
+    r->unsure += nn__allowed(c, analytic, &s) > 0.05 * nn__size(analytic, &s);
+    s.kink = 0;
+    if (excess <= 1 && nn__excess(c, analytic, &s) > 1) { /* right because of the kink */
         r->kinks++;
         return;
     }
-    r->wrong += (size_t)bad;
+    r->wrong += nn__is_finite(s.value) && !(excess <= 1);
     if (error > r->max_error) r->max_error = error;
-    if (relative > r->max_relative_error) r->max_relative_error = relative;
-    double ratio = nn__is_finite(error) ? error / allowed : 1e308;
-    if (r->tensor && ratio <= c->worst) return;
-    c->worst = ratio;
+    r->max_relative_error = fmax(r->max_relative_error, error / fmax(magnitude, 1e-12));
+    const double rank = nn__is_finite(excess) ? excess : HUGE_VAL;
+    if (r->tensor && rank <= c->worst) return;
+    c->worst = rank;
     r->tensor = name, r->index = index;
-    r->analytic = analytic, r->numeric = s.central;
+    r->analytic = analytic, r->numeric = s.value, r->uncertainty = uncertainty;
 }
 
 /* All elements, or max_per_tensor of them spread evenly from the first to the last. */
 static nn_status nn__check_array(nn__checker *c, const char *name, size_t n, nn_real *x,
-                                 const nn_real *analytic)
+                                 const nn_real *analytic, const nn_real *rounding)
 {
     size_t most = c->desc.max_per_tensor, count = most && most < n ? most : n, nonzero = 0;
+    c->h = c->desc.h;
     for (size_t i = 0; i < n; i++) nonzero += analytic[i] != 0;
     for (size_t i = 0; i < count; i++) {
         size_t at = i;
         if (count > 1 && count < n)
             at = (size_t)((double)i * (double)(n - 1) / (double)(count - 1));
+        c->rounding = rounding ? (double)rounding[at] : 0;
         nn__check_element(c, name, at, x + at, (double)analytic[at]);
     }
     if (n && !nonzero && !c->desc.allow_zero)
@@ -11151,12 +11334,11 @@ static nn_status nn__check_verdict(const nn__checker *c)
             "analytic gradient is %.9g and the numeric one %.9g",
             r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
     if (r->wrong)
-        return nn__fail(
-            NN_ERROR_GRADIENT_WRONG,
-            "nn_gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
-            "elements wrong)",
-            r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
-            (nn__ull)r->checked);
+        return nn__fail(NN_ERROR_GRADIENT_WRONG,
+                        "nn_gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g +- %.2g "
+                        "(%llu of %llu elements wrong)",
+                        r->tensor, (nn__ull)r->index, r->analytic, r->numeric, r->uncertainty,
+                        (nn__ull)r->wrong, (nn__ull)r->checked);
     return NN_OK;
 }
 
@@ -11183,7 +11365,8 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
     if (status != NN_OK) return status;
     c.desc = nn__gradcheck_defaults(desc);
     c.f = f, c.user = user, c.middle = f(user);
-    nn_status zero = nn__check_array(&c, name ? name : "x", n, x, analytic);
+    c.noise = fabs(c.middle) * NN__EPSILON / 4;
+    nn_status zero = nn__check_array(&c, name ? name : "x", n, x, analytic, NULL);
     if (report) *report = c.report;
     status = nn__check_verdict(&c);
     return status != NN_OK ? status : zero;
@@ -11225,19 +11408,96 @@ static int nn__is_checked(const nn_tensor *t, const nn_gradcheck_desc *d)
     return t->op == &nn__input_op && d->inputs && t->requires_grad && (t->state & NN__NEEDED);
 }
 
-/* All tensors of the network, as they compute in training unless the user has chosen. */
+/* As if what a loss gets, which may come through a log-softmax, had been zeros. */
+static void nn__zero_logits(nn_tensor *y)
+{
+    nn_tensor *x = y->op == &nn__log_softmax ? y->src[0] : y;
+    if (nn__is_leaf(x)) return;
+    memset(x->data, 0, x->size * sizeof *x->data);
+    if (x != y) y->op->forward(y);
+}
+
+/* A run in which all that is computed has another last bit; without rng instead one in which losses
+   get zeros: there the terms show of which a good fit leaves the difference. */
+static void nn__shaken_run(nn__graph_value *v, nn_rng *rng)
+{
+    nn_net *net = v->loss->net;
+    nn__evaluate_graph(v);
+    net->rng = v->rng;
+    for (size_t i = 0; v->status == NN_OK && i < net->plan.order.count; i++) {
+        nn_tensor *t = net->plan.order.items[i];
+        if (nn__is_leaf(t)) continue;
+        if (!rng && (t->op->flags & NN__OP_LOSS)) nn__zero_logits(t->src[0]);
+        v->status = t->op->forward(t);
+        if (!rng || (t->op->flags & NN_OP_VALUE)) continue;
+        for (size_t j = 0; j < t->size; j++)
+            t->data[j] *= (nn_real)(nn_rng_next(rng) & 1 ? 1 + NN__EPSILON : 1 - NN__EPSILON);
+        if (nn__is_scalar(t)) t->value = (double)t->data[0];
+    }
+    if (v->status == NN_OK) v->status = nn_backward(v->loss);
+}
+
+/* How far t's gradient moves from `gradient`, times factor, where that is more than `rounding`. */
+static void nn__widen(const nn_tensor *t, const nn_real *gradient, double factor, nn_real *rounding)
+{
+    for (size_t i = 0; i < t->size; i++) {
+        const double move = factor * fabs((double)t->grad[i] - (double)gradient[i]);
+        if (nn__is_finite(move) && move > (double)rounding[i]) rounding[i] = (nn_real)move;
+    }
+}
+
+/* t's gradient, and its rounding, which is all there is of it in saturated units; and the noise
+   of the loss, where each sample's term is rounded. */
+static nn_status nn__shaken_gradient(nn__checker *c, nn__graph_value *v, nn_tensor *t,
+                                     nn_real *gradient, nn_real *rounding)
+{
+    nn_rng rng = nn_rng_seed(t->id);
+    const double terms = sqrt((double)nn__max_size(t->net->plan.batch, 1));
+    double squares = 0;
+    nn__evaluate_graph(v);
+    if (v->status == NN_OK) v->status = nn_backward(v->loss);
+    if (v->status == NN_OK) memcpy(gradient, t->grad, t->size * sizeof *gradient);
+    memset(rounding, 0, t->size * sizeof *rounding);
+    for (int draw = 0; v->status == NN_OK && draw < NN__SHAKES; draw++) {
+        nn__shaken_run(v, &rng);
+        nn__widen(t, gradient, 1, rounding);
+        const double moved = v->loss->value - c->middle;
+        if (nn__is_finite(moved)) squares += moved * moved;
+    }
+    if (v->status == NN_OK) nn__shaken_run(v, NULL);
+    if (v->status == NN_OK) nn__widen(t, gradient, NN__EPSILON, rounding);
+    const double value = nn__is_finite(v->loss->value) ? fabs(v->loss->value) : 0;
+    const double size = fmax(fabs(c->middle), value);
+    c->noise = fmax(sqrt(squares / (double)NN__SHAKES) / 2, size * NN__EPSILON / 4 / terms);
+    return v->status;
+}
+
+static nn_status nn__check_tensor_gradient(nn__checker *c, nn__graph_value *v, nn_tensor *t)
+{
+    nn_real *gradient = (nn_real *)nn__net_alloc(t->net, nn__bytes(2, t->size, sizeof *gradient));
+    if (!gradient) return v->status = NN_ERROR_OUT_OF_MEMORY;
+    nn_real *rounding = gradient + t->size;
+    nn_status status = nn__shaken_gradient(c, v, t, gradient, rounding);
+    if (status == NN_OK) status = nn__check_array(c, t->name, t->size, t->data, gradient, rounding);
+    nn__net_release(t->net, gradient);
+    return status;
+}
+
+/* All tensors of the network, as they compute in training unless the user has chosen. The last
+   ones, which move the loss even where others are saturated, come first. */
 static nn_status nn__check_graph(nn__checker *c, nn__graph_value *v)
 {
     nn_tensor *loss = v->loss;
     nn_status zero = NN_OK;
     c->middle = nn__evaluate_graph(v);
-    if (v->status == NN_OK) v->status = nn_backward(loss);
-    for (size_t i = 0; v->status == NN_OK && i <= loss->id; i++) {
+    for (size_t i = loss->id + 1; v->status == NN_OK && i-- > 0;) {
         nn_tensor *t = loss->net->tensors.items[i];
         if (!nn__is_checked(t, &c->desc)) continue;
-        nn_status one = nn__check_array(c, t->name, t->size, t->data, t->grad);
+        nn_status one = nn__check_tensor_gradient(c, v, t);
         if (zero == NN_OK) zero = one;
     }
+    nn__evaluate_graph(v); /* leave values and gradients of a run that was not shaken */
+    if (v->status == NN_OK) v->status = nn_backward(loss);
     return v->status == NN_OK ? zero : v->status;
 }
 
@@ -11247,6 +11507,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn__checker c;
     nn__graph_value v;
     memset(&c, 0, sizeof c);
+    if (report) *report = c.report;
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
@@ -11262,7 +11523,6 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     c.f = nn__evaluate_graph, c.user = &v;
     if (mode == NN__MODE_OPEN) net->mode = NN__MODE_TRAINING;
     nn_status checked = nn__check_graph(&c, &v);
-    nn__evaluate_graph(&v);
     nn__copy_buffers(net, v.buffers, 1);
     nn__net_release(net, v.buffers);
     net->rng = v.rng;
@@ -11536,6 +11796,24 @@ NN_DEF void nn_dataset_free(nn_dataset *data)
     for (size_t i = 0; i < sizeof data->owned / sizeof *data->owned; i++) NN_FREE(data->owned[i]);
     NN_FREE(data->class_names);
     memset(data, 0, sizeof *data);
+}
+
+NN_DEF const char *nn_dataset_feature_name(const nn_dataset *data, size_t feature,
+                                           const char **category)
+{
+    const struct nn__columns *c = data ? data->columns : NULL;
+    if (category) *category = NULL;
+    for (size_t i = 0; c && i < c->count; i++) {
+        const nn__column *column = &c->columns[i];
+        const int is_one_hot = column->role == NN__ROLE_ONE_HOT;
+        const size_t width = is_one_hot ? column->category_count : nn__is_feature(column) ? 1 : 0;
+        if (feature < width) {
+            if (category && is_one_hot) *category = column->categories[feature];
+            return c->names ? c->names[i] : NULL;
+        }
+        feature -= width;
+    }
+    return NULL;
 }
 
 /* Makes what `out` points to, whatever it held, an empty set that remembers the last failure. */
