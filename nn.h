@@ -1153,7 +1153,8 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
    the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
    them, in the file's metadata: the architecture, and what the network was trained on, with its
    normalisation and the names of its classes. Files are written to PATH.tmp, which then becomes
-   PATH: after any failure the old file is as it was. Nothing in a file is trusted. */
+   PATH: after any failure the old file is as it was. Nothing in a file is trusted. How a CSV file
+   was read (nn_csv_desc.like) is not in it. */
 
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
@@ -1375,7 +1376,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__ISATTY(fd) isatty(fd)
 #define NN__SYNC(stream) fsync(fileno(stream))
 #define NN__REPLACE(from, to) rename(from, to)
-#if defined(__GLIBC__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
+#if defined(__linux__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
 extern int fsync(int fd); /* -std=c99 hides them */
 extern int fileno(FILE *stream);
 #endif
@@ -12121,9 +12122,9 @@ static nn_status nn__check_kin(const char *call, const nn_dataset *data, const n
     return status == NN_OK ? nn__check_same_samples(call, data, trained) : status;
 }
 
-/* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its
-   own: the set, the names' list, scales and shifts, the names. */
-static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+/* A copy of what nn__check_kin asks of a set, in a block of the network's: the set, the list of
+   names, scales and shifts, the names. NULL: out of memory. */
+static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data)
 {
     const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
     const size_t list = nn__bytes(classes, 1, sizeof(char *));
@@ -12133,7 +12134,7 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     for (size_t i = 0; fits && i < classes; i++)
         fits = nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes);
     nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, fits ? bytes : SIZE_MAX);
-    if (!kept) return NN_ERROR_OUT_OF_MEMORY;
+    if (!kept) return NULL;
     char *at = (char *)(kept + 1) + list + norm;
     *kept = *data;
     kept->class_names = classes ? (char **)(void *)(kept + 1) : NULL;
@@ -12143,9 +12144,20 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     for (size_t i = 0; i < classes; at += strlen(at) + 1, i++)
         kept->class_names[i] =
             (char *)memcpy(at, data->class_names[i], strlen(data->class_names[i]) + 1);
+    return kept;
+}
+
+static void nn__set_trained_on(nn_net *net, nn_dataset *kept)
+{
     nn__net_release(net, net->trained_on);
     net->trained_on = kept;
-    return NN_OK;
+}
+
+static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+{
+    nn_dataset *kept = nn__copy_kin(net, data);
+    if (kept) nn__set_trained_on(net, kept);
+    return kept ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
 }
 
 /* -- sets from memory -- */
@@ -15510,8 +15522,8 @@ static nn_status nn__read_scalar(nn__document *d, nn__json *value)
 {
     static const char *const words[] = {"true", "false", "null"};
     const size_t left = (size_t)(d->end - d->at);
-    value->text = d->at;
-    for (size_t i = 0; i < 3; i++)
+    value->text = d->at, value->kind = 0;
+    for (size_t i = 0; i < 3 && value->kind != 'w'; i++)
         if (left >= strlen(words[i]) && memcmp(d->at, words[i], strlen(words[i])) == 0)
             value->kind = 'w', d->at += strlen(words[i]);
     if (value->kind != 'w') {
@@ -16810,14 +16822,20 @@ static nn_status nn__find_matches(nn__archive *a, const nn_net *net, const char 
     return NN_OK;
 }
 
-/* Tensors of a file of this library that are not the network's own. */
-static int nn__is_extra(const nn__entry *e)
+/* Tensors of a file of this library that are not the network's own: of its data and history, and
+   what stands beside a parameter of the file. A layer that is called "last" has none such. */
+static int nn__is_extra(nn__archive *a, const nn__entry *e)
 {
-    static const char *const prefixes[] = {NN__PREFIX_DATA, NN__PREFIX_STATE_0, NN__PREFIX_STATE_1,
-                                           NN__PREFIX_LAST, NN__PREFIX_AVERAGE, NN__PREFIX_SLOW,
-                                           NN__PREFIX_HISTORY};
-    for (size_t i = 0; i < sizeof prefixes / sizeof *prefixes; i++)
-        if (strncmp(e->name, prefixes[i], strlen(prefixes[i])) == 0) return 1;
+    static const char *const alone[] = {NN__PREFIX_DATA "scale", NN__PREFIX_DATA "shift",
+                                        NN__PREFIX_HISTORY "checks",
+                                        NN__PREFIX_HISTORY "step_loss"};
+    static const char *const beside[] = {NN__PREFIX_STATE_0, NN__PREFIX_STATE_1, NN__PREFIX_LAST,
+                                         NN__PREFIX_AVERAGE, NN__PREFIX_SLOW};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+        if (strcmp(e->name, alone[i]) == 0) return 1;
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        if (strncmp(e->name, beside[i], strlen(beside[i])) == 0)
+            return nn__find_entry(a, "", e->name + strlen(beside[i])) != NULL;
     return 0;
 }
 
@@ -16825,7 +16843,7 @@ static nn_status nn__check_left_over(nn__archive *a, int is_ours, const nn_load_
 {
     for (size_t i = 0; i < a->count; i++) {
         nn__entry *e = &a->entries[i];
-        if (is_ours && nn__is_extra(e)) e->is_used = 1;
+        if (is_ours && nn__is_extra(a, e)) e->is_used = 1;
         if (!e->is_used && !desc->partial)
             return nn__fail(NN_ERROR_MISMATCH, "%s: the network has no tensor '%.80s': "
                                                "nn_load_desc.partial leaves it out", a->name,
@@ -16915,8 +16933,9 @@ static int nn__data_fits(nn_dataset *data, const nn__json *names, const nn__entr
     return fits;
 }
 
-/* What the network was trained on; nothing when the file does not say. */
-static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *net)
+/* What the network was trained on, for nn__set_trained_on; NULL when the file does not say. */
+static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *net,
+                               nn_dataset **kept)
 {
     nn__json *object = nn__member(about->root, "data", '{');
     const nn__json *names = nn__member(object, "class_names", '[');
@@ -16926,6 +16945,7 @@ static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *n
     nn_dataset data;
     nn__reading r;
     memset(&data, 0, sizeof data);
+    *kept = NULL;
     if (!object) return NN_OK;
     nn_description d = nn__reading_of(&r, object, a->name);
     nn__data_describe(&d, &data);
@@ -16945,7 +16965,8 @@ static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *n
         memcpy(&list[i], &names[1 + i].text, sizeof *list);
     if (status == NN_OK && n) status = nn__entry_read(a, scale, data.scale, sizeof *norm, NULL);
     if (status == NN_OK && n) status = nn__entry_read(a, shift, data.shift, sizeof *norm, NULL);
-    if (status == NN_OK) status = nn__remember_data(net, &data);
+    if (status == NN_OK) *kept = nn__copy_kin(net, &data);
+    if (status == NN_OK && !*kept) status = NN_ERROR_OUT_OF_MEMORY;
     NN_FREE(norm);
     NN_FREE(list);
     return status;
@@ -17038,9 +17059,12 @@ static nn_status nn__check_load_desc(const char *call, const nn_load_desc *d)
 static nn_status nn__fill_net(nn__archive *a, const nn__about *about, nn_net *net,
                               const nn_load_desc *desc, const nn__match *matches, size_t count)
 {
+    nn_dataset *kept = NULL;
     nn_status status = nn__read_through(a);
-    if (status == NN_OK && !desc->partial) status = nn__read_data(a, about, net);
+    if (status == NN_OK && !desc->partial) status = nn__read_data(a, about, net, &kept);
     if (status == NN_OK && desc->training) status = nn__read_training(a, about, net);
+    if (status == NN_OK && kept) nn__set_trained_on(net, kept);
+    else nn__net_release(net, kept);
     for (size_t i = 0; status == NN_OK && i < count; i++)
         if (matches[i].entry) status = nn__read_match(a, &matches[i], matches[i].t->data);
     return status;
@@ -17242,7 +17266,7 @@ static nn_status nn__fill_opened(nn__opening *o, int training)
     if (status == NN_OK) status = nn__check_left_over(&o->a, 1, &desc);
     for (size_t i = 0; status == NN_OK && i < count; i++)
         status = nn__read_match(&o->a, &matches[i], matches[i].t->data);
-    if (status == NN_OK) status = nn__read_data(&o->a, &o->about, o->net);
+    if (status == NN_OK) status = nn__read_data(&o->a, &o->about, o->net, &o->net->trained_on);
     if (status == NN_OK && training) status = nn__read_training(&o->a, &o->about, o->net);
     NN_FREE(matches);
     return status;

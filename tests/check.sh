@@ -242,8 +242,8 @@ step 'a training killed at 20 moments ends with the same bits' kill_9
 python=${PYTHON:-python3}
 interop() {
   for real in float double; do
-    $cc -O1 $([ $real = float ] || echo -DNN_DOUBLE) tests/interop.c -o "$dir/interop_$real" -lm &&
-      "$python" tests/interop.py "$dir/interop_$real" $real || return 1
+    $cc -O1 $([ $real = float ] || echo -DNN_DOUBLE) tests/interop_torch.c -o "$dir/interop_$real" -lm &&
+      "$python" tests/interop_torch.py "$dir/interop_$real" $real || return 1
   done
 }
 if "$python" -c 'import numpy, torch, safetensors' 2>/dev/null; then
@@ -252,10 +252,21 @@ else skip "files to and from PyTorch: $python has no numpy, torch and safetensor
 fi
 
 # -- real data --
+saved_mnist() { # the network of mnist_mlp, interrupted and resumed, in predict: an IDX file, a PGM
+  file=$dir/mnist.safetensors
+  images=$data/mnist/t10k-images-idx3-ubyte
+  timeout -s INT 1 "$build/mnist_mlp" --data "$data" --save "$file" 2>/dev/null
+  "$build/mnist_mlp" --data "$data" --resume "$file" 2>/dev/null | grep 'validation loss 0\.14' &&
+    "$build/predict" --net "$file" --input "$images" --labels "$data/mnist/t10k-labels-idx1-ubyte" |
+      grep '^96[0-9][0-9] of 10000 right' &&
+    { printf 'P5\n# the first of them, a 7\n28 28 255\n'; tail -c +17 "$images" | head -c 784; } >"$dir/seven.pgm" &&
+    "$build/predict" --net "$file" --input "$dir/seven.pgm" | grep '^0: class 7  probability'
+}
 real_data() { make -s "$build/real_data" && "$build/real_data" "$@"; }
 step 'digits over ten seeds' real_data digits
 if [ -f "$data/mnist/train-images-idx3-ubyte" ]; then
   step 'MNIST: the courses'"'"' numbers' real_data mnist "$data"
+  step 'MNIST: saved, opened again, asked about pictures' saved_mnist
 else skip "MNIST: $data/mnist is not there (make data)"
 fi
 if [ -f "$data/cifar10/data_batch_1.bin" ]; then

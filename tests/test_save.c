@@ -661,6 +661,8 @@ static const struct bad_file {
     {"{\"a\":1e}", 0, NN_ERROR_BAD_FORMAT, "value"},
     {"{\"a\":-}", 0, NN_ERROR_BAD_FORMAT, "value"},
     {"{\"a\":nul}", 0, NN_ERROR_BAD_FORMAT, "value"},
+    {"{\"a\":true", 0, NN_ERROR_BAD_FORMAT, "','"},
+    {"{\"a\":truefals", 0, NN_ERROR_BAD_FORMAT, "','"},
     {"{\"a\":", 0, NN_ERROR_BAD_FORMAT, "value"},
     {"{\"a\":[[[[[[[[[[1]]]]]]]]]]}", 0, NN_ERROR_BAD_FORMAT, "too deep"},
     {"{\"__metadata__\":{\"a\":1}}", 0, NN_ERROR_BAD_FORMAT, "'a' is no string"},
@@ -997,6 +999,32 @@ static void test_foreign_file(void)
     nn_net_destroy(net);
 }
 
+/* A layer that is named as what a file keeps beside the network is a layer all the same. */
+static void test_layers_named_like_extras(void)
+{
+    static const char *const names[] = {"last", "optimizer.0", "data", "history"};
+    nn_net *net = nn_net_create(NULL), *less = nn_net_create(NULL);
+    nn_tensor *y = nn_input(net, 2), *z = nn_input(less, 2);
+    void *bytes = NULL;
+    size_t size = 0;
+    for (size_t i = 0; i < COUNT(names); i++) {
+        nn_dense_desc d;
+        memset(&d, 0, sizeof d);
+        d.units = 2, d.name = names[i];
+        y = nn_dense_with(y, &d);
+        if (i) z = nn_dense_with(z, &d);
+    }
+    CHECK_OK(nn_save_memory(net, NULL, &bytes, &size));
+    nn_net *opened = nn_open_memory(bytes, size, NULL);
+    CHECK(opened && hash_net(opened) == hash_net(net));
+    CHECK_ERROR(nn_load_memory(less, bytes, size, NULL, NULL), NN_ERROR_MISMATCH, "no tensor 'last.",
+                "partial");
+    nn_free(bytes);
+    nn_net_destroy(net);
+    nn_net_destroy(less);
+    nn_net_destroy(opened);
+}
+
 /* A state_dict as PyTorch lays it out: Linear [out, in], Conv2d [out, in, h, w], a Linear behind a
    flatten of 2 channels of 1 x 3. */
 static void test_name_map(void)
@@ -1326,6 +1354,43 @@ static void test_training_state(void)
     nn_net_destroy(net);
 }
 
+/* A file with data but without the state that is asked for changes nothing, the data included. */
+static void test_nothing_by_halves(void)
+{
+    nn_dataset data, other;
+    nn_train_desc train;
+    nn_load_desc load;
+    void *bytes = NULL;
+    size_t size = 0;
+    make_bytes(&data);
+    memset(&train, 0, sizeof train);
+    memset(&load, 0, sizeof load);
+    train.epochs = 1, train.batch_size = 8, train.optimizer = nn_adam(0.05);
+    nn_net *net = nn_net_create(NULL), *next = nn_net_create(NULL);
+    nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(nn_input(net, FEATURES), 3));
+    nn_tensor *its = nn_softmax_cross_entropy(nn_dense(nn_input(next, FEATURES), 3));
+    CHECK_OK(nn_train(loss, &data, &train, NULL));
+    CHECK_OK(nn_save_memory(net, NULL, &bytes, &size));
+    CHECK_OK(nn_dataset_from_bytes(raw, SAMPLES, FEATURES, raw_labels, 3, &other));
+    CHECK_OK(nn_dataset_rescale(&other, 0, 255, 0, 1));
+    CHECK_OK(nn_train(its, &other, &train, NULL));
+    load.training = 1;
+    CHECK_ERROR(nn_load_memory(next, bytes, size, &load, NULL), NN_ERROR_MISMATCH, "no state", "");
+    CHECK_STR(nn_class_name(next, 0), "");
+    nn_result result;
+    CHECK_OK(nn_evaluate(its, &other, &result));
+    load.training = 0;
+    CHECK_OK(nn_load_memory(next, bytes, size, &load, NULL));
+    CHECK_STR(nn_class_name(next, 0), "cat");
+    CHECK_ERROR(nn_evaluate(its, &other, &result), NN_ERROR_MISMATCH, "normalised", "");
+    CHECK_OK(nn_evaluate(its, &data, &result));
+    nn_free(bytes);
+    nn_net_destroy(net);
+    nn_net_destroy(next);
+    nn_dataset_free(&data);
+    nn_dataset_free(&other);
+}
+
 /* What a run is made of; each row changes something. */
 typedef struct run {
     const char *name;
@@ -1631,6 +1696,7 @@ int main(int argc, char **argv)
     RUN(test_damage);
     RUN(test_dtypes);
     RUN(test_foreign_file);
+    RUN(test_layers_named_like_extras);
     RUN(test_name_map);
     RUN(test_classify);
     RUN(test_probabilities);
@@ -1639,6 +1705,7 @@ int main(int argc, char **argv)
     setlocale(LC_ALL, "C");
     RUN(test_out_of_memory);
     RUN(test_training_state);
+    RUN(test_nothing_by_halves);
     RUN(test_resume);
     RUN(test_resume_refused);
     RUN(test_more_of_a_run);

@@ -1,4 +1,4 @@
-"""Files to and from Python: interop.py PROGRAM [REAL], PROGRAM is tests/interop.c in float or double.
+"""Files to and from Python: interop_torch.py PROGRAM [REAL], PROGRAM is tests/interop_torch.c in float or double.
 
 Skips with a line where a package is missing; fails with an AssertionError."""
 import json, os, random, subprocess, sys, tempfile
@@ -9,7 +9,7 @@ try:
     import safetensors
     from safetensors.torch import load_file, save_file
 except ImportError as missing:
-    print(f"skipped interop: {missing}")
+    print(f"skipped interop_torch: {missing}")
     sys.exit(77)
 
 program, real = sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "float"
@@ -90,5 +90,5 @@ for i, name in enumerate(damaged):
     except safetensors.SafetensorError as error:
         refused += 1
         assert answers[str(i)] != "ok", (name, str(error))
-print(f"interop {real}: to PyTorch {saved:.1e}, from PyTorch {loaded:.1e}, {len(names)} types, "
+print(f"interop_torch {real}: to PyTorch {saved:.1e}, from PyTorch {loaded:.1e}, {len(names)} types, "
       f"{refused} of {len(damaged)} damaged files refused by both")

@@ -1,8 +1,8 @@
-/* The C side of tests/interop.py: writes networks, and reads those of PyTorch.
+/* The C side of tests/interop_torch.py: writes networks, and reads those of PyTorch.
 
-   interop save DIR        DIR/mlp.safetensors, with what it answers to DIR/input.bin in output.bin
-   interop load FILE DIR   PyTorch's state_dict in FILE: what it answers to DIR/input.bin
-   interop check FILE...   for each file "FILE: ok", or why it is refused */
+   interop_torch save DIR        DIR/mlp.safetensors, with what it answers to DIR/input.bin in output.bin
+   interop_torch load FILE DIR   PyTorch's state_dict in FILE: what it answers to DIR/input.bin
+   interop_torch check FILE...   for each file "FILE: ok", or why it is refused */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 
@@ -13,7 +13,7 @@ enum { FEATURES = CHANNELS * HEIGHT * WIDTH };
 
 static int fail(const char *what)
 {
-    fprintf(stderr, "interop: %s: %s\n", what, nn_last_error());
+    fprintf(stderr, "interop_torch: %s: %s\n", what, nn_last_error());
     return 1;
 }
 
