@@ -1232,10 +1232,10 @@ NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc
 NN_DEF nn_tensor *nn_net_output(const nn_net *net);
 NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output); /* NULL: not any more */
 NN_DEF nn_tensor *nn_net_input(const nn_net *net);
-/* Classes of raw samples[rows, features], in the numbers that the training data had: they are
-   normalised as it was. labels[rows] and probabilities[rows, classes] may be NULL; a single output
-   has two classes. NN_ERROR_BAD_ARGUMENT where the outputs of a hinge loss or a regression are
-   asked for probabilities. */
+/* Classes of raw samples[rows, features], in the numbers and the order that the training data had,
+   CIFAR's channels first: they are normalised as it was. labels[rows] and probabilities[rows,
+   classes] may be NULL; a single output has two classes. NN_ERROR_BAD_ARGUMENT where the outputs of
+   a hinge loss or a regression are asked for probabilities. */
 NN_DEF nn_status nn_classify(nn_net *net, const nn_real *samples, size_t rows, int *labels,
                              nn_real *probabilities);
 NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t rows, int *labels,
@@ -6290,43 +6290,6 @@ static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t)
     return made;
 }
 
-static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
-                                  size_t count)
-{
-    if (!values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
-    if (count != t->size)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu values, tensor %llu '%s' has %llu", call,
-                        (nn__ull)count, (nn__ull)t->id, t->name, (nn__ull)t->size);
-    return NN_OK;
-}
-
-NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count)
-{
-    nn_status status = nn__check_state("nn_set_values", leaf);
-    if (status == NN_OK) status = nn__check_values("nn_set_values", leaf, values, count);
-    if (status == NN_OK) memcpy(leaf->data, values, count * sizeof *values);
-    return status;
-}
-
-/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
-static int nn__has_values(const nn_tensor *t)
-{
-    const nn__input *input = nn__as_input(t);
-    if (input) return input->rows > 0 && !input->has_labels;
-    return nn__is_state(t) || (t->state & NN__PLANNED);
-}
-
-NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
-{
-    nn_status status = nn__check_tensor("nn_get_values", t);
-    if (status == NN_OK && !nn__has_values(t))
-        status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
-                          (nn__ull)t->id, t->name);
-    if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
-    if (status == NN_OK) memcpy(values, t->data, count * sizeof *values);
-    return status;
-}
-
 /* --------------------------------------------------------------------------------------- >>run
    The layout gives every tensor its memory for a batch, a plan lists what a target depends on, then
    one pass up the list computes values and one down it gradients. While network, target and batch
@@ -6688,6 +6651,45 @@ static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
     if (!dx) return;
     if (accumulate) nn__k()->axpy(x->size, (nn_real)s, dy, dx);
     else nn__k()->scale(x->size, (nn_real)s, dy, dx);
+}
+
+/* -- values of tensors -- */
+
+static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
+                                  size_t count)
+{
+    if (!values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
+    if (count != t->size)
+        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu values, tensor %llu '%s' has %llu", call,
+                        (nn__ull)count, (nn__ull)t->id, t->name, (nn__ull)t->size);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count)
+{
+    nn_status status = nn__check_state("nn_set_values", leaf);
+    if (status == NN_OK) status = nn__check_values("nn_set_values", leaf, values, count);
+    if (status == NN_OK) memcpy(leaf->data, values, count * sizeof *values);
+    return status;
+}
+
+/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
+static int nn__has_values(const nn_tensor *t)
+{
+    const nn__input *input = nn__as_input(t);
+    if (input) return input->rows > 0 && !input->has_labels;
+    return nn__is_state(t) || (t->state & NN__PLANNED);
+}
+
+NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
+{
+    nn_status status = nn__check_tensor("nn_get_values", t);
+    if (status == NN_OK && !nn__has_values(t))
+        status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
+                          (nn__ull)t->id, t->name);
+    if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
+    if (status == NN_OK) memcpy(values, t->data, count * sizeof *values);
+    return status;
 }
 
 /* -------------------------------------------------------------------------------- >>arithmetic

@@ -181,6 +181,46 @@ static void shapes_that_fit(void)
     }
 }
 
+/* A network that was trained on planes, kept and opened again, takes planes. */
+static void classifies_planes(void)
+{
+    enum { N = 6 };
+    static const int labels[N] = {0, 1, 2, 0, 1, 2};
+    static const size_t shape[] = {2, 2, 3};
+    uint8_t bytes[N * 12];
+    nn_rng rng = nn_rng_seed(2);
+    nn_net *net = nn_net_create(NULL);
+    nn_dataset d;
+    nn_train_desc desc;
+    nn_real logits[N * 3], chances[N * 3], expected[N * 3];
+    int found[N];
+    size_t size = 0;
+    void *file = NULL;
+    memset(&desc, 0, sizeof desc);
+    for (size_t i = 0; i < COUNT(bytes); i++) bytes[i] = (uint8_t)nn_rng_below(&rng, 256);
+    CHECK_OK(nn_dataset_from_bytes(bytes, N, 12, labels, 3, &d));
+    CHECK_OK(nn_dataset_set_shape(&d, 3, shape));
+    d.channels_first = 1;
+    CHECK_OK(nn_dataset_standardize(&d, NN_PER_CHANNEL));
+    nn_tensor *x = nn_conv2d(nn_input_like(net, &d), 4, 2);
+    nn_tensor *y = nn_dense(nn_flatten(x), 3);
+    desc.epochs = 3, desc.batch_size = N, desc.optimizer = nn_adam(0.05);
+    CHECK_OK(nn_train(nn_softmax_cross_entropy(y), &d, &desc, NULL));
+    CHECK_OK(nn_predict(y, &d, logits));
+    nn_mat_softmax(N, 3, logits, expected);
+    CHECK_OK(nn_save_memory(net, NULL, &file, &size));
+    nn_net *opened = nn_open_memory(file, size, NULL);
+    if (FAILS(opened != NULL)) puts(nn_last_error());
+    for (int again = 0; again < 2; again++) {
+        CHECK_OK(nn_classify_bytes(again ? opened : net, bytes, N, found, chances));
+        CHECK(memcmp(chances, expected, sizeof chances) == 0);
+    }
+    nn_free(file);
+    nn_net_destroy(opened);
+    nn_net_destroy(net);
+    nn_dataset_free(&d);
+}
+
 /* A set of pixels is not of one kind with a set of planes, though the numbers in both shapes are. */
 static void planes_are_not_pixels(void)
 {
@@ -1433,6 +1473,7 @@ static void run_layout(void)
     RUN(large_planes);
     RUN(shapes_that_fit);
     RUN(planes_are_not_pixels);
+    RUN(classifies_planes);
 }
 
 int main(void)
