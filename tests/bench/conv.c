@@ -1,7 +1,7 @@
 /* Convolutions: every pass as a part of the peak of multiply-adds, measured before and after it.
-   Usage: conv [PART OF A SHAPE'S NAME]. Figures are the best of several; a shared machine's speed
-   drifts. "3x3 32-64 @32 s2" is a kernel of 3 x 3 from 32 to 64 channels on 32 x 32 pixels with
-   stride 2. conv_peers.py times the same passes in PyTorch. */
+   Then two networks, trained and asked. Usage: conv [PART OF A SHAPE'S OR NETWORK'S NAME]. Figures are
+   the best of several, in CPU time unless NN_THREADS is set; a shared machine's speed drifts. "3x3 32-64 @32 s2" is a kernel of 3 x 3 from 32 to 64 channels on 32 x 32 pixels with
+   stride 2. conv_peers.py does the same in PyTorch. */
 #define _GNU_SOURCE /* posix_memalign, clock_gettime */
 #define NN_IMPLEMENTATION
 #include "../../nn.h"
@@ -69,6 +69,78 @@ static void bench_shape(const shape *s, const char *name, size_t threads, double
     free(x), free(y), free(w), free(dx), free(dw), free(memory);
 }
 
+/* -- networks -- */
+
+static nn_tensor *conv_layer(nn_tensor *x, size_t filters, size_t kernel, int is_lenet)
+{
+    nn_conv_desc conv = {0};
+    nn_batch_norm_desc norm = {0};
+    conv.filters = filters, conv.kernel = kernel, conv.no_bias = !is_lenet;
+    conv.activation = is_lenet ? NN_ACTIVATION_RELU : NN_ACTIVATION_IDENTITY;
+    norm.activation = NN_ACTIVATION_RELU;
+    x = nn_conv2d_with(x, &conv);
+    return is_lenet ? x : nn_batch_norm_with(x, &norm);
+}
+
+/* LeNet for images of 28 x 28, and six convolutions with batch normalisation for those of CIFAR. */
+static nn_tensor *network(nn_net *net, int is_lenet)
+{
+    static const size_t mnist[] = {28, 28, 1}, cifar[] = {32, 32, 3}, filters[] = {32, 64, 128};
+    nn_dense_desc dense = {0};
+    nn_tensor *x = nn_input_shape(net, 3, is_lenet ? mnist : cifar);
+    for (int i = 0; i < 3 - is_lenet; i++) {
+        x = conv_layer(x, filters[i], is_lenet ? 5 : 3, is_lenet);
+        if (!is_lenet) x = conv_layer(x, filters[i], 3, 0);
+        x = nn_max_pool(x, 2);
+    }
+    dense.units = is_lenet ? 64 : 128, dense.activation = NN_ACTIVATION_RELU;
+    return nn_dense(nn_dense_with(nn_flatten(x), &dense), 10);
+}
+
+static void check(nn_status status)
+{
+    if (status == NN_OK) return;
+    fprintf(stderr, "conv: %s\n", nn_last_error());
+    exit(1);
+}
+
+/* Images per second of a step of training, or of the answer to `rows` images. */
+static double network_speed(nn_tensor *y, nn_tensor *loss, size_t rows, double seconds)
+{
+    nn_tensor *x = nn_net_tensor(y->net, 0);
+    float *images = filled(x->row_size * rows);
+    int *labels = (int *)calloc(rows, sizeof *labels);
+    double best = 1e9, end = now() + seconds;
+    nn_net_set_training(y->net, loss != NULL);
+    for (int rep = 0; rep < 3 || now() < end; rep++) {
+        const double t = now();
+        check(nn_feed(x, images, rows));
+        if (loss) check(nn_feed_labels(loss, labels, rows));
+        check(nn_forward(loss ? loss : y));
+        if (loss) check(nn_backward(loss));
+        if (loss) check(nn_step(y->net));
+        if (now() - t < best) best = now() - t;
+    }
+    free(images), free(labels);
+    return (double)rows / best;
+}
+
+static void bench_network(const char *name, int threads, double seconds)
+{
+    const int is_lenet = strcmp(name, "lenet") == 0;
+    nn_net_desc desc = {0};
+    desc.threads = threads;
+    nn_net *net = nn_net_create(&desc);
+    nn_tensor *y = network(net, is_lenet), *loss = nn_softmax_cross_entropy(y);
+    nn_optimizer_desc sgd = nn_sgd(0.01, 0.9);
+    check(nn_set_optimizer(net, &sgd));
+    const double train = network_speed(y, loss, is_lenet ? 64 : 128, 10 * seconds);
+    const double many = network_speed(y, NULL, 256, 3 * seconds);
+    printf("%-20s training %.0f, batches of 256 %.0f, one image %.0f images/s\n", name, train, many,
+           network_speed(y, NULL, 1, seconds));
+    nn_net_destroy(net);
+}
+
 int main(int argc, char **argv)
 {
     static const shape shapes[] = {
@@ -80,6 +152,7 @@ int main(int argc, char **argv)
         {128, 32, 64, 64, 3, 1, 64},  {128, 16, 128, 128, 3, 1, 4}, {1, 32, 32, 32, 3, 1, 1},
         {1, 16, 128, 128, 3, 1, 1},   {1, 28, 1, 32, 5, 1, 1}};
     const char *threads = getenv("NN_THREADS"), *seconds = getenv("BENCH_SECONDS");
+    if (!threads) bench_clock = CLOCK_PROCESS_CPUTIME_ID; /* which other programs take little from */
     printf("%s, %s thread(s): best time, speed, part of the peak\n", nn_kernel_path(),
            threads ? threads : "1");
     for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -92,5 +165,9 @@ int main(int argc, char **argv)
         if (argc > 1 && !strstr(name, argv[1])) continue;
         bench_shape(s, name, threads ? (size_t)atoi(threads) : 1, seconds ? atof(seconds) : 0.3);
     }
+    static const char *const networks[] = {"lenet", "cifar"};
+    for (size_t i = 0; i < 2; i++)
+        if (argc < 2 || strstr(networks[i], argv[1]))
+            bench_network(networks[i], threads ? atoi(threads) : 1, seconds ? atof(seconds) : 0.3);
     return 0;
 }
