@@ -68,11 +68,11 @@
                          >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
-                         >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
-                         >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
-                         >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
-                         >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv
-                         >>evaluate  >>shadows  >>json  >>safetensors  >>save  >>load  >>open
+                         >>initial-values  >>graph  >>run  >>arithmetic  >>shape  >>reductions
+                         >>layers  >>convolution  >>pooling  >>normalization  >>layer-norm
+                         >>summary  >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files
+                         >>dataset  >>views  >>batches  >>formats  >>text  >>records  >>columns
+                         >>csv  >>evaluate  >>shadows  >>json  >>safetensors  >>save  >>load  >>open
                          >>history  >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
@@ -374,10 +374,11 @@ NN_DEF nn_tensor *nn_net_parameter(const nn_net *net, size_t i);
 NN_DEF nn_tensor *nn_net_buffer(const nn_net *net, size_t i);
 NN_DEF size_t nn_net_parameter_count(const nn_net *net); /* scalars in all parameters */
 NN_DEF nn_rng *nn_net_rng(nn_net *net);
-/* 1: nn_forward computes as in training, with dropout; 0: it gives the network's own answer. A new
-   network is in neither state: nn_forward gives its own answer, and nn_backward after it is an
-   error where dropout was left out, so that a training loop cannot lose it unnoticed. nn_train,
-   nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
+/* 1: nn_forward computes as in training, with dropout and the batch's own statistics; 0: it gives
+   the network's own answer. A new network is in neither state: nn_forward gives its own answer, and
+   nn_backward after it is an error where that is another one, so that a training loop cannot lose
+   its dropout unnoticed. nn_train, nn_evaluate and nn_predict choose for themselves; nn_train ends
+   in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
 /* A table of operations with their shapes, parameters (each counted where it is used first),
@@ -409,7 +410,7 @@ typedef enum nn_init_kind {
     NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
     NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
     NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
-    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] of orthonormal
+    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] with orthonormal
                                columns, or rows where it has fewer: Saxe et al. 2014 */
     NN_INIT_IDENTITY,       /* y = a x (default 1): a diagonal [in, out], in the middle of a kernel;
                                0 elsewhere */
@@ -5715,6 +5716,142 @@ NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real 
     d->visit(d, key, NN_FIELD_REALS, values, &count, count);
 }
 
+/* ------------------------------------------------------------------------------- >>initial-values
+   Of parameters and buffers. */
+
+static nn_init nn__init_make(nn_init_kind kind, double a, double b)
+{
+    nn_init init;
+    memset(&init, 0, sizeof init);
+    init.kind = kind, init.a = a, init.b = b;
+    return init;
+}
+
+NN_DEF nn_init nn_init_constant(double value)
+{
+    return nn__init_make(NN_INIT_CONSTANT, value, 0);
+}
+
+NN_DEF nn_init nn_init_uniform(double low, double high)
+{
+    return nn__init_make(NN_INIT_UNIFORM, low, high);
+}
+
+NN_DEF nn_init nn_init_normal(double mean, double deviation)
+{
+    return nn__init_make(NN_INIT_NORMAL, mean, deviation);
+}
+
+NN_DEF nn_init nn_init_scaled(nn_init_kind kind) { return nn__init_make(kind, 0, 0); }
+
+/* Numbers that nn_real holds, and that the kind has a use for, for a leaf of that rank. */
+static nn_status nn__check_init(const char *call, const char *member, const nn_init *init, int rank)
+{
+    const int has_b = init->kind == NN_INIT_UNIFORM || init->kind == NN_INIT_NORMAL;
+    const int has_a = has_b || init->kind == NN_INIT_CONSTANT ||
+                      init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY;
+    if ((unsigned)init->kind >= NN_INIT_COUNT)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: %s.kind is %d, expected one of nn_init_kind", call, member,
+                        (int)init->kind);
+    if (!nn__is_finite((double)(nn_real)init->a) || !nn__is_finite((double)(nn_real)init->b))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has the numbers %g and %g, expected finite "
+                                               "ones", call, member, init->a, init->b);
+    if ((init->a != 0 && !has_a) || (init->b != 0 && !has_b))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s.%s is set, which this kind does not use",
+                        call, member, init->a != 0 && !has_a ? "a" : "b");
+    if (rank < 2 && (init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY))
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: %s is of a kind for two or more dimensions, found %d", call, member,
+                        rank);
+    if (!(init->fan_in >= 0 && init->fan_out >= 0))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has fans of %g and %g, expected 0 or more",
+                        call, member, init->fan_in, init->fan_out);
+    return NN_OK;
+}
+
+static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double fan_out)
+{
+    double r = 0;
+    switch (init->kind) {
+    case NN_INIT_CONSTANT: return init->a;
+    case NN_INIT_UNIFORM: return init->a + (init->b - init->a) * nn_rng_uniform(rng);
+    case NN_INIT_NORMAL: return init->a + init->b * nn_rng_normal(rng);
+    case NN_INIT_LECUN_NORMAL: return nn_rng_normal(rng) / sqrt(fan_in);
+    case NN_INIT_GLOROT_NORMAL: return nn_rng_normal(rng) * sqrt(2 / (fan_in + fan_out));
+    case NN_INIT_HE_NORMAL: return nn_rng_normal(rng) * sqrt(2 / fan_in);
+    case NN_INIT_DEFAULT:
+    case NN_INIT_GLOROT_UNIFORM: r = sqrt(6 / (fan_in + fan_out)); break;
+    case NN_INIT_HE_UNIFORM: r = sqrt(6 / fan_in); break;
+    case NN_INIT_ZERO:
+    case NN_INIT_ORTHOGONAL:
+    case NN_INIT_IDENTITY:
+    case NN_INIT_COUNT: return 0;
+    }
+    return (2 * nn_rng_uniform(rng) - 1) * r;
+}
+
+/* n orthonormal vectors of m normal draws, by Gram and Schmidt: each loses its part along those
+   before it, twice, since the first time leaves a rounding error of the size of what it took away
+   (Giraud, Langou and Rozloznik 2005). */
+static void nn__draw_orthonormal(nn_rng *rng, size_t n, size_t m, nn_real *v)
+{
+    const nn__kernels *k = nn__k();
+    for (size_t i = 0; i < n * m; i++) v[i] = (nn_real)nn_rng_normal(rng);
+    for (size_t i = 0; i < n; i++) {
+        nn_real *own = v + i * m;
+        for (size_t j = 0; j < 2 * i; j++) {
+            const nn_real *other = v + j % i * m;
+            k->axpy(m, -k->dot(m, own, other), other, own);
+        }
+        k->scale(m, 1 / NN__SQRT_SCALAR(k->dot(m, own, own)), own, own);
+    }
+}
+
+static nn_status nn__draw_orthogonal(nn_tensor *t, nn_real gain)
+{
+    const size_t cols = t->shape[t->rank - 1], rows = t->size / cols;
+    nn_real *v = t->data;
+    if (rows > cols) v = (nn_real *)nn__net_alloc(t->net, t->size * sizeof *v);
+    if (!v) return NN_ERROR_OUT_OF_MEMORY;
+    nn__draw_orthonormal(&t->net->rng, nn__min_size(rows, cols), nn__max_size(rows, cols), v);
+    if (rows > cols) {
+        nn__k()->transpose(cols, rows, v, rows, t->data, cols);
+        nn__net_release(t->net, v);
+    }
+    nn__k()->scale(t->size, gain, t->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__set_identity(nn_tensor *t, nn_real gain)
+{
+    const size_t out = t->shape[t->rank - 1], in = t->shape[t->rank - 2];
+    size_t middle = 0;
+    for (int d = 0; d < t->rank - 2; d++) middle = middle * t->shape[d] + t->shape[d] / 2;
+    memset(t->data, 0, t->size * sizeof *t->data);
+    for (size_t i = 0; i < nn__min_size(in, out); i++)
+        t->data[(middle * in + i) * out + i] = gain;
+    return NN_OK;
+}
+
+/* [size..., in, out]; one dimension is both. */
+static nn_status nn__draw_all(nn_tensor *t, const nn_init *init)
+{
+    const nn_real gain = (nn_real)nn__or_default(init->a, 1);
+    if (init->kind == NN_INIT_ORTHOGONAL) return nn__draw_orthogonal(t, gain);
+    if (init->kind == NN_INIT_IDENTITY) return nn__set_identity(t, gain);
+    double in = t->rank ? (double)t->shape[t->rank - 1] : 1, out = in;
+    if (t->rank > 1) {
+        const double size = (double)t->size / (in * (double)t->shape[t->rank - 2]);
+        out *= size, in = (double)t->shape[t->rank - 2] * size;
+    }
+    if (init->fan_in > 0) in = init->fan_in;
+    if (init->fan_out > 0) out = init->fan_out;
+    for (size_t i = 0; i < t->size; i++)
+        t->data[i] = (nn_real)nn__draw(&t->net->rng, init, in, out);
+    return NN_OK;
+}
+
 /* ------------------------------------------------------------------------------------- >>graph
    nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside.
 
@@ -6077,139 +6214,6 @@ NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows)
 }
 
 /* -- parameters and buffers -- */
-
-static nn_init nn__init_make(nn_init_kind kind, double a, double b)
-{
-    nn_init init;
-    memset(&init, 0, sizeof init);
-    init.kind = kind, init.a = a, init.b = b;
-    return init;
-}
-
-NN_DEF nn_init nn_init_constant(double value)
-{
-    return nn__init_make(NN_INIT_CONSTANT, value, 0);
-}
-
-NN_DEF nn_init nn_init_uniform(double low, double high)
-{
-    return nn__init_make(NN_INIT_UNIFORM, low, high);
-}
-
-NN_DEF nn_init nn_init_normal(double mean, double deviation)
-{
-    return nn__init_make(NN_INIT_NORMAL, mean, deviation);
-}
-
-NN_DEF nn_init nn_init_scaled(nn_init_kind kind) { return nn__init_make(kind, 0, 0); }
-
-/* Numbers that nn_real holds, and that the kind has a use for, for a leaf of that rank. */
-static nn_status nn__check_init(const char *call, const char *member, const nn_init *init, int rank)
-{
-    const int has_b = init->kind == NN_INIT_UNIFORM || init->kind == NN_INIT_NORMAL;
-    const int has_a = has_b || init->kind == NN_INIT_CONSTANT ||
-                      init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY;
-    if ((unsigned)init->kind >= NN_INIT_COUNT)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "%s: %s.kind is %d, expected one of nn_init_kind", call, member,
-                        (int)init->kind);
-    if (!nn__is_finite((double)(nn_real)init->a) || !nn__is_finite((double)(nn_real)init->b))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has the numbers %g and %g, expected finite "
-                                               "ones", call, member, init->a, init->b);
-    if ((init->a != 0 && !has_a) || (init->b != 0 && !has_b))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s.%s is set, which this kind does not use",
-                        call, member, init->a != 0 && !has_a ? "a" : "b");
-    if (rank < 2 && (init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY))
-        return nn__fail(NN_ERROR_BAD_SHAPE,
-                        "%s: %s is of a kind for two or more dimensions, found %d", call, member,
-                        rank);
-    if (!(init->fan_in >= 0 && init->fan_out >= 0))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has fans of %g and %g, expected 0 or more",
-                        call, member, init->fan_in, init->fan_out);
-    return NN_OK;
-}
-
-static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double fan_out)
-{
-    double r = 0;
-    switch (init->kind) {
-    case NN_INIT_CONSTANT: return init->a;
-    case NN_INIT_UNIFORM: return init->a + (init->b - init->a) * nn_rng_uniform(rng);
-    case NN_INIT_NORMAL: return init->a + init->b * nn_rng_normal(rng);
-    case NN_INIT_LECUN_NORMAL: return nn_rng_normal(rng) / sqrt(fan_in);
-    case NN_INIT_GLOROT_NORMAL: return nn_rng_normal(rng) * sqrt(2 / (fan_in + fan_out));
-    case NN_INIT_HE_NORMAL: return nn_rng_normal(rng) * sqrt(2 / fan_in);
-    case NN_INIT_DEFAULT:
-    case NN_INIT_GLOROT_UNIFORM: r = sqrt(6 / (fan_in + fan_out)); break;
-    case NN_INIT_HE_UNIFORM: r = sqrt(6 / fan_in); break;
-    case NN_INIT_ZERO:
-    case NN_INIT_ORTHOGONAL:
-    case NN_INIT_IDENTITY:
-    case NN_INIT_COUNT: return 0;
-    }
-    return (2 * nn_rng_uniform(rng) - 1) * r;
-}
-
-/* n orthonormal vectors of m normal draws, by Gram and Schmidt: each loses its part along those
-   before it, twice, since the first time leaves a rounding error of the size of what it took away
-   (Giraud, Langou and Rozloznik 2005). */
-static void nn__draw_orthonormal(nn_rng *rng, size_t n, size_t m, nn_real *v)
-{
-    const nn__kernels *k = nn__k();
-    for (size_t i = 0; i < n * m; i++) v[i] = (nn_real)nn_rng_normal(rng);
-    for (size_t i = 0; i < n; i++) {
-        nn_real *own = v + i * m;
-        for (size_t j = 0; j < 2 * i; j++) {
-            const nn_real *other = v + j % i * m;
-            k->axpy(m, -k->dot(m, own, other), other, own);
-        }
-        k->scale(m, 1 / NN__SQRT_SCALAR(k->dot(m, own, own)), own, own);
-    }
-}
-
-static nn_status nn__draw_orthogonal(nn_tensor *t, nn_real gain)
-{
-    const size_t cols = t->shape[t->rank - 1], rows = t->size / cols;
-    nn_real *v = t->data;
-    if (rows > cols) v = (nn_real *)nn__net_alloc(t->net, t->size * sizeof *v);
-    if (!v) return NN_ERROR_OUT_OF_MEMORY;
-    nn__draw_orthonormal(&t->net->rng, nn__min_size(rows, cols), nn__max_size(rows, cols), v);
-    if (rows > cols) {
-        nn__k()->transpose(cols, rows, v, rows, t->data, cols);
-        nn__net_release(t->net, v);
-    }
-    nn__k()->scale(t->size, gain, t->data, t->data);
-    return NN_OK;
-}
-
-static nn_status nn__set_identity(nn_tensor *t, nn_real gain)
-{
-    const size_t out = t->shape[t->rank - 1], in = t->shape[t->rank - 2];
-    size_t middle = 0;
-    for (int d = 0; d < t->rank - 2; d++) middle = middle * t->shape[d] + t->shape[d] / 2;
-    memset(t->data, 0, t->size * sizeof *t->data);
-    for (size_t i = 0; i < nn__min_size(in, out); i++)
-        t->data[(middle * in + i) * out + i] = gain;
-    return NN_OK;
-}
-
-/* [size..., in, out]; one dimension is both. */
-static nn_status nn__draw_all(nn_tensor *t, const nn_init *init)
-{
-    const nn_real gain = (nn_real)nn__or_default(init->a, 1);
-    if (init->kind == NN_INIT_ORTHOGONAL) return nn__draw_orthogonal(t, gain);
-    if (init->kind == NN_INIT_IDENTITY) return nn__set_identity(t, gain);
-    double in = t->rank ? (double)t->shape[t->rank - 1] : 1, out = in;
-    if (t->rank > 1) {
-        const double size = (double)t->size / (in * (double)t->shape[t->rank - 2]);
-        out *= size, in = (double)t->shape[t->rank - 2] * size;
-    }
-    if (init->fan_in > 0) in = init->fan_in;
-    if (init->fan_out > 0) out = init->fan_out;
-    for (size_t i = 0; i < t->size; i++)
-        t->data[i] = (nn_real)nn__draw(&t->net->rng, init, in, out);
-    return NN_OK;
-}
 
 static int nn__is_state(const nn_tensor *t)
 {

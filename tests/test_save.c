@@ -208,6 +208,31 @@ static nn_tensor *of_layers(nn_net *net)
     return nn_matmul_with(w, 1, y, 0);
 }
 
+/* Pooling, resizing and normalisation with about every setting. */
+static nn_tensor *of_images(nn_net *net)
+{
+    static const size_t shape[] = {6, 5, 4}, sequence[] = {4, 2};
+    nn_batch_norm_desc b = {0};
+    nn_group_norm_desc g = {0};
+    nn_layer_norm_desc l = {0};
+    nn_pool_desc p = {0};
+    nn_tensor *x = nn_input_shape(net, 3, shape), *parts[2];
+    b.epsilon = 0.01, b.keep = 0.75, b.population_variance = 1, b.activation = NN_ACTIVATION_RELU;
+    b.name = "first";
+    p.kernel_height = 3, p.kernel_width = 2, p.stride = 1, p.pad_height = 1, p.pad_width = 1;
+    x = nn_max_pool_with(nn_pad(nn_batch_norm_with(x, &b), 1, 2, 3, 0), &p);
+    p.exclude_padding = 1, p.stride = 2;
+    g.groups = 2, g.activation = NN_ACTIVATION_RELU, g.epsilon = 1e-3;
+    x = nn_group_norm_with(nn_average_pool_with(x, &p), &g);
+    b.no_affine = 1, b.momentum = NN_ZERO, b.keep = 0, b.name = NULL;
+    x = nn_batch_norm_with(nn_crop(nn_upsample(x, 2), 1, 0, 2, 1), &b);
+    l.axes = 2;
+    x = nn_layer_norm_with(nn_adaptive_average_pool(nn_spatial_dropout(x, 0.5), 3, 2), &l);
+    l.no_affine = 1;
+    parts[0] = nn_global_max_pool(x), parts[1] = nn_global_average_pool(nn_layer_norm_with(x, &l));
+    return nn_average_pool(nn_reshape(nn_concat(2, parts, 0), 2, sequence), 2);
+}
+
 static nn_tensor *of_penalty(nn_net *net)
 {
     nn_tensor *y = nn_dense(nn_input(net, 6), 2);
@@ -241,7 +266,7 @@ static nn_tensor *of_losses(nn_net *net)
 }
 
 /* Convolutions with every setting, and what stands between them. */
-static nn_tensor *of_images(nn_net *net)
+static nn_tensor *of_convolutions(nn_net *net)
 {
     static const size_t shape[] = {9, 8, 4};
     nn_conv_desc conv;
@@ -281,8 +306,9 @@ static nn_tensor *of_images(nn_net *net)
 }
 
 static nn_tensor *(*const builders[])(nn_net *) = {of_leaves, of_arithmetic, of_shapes,
-                                                   of_reductions, of_layers,  of_images,
-                                                   of_penalty,    of_custom,  of_losses};
+                                                   of_reductions, of_layers, of_images,
+                                                   of_convolutions, of_penalty, of_custom,
+                                                   of_losses};
 
 /* Two networks have the same tensors with the same settings, and answer the same. */
 static void check_same_net(nn_net *a, nn_net *b, size_t output)
@@ -777,6 +803,7 @@ static void test_bad_architectures(void)
 {
 #define P "{\\\"id\\\":0,\\\"op\\\":\\\"parameter\\\",\\\"name\\\":\\\"w\\\",\\\"shape\\\":[3]}"
 #define IN "{\\\"id\\\":0,\\\"op\\\":\\\"input\\\",\\\"shape\\\":[3]}"
+#define SEQ "{\\\"id\\\":0,\\\"op\\\":\\\"input\\\",\\\"shape\\\":[3,1]}"
 #define OP(name, src, rest) ",{\\\"id\\\":1,\\\"op\\\":\\\"" name "\\\",\\\"src\\\":" src rest "}"
     static const char *const bad[][2] = {
         {"{}", "without id or op"},
@@ -816,6 +843,22 @@ static void test_bad_architectures(void)
         {IN OP("softmax_cross_entropy", "[0,1]", ",\\\"number\\\":2"), "label_smoothing is 2"},
         {IN OP("mse", "[0,1]", ",\\\"number\\\":2"), "label_smoothing is set"},
         {IN OP("mse", "[0,7]", ""), "differs from the file"},
+        {IN OP("batch_norm", "[0]", ""), "nn_batch_norm: 1 sources, expected 3"},
+        {IN OP("batch_norm", "[0,0,0]", ""), "a parameter or buffer that fits"},
+        {IN OP("batch_norm", "[0,0,0]", ",\\\"epsilon\\\":-1"), "epsilon is -1"},
+        {IN OP("batch_norm", "[0,0,0]", ",\\\"momentum\\\":2"), "momentum is 2"},
+        {IN OP("group_norm", "[0]", ",\\\"groups\\\":2"), "nn_group_norm: groups is 2"},
+        {IN OP("layer_norm", "[0,0]", ""), "nn_layer_norm: 2 sources, expected 1"},
+        {IN OP("layer_norm", "[0]", ",\\\"axes\\\":9"), "axes is 9"},
+        {IN OP("max_pool", "[0]", ",\\\"kernel\\\":[1,1]"), "nn_max_pool: shape [batch 3]"},
+        {SEQ OP("max_pool", "[0]", ",\\\"kernel\\\":[2,1]"), "nn_max_pool: the stride is 0"},
+        {SEQ OP("max_pool", "[0]", ",\\\"stride\\\":[2,1]"), "nn_max_pool: the kernel is 0"},
+        {SEQ OP("max_pool", "[0]", ",\\\"kernel\\\":[2,2],\\\"stride\\\":[1,1]"), "a kernel of 2"},
+        {SEQ OP("average_pool", "[0]", ",\\\"adaptive\\\":1"), "height is 0"},
+        {SEQ OP("upsample", "[0]", ""), "nn_upsample: factor is 0"},
+        {SEQ OP("pad", "[0]", ",\\\"sides\\\":[1,1,1]"), "nn_pad: left is 1"},
+        {SEQ OP("crop", "[0]", ",\\\"sides\\\":[2,1]"), "nn_crop: 2 and 1 of 3"},
+        {SEQ OP("spatial_dropout", "[0]", ",\\\"p\\\":2"), "nn_spatial_dropout: p is 2"},
         {IN ",{\\\"id\\\":1,\\\"op\\\":\\\"exp\\\",\\\"src\\\":[0],\\\"name\\\":\\\"a\\\"},"
             "{\\\"id\\\":2,\\\"op\\\":\\\"exp\\\",\\\"src\\\":[0],\\\"name\\\":\\\"a\\\"}",
          "the name 'a' is tensor 1's"},
