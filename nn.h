@@ -1972,7 +1972,8 @@ typedef struct nn__kernels {
     void (*transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds, nn_real *dst,
                       size_t ldd);
     void (*add_row)(size_t rows, size_t cols, nn_real *x, const nn_real *row);
-    void (*sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out, int accumulate);
+    void (*sum_rows)(size_t rows, size_t cols, size_t ldx, const nn_real *x, nn_real *out,
+                     int accumulate);
     /* y = softmax or its log; stats, when given, gets each row's maximum and log of the sum. */
     void (*softmax)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log,
                     nn_real *stats);
@@ -3426,13 +3427,13 @@ static void NN__FN(add_row)(size_t rows, size_t cols, nn_real *x, const nn_real 
         NN__EACH(cols) NN__ST(x + i, NN__ADD(NN__LD(x + i, c), NN__LD(row + i, c)), c);
 }
 
-static void NN__FN(sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out,
+static void NN__FN(sum_rows)(size_t rows, size_t cols, size_t ldx, const nn_real *x, nn_real *out,
                              int accumulate)
 {
     NN__EACH(cols)
     {
         NN__VEC sum = accumulate ? NN__LD(out + i, c) : NN__C(0);
-        for (size_t r = 0; r < rows; r++) sum = NN__ADD(sum, NN__LD(x + r * cols + i, c));
+        for (size_t r = 0; r < rows; r++) sum = NN__ADD(sum, NN__LD(x + r * ldx + i, c));
         NN__ST(out + i, sum, c);
     }
 }
@@ -4372,10 +4373,36 @@ NN_DEF void nn_mat_add_row(size_t rows, size_t cols, nn_real *x, const nn_real *
     nn__k()->add_row(rows, cols, x, row);
 }
 
+typedef struct nn__column_part {
+    size_t rows, cols;
+    const nn_real *x;
+    nn_real *out;
+    int accumulate;
+} nn__column_part;
+
+/* Strips of columns, which as many rows at a time pass as a cache holds. */
+static void nn__column_range(void *context, size_t begin, size_t end)
+{
+    const nn__column_part *p = (const nn__column_part *)context;
+    const size_t step = nn__grain_rows(16 * (end - begin));
+    if (p->rows == 0) nn__k()->sum_rows(0, end - begin, 0, NULL, p->out + begin, p->accumulate);
+    for (size_t r = 0; r < p->rows; r += step)
+        nn__k()->sum_rows(nn__min_size(step, p->rows - r), end - begin, p->cols,
+                          p->x + r * p->cols + begin, p->out + begin, p->accumulate || r);
+}
+
+static void nn__column_sums(int threads, size_t rows, size_t cols, const nn_real *x, nn_real *out,
+                            int accumulate)
+{
+    nn__column_part part;
+    part.rows = rows, part.cols = cols, part.x = x, part.out = out, part.accumulate = accumulate;
+    nn__parallel(threads, cols, 16 * nn__grain_rows(16 * rows), nn__column_range, &part);
+}
+
 NN_DEF void nn_mat_column_sums(size_t rows, size_t cols, const nn_real *x, nn_real *out,
                             int accumulate)
 {
-    nn__k()->sum_rows(rows, cols, x, out, accumulate);
+    nn__column_sums(0, rows, cols, x, out, accumulate);
 }
 
 NN_DEF void nn_mat_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *y)
@@ -7891,23 +7918,26 @@ static nn_status nn__dense_forward(nn_tensor *t)
     return NN_OK;
 }
 
-/* dZ of a layer; its rows, which end with the units, are summed into db. */
+/* dZ of a layer; its rows, which end with the units, are summed into db: a single thread does both
+   while a cache holds them. */
 static const nn_real *nn__layer_dz(nn_tensor *t)
 {
     const nn__function *f = (const nn__function *)t->settings;
-    const size_t units = t->shape[t->rank - 1];
-    const nn_real *dz = t->grad;
-    int accumulate;
-    if (f->kind != NN_ACTIVATION_IDENTITY) {
-        nn_real *scratch = t->net->gradient_workspace; /* no source needs it: they are claimed */
-        nn__activate(t->net->threads, f->kind, f->alpha, t->size, (const nn_real *)t->saved,
-                     t->data, t->grad, scratch);
-        dz = scratch;
-    }
+    const size_t units = t->shape[t->rank - 1], rows = t->size / units;
+    const size_t step = nn__max_threads(t->net->threads) > 1 ? rows : nn__grain_rows(4 * units);
+    const nn_real *z = (const nn_real *)t->saved, *dz = t->grad;
+    int accumulate = 0;
     nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
-    const size_t rows = t->size / units, step = nn__grain_rows(16 * units); /* that a cache holds */
-    for (size_t r = 0; db && r < rows; r += step)
-        nn__k()->sum_rows(nn__min_size(step, rows - r), units, dz + r * units, db, accumulate || r);
+    for (size_t r = 0; r < rows; r += step) {
+        const size_t n = nn__min_size(step, rows - r), at = r * units;
+        if (f->kind != NN_ACTIVATION_IDENTITY) {
+            nn_real *scratch = t->net->gradient_workspace; /* free, since sources are claimed */
+            nn__activate(t->net->threads, f->kind, f->alpha, n * units, z ? z + at : NULL,
+                         t->data + at, t->grad + at, scratch + at);
+            dz = scratch;
+        }
+        if (db) nn__column_sums(t->net->threads, n, units, dz + at, db, accumulate || r);
+    }
     return dz;
 }
 
@@ -9706,9 +9736,9 @@ static nn_status nn__layer_norm_backward(nn_tensor *t)
     p.dx = nn__claim_gradient(t->src[0], &p.accumulate);
     nn__row_run(t, &p);
     nn_real *dw = p.weight ? nn__claim_gradient(nn_weight(t), &accumulate) : NULL;
-    if (dw) nn__k()->sum_rows(chunks, p.n, p.dweight, dw, accumulate);
+    if (dw) nn__k()->sum_rows(chunks, p.n, p.n, p.dweight, dw, accumulate);
     nn_real *db = p.weight ? nn__claim_gradient(nn_bias(t), &accumulate) : NULL;
-    if (db) nn__k()->sum_rows(chunks, p.n, p.dbias, db, accumulate);
+    if (db) nn__k()->sum_rows(chunks, p.n, p.n, p.dbias, db, accumulate);
     return NN_OK;
 }
 
