@@ -51,6 +51,8 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
+        train on images               nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool...;
+                                      nn_train_desc.augment, nn_predict_with
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
                                       nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
