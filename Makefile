@@ -12,8 +12,8 @@ WARN = -std=c99 -Wall -Wextra -Wpedantic
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 MAKEFLAGS += --jobs=$(CORES) --no-print-directory
 
-TESTS = random plain graph ops gradcheck optim train data save determinism conv npy export norm
-ALONE = graph train data save npy export
+TESTS = random plain graph ops gradcheck optim train data save determinism conv npy export norm augment
+ALONE = graph train data save npy export augment
 EXAMPLES = $(filter-out examples/tdt4265% examples/dd2424% examples/report.c,$(wildcard examples/*.c))
 TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
 DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)

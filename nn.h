@@ -51,6 +51,8 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
+        train on images               nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool...;
+                                      nn_train_desc.augment, nn_predict_with
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
                                       nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
@@ -75,9 +77,10 @@
                          >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
                          >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
                          >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
-                         >>views  >>formats  >>text  >>records  >>columns  >>csv  >>npy  >>evaluate
-                         >>export-text  >>export-ops  >>export  >>json  >>safetensors  >>save
-                         >>load  >>open  >>history  >>checkpoint  >>train  >>licence
+                         >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
+                         >>evaluate  >>shadows  >>export-text  >>export-ops  >>export  >>json
+                         >>safetensors  >>save  >>load  >>open  >>history  >>checkpoint  >>train
+                         >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -394,7 +397,8 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
 /* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
 
-/* Inputs. The tensor gets the batch in front of the shape of one sample. */
+/* Inputs. The tensor gets the batch in front of the shape of one sample. nn_input_like makes one
+   for the samples of a data set. */
 NN_DEF nn_tensor *nn_input(nn_net *net, size_t features);
 NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape);
 /* Labels or tokens: integers in [0, classes), fed with nn_feed_labels, read from `labels`. */
@@ -839,13 +843,20 @@ NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 /* ------------------------------------------------------------------------------------- >>api-data
    A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is
    gathered: x = raw * scale + shift. Views (subset, split) share the samples of the set they were
-   made from, which must outlive them; labels and normalisation are their own. */
+   made from, which must outlive them; labels and normalisation are their own.
+
+   A network sees images as [height, width, channels], however they are stored: a set with
+   channels_first is converted while a batch is gathered for such an input. An input of one
+   dimension gets the values in the order in which they are stored, which is also what features are
+   numbered by. Any other input must have the sample's own shape. */
 
 typedef struct nn_dataset {
     size_t count;              /* samples */
     size_t features;           /* values in a sample */
     int rank;                  /* of a sample */
-    size_t shape[NN_MAX_RANK]; /* of a sample: 28 28, or 3 32 32 */
+    size_t shape[NN_MAX_RANK]; /* of a sample, as it is stored: 28 28, or 3 32 32 */
+    int channels_first;        /* samples of rank 3 are channels, height, width, as those of CIFAR;
+                                  0: height, width, channels. Set it for data of your own */
     nn_dtype dtype;
     const void *samples;       /* storage, row by row; `index` says which row is sample i */
     size_t *index;             /* NULL: sample i is row i */
@@ -867,7 +878,7 @@ typedef struct nn_dataset {
    1]. train or test may be NULL; both are loaded or none. */
 NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test);
 /* CIFAR-10: data_batch_1.bin .. data_batch_5.bin, of 10,000 samples each, and test_batch.bin in the
-   folder. Shape 3 32 32, pixels scaled to [0, 1]. */
+   folder. Shape 3 32 32, channels first, pixels scaled to [0, 1]. */
 NN_DEF nn_status nn_load_cifar10(const char *folder, nn_dataset *train, nn_dataset *test);
 /* CIFAR-100: train.bin and test.bin; the fine labels (100), or the coarse (20) when `coarse`. */
 NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
@@ -966,6 +977,10 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
    view; normalise per feature afterwards. */
 NN_DEF nn_status nn_dataset_transpose(nn_dataset *data);
 
+/* An input for the samples of a data set: images [height, width] as [height, width, 1], those with
+   channels_first as [height, width, channels], all others in their own shape. */
+NN_DEF nn_tensor *nn_input_like(nn_net *net, const nn_dataset *data);
+
 /* Views. first + count <= data->count. */
 NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
                                    nn_dataset *out);
@@ -1001,13 +1016,13 @@ NN_DEF void nn_dataset_free(nn_dataset *data); /* leaves it zeroed; NULL is fine
 NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw_high, double low,
                                     double high);
 /* (raw - mean) / deviation, by the mean and the population deviation (divided by n) of the whole
-   set, of each feature, or of each channel (samples of rank 3: channels, height, width). What never
-   changes is only shifted. */
+   set, of each feature, or of each channel (samples of rank 3). What never changes is only
+   shifted. */
 typedef enum nn_per { NN_PER_SET, NN_PER_FEATURE, NN_PER_CHANNEL } nn_per;
 NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per);
 /* Gives `data` the normalisation fitted on `from`. NN_ERROR_BAD_SHAPE when the features differ. */
 NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *from);
-/* out[n,features] = normalised samples rows[0..n); rows NULL: samples 0, 1, ..., n - 1.
+/* out[n,features] = normalised samples rows[0..n), in the order of storage; rows NULL: the first n.
    NN_ERROR_BAD_ARGUMENT names an index past the end. */
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out);
@@ -1041,6 +1056,16 @@ NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
 /* The same for x[rows,...] in memory, fed as it is: normalise it as the training data was. */
 NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out);
+/* Test-time augmentation: the mean of the outputs for the sample as it is, with `shift` also moved
+   by so many pixels up and left, and down and right, and with `flip` for all of these mirrored as
+   well (2, 3 or 6 runs). For images. desc may be NULL: nn_predict. */
+typedef struct nn_predict_desc {
+    int flip;
+    size_t shift;
+    int reflect; /* as in nn_augment, with shift */
+} nn_predict_desc;
+NN_DEF nn_status nn_predict_with(nn_tensor *output, const nn_dataset *data,
+                                 const nn_predict_desc *desc, nn_real *out);
 /* matrix[classes,classes]: how often label (row) was taken for (column). NN_ERROR_NOT_FINITE names
    the first sample whose output is NaN. */
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix);
@@ -1075,12 +1100,53 @@ NN_DEF void nn_history_free(nn_history *history);
    that read back as it, a decimal point whatever the locale, an empty cell for NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
 
+/* How training varies samples, drawn anew for each of them in each epoch: by the run's seed, which
+   comes from the network's generator, the epoch and the sample's number alone. What is stored stays
+   as it is, and checks and predictions see it so. In the order of the members, and all 0: off.
+   Those on pixels are for images, samples of rank 2 or 3. */
+typedef enum nn_flip {
+    NN_FLIP_NONE,
+    NN_FLIP_RANDOM,     /* left to right, with probability 1/2 */
+    NN_FLIP_ALTERNATING /* so in epoch 0; in each other epoch those that were not in the one before
+                           (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024) */
+} nn_flip;
+
+typedef struct nn_augment {
+    nn_flip flip;
+    double rotation;   /* about the centre, up to so many degrees either way (0 to 180); bilinear */
+    size_t shift;      /* by up to so many pixels in each direction, as padding and cropping does:
+                          less than height and width */
+    int reflect;       /* what comes in from outside is the mirror image of the inside, without the
+                          edge itself; otherwise the raw value 0, as PyTorch pads before it
+                          normalises */
+    double brightness; /* raw values times a factor from 1 - brightness to 1 + brightness: 0 to 1 */
+    double contrast;   /* their distance from the sample's mean likewise. Bytes end at 0 and 255 */
+    double noise;      /* + N(0, noise) on every normalised value; samples of any shape */
+    size_t cutout;     /* a square of this side about some pixel, cut off at the edges, becomes 0
+                          after normalisation, the mean of standardised data (DeVries and Taylor
+                          2017): at most height and width */
+    double mixup;      /* > 0: m x + (1 - m) x', and targets likewise, with any other sample x' of
+                          the set, m from Beta(mixup, mixup), the larger share its own (Zhang et al.
+                          2018); samples of any shape. Losses must take targets, and then get them
+                          instead of labels; accuracy in training is by the sample's own class */
+} nn_augment;
+
 typedef struct nn_train_desc {
     size_t epochs;     /* > 0 */
     size_t batch_size; /* > 0, at most the number of samples */
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
     nn_optimizer_desc optimizer; /* kind 0: go on with the one set before, state included */
+    /* Other weights than those that the optimiser moves: checks see them, on_check included, and
+       the run ends with them (after both, with the average). */
+    double ema_decay;       /* d, 0 < d < 1: the exponential moving average of parameters and
+                               buffers after each step, a += (1 - d) / (1 - d^t) (w - a) in step
+                               t = 1, 2, ..., in which the initial values do not count (0: off) */
+    size_t lookahead_steps; /* after each so many steps slow += lookahead_rate (w - slow), w = slow,
+                               for the parameters; the optimiser's state goes on: Zhang et al. 2019,
+                               "Lookahead optimizer" (0: off) */
+    double lookahead_rate;  /* 0 to 1 (default 0.5) */
+    nn_augment augment;
     const nn_dataset *validation;
     /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
        step; checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at
@@ -1210,10 +1276,10 @@ NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc
 NN_DEF nn_tensor *nn_net_output(const nn_net *net);
 NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output); /* NULL: not any more */
 NN_DEF nn_tensor *nn_net_input(const nn_net *net);
-/* Classes of raw samples[rows, features], in the numbers that the training data had: they are
-   normalised as it was. labels[rows] and probabilities[rows, classes] may be NULL; a single output
-   has two classes. NN_ERROR_BAD_ARGUMENT where the outputs of a hinge loss or a regression are
-   asked for probabilities. */
+/* Classes of raw samples[rows, features], in the numbers and the order that the training data had,
+   CIFAR's channels first: they are normalised as it was. labels[rows] and probabilities[rows,
+   classes] may be NULL; a single output has two classes. NN_ERROR_BAD_ARGUMENT where the outputs of
+   a hinge loss or a regression are asked for probabilities. */
 NN_DEF nn_status nn_classify(nn_net *net, const nn_real *samples, size_t rows, int *labels,
                              nn_real *probabilities);
 NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t rows, int *labels,
@@ -6356,43 +6422,6 @@ static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t)
     return made;
 }
 
-static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
-                                  size_t count)
-{
-    if (!values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
-    if (count != t->size)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu values, tensor %llu '%s' has %llu", call,
-                        (nn__ull)count, (nn__ull)t->id, t->name, (nn__ull)t->size);
-    return NN_OK;
-}
-
-NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count)
-{
-    nn_status status = nn__check_state("nn_set_values", leaf);
-    if (status == NN_OK) status = nn__check_values("nn_set_values", leaf, values, count);
-    if (status == NN_OK) memcpy(leaf->data, values, count * sizeof *values);
-    return status;
-}
-
-/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
-static int nn__has_values(const nn_tensor *t)
-{
-    const nn__input *input = nn__as_input(t);
-    if (input) return input->rows > 0 && !input->has_labels;
-    return nn__is_state(t) || (t->state & NN__PLANNED);
-}
-
-NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
-{
-    nn_status status = nn__check_tensor("nn_get_values", t);
-    if (status == NN_OK && !nn__has_values(t))
-        status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
-                          (nn__ull)t->id, t->name);
-    if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
-    if (status == NN_OK) memcpy(values, t->data, count * sizeof *values);
-    return status;
-}
-
 /* --------------------------------------------------------------------------------------- >>run
    The layout gives every tensor its memory for a batch, a plan lists what a target depends on, then
    one pass up the list computes values and one down it gradients. While network, target and batch
@@ -6754,6 +6783,45 @@ static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
     if (!dx) return;
     if (accumulate) nn__k()->axpy(x->size, (nn_real)s, dy, dx);
     else nn__k()->scale(x->size, (nn_real)s, dy, dx);
+}
+
+/* -- values of tensors -- */
+
+static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
+                                  size_t count)
+{
+    if (!values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
+    if (count != t->size)
+        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu values, tensor %llu '%s' has %llu", call,
+                        (nn__ull)count, (nn__ull)t->id, t->name, (nn__ull)t->size);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count)
+{
+    nn_status status = nn__check_state("nn_set_values", leaf);
+    if (status == NN_OK) status = nn__check_values("nn_set_values", leaf, values, count);
+    if (status == NN_OK) memcpy(leaf->data, values, count * sizeof *values);
+    return status;
+}
+
+/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
+static int nn__has_values(const nn_tensor *t)
+{
+    const nn__input *input = nn__as_input(t);
+    if (input) return input->rows > 0 && !input->has_labels;
+    return nn__is_state(t) || (t->state & NN__PLANNED);
+}
+
+NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
+{
+    nn_status status = nn__check_tensor("nn_get_values", t);
+    if (status == NN_OK && !nn__has_values(t))
+        status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
+                          (nn__ull)t->id, t->name);
+    if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
+    if (status == NN_OK) memcpy(values, t->data, count * sizeof *values);
+    return status;
 }
 
 /* -------------------------------------------------------------------------------- >>arithmetic
@@ -11579,6 +11647,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn__checker c;
     nn__graph_value v;
     memset(&c, 0, sizeof c);
+    if (report) *report = c.report;
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
@@ -12027,6 +12096,12 @@ static nn_status nn__check_dataset(const char *call, const nn_dataset *data)
 /* Sample i of the set is this row of the storage. */
 static size_t nn__row(const nn_dataset *data, size_t i) { return data->index ? data->index[i] : i; }
 
+/* A sample lies plane by plane, and not pixel by pixel as networks see it. */
+static int nn__has_planes(const nn_dataset *data)
+{
+    return data->channels_first && data->rank == 3;
+}
+
 /* Value j of a row, before normalisation. */
 static double nn__raw(const nn_dataset *data, size_t row, size_t j)
 {
@@ -12103,39 +12178,57 @@ NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw
     return nn__set_norm(data, scale, shift);
 }
 
-/* Sums over each of n groups of a sample's values, in two passes because the one-pass formula
-   cancels: of the distances from sample 0's first value, so that the mean of equal values is
-   exactly their value, or with a mean of the squared distances from it. */
-static void nn__moments(const nn_dataset *data, size_t n, const double *mean, double *sums)
+/* Groups of features that are normalised alike: value j of group k is feature k * apart + j * step.
+   They lie one behind the other, or take turns. */
+typedef struct nn__groups {
+    size_t n, size, apart, step;
+} nn__groups;
+
+static nn__groups nn__groups_of(const nn_dataset *data, nn_per per)
 {
-    size_t group = data->features / n, first = nn__row(data, 0);
-    memset(sums, 0, n * sizeof *sums);
+    nn__groups g = {1, data->features, data->features, 1};
+    if (per == NN_PER_FEATURE) g.n = data->features;
+    if (per == NN_PER_CHANNEL) g.n = data->shape[data->channels_first ? 0 : 2];
+    g.size = g.apart = data->features / g.n;
+    if (per == NN_PER_CHANNEL && !data->channels_first) g.apart = 1, g.step = g.n;
+    return g;
+}
+
+/* Sums over each group of a sample's values, in two passes because the one-pass formula cancels: of
+   the distances from sample 0's first value, so that the mean of equal values is exactly their
+   value, or with a mean of the squared distances from it. */
+static void nn__moments(const nn_dataset *data, const nn__groups *g, const double *mean,
+                        double *sums)
+{
+    const size_t first = nn__row(data, 0);
+    memset(sums, 0, g->n * sizeof *sums);
     for (size_t i = 0; i < data->count; i++)
-        for (size_t k = 0, row = nn__row(data, i); k < n; k++) {
-            double from = mean ? mean[k] : nn__raw(data, first, k * group);
-            for (size_t j = k * group; j < (k + 1) * group; j++) {
-                double d = nn__raw(data, row, j) - from;
+        for (size_t k = 0, row = nn__row(data, i); k < g->n; k++) {
+            const double from = mean ? mean[k] : nn__raw(data, first, k * g->apart);
+            for (size_t j = 0; j < g->size; j++) {
+                const double d = nn__raw(data, row, k * g->apart + j * g->step) - from;
                 sums[k] += mean ? d * d : d;
             }
         }
 }
 
-/* mean[n] and scale[n] = 1 / deviation; a group that never changes is only shifted. */
-static nn_status nn__fit_groups(const nn_dataset *data, size_t n, double *mean, double *scale)
+/* The mean of each group and scale = 1 / deviation; one that never changes is only shifted. */
+static nn_status nn__fit_groups(const nn_dataset *data, const nn__groups *g, double *mean,
+                                double *scale)
 {
-    size_t group = data->features / n;
-    double per = (double)data->count * (double)group;
-    nn__moments(data, n, NULL, mean);
-    for (size_t k = 0, first = nn__row(data, 0); k < n; k++)
-        mean[k] = nn__raw(data, first, k * group) + mean[k] / per;
-    nn__moments(data, n, mean, scale);
-    for (size_t k = 0; k < n; k++) {
+    const double per = (double)data->count * (double)g->size;
+    nn__moments(data, g, NULL, mean);
+    for (size_t k = 0, first = nn__row(data, 0); k < g->n; k++)
+        mean[k] = nn__raw(data, first, k * g->apart) + mean[k] / per;
+    nn__moments(data, g, mean, scale);
+    for (size_t k = 0; k < g->n; k++) {
         double deviation = sqrt(scale[k] / per);
         scale[k] = deviation > 0 ? 1 / deviation : 1;
         if (!nn__is_real(scale[k]) || !nn__is_real(mean[k] * scale[k]))
             return nn__fail(NN_ERROR_BAD_NUMBER,
                             "nn_dataset_standardize: mean %g and deviation %g of feature %llu "
-                            "leave nn_real's range", mean[k], deviation, (nn__ull)(k * group));
+                            "leave nn_real's range", mean[k], deviation,
+                            (nn__ull)(k * g->apart));
     }
     return NN_OK;
 }
@@ -12150,17 +12243,16 @@ NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per)
     if (per == NN_PER_CHANNEL && data->rank != 3)
         return nn__fail(NN_ERROR_BAD_SHAPE,
                         "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected "
-                        "3: channels, height, width", data->rank);
-    const size_t features = data->features;
-    const size_t n = per == NN_PER_SET ? 1 : per == NN_PER_FEATURE ? features : data->shape[0];
-    double *mean = (double *)nn__allocate(n, 2 * sizeof *mean);
+                        "3, an image with channels", data->rank);
+    const nn__groups g = nn__groups_of(data, per);
+    double *mean = (double *)nn__allocate(g.n, 2 * sizeof *mean), *scale = mean + g.n;
     if (!mean) return NN_ERROR_OUT_OF_MEMORY;
-    status = nn__fit_groups(data, n, mean, mean + n);
-    if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : features);
+    status = nn__fit_groups(data, &g, mean, scale);
+    if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : data->features);
     for (size_t j = 0; status == NN_OK && j < data->norm_count; j++) {
-        size_t k = j / (data->norm_count / n);
-        data->scale[j] = (nn_real)mean[n + k];
-        data->shift[j] = (nn_real)(-mean[k] * mean[n + k]);
+        const size_t k = j / g.apart % g.n;
+        data->scale[j] = (nn_real)scale[k];
+        data->shift[j] = (nn_real)(-mean[k] * scale[k]);
     }
     NN_FREE(mean);
     return status;
@@ -12261,11 +12353,13 @@ static nn_status nn__check_same_samples(const char *call, const nn_dataset *data
                         "%s: the data set has %llu features, the training set %llu", call,
                         (nn__ull)data->features, (nn__ull)trained->features);
     if (data->rank > 1 && trained->rank > 1 &&
-        (data->rank != trained->rank ||
+        (data->rank != trained->rank || nn__has_planes(data) != nn__has_planes(trained) ||
          memcmp(data->shape, trained->shape, (size_t)data->rank * sizeof *data->shape) != 0))
-        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s, in the training set %s", call,
-                        nn__shape_text(data->rank, data->shape, 0, shape),
-                        nn__shape_text(trained->rank, trained->shape, 0, its_shape));
+        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s%s, in the training set %s%s",
+                        call, nn__shape_text(data->rank, data->shape, 0, shape),
+                        nn__has_planes(data) ? ", channels first" : "",
+                        nn__shape_text(trained->rank, trained->shape, 0, its_shape),
+                        nn__has_planes(trained) ? ", channels first" : "");
     return nn__check_same_norm(call, data, trained);
 }
 
@@ -12311,74 +12405,6 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     nn_dataset *kept = nn__copy_kin(net, data);
     if (kept) nn__set_trained_on(net, kept);
     return kept ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
-}
-
-/* -- gathering a batch -- */
-
-/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
-typedef struct nn__gathering {
-    const nn_dataset *data;
-    const size_t *rows;
-    size_t first;
-    nn_real *out;
-} nn__gathering;
-
-static size_t nn__row_of(const nn__gathering *g, size_t i)
-{
-    return nn__row(g->data, g->rows ? g->rows[i] : g->first + i);
-}
-
-/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
-static void nn__prefetch_row(const nn_dataset *data, size_t row)
-{
-    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
-    const char *sample = (const char *)data->samples + row * size;
-    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
-}
-
-static void nn__gather_row(const nn_dataset *data, size_t row, nn_real *out)
-{
-    static const nn_real one = 1, zero = 0;
-    const nn_real *scale = data->norm_count ? data->scale : &one;
-    const nn_real *shift = data->norm_count ? data->shift : &zero;
-    size_t n = data->features, at = row * n;
-    int each = data->norm_count > 1;
-    if (data->dtype == NN_DTYPE_U8)
-        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, scale, shift, each, out);
-    else nn__k()->affine(n, (const nn_real *)data->samples + at, scale, shift, each, out);
-}
-
-static void nn__gather_range(void *context, size_t begin, size_t end)
-{
-    const nn__gathering *g = (const nn__gathering *)context;
-    for (size_t i = begin; i < end; i++) {
-        if (i + 1 < end) nn__prefetch_row(g->data, nn__row_of(g, i + 1));
-        nn__gather_row(g->data, nn__row_of(g, i), g->out + i * g->data->features);
-    }
-}
-
-static void nn__gather(int threads, const nn_dataset *data, const size_t *rows, size_t first,
-                       size_t n, nn_real *out)
-{
-    nn__gathering g = {data, rows, first, out};
-    nn__parallel(threads, n, nn__grain_rows(data->features), nn__gather_range, &g);
-}
-
-NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
-                                   nn_real *out)
-{
-    nn_status status = nn__check_dataset("nn_dataset_gather", data);
-    if (status != NN_OK) return status;
-    if (n && !out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_gather: out is NULL");
-    for (size_t i = 0; i < n; i++) {
-        size_t sample = rows ? rows[i] : i;
-        if (sample >= data->count)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "nn_dataset_gather: index %llu, the data set has %llu samples",
-                            (nn__ull)sample, (nn__ull)data->count);
-    }
-    nn__gather(0, data, rows, 0, n, out);
-    return NN_OK;
 }
 
 /* -- sets from memory -- */
@@ -12837,6 +12863,487 @@ NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weigh
     return NN_OK;
 }
 
+/* ----------------------------------------------------------------------------------- >>batches
+   From samples, which lie anywhere in memory, to a batch: normalised reals in the order that the
+   input has. Images that are stored plane by plane become pixels with all their channels, in blocks
+   that stay in the first-level cache; bits are those of the same sample gathered flat. */
+
+/* The shape in which a network sees the samples; returns its rank. */
+static int nn__seen_shape(const nn_dataset *data, size_t shape[NN_MAX_RANK])
+{
+    memcpy(shape, data->shape, sizeof data->shape);
+    if (nn__has_planes(data))
+        shape[0] = data->shape[1], shape[1] = data->shape[2], shape[2] = data->shape[0];
+    if (data->rank == 2) shape[2] = 1;
+    return data->rank == 2 ? 3 : data->rank;
+}
+
+NN_DEF nn_tensor *nn_input_like(nn_net *net, const nn_dataset *data)
+{
+    size_t shape[NN_MAX_RANK];
+    nn_status status = nn__check_dataset("nn_input_like", data);
+    if (status != NN_OK) return nn__net_failed(net, status);
+    return nn__input_new(net, "nn_input_like", nn__seen_shape(data, shape), shape);
+}
+
+/* Without the ones at its end, up to two dimensions. */
+static int nn__trimmed_rank(int rank, const size_t *shape)
+{
+    while (rank > 2 && shape[rank - 1] == 1) rank--;
+    return rank;
+}
+
+/* Values that have a shape go to an input of that shape, or to a flat one. */
+static nn_status nn__check_layout(const char *call, const nn_tensor *input, const nn_dataset *data)
+{
+    size_t seen[NN_MAX_RANK];
+    char text[NN__SHAPE_TEXT], taken[NN__SHAPE_TEXT];
+    const int rank = nn__seen_shape(data, seen), trimmed = nn__trimmed_rank(rank, seen);
+    if (rank < 2 || input->rank < 3 ||
+        (nn__trimmed_rank(input->rank - 1, input->shape + 1) == trimmed &&
+         memcmp(seen, input->shape + 1, (size_t)trimmed * sizeof *seen) == 0))
+        return NN_OK;
+    return nn__fail(NN_ERROR_BAD_SHAPE,
+                    "%s: the data set has samples of shape %s, the input takes %s: nn_input_like "
+                    "makes one that fits", call, nn__shape_text(rank, seen, 0, text),
+                    nn__shape_text(input->rank - 1, input->shape + 1, 0, taken));
+}
+
+/* The normalisation of a sample's values from one of them on: of each, or of all. */
+typedef struct nn__scaling {
+    const nn_real *scale, *shift;
+    int each;
+} nn__scaling;
+
+static nn__scaling nn__scaling_from(const nn_dataset *data, size_t first)
+{
+    static const nn_real one = 1, zero = 0;
+    nn__scaling norm = {&one, &zero, data->norm_count > 1};
+    if (data->norm_count) norm.scale = data->scale, norm.shift = data->shift;
+    if (norm.each) norm.scale += first, norm.shift += first;
+    return norm;
+}
+
+/* out[n] = values first, first + 1, ... of a row, normalised. */
+static void nn__gather_values(const nn_dataset *data, size_t row, size_t first, size_t n,
+                              nn_real *out)
+{
+    const nn__scaling norm = nn__scaling_from(data, first);
+    const size_t at = row * data->features + first;
+    if (data->dtype == NN_DTYPE_U8)
+        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, norm.scale, norm.shift,
+                              norm.each, out);
+    else
+        nn__k()->affine(n, (const nn_real *)data->samples + at, norm.scale, norm.shift, norm.each,
+                        out);
+}
+
+/* The same of a whole image [channels, height, width] as [height, width, channels]. */
+static void nn__gather_pixels(const nn_dataset *data, size_t row, nn_real *out)
+{
+    enum { BLOCK = 256 };
+    nn_real block[BLOCK];
+    const size_t channels = data->shape[0], pixels = data->features / channels;
+    for (size_t i = 0; i < pixels; i += BLOCK)
+        for (size_t c = 0, n = nn__min_size(BLOCK, pixels - i); c < channels; c++) {
+            nn__gather_values(data, row, c * pixels + i, n, block);
+            for (size_t j = 0; j < n; j++) out[(i + j) * channels + c] = block[j];
+        }
+}
+
+/* -- augmentation: how a sample is drawn on its way into a batch -- */
+
+/* A sample's values: `planes` images of height x width pixels with `inner` values each. What is no
+   image is a single line of pixels. */
+typedef struct nn__image {
+    size_t planes, height, width, inner;
+} nn__image;
+
+static nn__image nn__image_of(const nn_dataset *data)
+{
+    nn__image m = {1, 1, data->features, 1};
+    const size_t *side = data->shape + nn__has_planes(data);
+    if (data->rank != 2 && data->rank != 3) return m;
+    m.height = side[0], m.width = side[1];
+    if (nn__has_planes(data)) m.planes = data->shape[0];
+    else if (data->rank == 3) m.inner = data->shape[2];
+    return m;
+}
+
+/* What is done to one sample. All 0: nothing. */
+typedef struct nn__pose {
+    int is_moved, flip, is_turned, reflect, is_toned;
+    double cosine, sine;   /* of the rotation */
+    ptrdiff_t right, down; /* the shift */
+    double gain, offset;   /* of raw values, which for bytes end at 0 and 255 */
+    double noise;
+    nn_rng noise_rng;
+    size_t cutout; /* the side of a square of zeros, which begins at */
+    ptrdiff_t left, top;
+} nn__pose;
+
+/* How the samples of a batch differ from what is stored: as drawn for each, or all alike. */
+typedef struct nn__variation {
+    const nn_augment *augment; /* NULL: alike */
+    uint64_t key, epoch;
+    nn__pose pose;
+} nn__variation;
+
+/* The draws of a kind for a sample in an epoch, whatever else is drawn. */
+enum {
+    NN__DRAW_FLIP, NN__DRAW_ROTATION, NN__DRAW_SHIFT, NN__DRAW_BRIGHTNESS, NN__DRAW_CONTRAST,
+    NN__DRAW_NOISE, NN__DRAW_CUTOUT, NN__DRAW_MIXUP
+};
+
+static nn_rng nn__sample_rng(const nn__variation *v, uint64_t epoch, size_t sample, unsigned kind)
+{
+    const uint64_t step = UINT64_C(0x9E3779B97F4A7C15);
+    nn_rng rng;
+    rng.key = nn__mix(nn__mix(v->key + epoch * step) + (uint64_t)sample * step);
+    rng.counter = (uint64_t)kind << 40;
+    return rng;
+}
+
+/* Uniform in [-1, 1). */
+static double nn__either_way(const nn__variation *v, size_t sample, unsigned kind)
+{
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, kind);
+    return 2 * nn_rng_uniform(&rng) - 1;
+}
+
+static void nn__draw_move(const nn__variation *v, size_t sample, nn__pose *p)
+{
+    const nn_augment *a = v->augment;
+    const int alternates = a->flip == NN_FLIP_ALTERNATING;
+    nn_rng rng = nn__sample_rng(v, alternates ? 0 : v->epoch, sample, NN__DRAW_FLIP);
+    if (a->flip) p->flip = (int)((nn_rng_next(&rng) ^ (alternates ? v->epoch : 0)) & 1);
+    if (a->rotation > 0) {
+        const double turn = nn__either_way(v, sample, NN__DRAW_ROTATION) * a->rotation / 180;
+        p->is_turned = 1;
+        p->cosine = nn__cos_pi(fabs(turn));
+        p->sine = nn__cos_pi(fabs(fabs(turn) - 0.5)) * (turn < 0 ? -1 : 1);
+    }
+    rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_SHIFT);
+    if (a->shift) {
+        p->right = (ptrdiff_t)nn_rng_below(&rng, 2 * a->shift + 1) - (ptrdiff_t)a->shift;
+        p->down = (ptrdiff_t)nn_rng_below(&rng, 2 * a->shift + 1) - (ptrdiff_t)a->shift;
+    }
+    p->reflect = a->reflect;
+    p->is_moved = p->flip || p->is_turned || p->right || p->down;
+}
+
+/* Brightness b and contrast c: c (b x - mean of b x) + mean of b x. */
+static void nn__draw_tone(const nn__variation *v, const nn_dataset *data, size_t sample,
+                          nn__pose *p)
+{
+    const nn_augment *a = v->augment;
+    double sum = 0;
+    if (!(a->brightness > 0 || a->contrast > 0)) return;
+    const double b = 1 + a->brightness * nn__either_way(v, sample, NN__DRAW_BRIGHTNESS);
+    const double c = 1 + a->contrast * nn__either_way(v, sample, NN__DRAW_CONTRAST);
+    for (size_t j = 0, row = nn__row(data, sample); a->contrast > 0 && j < data->features; j++)
+        sum += nn__raw(data, row, j);
+    p->is_toned = 1;
+    p->gain = b * c;
+    p->offset = (1 - c) * b * (sum / (double)data->features);
+}
+
+static nn__pose nn__draw_pose(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    const nn_augment *a = v->augment;
+    const nn__image m = nn__image_of(data);
+    nn__pose p;
+    memset(&p, 0, sizeof p);
+    nn__draw_move(v, sample, &p);
+    nn__draw_tone(v, data, sample, &p);
+    p.noise = a->noise;
+    p.noise_rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_NOISE);
+    p.cutout = a->cutout;
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_CUTOUT);
+    p.left = (ptrdiff_t)nn_rng_below(&rng, m.width) - (ptrdiff_t)(a->cutout / 2);
+    p.top = (ptrdiff_t)nn_rng_below(&rng, m.height) - (ptrdiff_t)(a->cutout / 2);
+    return p;
+}
+
+/* ln of a draw from Gamma(shape, 1): Marsaglia and Tsang, "A simple method for generating gamma
+   variables", 2000; below 1 it is that of shape + 1, times u^(1 / shape). */
+static double nn__log_gamma(nn_rng *rng, double shape)
+{
+    const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / sqrt(9 * d);
+    double x, v, u;
+    do {
+        x = nn_rng_normal(rng);
+        v = 1 + c * x;
+        v = v * v * v;
+        u = 1 - nn_rng_uniform(rng);
+    } while (v <= 0 ||
+             nn__log_scalar(u) >= 0.5 * x * x + d - d * v + d * nn__log_scalar(v));
+    const double root = shape < 1 ? nn__log_scalar(1 - nn_rng_uniform(rng)) / shape : 0;
+    return nn__log_scalar(d * v) + root;
+}
+
+/* Which sample a sample is mixed with, and its own share: the larger one, since the pair comes as
+   often the other way round. */
+typedef struct nn__mixture {
+    size_t other;
+    double share;
+} nn__mixture;
+
+static nn__mixture nn__draw_mixture(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    nn__mixture m = {sample, 1};
+    if (!v || !v->augment || !(v->augment->mixup > 0)) return m;
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_MIXUP);
+    m.other = (size_t)nn_rng_below(&rng, data->count);
+    const double a = nn__log_gamma(&rng, v->augment->mixup);
+    const double apart = fabs(a - nn__log_gamma(&rng, v->augment->mixup));
+    if (apart < 700) m.share = 1 / (1 + nn__exp_scalar(-apart));
+    return m;
+}
+
+/* The first member that is on and changes pixels; NULL: none is. */
+static const char *nn__pixel_member(const nn_augment *a)
+{
+    return a->flip             ? "flip"
+           : a->rotation > 0   ? "rotation"
+           : a->shift          ? "shift"
+           : a->brightness > 0 ? "brightness"
+           : a->contrast > 0   ? "contrast"
+           : a->cutout         ? "cutout"
+                               : NULL;
+}
+
+static int nn__is_augmented(const nn_augment *a)
+{
+    return nn__pixel_member(a) || a->noise > 0 || a->mixup > 0;
+}
+
+static nn_status nn__check_augment(const char *call, const char *prefix, const nn_augment *a,
+                                   const nn_dataset *data)
+{
+    static const nn__range ranges[] = {
+        {"rotation", offsetof(nn_augment, rotation), 0, 180, "0 to 180 degrees", 0},
+        {"brightness", offsetof(nn_augment, brightness), 0, 1, "0 to 1", 0},
+        {"contrast", offsetof(nn_augment, contrast), 0, 1, "0 to 1", 0},
+        {"noise", offsetof(nn_augment, noise), 0, NN__LARGEST, "0 or a positive number", 0},
+        {"mixup", offsetof(nn_augment, mixup), 0, NN__LARGEST, "0 or a positive number", 0}};
+    const nn__image m = nn__image_of(data);
+    const size_t side = nn__min_size(m.height, m.width);
+    char text[NN__SHAPE_TEXT];
+    nn_status status =
+        nn__check_ranges(call, prefix, a, ranges, sizeof ranges / sizeof *ranges, 0);
+    if (status != NN_OK) return status;
+    if ((unsigned)a->flip > NN_FLIP_ALTERNATING)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sflip is %d, expected 0 to 2", call, prefix,
+                        (int)a->flip);
+    if (a->reflect && !a->shift && !(a->rotation > 0))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sreflect is set, but nothing is moved", call,
+                        prefix);
+    if (nn__pixel_member(a) && data->rank != 2 && data->rank != 3)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: %s%s is for images, expected samples of rank 2 or 3, not of shape "
+                        "%s: nn_dataset_set_shape", call, prefix, nn__pixel_member(a),
+                        nn__shape_text(data->rank, data->shape, 0, text));
+    if (a->shift && a->shift >= side)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sshift is %llu, expected less than %llu", call,
+                        prefix, (nn__ull)a->shift, (nn__ull)side);
+    if (a->cutout && a->cutout > side)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %scutout is %llu, expected at most %llu", call,
+                        prefix, (nn__ull)a->cutout, (nn__ull)side);
+    return NN_OK;
+}
+
+/* -- drawing a sample -- */
+
+/* Place i of n, where what lies outside is the mirror image of what lies inside. */
+static ptrdiff_t nn__reflect(ptrdiff_t i, size_t n)
+{
+    const ptrdiff_t last = (ptrdiff_t)n - 1;
+    while (last > 0 && (i < 0 || i > last)) i = i < 0 ? -i : 2 * last - i;
+    return last > 0 ? i : 0;
+}
+
+/* One sample being drawn. */
+typedef struct nn__drawing {
+    const nn_dataset *data;
+    size_t row;
+    nn__image image;
+    nn__pose pose;
+} nn__drawing;
+
+static double nn__pixel(const nn__drawing *d, size_t plane, ptrdiff_t y, ptrdiff_t x, size_t k)
+{
+    const nn__image *m = &d->image;
+    if (d->pose.reflect) y = nn__reflect(y, m->height), x = nn__reflect(x, m->width);
+    if (y < 0 || x < 0 || (size_t)y >= m->height || (size_t)x >= m->width) return 0;
+    return nn__raw(d->data, d->row,
+                   ((plane * m->height + (size_t)y) * m->width + (size_t)x) * m->inner + k);
+}
+
+/* The value that a pixel gets from the places around the one that has been turned to it. */
+static double nn__turned_pixel(const nn__drawing *d, size_t plane, ptrdiff_t y, ptrdiff_t x,
+                               size_t k)
+{
+    const nn__pose *p = &d->pose;
+    const double middle_y = ((double)d->image.height - 1) / 2;
+    const double middle_x = ((double)d->image.width - 1) / 2;
+    const double v = (double)y - middle_y, u = (double)x - middle_x;
+    const double from_y = p->sine * u + p->cosine * v + middle_y;
+    double from_x = p->cosine * u - p->sine * v;
+    from_x = (p->flip ? -from_x : from_x) + middle_x;
+    const double low_y = floor(from_y), low_x = floor(from_x);
+    const double b = from_y - low_y, a = from_x - low_x;
+    const ptrdiff_t i = (ptrdiff_t)low_y, j = (ptrdiff_t)low_x;
+    const double above = (1 - a) * nn__pixel(d, plane, i, j, k) +
+                         a * nn__pixel(d, plane, i, j + 1, k);
+    const double below = (1 - a) * nn__pixel(d, plane, i + 1, j, k) +
+                         a * nn__pixel(d, plane, i + 1, j + 1, k);
+    return (1 - b) * above + b * below;
+}
+
+/* out[n]: raw values of a line of the image from value `first` on, moved and toned. */
+static void nn__draw_line(const nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const nn__pose *p = &d->pose;
+    const nn__image *m = &d->image;
+    const size_t plane = line / m->height;
+    const ptrdiff_t y = (ptrdiff_t)(line % m->height) - p->down;
+    size_t k = first % m->inner;
+    ptrdiff_t x = (ptrdiff_t)(first / m->inner) - p->right;
+    for (size_t i = 0; i < n; i++) {
+        const ptrdiff_t from = p->flip ? (ptrdiff_t)m->width - 1 - x : x;
+        double v = p->is_turned ? nn__turned_pixel(d, plane, y, x, k)
+                                : nn__pixel(d, plane, y, from, k);
+        if (p->is_toned) v = p->gain * v + p->offset;
+        if (p->is_toned && d->data->dtype == NN_DTYPE_U8) v = v < 0 ? 0 : v > 255 ? 255 : v;
+        out[i] = (nn_real)v;
+        if (++k == m->inner) k = 0, x++;
+    }
+}
+
+/* Zeros where the square lies. */
+static void nn__cut_out(const nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const ptrdiff_t y = (ptrdiff_t)(line % d->image.height) - d->pose.top;
+    if (y < 0 || (size_t)y >= d->pose.cutout) return;
+    for (size_t i = 0; i < n; i++) {
+        const ptrdiff_t x = (ptrdiff_t)((first + i) / d->image.inner) - d->pose.left;
+        if (x >= 0 && (size_t)x < d->pose.cutout) out[i] = 0;
+    }
+}
+
+/* out[n]: the values that a network sees. */
+static void nn__draw_values(nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const size_t at = line * d->image.width * d->image.inner + first;
+    if (d->pose.is_moved || d->pose.is_toned) {
+        const nn__scaling norm = nn__scaling_from(d->data, at);
+        nn__draw_line(d, line, first, n, out);
+        nn__k()->affine(n, out, norm.scale, norm.shift, norm.each, out);
+    } else nn__gather_values(d->data, d->row, at, n, out);
+    for (size_t i = 0; d->pose.noise > 0 && i < n; i++)
+        out[i] += (nn_real)(d->pose.noise * nn_rng_normal(&d->pose.noise_rng));
+    nn__cut_out(d, line, first, n, out);
+}
+
+static nn__drawing nn__drawing_of(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    nn__drawing d;
+    d.data = data, d.row = nn__row(data, sample), d.image = nn__image_of(data);
+    d.pose = v->augment ? nn__draw_pose(v, data, sample) : v->pose;
+    return d;
+}
+
+/* A sample as it was drawn, or mixed with another, in the order of the input. */
+static void nn__draw_sample(const nn__variation *v, const nn_dataset *data, size_t sample,
+                            int by_pixel, nn_real *out)
+{
+    enum { BLOCK = 256 };
+    nn_real block[BLOCK], others[BLOCK];
+    const nn__mixture mix = nn__draw_mixture(v, data, sample);
+    nn__drawing own = nn__drawing_of(v, data, sample), other = own;
+    if (mix.share < 1) other = nn__drawing_of(v, data, mix.other);
+    const nn__image m = own.image;
+    const size_t values = m.width * m.inner, planes = by_pixel ? m.planes : 1;
+    for (size_t line = 0; line < m.planes * m.height; line++) {
+        nn_real *place = by_pixel ? out + line % m.height * values * planes + line / m.height
+                                  : out + line * values;
+        for (size_t first = 0; first < values; first += BLOCK) {
+            const size_t n = nn__min_size(BLOCK, values - first);
+            nn__draw_values(&own, line, first, n, block);
+            if (mix.share < 1) nn__draw_values(&other, line, first, n, others);
+            for (size_t i = 0; mix.share < 1 && i < n; i++)
+                block[i] = (nn_real)(mix.share * (double)block[i] +
+                                     (1 - mix.share) * (double)others[i]);
+            for (size_t i = 0; i < n; i++) place[(first + i) * planes] = block[i];
+        }
+    }
+}
+
+/* -- gathering -- */
+
+/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
+typedef struct nn__gathering {
+    const nn_dataset *data;
+    const size_t *rows;
+    size_t first;
+    nn_real *out;
+    int by_pixel; /* planes become pixels */
+    const nn__variation *variation; /* NULL: as they are */
+} nn__gathering;
+
+/* Sample i of a batch: rows[i], or first + i when rows is NULL. */
+static size_t nn__sample(const size_t *rows, size_t first, size_t i)
+{
+    return rows ? rows[i] : first + i;
+}
+
+/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
+static void nn__prefetch_row(const nn_dataset *data, size_t row)
+{
+    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
+    const char *sample = (const char *)data->samples + row * size;
+    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
+}
+
+static void nn__gather_range(void *context, size_t begin, size_t end)
+{
+    const nn__gathering *g = (const nn__gathering *)context;
+    const size_t features = g->data->features;
+    for (size_t i = begin; i < end; i++) {
+        const size_t sample = nn__sample(g->rows, g->first, i), row = nn__row(g->data, sample);
+        nn_real *out = g->out + i * features;
+        if (i + 1 < end)
+            nn__prefetch_row(g->data, nn__row(g->data, nn__sample(g->rows, g->first, i + 1)));
+        if (g->variation) nn__draw_sample(g->variation, g->data, sample, g->by_pixel, out);
+        else if (g->by_pixel) nn__gather_pixels(g->data, row, out);
+        else nn__gather_values(g->data, row, 0, features, out);
+    }
+}
+
+static void nn__gather(int threads, size_t n, nn__gathering *g)
+{
+    nn__parallel(threads, n, nn__grain_rows(g->data->features), nn__gather_range, g);
+}
+
+NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
+                                   nn_real *out)
+{
+    nn__gathering g = {data, rows, 0, out, 0, NULL};
+    nn_status status = nn__check_dataset("nn_dataset_gather", data);
+    if (status != NN_OK) return status;
+    if (n && !out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_gather: out is NULL");
+    for (size_t i = 0; i < n; i++) {
+        size_t sample = rows ? rows[i] : i;
+        if (sample >= data->count)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "nn_dataset_gather: index %llu, the data set has %llu samples",
+                            (nn__ull)sample, (nn__ull)data->count);
+    }
+    nn__gather(0, n, &g);
+    return NN_OK;
+}
+
 /* ----------------------------------------------------------------------------------- >>formats
    Readers check every count against the size of the file before they use it. Bytes of an image
    file become the data set's storage where they stand. */
@@ -13187,7 +13694,7 @@ static nn_status nn__load_cifar_part(const char *folder, const void *kind, int t
         NN_FREE(path);
     }
     d.dtype = NN_DTYPE_U8, d.features = NN__CIFAR_PIXELS, d.classes = cifar->classes;
-    d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32;
+    d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32, d.channels_first = 1;
     if (status == NN_OK) status = nn__set_norm(&d, 1 / 255.0, 0);
     return nn__hand_over(&d, status, out);
 }
@@ -15086,11 +15593,12 @@ static nn_status nn__check_features(const char *call, const nn_tensor *input,
                                     const nn_dataset *data)
 {
     nn_status status = nn__check_dataset(call, data);
-    if (status == NN_OK && input->row_size != data->features)
-        status = nn__fail(NN_ERROR_BAD_SHAPE,
-                          "%s: the data set has %llu features, the input takes %llu", call,
-                          (nn__ull)data->features, (nn__ull)input->row_size);
-    return status;
+    if (status != NN_OK) return status;
+    if (input->row_size != data->features)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: the data set has %llu features, the input takes %llu", call,
+                        (nn__ull)data->features, (nn__ull)input->row_size);
+    return nn__check_layout(call, input, data);
 }
 
 /* Whether a loss is fed the labels of a data set rather than its targets. */
@@ -15138,6 +15646,24 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
     return NN_OK;
 }
 
+/* Mixed labels are targets, of which no class has a weight of its own or is ignored. */
+static nn_status nn__check_mixup(const nn__session *s)
+{
+    for (size_t i = 0; i < s->losses.count; i++) {
+        const nn_tensor *t = s->losses.items[i];
+        const nn__loss *loss = nn__loss_of(t);
+        const char *why = !nn__takes_targets(t) ? "takes labels only"
+                          : loss->class_weights ? "has class_weights"
+                          : loss->ignores       ? "has ignore_label"
+                                                : NULL;
+        if (why)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: augment.mixup makes targets, but %s %s", s->call, t->op->name,
+                            why);
+    }
+    return NN_OK;
+}
+
 /* Whether the targets that a loss is fed name a class: as a distribution, in one-hot rows, or as 0
    and 1 in a single column. */
 static int nn__targets_are_classes(const nn_tensor *loss, const nn_dataset *data)
@@ -15170,18 +15696,44 @@ static nn_status nn__use_data(nn__session *s, const char *call, const nn_dataset
     return NN_OK;
 }
 
-/* Sample i of a batch: rows[i], or first + i when rows is NULL. */
-static size_t nn__sample(const size_t *rows, size_t first, size_t i)
-{
-    return rows ? rows[i] : first + i;
-}
-
-/* Feeds samples rows[0..n), or first .. first + n, into an input. */
+/* Feeds samples rows[0..n), or first .. first + n, into an input: as they are, or varied. */
 static nn_status nn__feed_samples(nn_tensor *input, const nn_dataset *data, const size_t *rows,
-                                  size_t first, size_t n)
+                                  size_t first, size_t n, const nn__variation *v)
 {
     nn_status status = nn__begin_feed(input, n, 0);
-    if (status == NN_OK) nn__gather(input->net->threads, data, rows, first, n, input->data);
+    if (status != NN_OK) return status;
+    nn__gathering g = {data, rows, first, input->data, nn__has_planes(data) && input->rank == 4,
+                       v};
+    nn__gather(input->net->threads, n, &g);
+    return NN_OK;
+}
+
+/* Adds a share of a sample's answer to a row of targets. */
+static void nn__add_answer(const nn_tensor *loss, const nn_dataset *data, size_t sample,
+                           double share, nn_real *row)
+{
+    const size_t n = loss->src[0]->row_size;
+    const size_t first = nn__row(data, sample) * data->target_size;
+    if (!nn__feeds_labels(loss, data))
+        for (size_t j = 0; j < n; j++)
+            row[j] += (nn_real)(share * (double)data->targets[first + j]);
+    else if (n == 1) row[0] += (nn_real)(share * data->labels[sample]);
+    else row[data->labels[sample]] += (nn_real)share;
+}
+
+/* Answers of samples that are mixed: targets, whatever the data set has. */
+static nn_status nn__feed_mixtures(nn_tensor *loss, const nn_dataset *data, const size_t *rows,
+                                   size_t n, const nn__variation *v)
+{
+    nn_tensor *answer = loss->src[1];
+    nn_status status = nn__begin_feed(answer, n, 0);
+    if (status == NN_OK) memset(answer->data, 0, answer->size * sizeof *answer->data);
+    for (size_t i = 0; status == NN_OK && i < n; i++) {
+        const nn__mixture mix = nn__draw_mixture(v, data, rows[i]);
+        nn_real *row = answer->data + i * answer->row_size;
+        nn__add_answer(loss, data, rows[i], mix.share, row);
+        nn__add_answer(loss, data, mix.other, 1 - mix.share, row);
+    }
     return status;
 }
 
@@ -15203,11 +15755,15 @@ static nn_status nn__feed_answers(nn_tensor *loss, const nn_dataset *data, const
     return status;
 }
 
-static nn_status nn__feed_batch(const nn__session *s, const size_t *rows, size_t first, size_t n)
+static nn_status nn__feed_batch(const nn__session *s, const size_t *rows, size_t first, size_t n,
+                                const nn__variation *v)
 {
-    nn_status status = nn__feed_samples(s->input, s->data, rows, first, n);
-    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
-        status = nn__feed_answers(s->losses.items[i], s->data, rows, first, n);
+    nn_status status = nn__feed_samples(s->input, s->data, rows, first, n, v);
+    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++) {
+        nn_tensor *loss = s->losses.items[i];
+        status = v && v->augment->mixup > 0 ? nn__feed_mixtures(loss, s->data, rows, n, v)
+                                            : nn__feed_answers(loss, s->data, rows, first, n);
+    }
     return status;
 }
 
@@ -15333,7 +15889,7 @@ static nn_status nn__join_terms(const nn__list *order, const nn__term *terms)
 /* One chunk of a data set. */
 static nn_status nn__evaluate_chunk(const nn__session *s, size_t first, size_t n, nn__term *terms)
 {
-    nn_status status = nn__feed_batch(s, NULL, first, n);
+    nn_status status = nn__feed_batch(s, NULL, first, n, NULL);
     if (status == NN_OK) status = nn_forward(s->target);
     const nn__list *order = &s->target->net->plan.order;
     if (status == NN_OK && first == 0) nn__find_terms(order, terms);
@@ -15425,13 +15981,14 @@ typedef struct nn__prediction {
     size_t count;
     nn_status (*f)(void *user, const nn_tensor *output, size_t first);
     void *user;
+    const nn__variation *variation; /* of the data set's samples; NULL: as they are */
 } nn__prediction;
 
 static nn_status nn__predict_chunk(const nn__prediction *p, nn_tensor *input, size_t first,
                                    size_t n)
 {
     nn_status status =
-        p->data ? nn__feed_samples(input, p->data, NULL, first, n)
+        p->data ? nn__feed_samples(input, p->data, NULL, first, n, p->variation)
                 : nn_feed(input, p->x + first * input->row_size, n);
     if (status == NN_OK) status = nn_forward(p->output);
     return status == NN_OK ? p->f(p->user, p->output, first) : status;
@@ -15466,7 +16023,7 @@ static nn_status nn__copy_output(void *user, const nn_tensor *output, size_t fir
 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out)
 {
-    nn__prediction p = {"nn_predict", output, data, NULL, 0, nn__copy_output, out};
+    nn__prediction p = {"nn_predict", output, data, NULL, 0, nn__copy_output, out, NULL};
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict: out is NULL");
     nn_status status = nn__check_tensor(p.call, output);
     if (status == NN_OK) status = nn__check_dataset(p.call, data);
@@ -15475,9 +16032,58 @@ NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *
     return nn__run_prediction(&p);
 }
 
+/* Adds an output to those for the same samples otherwise varied. */
+static nn_status nn__add_output(void *user, const nn_tensor *output, size_t first)
+{
+    nn_real *out = (nn_real *)user + first * output->row_size;
+    nn__k()->add(output->size, out, output->data, out);
+    return NN_OK;
+}
+
+/* The mean over both directions, or the one, and three places, or the one. */
+static nn_status nn__predict_mean(nn__prediction *p, const nn_predict_desc *d, nn_real *out)
+{
+    static const int directions[] = {0, -1, 1};
+    const int places = d->shift ? 3 : 1, views = d->flip ? 2 * places : places;
+    nn__variation v;
+    nn_status status = NN_OK;
+    memset(&v, 0, sizeof v);
+    p->variation = &v;
+    v.pose.reflect = d->reflect;
+    for (int i = 0; status == NN_OK && i < views; i++) {
+        const ptrdiff_t shift = (ptrdiff_t)d->shift * directions[i % places];
+        v.pose.flip = i >= places;
+        v.pose.right = v.pose.down = shift;
+        v.pose.is_moved = v.pose.flip || shift;
+        p->f = i ? nn__add_output : nn__copy_output;
+        status = nn__run_prediction(p);
+    }
+    if (status != NN_OK) return status;
+    nn__k()->scale(p->count * p->output->row_size, (nn_real)(1.0 / views), out, out);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_predict_with(nn_tensor *output, const nn_dataset *data,
+                                 const nn_predict_desc *desc, nn_real *out)
+{
+    nn__prediction p = {"nn_predict_with", output, data, NULL, 0, nn__copy_output, out, NULL};
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict_with: out is NULL");
+    nn_status status = nn__check_tensor(p.call, output);
+    if (status == NN_OK) status = nn__check_dataset(p.call, data);
+    if (status != NN_OK) return status;
+    p.count = data->count;
+    if (!desc) return nn__run_prediction(&p);
+    nn_augment a;
+    memset(&a, 0, sizeof a);
+    a.flip = desc->flip ? NN_FLIP_RANDOM : NN_FLIP_NONE;
+    a.shift = desc->shift, a.reflect = desc->reflect;
+    status = nn__check_augment(p.call, "", &a, data);
+    return status == NN_OK ? nn__predict_mean(&p, desc, out) : status;
+}
+
 NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out)
 {
-    nn__prediction p = {"nn_predict_rows", output, NULL, x, rows, nn__copy_output, out};
+    nn__prediction p = {"nn_predict_rows", output, NULL, x, rows, nn__copy_output, out, NULL};
     if (!x || !out || rows == 0)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict_rows: %s",
                         !x ? "x is NULL" : !out ? "out is NULL" : "0 rows, expected at least 1");
@@ -15509,7 +16115,8 @@ static nn_status nn__count_confusion(void *user, const nn_tensor *output, size_t
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix)
 {
     nn__confusion c = {data, matrix};
-    nn__prediction p = {"nn_confusion_matrix", output, data, NULL, 0, nn__count_confusion, &c};
+    nn__prediction p = {"nn_confusion_matrix", output, data, NULL, 0, nn__count_confusion, &c,
+                        NULL};
     nn_status status = nn__check_tensor(p.call, output);
     if (status == NN_OK) status = nn__check_dataset(p.call, data);
     if (status != NN_OK) return status;
@@ -15526,6 +16133,77 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
     memset(matrix, 0, classes * classes * sizeof *matrix);
     p.count = data->count;
     return nn__run_prediction(&p);
+}
+
+/* ----------------------------------------------------------------------------------- >>shadows
+   Copies of a network's values beside them: the best so far, their average, the slow weights of
+   Lookahead. A shadow is one array: the parameters that there were when it was made, in their
+   order, and the buffers. */
+
+typedef struct nn__shadow {
+    nn_real *values; /* NULL: there is none */
+    size_t parameters, buffers;
+} nn__shadow;
+
+static nn_tensor *nn__shadowed(const nn_net *net, const nn__shadow *s, size_t i)
+{
+    if (i < s->parameters) return net->parameters.items[i];
+    return i - s->parameters < s->buffers ? net->buffers.items[i - s->parameters] : NULL;
+}
+
+/* A shadow of the present values. */
+static nn_status nn__make_shadow(nn_net *net, int has_buffers, nn__shadow *s)
+{
+    const nn_tensor *t;
+    size_t count = 0; /* fits: the values have been allocated */
+    s->parameters = net->parameters.count;
+    s->buffers = has_buffers ? net->buffers.count : 0;
+    for (size_t i = 0; (t = nn__shadowed(net, s, i)) != NULL; i++) count += t->size;
+    s->values =
+        (nn_real *)nn__net_alloc(net, nn__bytes(1, nn__max_size(count, 1), sizeof *s->values));
+    if (!s->values) return NN_ERROR_OUT_OF_MEMORY;
+    nn_real *x = s->values;
+    for (size_t i = 0; (t = nn__shadowed(net, s, i)) != NULL; x += t->size, i++)
+        memcpy(x, t->data, t->size * sizeof *x);
+    return NN_OK;
+}
+
+/* What it has of parameter or buffer i, counted as nn__state_tensor counts; NULL when that was made
+   later, or there is no shadow. */
+static nn_real *nn__shadow_of(const nn_net *net, const nn__shadow *s, size_t i)
+{
+    const size_t parameters = net->parameters.count;
+    nn_real *a = s->values;
+    const size_t place = i < parameters ? i : i - parameters + s->parameters;
+    if (!a || (i < parameters && i >= s->parameters) || !nn__shadowed(net, s, place)) return NULL;
+    for (size_t j = 0; j < place; j++) a += nn__shadowed(net, s, j)->size;
+    return a;
+}
+
+/* For each value w of the network and a of the shadow. */
+typedef enum nn__shadow_use {
+    NN__SHADOW_KEEP,    /* a = w */
+    NN__SHADOW_RESTORE, /* w = a */
+    NN__SHADOW_SWAP,
+    NN__SHADOW_APPROACH /* a += share (w - a): exact where they are equal */
+} nn__shadow_use;
+
+static void nn__use_shadow(nn_net *net, const nn__shadow *s, nn__shadow_use use, double share)
+{
+    nn_tensor *t;
+    nn_real *a = s->values;
+    for (size_t i = 0; a && (t = nn__shadowed(net, s, i)) != NULL; a += t->size, i++) {
+        nn_real *w = t->data;
+        if (use == NN__SHADOW_KEEP) memcpy(a, w, t->size * sizeof *a);
+        if (use == NN__SHADOW_RESTORE) memcpy(w, a, t->size * sizeof *a);
+        for (size_t j = 0; use == NN__SHADOW_APPROACH && j < t->size; j++)
+            a[j] += (nn_real)share * (w[j] - a[j]);
+        for (size_t j = 0; use == NN__SHADOW_SWAP && j < t->size; j++) {
+            const nn_real kept = w[j];
+            w[j] = a[j];
+            a[j] = kept;
+        }
+    }
 }
 
 /* ------------------------------------------------------------------------------- >>export-text
@@ -17728,9 +18406,9 @@ static const nn_op *const nn__operations[] = {
     &nn__div.op, &nn__maximum.op, &nn__minimum.op, &nn__exp.op, &nn__log.op, &nn__sqrt.op,
     &nn__abs.op, &nn__pow.op, &nn__clamp.op, &nn__scale, &nn__reshape, &nn__permute, &nn__concat,
     &nn__slice, &nn__sum, &nn__mean, &nn__max, &nn__softmax, &nn__log_softmax, &nn__matmul,
-    &nn__dense, &nn__activation, &nn__dropout, &nn__max_pool, &nn__average_pool, &nn__upsample,
-    &nn__pad, &nn__crop, &nn__spatial_dropout, &nn__batch_norm, &nn__group_norm, &nn__layer_norm,
-    &nn__weight_penalty};
+    &nn__dense, &nn__activation, &nn__dropout, &nn__weight_penalty, &nn__conv2d, &nn__conv1d,
+    &nn__conv2d_transpose, &nn__max_pool, &nn__average_pool, &nn__upsample, &nn__pad, &nn__crop,
+    &nn__spatial_dropout, &nn__batch_norm, &nn__group_norm, &nn__layer_norm};
 
 enum { NN__FORMAT_VERSION = 1, NN__FORMAT_TENSORS = 1 << 16 };
 
@@ -17739,6 +18417,8 @@ enum { NN__FORMAT_VERSION = 1, NN__FORMAT_TENSORS = 1 << 16 };
 #define NN__PREFIX_STATE_0 "optimizer.0."
 #define NN__PREFIX_STATE_1 "optimizer.1."
 #define NN__PREFIX_LAST "last."
+#define NN__PREFIX_AVERAGE "average."
+#define NN__PREFIX_SLOW "slow."
 #define NN__PREFIX_HISTORY "history."
 
 NN_DEF void nn_free(void *block) { NN_FREE(block); }
@@ -17833,6 +18513,7 @@ static void nn__data_describe(nn_description *d, nn_dataset *data)
     int bytes = data->dtype == NN_DTYPE_U8, csv = data->columns != NULL;
     static const struct nn__columns some = {0, NULL, NULL};
     nn_describe_sizes(d, "shape", data->shape, &rank, NN_MAX_RANK);
+    nn_describe_int(d, "channels_first", &data->channels_first);
     nn_describe_int(d, "bytes", &bytes);
     nn_describe_int(d, "classes", &data->classes);
     nn_describe_int(d, "csv", &csv);
@@ -18286,7 +18967,8 @@ static int nn__is_extra(nn__archive *a, const nn__entry *e)
     static const char *const alone[] = {NN__PREFIX_DATA "scale", NN__PREFIX_DATA "shift",
                                         NN__PREFIX_HISTORY "checks",
                                         NN__PREFIX_HISTORY "step_loss"};
-    static const char *const beside[] = {NN__PREFIX_STATE_0, NN__PREFIX_STATE_1, NN__PREFIX_LAST};
+    static const char *const beside[] = {NN__PREFIX_STATE_0, NN__PREFIX_STATE_1, NN__PREFIX_LAST,
+                                         NN__PREFIX_AVERAGE, NN__PREFIX_SLOW};
     for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
         if (strcmp(e->name, alone[i]) == 0) return 1;
     for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
@@ -18853,7 +19535,7 @@ static nn_status nn__classify(const char *call, nn_net *net, nn_dtype dtype, con
 {
     nn_dataset data;
     nn__classification c = {call, labels, probabilities, NN__CHANCES_NONE, 0};
-    nn__prediction p = {call, NULL, &data, NULL, rows, nn__classify_chunk, &c};
+    nn__prediction p = {call, NULL, &data, NULL, rows, nn__classify_chunk, &c, NULL};
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
     if (status != NN_OK) return status;
@@ -18868,6 +19550,8 @@ static nn_status nn__classify(const char *call, nn_net *net, nn_dtype dtype, con
     if (net->trained_on) {
         data.scale = net->trained_on->scale, data.shift = net->trained_on->shift;
         data.norm_count = net->trained_on->norm_count;
+        data.rank = net->trained_on->rank, data.channels_first = net->trained_on->channels_first;
+        memcpy(data.shape, net->trained_on->shape, sizeof data.shape);
     }
     c.chances = nn__chances_of(p.output);
     if (p.output->row_size == 1) c.threshold = nn__threshold(p.output);
@@ -19010,8 +19694,9 @@ static void nn__progress_check(nn__progress *p, const nn_check *c, int has_valid
    but drawn again, from the generator's state at the beginning of the epoch.
 
    Under their own names stand the values that the run would end with now: with restore_best those
-   of the best check, and then the present ones follow as "last.NAME". A file also says what it
-   depends on, the run: a run of another data set, desc or network is refused. */
+   of the best check, or else the averages, or the slow weights of Lookahead; and then the present
+   ones follow as "last.NAME", averages as "average.NAME", slow weights as "slow.NAME". A file also
+   says what it depends on, the run: a run of another data set, desc or network is refused. */
 
 /* A sum over the samples of an epoch. */
 typedef struct nn__epoch_mean {
@@ -19027,8 +19712,8 @@ struct nn_trainer {
     nn__progress progress;
     size_t *order;     /* sample numbers in this epoch's order */
     nn_rng epoch_rng;  /* before they were shuffled */
-    nn_real *best;     /* values at the best check, with restore_best: */
-    size_t best_parameters, best_buffers; /* of so many parameters and buffers */
+    nn__variation variation; /* of the samples, with the run's key */
+    nn__shadow best, average, slow; /* with restore_best, ema_decay and lookahead_steps */
     double best_loss;
     int has_best, stop, stopped_early, is_finished;
     size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
@@ -19040,18 +19725,18 @@ struct nn_trainer {
 
 static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
 
-/* A parameter's or buffer's values at the best check; NULL when there is none, or when it was made
-   after that. */
-static nn_real *nn__best_values(const nn_trainer *t, size_t i)
+/* What parameter or buffer i would be if the run ended now; NULL when that is its present value. */
+static const nn_real *nn__end_values(const nn_trainer *t, size_t i)
 {
     const nn_net *net = nn__trained_net(t);
-    const size_t parameters = net->parameters.count;
-    nn_real *best = t->best;
-    if (!best || !t->has_best) return NULL;
-    if (i < parameters ? i >= t->best_parameters : i - parameters >= t->best_buffers) return NULL;
-    for (size_t j = 0; j < i; j++)
-        if (j < t->best_parameters || j >= parameters) best += nn__state_tensor(net, j)->size;
-    return best;
+    const nn_real *best = t->has_best ? nn__shadow_of(net, &t->best, i) : NULL;
+    if (best) return best;
+    return nn__shadow_of(net, t->average.values ? &t->average : &t->slow, i);
+}
+
+static int nn__has_shadows(const nn_trainer *t)
+{
+    return (t->best.values && t->has_best) || t->average.values || t->slow.values;
 }
 
 /* -- what a run depends on -- */
@@ -19087,6 +19772,20 @@ static uint64_t nn__sum_data(const nn_dataset *data)
     return nn__sum_bytes(s, data->shift, data->norm_count * sizeof *data->shift);
 }
 
+static void nn__augment_describe(nn_description *d, nn_augment *a)
+{
+    int flip = (int)a->flip;
+    nn_describe_int(d, "augment.flip", &flip);
+    nn_describe_real(d, "augment.rotation", &a->rotation);
+    nn_describe_size(d, "augment.shift", &a->shift);
+    nn_describe_int(d, "augment.reflect", &a->reflect);
+    nn_describe_real(d, "augment.brightness", &a->brightness);
+    nn_describe_real(d, "augment.contrast", &a->contrast);
+    nn_describe_real(d, "augment.noise", &a->noise);
+    nn_describe_size(d, "augment.cutout", &a->cutout);
+    nn_describe_real(d, "augment.mixup", &a->mixup);
+}
+
 static void nn__run_describe(nn_description *d, nn_trainer *t)
 {
     nn_train_desc *desc = &t->desc;
@@ -19107,6 +19806,10 @@ static void nn__run_describe(nn_description *d, nn_trainer *t)
     nn_describe_size(d, "patience", &desc->patience);
     nn_describe_int(d, "restore_best", &desc->restore_best);
     nn_describe_int(d, "log_steps", &desc->log_steps);
+    nn_describe_real(d, "ema_decay", &desc->ema_decay);
+    nn_describe_size(d, "lookahead_steps", &desc->lookahead_steps);
+    nn_describe_real(d, "lookahead_rate", &desc->lookahead_rate);
+    nn__augment_describe(d, &desc->augment);
 }
 
 /* Where the run stands. */
@@ -19126,6 +19829,7 @@ static void nn__trainer_describe(nn_description *d, nn_trainer *t, nn_history *h
     nn_describe_real(d, "mean.rows", &t->mean.rows);
     nn__describe_bits(d, "epoch_rng.key", &t->epoch_rng.key);
     nn__describe_bits(d, "epoch_rng.counter", &t->epoch_rng.counter);
+    nn__describe_bits(d, "augment.key", &t->variation.key);
     nn_describe_real(d, "seconds", &seconds);
     nn_describe_size(d, "history.epochs", &h->epochs);
     nn_describe_size(d, "history.best", &h->best);
@@ -19212,6 +19916,15 @@ static nn_status nn__read_history(nn__archive *a, nn_history *h)
 
 /* -- saving -- */
 
+/* Shadows that are kept beside what the run would end with. */
+enum { NN__SHADOWS = 2 };
+static const char *const nn__shadow_prefixes[NN__SHADOWS] = {NN__PREFIX_AVERAGE, NN__PREFIX_SLOW};
+
+static const nn__shadow *nn__kept_shadow(const nn_trainer *t, size_t k)
+{
+    return k ? &t->slow : &t->average;
+}
+
 static nn_status nn__put_trainer(nn__contents *c, const char *call, nn_trainer *t, double **numbers)
 {
     nn_net *net = nn__trained_net(t);
@@ -19230,9 +19943,13 @@ static nn_status nn__put_trainer(nn__contents *c, const char *call, nn_trainer *
     nn__text_run(&c->about, t);
     nn__text_add(&c->about, "}}");
     for (size_t i = 0; (p = nn__state_tensor(net, i)) != NULL; i++) {
-        const nn_real *best = nn__best_values(t, i);
-        nn__put_state(c, "", p, best ? best : p->data);
-        if (best) nn__put_state(c, NN__PREFIX_LAST, p, p->data);
+        const nn_real *end = nn__end_values(t, i);
+        nn__put_state(c, "", p, end ? end : p->data);
+        if (nn__has_shadows(t)) nn__put_state(c, NN__PREFIX_LAST, p, p->data);
+        for (size_t k = 0; k < NN__SHADOWS; k++) {
+            const nn_real *values = nn__shadow_of(net, nn__kept_shadow(t, k), i);
+            if (values) nn__put_state(c, nn__shadow_prefixes[k], p, values);
+        }
     }
     return nn__put_history(c, t->history, numbers);
 }
@@ -19254,7 +19971,7 @@ NN_DEF nn_status nn_trainer_save(nn_trainer *t, const char *path)
     const char *const call = "nn_trainer_save";
     if (!t || !path)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the %s is NULL", call, t ? "path" : "trainer");
-    if (t->is_finished && t->best)
+    if (t->is_finished && (t->best.values || nn__has_shadows(t)))
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the training is done and the best weights are "
                                                "back: nn_save keeps the network", call);
     return nn__save_trainer(call, t, path);
@@ -19374,9 +20091,38 @@ static nn_status nn__read_position(const nn__archive *a, const nn__about *about,
     return status;
 }
 
+/* Where a file has the values of parameters and buffers: the present ones, those that the run would
+   have ended with, the shadows beside those. */
+typedef struct nn__run_matches {
+    nn__match *last, *end, *shadows[NN__SHADOWS];
+} nn__run_matches;
+
+static nn_status nn__find_run(nn__archive *a, const nn_trainer *t, nn__run_matches *m)
+{
+    const nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_load_desc strict, some;
+    memset(&strict, 0, sizeof strict);
+    memset(&some, 0, sizeof some);
+    some.partial = 1; /* slow weights have no buffers */
+    for (size_t k = 0; k < NN__SHADOWS; k++) m->shadows[k] = m->last + (2 + k) * count;
+    m->end = m->last + count;
+    nn_status status =
+        nn__find_matches(a, net, nn__has_shadows(t) ? NN__PREFIX_LAST : "", &strict, m->last);
+    if (status == NN_OK) status = nn__find_matches(a, net, "", &strict, m->end);
+    for (size_t k = 0; status == NN_OK && k < NN__SHADOWS; k++) {
+        status = nn__find_matches(a, net, nn__shadow_prefixes[k], &some, m->shadows[k]);
+        for (size_t i = 0; status == NN_OK && i < count; i++)
+            if (nn__shadow_of(net, nn__kept_shadow(t, k), i) && !m->shadows[k][i].entry)
+                status = nn__fail(NN_ERROR_MISMATCH, "%s: it has no tensor '%s%.80s'", a->name,
+                                  nn__shadow_prefixes[k], m->shadows[k][i].t->name);
+    }
+    return status == NN_OK ? nn__check_left_over(a, 1, &strict) : status;
+}
+
 /* Takes over what has been read and checked. Nothing is left to fail but the disk. */
 static nn_status nn__take_over(nn__archive *a, const nn__about *about, nn_trainer *t,
-                               const nn_trainer *next, const nn__match *last, const nn__match *best)
+                               const nn_trainer *next, const nn__run_matches *m)
 {
     nn_net *net = nn__trained_net(t);
     const size_t count = net->parameters.count + net->buffers.count;
@@ -19385,9 +20131,13 @@ static nn_status nn__take_over(nn__archive *a, const nn__about *about, nn_traine
     if (status != NN_OK) return status;
     *t = *next;
     for (size_t i = 0; status == NN_OK && i < count; i++) {
-        nn_real *at = nn__best_values(t, i);
-        status = nn__read_match(a, &last[i], last[i].t->data);
-        if (status == NN_OK && at) status = nn__read_match(a, &best[i], at);
+        nn_real *best = t->has_best ? nn__shadow_of(net, &t->best, i) : NULL;
+        status = nn__read_match(a, &m->last[i], m->last[i].t->data);
+        if (status == NN_OK && best) status = nn__read_match(a, &m->end[i], best);
+        for (size_t k = 0; status == NN_OK && k < NN__SHADOWS; k++) {
+            nn_real *values = nn__shadow_of(net, nn__kept_shadow(t, k), i);
+            if (values) status = nn__read_match(a, &m->shadows[k][i], values);
+        }
     }
     nn__draw_order(t);
     t->progress.steps = t->step;
@@ -19398,28 +20148,23 @@ static nn_status nn__resume_from(nn__archive *a, const nn__about *about, nn_trai
 {
     const nn_net *net = nn__trained_net(t);
     const size_t count = net->parameters.count + net->buffers.count;
-    nn_load_desc strict;
     nn_history history;
     nn_trainer next;
-    memset(&strict, 0, sizeof strict);
+    nn__run_matches m;
     memset(&history, 0, sizeof history);
-    nn__match *matches = (nn__match *)nn__allocate(count, 2 * sizeof *matches);
-    nn_status status = matches ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    m.last = (nn__match *)nn__allocate(count, (2 + NN__SHADOWS) * sizeof *m.last);
+    nn_status status = m.last ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) status = nn__check_same_run(a->name, about->root, t);
     if (status == NN_OK) status = nn__read_history(a, &history);
     if (status == NN_OK) status = nn__read_position(a, about, t, &next, &history);
-    const int has_last = status == NN_OK && next.best && next.has_best;
-    if (status == NN_OK)
-        status = nn__find_matches(a, net, has_last ? NN__PREFIX_LAST : "", &strict, matches);
-    if (status == NN_OK) status = nn__find_matches(a, net, "", &strict, matches + count);
-    if (status == NN_OK) status = nn__check_left_over(a, 1, &strict);
-    if (status == NN_OK) status = nn__take_over(a, about, t, &next, matches, matches + count);
+    if (status == NN_OK) status = nn__find_run(a, &next, &m);
+    if (status == NN_OK) status = nn__take_over(a, about, t, &next, &m);
     if (status == NN_OK && t->history && nn__find_entry(a, NN__PREFIX_HISTORY, "checks")) {
         history.stopped_early = t->stopped_early;
         nn_history_free(t->history);
         *t->history = history;
     } else nn_history_free(&history);
-    NN_FREE(matches);
+    NN_FREE(m.last);
     return status;
 }
 
@@ -19449,6 +20194,9 @@ static nn_status nn__resume(nn_trainer *t)
 static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
                                       const nn_dataset *data)
 {
+    static const nn__range ranges[] = {
+        {"ema_decay", offsetof(nn_train_desc, ema_decay), 0, NN__BELOW_1, "0 <= ema_decay < 1", 0},
+        {"lookahead_rate", offsetof(nn_train_desc, lookahead_rate), 0, 1, "0 to 1", 0}};
     const char *needs_validation = d->patience ? "patience"
                                    : d->restore_best ? "restore_best"
                                    : d->metric       ? "metric"
@@ -19466,10 +20214,13 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     if (d->check_every && d->checks_per_epoch)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: check_every and checks_per_epoch are both set",
                         call);
+    if (d->lookahead_rate != 0 && !d->lookahead_steps)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: lookahead_rate is set, but lookahead_steps is 0", call);
     if ((d->save_every || d->resume) && !d->save_path)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a save_path", call,
                         d->resume ? "resume" : "save_every");
-    return NN_OK;
+    return nn__check_ranges(call, "", d, ranges, sizeof ranges / sizeof *ranges, 0);
 }
 
 /* KEEP asks for nothing: a member beside it was meant for an optimiser that is not named. */
@@ -19514,27 +20265,36 @@ static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
     return nn__set_optimizer(call, nn__trained_net(t), &d);
 }
 
-/* Copies the values of all parameters and buffers out of the network (or back into it). */
-static void nn__copy_values(const nn_trainer *t, int back)
-{
-    const nn_tensor *p;
-    for (size_t i = 0; (p = nn__state_tensor(nn__trained_net(t), i)) != NULL; i++) {
-        nn_real *best = nn__best_values(t, i);
-        if (best) memcpy(back ? p->data : best, back ? best : p->data, p->size * sizeof *best);
-    }
-}
-
-static nn_status nn__make_best(nn_trainer *t)
+/* The shadows that the desc asks for. */
+static nn_status nn__make_shadows(nn_trainer *t)
 {
     nn_net *net = nn__trained_net(t);
-    const nn_tensor *p;
-    size_t count = 0; /* fits: the values have been allocated */
-    if (!t->desc.restore_best) return NN_OK;
-    t->best_parameters = net->parameters.count, t->best_buffers = net->buffers.count;
-    count = nn_net_parameter_count(net);
-    for (size_t i = 0; (p = nn_net_buffer(net, i)) != NULL; i++) count += p->size;
-    t->best = (nn_real *)nn__net_alloc(net, nn__bytes(1, nn__max_size(count, 1), sizeof *t->best));
-    return t->best ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = t->desc.restore_best ? nn__make_shadow(net, 1, &t->best) : NN_OK;
+    if (status == NN_OK && t->desc.ema_decay > 0) status = nn__make_shadow(net, 1, &t->average);
+    if (status == NN_OK && t->desc.lookahead_steps) status = nn__make_shadow(net, 0, &t->slow);
+    return status;
+}
+
+/* After a step: the slow weights are met every so often, and the average follows. */
+static void nn__follow(nn_trainer *t)
+{
+    nn_net *net = nn__trained_net(t);
+    const nn_train_desc *d = &t->desc;
+    const size_t step = t->step + 1;
+    if (d->lookahead_steps && step % d->lookahead_steps == 0) {
+        nn__use_shadow(net, &t->slow, NN__SHADOW_APPROACH, nn__or_default(d->lookahead_rate, 0.5));
+        nn__use_shadow(net, &t->slow, NN__SHADOW_RESTORE, 0);
+    }
+    nn__use_shadow(net, &t->average, NN__SHADOW_APPROACH,
+                   (1 - d->ema_decay) / (1 - nn__power(d->ema_decay, step)));
+}
+
+/* The weights that are checked and that the run ends with change places with those in the network,
+   where they are others. */
+static void nn__swap_checked(nn_trainer *t)
+{
+    nn__use_shadow(nn__trained_net(t), t->average.values ? &t->average : &t->slow, NN__SHADOW_SWAP,
+                   0);
 }
 
 static nn_status nn__start_training(nn_trainer *t, const char *call)
@@ -19551,9 +20311,13 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     if (status != NN_OK) return status;
     t->chosen = *nn_net_optimizer(nn__trained_net(t));
     t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
-    status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
+    status = t->order ? nn__make_shadows(t) : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
     if (status != NN_OK) return status;
+    if (nn__is_augmented(&d->augment)) {
+        t->variation.augment = &d->augment;
+        t->variation.key = nn_rng_next(&nn__trained_net(t)->rng);
+    }
     nn__progress_start(&t->progress, d->progress, wanted);
     t->start = nn__now();
     if (!t->history) return NN_OK;
@@ -19570,6 +20334,8 @@ static nn_status nn__open_trainer(const char *call, nn_tensor *loss, const nn_da
     if (status == NN_OK) status = nn__check_loss_tensor(call, loss);
     if (status == NN_OK) status = nn__use_data(&t->training, call, data);
     if (status == NN_OK) status = nn__check_train_desc(call, &t->desc, data);
+    if (status == NN_OK) status = nn__check_augment(call, "augment.", &t->desc.augment, data);
+    if (status == NN_OK && t->desc.augment.mixup > 0) status = nn__check_mixup(&t->training);
     if (status != NN_OK || !t->desc.validation) return status;
     char text[64];
     snprintf(text, sizeof text, "%s: validation", call);
@@ -19617,7 +20383,8 @@ static void nn__finish(nn_trainer *t)
 {
     if (t->is_finished) return;
     t->is_finished = 1;
-    if (t->best && t->has_best) nn__copy_values(t, 1);
+    nn__swap_checked(t);
+    if (t->has_best) nn__use_shadow(nn__trained_net(t), &t->best, NN__SHADOW_RESTORE, 0);
     if (t->history) t->history->seconds = nn__now() - t->start;
     nn__progress_end(&t->progress);
 }
@@ -19629,7 +20396,9 @@ NN_DEF void nn_trainer_destroy(nn_trainer *t)
     nn_net *net = nn__trained_net(t);
     nn__close_session(&t->training);
     nn__close_session(&t->validation);
-    nn__net_release(net, t->best);
+    nn__net_release(net, t->best.values);
+    nn__net_release(net, t->average.values);
+    nn__net_release(net, t->slow.values);
     nn__net_release(net, t->order);
     nn__net_release(net, t);
 }
@@ -19662,7 +20431,7 @@ static void nn__early_stopping(nn_trainer *t, nn_check *c)
         t->has_best = 1;
         t->best_loss = c->validation_loss;
         t->worse_checks = 0;
-        if (t->best) nn__copy_values(t, 0);
+        nn__use_shadow(nn__trained_net(t), &t->best, NN__SHADOW_KEEP, 0);
         if (t->history) t->history->best = t->history->check_count;
     } else if (++t->worse_checks >= d->patience && d->patience) {
         t->stop = t->stopped_early = 1;
@@ -19693,7 +20462,7 @@ static nn_status nn__measure_check(nn_trainer *t, nn_check *c)
     return NN_OK;
 }
 
-static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+static nn_status nn__make_check_now(nn_trainer *t, double loss, double accuracy)
 {
     const nn_train_desc *d = &t->desc;
     nn_net *net = nn__trained_net(t);
@@ -19711,6 +20480,14 @@ static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
         status = nn_save(net, d->save_best_path, NULL);
     nn__progress_check(&t->progress, &c, d->validation != NULL);
     if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
+    return status;
+}
+
+static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+{
+    nn__swap_checked(t);
+    nn_status status = nn__make_check_now(t, loss, accuracy);
+    nn__swap_checked(t);
     return status;
 }
 
@@ -19733,7 +20510,9 @@ static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, doub
     nn_net *net = nn__trained_net(t);
     const size_t first = t->index * d->batch_size;
     *rows = nn__min_size(d->batch_size, t->training.data->count - first);
-    nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows);
+    t->variation.epoch = t->epoch;
+    nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows,
+                                      t->variation.augment ? &t->variation : NULL);
     net->mode = NN__MODE_TRAINING;
     if (status == NN_OK) status = nn_forward(t->training.target);
     *loss = t->training.target->value;
@@ -19745,6 +20524,7 @@ static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, doub
     if (status == NN_OK) *correct = nn__count_correct(&t->training, t->order + first, 0);
     if (status == NN_OK) status = nn_backward(t->training.target);
     if (status == NN_OK) status = nn_step(net);
+    if (status == NN_OK) nn__follow(t);
     net->mode = NN__MODE_OPEN;
     return status;
 }

@@ -98,7 +98,7 @@ clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body     
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
 -Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float double |
-ASan and UBSan         | $cc                 | $sanitize | data npy plain graph train optim conv save norm | float |
+ASan and UBSan         | $cc                 | $sanitize | data npy plain graph train optim conv save norm augment | float |
 ASan and UBSan, double | $cc                 | $sanitize              | data plain                   | double       |
 ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
@@ -109,7 +109,7 @@ bits, clang -O3        | clang               | -O3 -march=native      | determin
 bits, contract=fast    | clang               | -O2 -ffp-contract=fast | determinism                  | float        | avx2
 loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
 OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
-OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph conv             | float        |
+OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph conv augment     | float        |
 -m32                   | $cc                 | -O2 $m32               | determinism                  | float double |
 NEON, gcc              | $arm-gcc            | -O2 -static            | determinism plain conv       | float double | neon
 NEON, clang -O2        | clang --target=$arm | -O2 -static -Werror    | determinism                  | float        | neon

@@ -2722,6 +2722,22 @@ static void standardize_per_channel(void)
     CHECK_ERROR(nn_dataset_standardize(NULL, NN_PER_SET), NN_ERROR_BAD_ARGUMENT, "NULL", "");
     CHECK_INT(d.norm_count, 0);
     CHECK_OK(nn_dataset_set_shape(&d, 3, channels));
+    d.channels_first = 1;
+    CHECK_OK(nn_dataset_standardize(&d, NN_PER_CHANNEL));
+    CHECK_INT(d.norm_count, 6);
+    check_gathered(&d, 12, expected, 4 * eps);
+    nn_dataset_free(&d);
+}
+
+/* The same values with a pixel's channels side by side. */
+static void standardize_per_last_channel(void)
+{
+    static const nn_real x[] = {1, 10, 5, 3, 10, 5, 3, 30, 5, 1, 30, 5};
+    static const double expected[] = {-1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 1, 0};
+    static const size_t pixels[] = {1, 2, 3};
+    nn_dataset d;
+    CHECK_OK(nn_dataset_from_arrays(x, 2, 6, NULL, 0, &d));
+    CHECK_OK(nn_dataset_set_shape(&d, 3, pixels));
     CHECK_OK(nn_dataset_standardize(&d, NN_PER_CHANNEL));
     CHECK_INT(d.norm_count, 6);
     check_gathered(&d, 12, expected, 4 * eps);
@@ -3271,6 +3287,7 @@ int main(void)
     RUN(standardize_far_from_zero);
     RUN(standardize_of_a_constant);
     RUN(standardize_per_channel);
+    RUN(standardize_per_last_channel);
     RUN(not_finite_is_refused);
     RUN(failure_is_reported_by_every_call);
     RUN(normalize_like);

@@ -265,9 +265,50 @@ static nn_tensor *of_losses(nn_net *net)
     return y;
 }
 
-static nn_tensor *(*const builders[])(nn_net *) = {
-    of_leaves, of_arithmetic, of_shapes, of_reductions, of_layers, of_images, of_penalty, of_custom,
-    of_losses};
+/* Convolutions with every setting, and what stands between them. */
+static nn_tensor *of_convolutions(nn_net *net)
+{
+    static const size_t shape[] = {9, 8, 4};
+    nn_conv_desc conv;
+    nn_pool_desc pool;
+    nn_batch_norm_desc batch;
+    nn_group_norm_desc group;
+    nn_layer_norm_desc layer;
+    memset(&conv, 0, sizeof conv);
+    memset(&pool, 0, sizeof pool);
+    memset(&batch, 0, sizeof batch);
+    memset(&group, 0, sizeof group);
+    memset(&layer, 0, sizeof layer);
+    conv.filters = 6, conv.kernel_height = 3, conv.kernel_width = 2, conv.stride = 2;
+    conv.dilation = 2, conv.groups = 2, conv.padding = NN_PADDING_EXPLICIT;
+    conv.pad_height = 3, conv.pad_width = 2, conv.name = "first";
+    conv.activation = NN_ACTIVATION_LEAKY_RELU, conv.alpha = 0.2;
+    nn_tensor *x = nn_conv2d_with(nn_input_shape(net, 3, shape), &conv);
+    batch.epsilon = 1e-3, batch.momentum = NN_ZERO, batch.population_variance = 1;
+    batch.activation = NN_ACTIVATION_RELU;
+    x = nn_batch_norm_with(nn_batch_norm_with(nn_upsample(x, 2), &batch), NULL);
+    batch.no_affine = 1, batch.momentum = 0.25;
+    x = nn_batch_norm_with(x, &batch);
+    pool.kernel = 3, pool.stride = 2, pool.pad_height = pool.pad_width = 1;
+    pool.exclude_padding = 1;
+    x = nn_average_pool_with(nn_pad(x, 1, 2, 0, 3), &pool);
+    pool.exclude_padding = 0, pool.kernel = 0, pool.kernel_height = 3, pool.kernel_width = 2;
+    x = nn_max_pool_with(nn_conv2d(x, 6, 3), &pool);
+    group.groups = 3, group.epsilon = 1e-4;
+    x = nn_group_norm_with(nn_spatial_dropout(x, 0.25), &group);
+    group.no_affine = 1, layer.axes = 2, layer.epsilon = 1e-2;
+    x = nn_layer_norm_with(nn_group_norm_with(x, &group), &layer);
+    x = nn_crop(nn_conv2d_transpose(nn_layer_norm(x), 3, 3, 2), 1, 0, 0, 1);
+    size_t sequence[] = {0, 3};
+    if (x) sequence[0] = x->row_size / 3;
+    x = nn_reshape(x, 2, sequence);
+    return nn_global_max_pool(nn_conv1d(x, 2, 3));
+}
+
+static nn_tensor *(*const builders[])(nn_net *) = {of_leaves, of_arithmetic, of_shapes,
+                                                   of_reductions, of_layers, of_images,
+                                                   of_convolutions, of_penalty, of_custom,
+                                                   of_losses};
 
 /* Two networks have the same tensors with the same settings, and answer the same. */
 static void check_same_net(nn_net *a, nn_net *b, size_t output)
