@@ -17373,7 +17373,9 @@ static nn_status nn__export_samples(nn__exporter *e)
     e->y = e->x + e->rows * n;
     for (size_t i = 0; i < e->rows * n; i++)
         e->x[i] = (nn_real)((double)nn_rng_below(&rng, 257) / 128 - 1);
-    if (data) nn__gather(1, data, NULL, 0, e->rows, e->x);
+    nn__gathering g = {data, NULL, 0, e->x, 0, NULL};
+    g.by_pixel = data && nn__has_planes(data) && e->input->rank == 4;
+    if (data) nn__gather(1, e->rows, &g);
     if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8) {
         e->bytes = (uint8_t *)nn__net_alloc(e->net, nn__bytes(e->rows, n, 1));
         if (!e->bytes) return NN_ERROR_OUT_OF_MEMORY;
@@ -17389,7 +17391,8 @@ static nn_status nn__export_all(nn__exporter *e, const char *path)
     nn_status status = nn__export_check(e);
     if (status == NN_OK && e->check) status = nn__export_measure(e);
     if (status != NN_OK) return status;
-    e->raw = trained && trained->features == e->input->row_size &&
+    const int by_pixel = trained && nn__has_planes(trained) && e->input->rank == 4;
+    e->raw = trained && !by_pixel && trained->features == e->input->row_size &&
              (trained->norm_count || trained->dtype == NN_DTYPE_U8);
     nn__export_roots(e);
     nn__export_offsets(e);
