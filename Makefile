@@ -12,15 +12,16 @@ WARN = -std=c99 -Wall -Wextra -Wpedantic
 CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
 MAKEFLAGS += --jobs=$(CORES) --no-print-directory
 
-TESTS = random plain graph ops gradcheck optim train data npy export determinism
-ALONE = graph train data npy export
+TESTS = random plain graph ops gradcheck optim train data save determinism conv npy export norm augment
+ALONE = graph train data save npy export augment
 EXAMPLES = $(filter-out examples/tdt4265% examples/dd2424% examples/report.c,$(wildcard examples/*.c))
 TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
 DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test suite check interop embed examples tasks data reproduce bench bench-reproduce install help clean
+.PHONY: all run test suite check interop embed portability examples tasks data reproduce
+.PHONY: bench bench-reproduce install help clean
 
 all: examples
 
@@ -71,10 +72,11 @@ $(OPENMP): | $(BUILD)
 TMP = -DTEST_TMP='"$(BUILD)/tmp/$(@F)"'
 TEST_FLAGS = $(CFLAGS) $(WARN) $(TMP)
 
-$(BUILD)/test_determinism_float: tests/test_determinism.c tests/test.h nn.h examples/digits.h $(OPENMP)
+THREADED = determinism conv
+$(THREADED:%=$(BUILD)/test_%_float): $(BUILD)/test_%_float: tests/test_%.c tests/test.h nn.h examples/digits.h $(OPENMP)
 	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) $< -o $@ -lm
 
-$(BUILD)/test_determinism_double: tests/test_determinism.c tests/test.h nn.h examples/digits.h $(OPENMP)
+$(THREADED:%=$(BUILD)/test_%_double): $(BUILD)/test_%_double: tests/test_%.c tests/test.h nn.h examples/digits.h $(OPENMP)
 	@$(CC) $(TEST_FLAGS) $$(cat $(OPENMP)) -DNN_DOUBLE $< -o $@ -lm
 
 # These look behind the API or bring memory of their own, so they have a body of their own.
@@ -129,6 +131,9 @@ interop: $(BUILD)/interop_files_float $(BUILD)/interop_files_double $(BUILD)/tes
 embed:
 	@CC="$(CC)" sh tests/embed.sh
 
+portability: | $(BUILD)
+	@sh tests/portability.sh
+
 # -- data, figures, measurements --
 
 data:
@@ -158,6 +163,8 @@ help:
 	@echo 'make check      compilers, standards, warnings, sanitizers, real data (NN_DATA)'
 	@echo 'make interop    files against NumPy and onnxruntime, where PYTHON has them'
 	@echo 'make embed      an exported network on microcontrollers that qemu plays'
+	@echo 'make portability'
+	@echo '                bits and suites on other processors and systems that have an emulator here'
 	@echo 'make examples   build the example programs into build/'
 	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'
 	@echo 'make reproduce  every task of the five reports: figures, out/results.csv, out/report.html'

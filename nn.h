@@ -51,33 +51,46 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
+        train on images               nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool...;
+                                      nn_train_desc.augment, nn_predict_with
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
                                       nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
-                                      nn_net_set_training where there is dropout
+                                      nn_net_set_training where there is dropout or nn_batch_norm
+        work on images                nn_input_shape, nn_batch_norm, nn_max_pool,
+                                      nn_global_average_pool, nn_flatten
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv, nn_load_npy
+        keep a network, use it later  nn_save; nn_open, nn_classify, nn_class_name
+        go on after an interruption   nn_train_desc.save_path and resume
+        take weights from PyTorch     nn_load with a map of names
         run it without this library   nn_export_c, nn_export_onnx
 
+
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
-        declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-loss  >>api-optim
-                         >>api-data  >>api-train   >>api-export  >>api-gradcheck
+        declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-images
+                         >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save  >>api-export
+                         >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>plain  >>tensor  >>graph  >>run  >>arithmetic  >>shape
-                         >>reductions  >>layers  >>losses  >>targets  >>optim  >>gradcheck  >>files
-                         >>dataset  >>views  >>formats  >>text  >>records  >>columns  >>csv  >>npy
-                         >>evaluate  >>export-text  >>export-ops  >>export  >>onnx  >>train
-                         >>licence
+                         >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
+                         >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
+                         >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
+                         >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
+                         >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
+                         >>evaluate  >>shadows  >>export-text  >>export-ops  >>export  >>onnx
+                         >>json  >>safetensors  >>save  >>load  >>open  >>history  >>checkpoint
+                         >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
         NN_STATIC             all   every function static: a private copy for one source file
         NN_DOUBLE             all   nn_real is double, not float; files that differ do not link
-        NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets and histories; all three or none.
-                                    Networks take an allocator in nn_net_desc, these by default
+        NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets, histories and files; all three or
+                                    none. Networks take an allocator in nn_net_desc, else these
         NN_NO_SIMD            impl  compile the portable kernels only
-        NN_NO_STDIO           all   no files: no loaders, no export, no summary, no progress line
+        NN_NO_STDIO           all   no files: no loaders, no export, no summary, no progress line;
+                                    networks are saved to memory and opened from it
         NN_NO_TRAINING        all   no optimisers, no trainer, no gradient check. All of the code
                                     takes 320 KB on x86-64 (gcc -O2) and 134 KB on a Cortex-M4 (-Os,
                                     NN_NO_SIMD): 226 and 75 KB without files, 304 and 114 KB without
@@ -113,6 +126,7 @@
         thread at a time; different networks may run in different threads at once. The readers check
         every count against the file's real size before they allocate. With -ffast-math results stay
         correct, but a program LINKED with it (gcc) flushes subnormal numbers: other last bits.
+        With clang's -ffp-contract=fast only the portable kernels keep their bits and are chosen.
         After fork() a child of a process that has used OpenMP threads must not use them (GNU's
         runtime hangs): set NN_THREADS=1 or nn_net_desc.threads there.
         A matrix product takes up to 64 KB of stack.
@@ -297,6 +311,7 @@ NN_DEF void nn_vec_activate_backward(nn_activation kind, double alpha, size_t n,
 
 typedef struct nn_net nn_net;
 typedef struct nn_tensor nn_tensor;
+typedef struct nn_description nn_description;
 
 /* An operation. The built-in ones are such records; nn_custom takes one of the user's own. */
 typedef struct nn_op {
@@ -311,6 +326,8 @@ typedef struct nn_op {
     /* Bytes at nn_scratch(t), valid within one call of forward or backward. NULL: none. */
     size_t (*scratch)(const nn_tensor *t, size_t rows);
     unsigned flags;
+    /* How a file tells the operation, both ways: see nn_description. NULL: it cannot be saved. */
+    nn_tensor *(*describe)(nn_description *d, const nn_tensor *t);
 } nn_op;
 
 enum {
@@ -379,28 +396,33 @@ NN_DEF nn_tensor *nn_net_parameter(const nn_net *net, size_t i);
 NN_DEF nn_tensor *nn_net_buffer(const nn_net *net, size_t i);
 NN_DEF size_t nn_net_parameter_count(const nn_net *net); /* scalars in all parameters */
 NN_DEF nn_rng *nn_net_rng(nn_net *net);
-/* 1: nn_forward computes as in training, with dropout; 0: it gives the network's own answer. A new
-   network is in neither state: nn_forward gives its own answer, and nn_backward after it is an
-   error where dropout was left out, so that a training loop cannot lose it unnoticed. nn_train,
-   nn_evaluate and nn_predict choose for themselves; nn_train ends in the state of a new network. */
+/* 1: nn_forward computes as in training, with dropout and the batch's own statistics; 0: it gives
+   the network's own answer. A new network is in neither state: nn_forward gives its own answer, and
+   nn_backward after it is an error where that is another one, so that a training loop cannot lose
+   its dropout unnoticed. nn_train, nn_evaluate and nn_predict choose for themselves; nn_train ends
+   in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
 #ifndef NN_NO_STDIO
-/* A table of tensors, shapes and parameter counts. NN_ERROR_CANNOT_WRITE when the stream fails. */
+/* A table of operations with their shapes, parameters (each counted where it is used first),
+   multiply-adds of products and convolutions, and bytes of values, the last two for one sample;
+   below it sums, and what gradients take in training. NN_ERROR_CANNOT_WRITE when the stream
+   fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
 #endif
 /* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
 
-/* Inputs. The tensor gets the batch in front of the shape of one sample. */
+/* Inputs. The tensor gets the batch in front of the shape of one sample. nn_input_like makes one
+   for the samples of a data set. */
 NN_DEF nn_tensor *nn_input(nn_net *net, size_t features);
 NN_DEF nn_tensor *nn_input_shape(nn_net *net, int rank, const size_t *shape);
 /* Labels or tokens: integers in [0, classes), fed with nn_feed_labels, read from `labels`. */
 NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, int classes);
 
 /* How a parameter starts. fan_in and fan_out: a [in, out] weight has `in` and `out`; a kernel
-   [out, in, size...] has both times its size. NN_INIT_DEFAULT is Glorot uniform, but zeros for the
-   bias of a dense layer. */
+   [size..., in, out] has both times its size. NN_INIT_DEFAULT is Glorot uniform, but zeros for the
+   bias of a layer. */
 typedef enum nn_init_kind {
     NN_INIT_DEFAULT,
     NN_INIT_ZERO,
@@ -412,6 +434,10 @@ typedef enum nn_init_kind {
     NN_INIT_GLOROT_NORMAL,  /* N(0, sqrt(2 / (fan_in + fan_out))) */
     NN_INIT_HE_UNIFORM,     /* U(-r, r), r = sqrt(6 / fan_in): He et al. 2015 */
     NN_INIT_HE_NORMAL,      /* N(0, sqrt(2 / fan_in)) */
+    NN_INIT_ORTHOGONAL,     /* a (default 1) times a random matrix [..., out] of orthonormal
+                               columns, or rows where it has fewer: Saxe et al. 2014 */
+    NN_INIT_IDENTITY,       /* y = a x (default 1): a diagonal [in, out], in the middle of a kernel;
+                               0 elsewhere */
     NN_INIT_COUNT
 } nn_init_kind;
 
@@ -454,9 +480,10 @@ typedef struct nn_dense_desc {
    call come in no fixed order. */
 NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units);
 NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc);
-/* The parameters of a dense tensor; NULL for another tensor and for a missing bias. */
-NN_DEF nn_tensor *nn_weight(const nn_tensor *dense);
-NN_DEF nn_tensor *nn_bias(const nn_tensor *dense);
+/* The parameters of a layer: of nn_dense, convolutions and normalisations. NULL for another tensor
+   and for one that the layer does without. */
+NN_DEF nn_tensor *nn_weight(const nn_tensor *layer);
+NN_DEF nn_tensor *nn_bias(const nn_tensor *layer);
 
 /* op(a)[...,m,k] op(b)[...,k,n]: the last two dimensions are multiplied, those before them and the
    batch broadcast. An a of one dimension is a row, and the result has no rows then. */
@@ -538,6 +565,139 @@ NN_DEF nn_status nn_forward(nn_tensor *t);
 NN_DEF nn_status nn_backward(nn_tensor *loss);
 /* The same, but ADDS to the gradients of parameters: a large batch in several parts. */
 NN_DEF nn_status nn_backward_add(nn_tensor *loss);
+
+/* ---------------------------------------------------------------------------------- >>api-images
+   Images are [batch, height, width, channels] and sequences [batch, length, channels]: the channel
+   is the last dimension, for nn_dense as for all that follows. */
+
+/* Convolutions.
+
+       y[oy,ox,o] = f(b[o] + sum over kh, kw, c of W[kh,kw,c,o] x[oy s + kh d - top,
+                                                                  ox s + kw d - left, c])
+
+   with stride s, dilation d and zeros outside of the image, in one chain of fused multiply-adds
+   over kh, kw, c. A W that is not finite meets no zero outside: neither Inf nor NaN leaks in. */
+typedef enum nn_padding {
+    NN_PADDING_SAME,    /* oh = ceil(height / stride). The padding this takes is split in halves,
+                           the odd row or column behind the image, as TensorFlow does */
+    NN_PADDING_VALID,   /* none: oh = ceil((height - (kernel - 1) dilation) / stride) */
+    NN_PADDING_EXPLICIT /* pad_height rows above and below, pad_width columns left and right:
+                           oh = 1 + (height + 2 pad - (kernel - 1) dilation - 1) / stride */
+} nn_padding;
+
+typedef struct nn_conv_desc {
+    size_t filters;                      /* channels of the result */
+    size_t kernel;                       /* its height and width, or length; or instead of it */
+    size_t kernel_height, kernel_width;  /* both (not in one dimension) */
+    size_t stride, dilation;             /* default 1 */
+    nn_padding padding;                  /* default NN_PADDING_SAME */
+    size_t pad_height, pad_width;        /* of NN_PADDING_EXPLICIT; a sequence has a width only */
+    size_t groups; /* a filter sees the channels of its own group only: as many groups as channels
+                      make a depthwise convolution. Divides channels and filters; default 1 */
+    nn_activation activation;            /* default: NN_ACTIVATION_IDENTITY */
+    double alpha;                        /* as in nn_dense_desc */
+    int no_bias;
+    int decay_bias;
+    nn_init weight, bias; /* fan_in is kh kw channels / groups, fan_out kh kw filters / groups */
+    nn_tensor *shared_weight, *shared_bias; /* parameters of another layer to use here, too */
+    const char *name;     /* names "NAME.weight" and "NAME.bias"; default "convI" */
+} nn_conv_desc;
+
+/* x[height,width,channels] gives y[oh,ow,filters]; W is [kh, kw, channels / groups, filters], b is
+   [filters]. NN_ERROR_BAD_SHAPE when the kernel exceeds the padded image. The short form has stride
+   1, a square kernel and padding "same". */
+NN_DEF nn_tensor *nn_conv2d(nn_tensor *x, size_t filters, size_t kernel);
+NN_DEF nn_tensor *nn_conv2d_with(nn_tensor *x, const nn_conv_desc *desc);
+/* x[length,channels] gives y[ol,filters]; W is [1, kernel, channels / groups, filters]. */
+NN_DEF nn_tensor *nn_conv1d(nn_tensor *x, size_t filters, size_t kernel);
+NN_DEF nn_tensor *nn_conv1d_with(nn_tensor *x, const nn_conv_desc *desc);
+/* What backpropagation does to a convolution's input, as a layer: for upsampling by `stride`
+   (Zeiler et al., "Deconvolutional networks", CVPR 2010). y is the image for which that convolution
+   would give x's height and width: NN_PADDING_SAME gives oh = height stride, the others the
+   smallest there is, oh = (height - 1) stride + (kernel - 1) dilation + 1 - 2 pad. W is
+   [kh, kw, filters / groups, channels]. */
+NN_DEF nn_tensor *nn_conv2d_transpose(nn_tensor *x, size_t filters, size_t kernel, size_t stride);
+NN_DEF nn_tensor *nn_conv2d_transpose_with(nn_tensor *x, const nn_conv_desc *desc);
+
+typedef struct nn_pool_desc {
+    size_t kernel;                      /* the window's height and width, or length; or instead */
+    size_t kernel_height, kernel_width; /* both (not of a sequence) */
+    size_t stride;                      /* from one window to the next (default: the kernel) */
+    size_t pad_height, pad_width; /* at each side, less than the kernel: nothing for a maximum, and
+                                     zeros for an average. A sequence has a width only */
+    int exclude_padding; /* an average divides by the pixels in the image, not by all of the window
+                            (PyTorch: count_include_pad=False) */
+} nn_pool_desc;
+
+/* The largest value or the mean of each window, channel by channel: floor((height + 2 padding -
+   kernel) / stride) + 1 of them along a dimension. The gradient of a maximum goes to the first
+   pixel that has it; a NaN in the window is the maximum. Windows of `size` lie side by side. */
+NN_DEF nn_tensor *nn_max_pool(nn_tensor *x, size_t size);
+NN_DEF nn_tensor *nn_max_pool_with(nn_tensor *x, const nn_pool_desc *desc);
+NN_DEF nn_tensor *nn_average_pool(nn_tensor *x, size_t size);
+NN_DEF nn_tensor *nn_average_pool_with(nn_tensor *x, const nn_pool_desc *desc);
+/* [channels]: over the whole image or sequence. */
+NN_DEF nn_tensor *nn_global_max_pool(nn_tensor *x);
+NN_DEF nn_tensor *nn_global_average_pool(nn_tensor *x);
+/* To [height, width, channels] whatever the image's size (a sequence: to [height, channels], with a
+   width of 1): row i is the mean of rows floor(i H / height) to ceil((i + 1) H / height) - 1. */
+NN_DEF nn_tensor *nn_adaptive_average_pool(nn_tensor *x, size_t height, size_t width);
+/* Each pixel becomes factor x factor equal ones (in a sequence: `factor`): nearest neighbours. */
+NN_DEF nn_tensor *nn_upsample(nn_tensor *x, size_t factor);
+/* So many rows and columns of zeros more around the image, or so many of it less. Of a sequence top
+   and bottom are its ends, and left and right are 0. */
+NN_DEF nn_tensor *nn_pad(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right);
+NN_DEF nn_tensor *nn_crop(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right);
+/* nn_dropout for all pixels of a channel at once, of each sample (Tompson et al. 2015). */
+NN_DEF nn_tensor *nn_spatial_dropout(nn_tensor *x, double p);
+
+/* y = (x - mean) / sqrt(variance + epsilon) * weight + bias, the variance over all n values; ReLU
+   may follow in the same pass. The weights start at 1, the biases at 0, both with no_decay; they
+   are "NAME.weight" and "NAME.bias", the default of NAME is "batch_normI" and so on. */
+typedef struct nn_batch_norm_desc {
+    double epsilon;  /* > 0 (default 1e-5) */
+    double momentum; /* running = (1 - momentum) running + momentum batch, in (0, 1], as PyTorch has
+                        it (default 0.1; NN_ZERO: they never change) */
+    double keep;     /* the same number as Keras and the courses have it, in momentum's place:
+                        running = keep running + (1 - keep) batch, in [0, 1) */
+    int population_variance; /* the running variance is over n, as the courses have it, not over
+                                n - 1, as PyTorch has it */
+    int no_affine;   /* without weight and bias */
+    nn_activation activation; /* NN_ACTIVATION_RELU or none: others are operations of their own */
+    const char *name;
+} nn_batch_norm_desc;
+
+/* Mean and variance of each channel, over the batch and all pixels (Ioffe and Szegedy 2015). In
+   training those of the batch, which move the buffers "NAME.running_mean" and "NAME.running_var",
+   from 0 and 1 at first; nn_forward refuses one value per channel then. Otherwise those of the
+   buffers. desc may be NULL. */
+NN_DEF nn_tensor *nn_batch_norm(nn_tensor *x);
+NN_DEF nn_tensor *nn_batch_norm_with(nn_tensor *x, const nn_batch_norm_desc *desc);
+
+typedef struct nn_group_norm_desc {
+    size_t groups;   /* must divide the channels; as many as those: instance normalisation */
+    double epsilon;  /* > 0 (default 1e-5) */
+    int no_affine;
+    nn_activation activation; /* as in nn_batch_norm_desc */
+    const char *name;
+} nn_group_norm_desc;
+
+/* Mean and variance of each group of neighbouring channels in each sample (Wu and He 2018); the
+   same in training and afterwards. Weight and bias are per channel. */
+NN_DEF nn_tensor *nn_group_norm(nn_tensor *x, size_t groups);
+NN_DEF nn_tensor *nn_group_norm_with(nn_tensor *x, const nn_group_norm_desc *desc);
+
+typedef struct nn_layer_norm_desc {
+    int axes;       /* how many of the last dimensions are normalised together (default 1) */
+    double epsilon; /* > 0 (default 1e-5) */
+    int no_affine;
+    const char *name;
+} nn_layer_norm_desc;
+
+/* Mean and variance of each row of the last dimension, or last dimensions (Ba, Kiros and Hinton
+   2016). Weight and bias have the shape of these. desc may be NULL. */
+NN_DEF nn_tensor *nn_layer_norm(nn_tensor *x);
+NN_DEF nn_tensor *nn_layer_norm_with(nn_tensor *x, const nn_layer_norm_desc *desc);
 
 /* ------------------------------------------------------------------------------------- >>api-loss
    A loss compares the last dimension of its source with labels (a class index each) or with targets
@@ -636,8 +796,8 @@ typedef enum nn_schedule_kind {
     NN_SCHEDULE_TRIANGULAR,  /* final -> r -> final ... with half period `period`: Smith 2017 */
     NN_SCHEDULE_ONE_CYCLE,   /* r / 25 -> r in `period` steps, then down to final at `total`, both
                                 linearly: Smith and Topin 2018 */
-    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma, but not below final, after each `period`
-                                checks without a lower validation loss: nn_train does that */
+    NN_SCHEDULE_PLATEAU,     /* r, multiplied with gamma < 1, but not below final, after each
+                                `period` checks without a lower validation loss: nn_train does it */
     NN_SCHEDULE_CUSTOM,      /* rate(user, t) */
     NN_SCHEDULE_COUNT
 } nn_schedule_kind;
@@ -701,13 +861,20 @@ NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
 /* ------------------------------------------------------------------------------------- >>api-data
    A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is
    gathered: x = raw * scale + shift. Views (subset, split) share the samples of the set they were
-   made from, which must outlive them; labels and normalisation are their own. */
+   made from, which must outlive them; labels and normalisation are their own.
+
+   A network sees images as [height, width, channels], however they are stored: a set with
+   channels_first is converted while a batch is gathered for such an input. An input of one
+   dimension gets the values in the order in which they are stored, which is also what features are
+   numbered by. Any other input must have the sample's own shape. */
 
 typedef struct nn_dataset {
     size_t count;              /* samples */
     size_t features;           /* values in a sample */
     int rank;                  /* of a sample */
-    size_t shape[NN_MAX_RANK]; /* of a sample: 28 28, or 3 32 32 */
+    size_t shape[NN_MAX_RANK]; /* of a sample, as it is stored: 28 28, or 3 32 32 */
+    int channels_first;        /* samples of rank 3 are channels, height, width, as those of CIFAR;
+                                  0: height, width, channels. Set it for data of your own */
     nn_dtype dtype;
     const void *samples;       /* storage, row by row; `index` says which row is sample i */
     size_t *index;             /* NULL: sample i is row i */
@@ -730,7 +897,7 @@ typedef struct nn_dataset {
    1]. train or test may be NULL; both are loaded or none. */
 NN_DEF nn_status nn_load_mnist(const char *folder, nn_dataset *train, nn_dataset *test);
 /* CIFAR-10: data_batch_1.bin .. data_batch_5.bin, of 10,000 samples each, and test_batch.bin in the
-   folder. Shape 3 32 32, pixels scaled to [0, 1]. */
+   folder. Shape 3 32 32, channels first, pixels scaled to [0, 1]. */
 NN_DEF nn_status nn_load_cifar10(const char *folder, nn_dataset *train, nn_dataset *test);
 /* CIFAR-100: train.bin and test.bin; the fine labels (100), or the coarse (20) when `coarse`. */
 NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *train,
@@ -810,6 +977,11 @@ typedef struct nn_csv_desc {
    appearance: class_names. Errors name line and column. Read all files of a task like the first. */
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
 #endif
+/* The name of the column that a feature (from 0) of a CSV file comes from, and in *category the
+   text that a one-hot feature stands for; NULL where there is none such. category may be NULL. The
+   set that was loaded owns the texts, views borrow them. */
+NN_DEF const char *nn_dataset_feature_name(const nn_dataset *data, size_t feature,
+                                           const char **category);
 
 /* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
 NN_DEF nn_status nn_dataset_from_arrays(const nn_real *x, size_t count, size_t features,
@@ -824,6 +996,10 @@ NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *
 /* Swaps the last two dimensions of every sample (EMNIST's images lie on their side). Not for a
    view; normalise per feature afterwards. */
 NN_DEF nn_status nn_dataset_transpose(nn_dataset *data);
+
+/* An input for the samples of a data set: images [height, width] as [height, width, 1], those with
+   channels_first as [height, width, channels], all others in their own shape. */
+NN_DEF nn_tensor *nn_input_like(nn_net *net, const nn_dataset *data);
 
 /* Views. first + count <= data->count. */
 NN_DEF nn_status nn_dataset_subset(const nn_dataset *data, size_t first, size_t count,
@@ -860,13 +1036,13 @@ NN_DEF void nn_dataset_free(nn_dataset *data); /* leaves it zeroed; NULL is fine
 NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw_high, double low,
                                     double high);
 /* (raw - mean) / deviation, by the mean and the population deviation (divided by n) of the whole
-   set, of each feature, or of each channel (samples of rank 3: channels, height, width). What never
-   changes is only shifted. */
+   set, of each feature, or of each channel (samples of rank 3). What never changes is only
+   shifted. */
 typedef enum nn_per { NN_PER_SET, NN_PER_FEATURE, NN_PER_CHANNEL } nn_per;
 NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per);
 /* Gives `data` the normalisation fitted on `from`. NN_ERROR_BAD_SHAPE when the features differ. */
 NN_DEF nn_status nn_dataset_normalize_like(nn_dataset *data, const nn_dataset *from);
-/* out[n,features] = normalised samples rows[0..n); rows NULL: samples 0, 1, ..., n - 1.
+/* out[n,features] = normalised samples rows[0..n), in the order of storage; rows NULL: the first n.
    NN_ERROR_BAD_ARGUMENT names an index past the end. */
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
                                    nn_real *out);
@@ -900,6 +1076,16 @@ NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
 /* The same for x[rows,...] in memory, fed as it is: normalise it as the training data was. */
 NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out);
+/* Test-time augmentation: the mean of the outputs for the sample as it is, with `shift` also moved
+   by so many pixels up and left, and down and right, and with `flip` for all of these mirrored as
+   well (2, 3 or 6 runs). For images. desc may be NULL: nn_predict. */
+typedef struct nn_predict_desc {
+    int flip;
+    size_t shift;
+    int reflect; /* as in nn_augment, with shift */
+} nn_predict_desc;
+NN_DEF nn_status nn_predict_with(nn_tensor *output, const nn_dataset *data,
+                                 const nn_predict_desc *desc, nn_real *out);
 /* matrix[classes,classes]: how often label (row) was taken for (column). NN_ERROR_NOT_FINITE names
    the first sample whose output is NaN. */
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix);
@@ -938,12 +1124,53 @@ NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *pat
 #endif
 #endif
 
+/* How training varies samples, drawn anew for each of them in each epoch: by the run's seed, which
+   comes from the network's generator, the epoch and the sample's number alone. What is stored stays
+   as it is, and checks and predictions see it so. In the order of the members, and all 0: off.
+   Those on pixels are for images, samples of rank 2 or 3. */
+typedef enum nn_flip {
+    NN_FLIP_NONE,
+    NN_FLIP_RANDOM,     /* left to right, with probability 1/2 */
+    NN_FLIP_ALTERNATING /* so in epoch 0; in each other epoch those that were not in the one before
+                           (Jordan, "94% on CIFAR-10 in 3.29 seconds on a single GPU", 2024) */
+} nn_flip;
+
+typedef struct nn_augment {
+    nn_flip flip;
+    double rotation;   /* about the centre, up to so many degrees either way (0 to 180); bilinear */
+    size_t shift;      /* by up to so many pixels in each direction, as padding and cropping does:
+                          less than height and width */
+    int reflect;       /* what comes in from outside is the mirror image of the inside, without the
+                          edge itself; otherwise the raw value 0, as PyTorch pads before it
+                          normalises */
+    double brightness; /* raw values times a factor from 1 - brightness to 1 + brightness: 0 to 1 */
+    double contrast;   /* their distance from the sample's mean likewise. Bytes end at 0 and 255 */
+    double noise;      /* + N(0, noise) on every normalised value; samples of any shape */
+    size_t cutout;     /* a square of this side about some pixel, cut off at the edges, becomes 0
+                          after normalisation, the mean of standardised data (DeVries and Taylor
+                          2017): at most height and width */
+    double mixup;      /* > 0: m x + (1 - m) x', and targets likewise, with any other sample x' of
+                          the set, m from Beta(mixup, mixup), the larger share its own (Zhang et al.
+                          2018); samples of any shape. Losses must take targets, and then get them
+                          instead of labels; accuracy in training is by the sample's own class */
+} nn_augment;
+
 typedef struct nn_train_desc {
     size_t epochs;     /* > 0 */
     size_t batch_size; /* > 0, at most the number of samples */
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
     nn_optimizer_desc optimizer; /* kind 0: go on with the one set before, state included */
+    /* Other weights than those that the optimiser moves: checks see them, on_check included, and
+       the run ends with them (after both, with the average). */
+    double ema_decay;       /* d, 0 < d < 1: the exponential moving average of parameters and
+                               buffers after each step, a += (1 - d) / (1 - d^t) (w - a) in step
+                               t = 1, 2, ..., in which the initial values do not count (0: off) */
+    size_t lookahead_steps; /* after each so many steps slow += lookahead_rate (w - slow), w = slow,
+                               for the parameters; the optimiser's state goes on: Zhang et al. 2019,
+                               "Lookahead optimizer" (0: off) */
+    double lookahead_rate;  /* 0 to 1 (default 0.5) */
+    nn_augment augment;
     const nn_dataset *validation;
     /* When to check: after step s (0, 1, ...) whenever s % check_every == 0, so first after one
        step; checks_per_epoch sets check_every to steps per epoch / checks_per_epoch. Default: at
@@ -955,6 +1182,12 @@ typedef struct nn_train_desc {
     int log_steps;         /* keep every step's loss in the history */
 #ifndef NN_NO_STDIO
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
+    const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save): */
+    size_t save_every;     /* after so many steps (default: every epoch), and at the end */
+    int resume;            /* go on from save_path when that file exists: the same bits as a run
+                              without a break. NN_ERROR_MISMATCH says what another network, data
+                              set or desc differs in; more epochs are no difference */
+    const char *save_best_path; /* keep the network at each check that is the best so far */
 #endif
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
                      const nn_real *targets); /* summed over rows of the validation set */
@@ -981,10 +1214,164 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *trainer);  /* one update, and its c
 NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epoch, or of all */
 /* Whether there is nothing left to do: all epochs, early stopping, a callback or an error. */
 NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
+#ifndef NN_NO_STDIO
+/* Keeps the run where it is, for nn_train_desc.resume. */
+NN_DEF nn_status nn_trainer_save(nn_trainer *trainer, const char *path);
+#endif
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 #endif
 
+/* ------------------------------------------------------------------------------------- >>api-save
+   A network in a file: safetensors, which Python reads as it is (examples/load_in_pytorch.py), with
+   the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
+   them, in the file's metadata: the architecture, and what the network was trained on, with its
+   normalisation and the names of its classes. Files are written beside PATH, to PATH.PROCESS.tmp,
+   which then becomes PATH: after any failure the old file is as it was. Nothing in a file is
+   trusted. How a CSV file was read (nn_csv_desc.like) is not in it. */
+
+typedef struct nn_save_desc {
+    int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
+    int training;     /* the optimiser with its state, the step count and the generator, too */
+} nn_save_desc;
+
+#ifndef NN_NO_STDIO
+/* desc may be NULL. NN_ERROR_CANNOT_WRITE: no room, no permission. An operation of the user's own
+   needs nn_op.describe, unless weights_only. */
+NN_DEF nn_status nn_save(const nn_net *net, const char *path, const nn_save_desc *desc);
+#endif
+/* The same file in memory: *bytes of *size, for nn_free to release. */
+NN_DEF nn_status nn_save_memory(const nn_net *net, const nn_save_desc *desc, void **bytes,
+                                size_t *size);
+NN_DEF void nn_free(void *block); /* NULL is fine */
+
+/* How a tensor of another library lies in the file. */
+typedef enum nn_load_as {
+    NN_LOAD_AS_IT_IS,
+    NN_LOAD_TRANSPOSED,   /* PyTorch's Linear, [out, in]: a dense weight, [in, out] */
+    NN_LOAD_OIHW,         /* PyTorch's Conv2d, [out, in, height, width]: a kernel of [height, width,
+                             in, out] */
+    NN_LOAD_AFTER_FLATTEN /* a Linear behind a flatten of channels, height, width: a dense weight
+                             whose inputs are in the order height, width, channels */
+} nn_load_as;
+
+typedef struct nn_name_map {
+    const char *file, *net; /* its name there and here */
+    nn_load_as as;
+    size_t channels, height, width; /* of what was flattened */
+} nn_name_map;
+
+typedef struct nn_load_desc {
+    int partial;  /* load what is there by name: what is missing or left over is no error */
+    int training; /* the optimiser's state, the step count and the generator, too */
+    const nn_name_map *map; /* for names that differ, or tensors that lie otherwise */
+    size_t map_count;
+} nn_load_desc;
+
+/* What nn_load did. Its lists are released by nn_load_report_free. */
+typedef struct nn_load_report {
+    size_t loaded;              /* parameters and buffers */
+    const char **missing;       /* that the file does not have, */
+    const char **left_over;     /* and the file's that the network does not have */
+    size_t missing_count, left_over_count;
+    size_t not_finite;          /* values that are NaN or infinite: they are loaded */
+} nn_load_report;
+
+/* Reads values into a network that was built before. The parameters' and buffers' names and shapes
+   are those of the file's tensors, all of them, unless `partial`: NN_ERROR_MISMATCH and
+   NN_ERROR_BAD_SHAPE say which is not. F16, BF16, F64 and integers are converted. After an error
+   the network is as it was. Except in a partial load, what the network was trained on comes from
+   the file as well. desc and report may be NULL. */
+#ifndef NN_NO_STDIO
+NN_DEF nn_status nn_load(nn_net *net, const char *path, const nn_load_desc *desc,
+                         nn_load_report *report);
+#endif
+NN_DEF nn_status nn_load_memory(nn_net *net, const void *bytes, size_t size,
+                                const nn_load_desc *desc, nn_load_report *report);
+NN_DEF void nn_load_report_free(nn_load_report *report);
+
+typedef struct nn_open_desc {
+    nn_net_desc net;
+    const nn_op *ops; /* the user's own operations that the file may use, with `describe` */
+    size_t op_count;
+    int training;     /* go on with the optimiser's state, the step count and the generator */
+} nn_open_desc;
+
+/* The network that nn_save wrote, made anew with all its tensors, losses and names: to predict, or
+   to be trained further. NULL when that fails; nn_last_error() then names file and tensor. desc
+   may be NULL. */
+#ifndef NN_NO_STDIO
+NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc);
+#endif
+NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc *desc);
+
+/* The tensor that predictions are read from: one that was set, here or before the network was
+   saved, or else what the first loss that takes labels (then the first loss) is computed from, or
+   the last tensor; and the input of samples that it depends on. NULL with a message when there is
+   none, or several inputs. */
+NN_DEF nn_tensor *nn_net_output(const nn_net *net);
+NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output); /* NULL: not any more */
+NN_DEF nn_tensor *nn_net_input(const nn_net *net);
+/* Classes of raw samples[rows, features], in the numbers and the order that the training data had,
+   CIFAR's channels first: they are normalised as it was. labels[rows] and probabilities[rows,
+   classes] may be NULL; a single output has two classes. NN_ERROR_BAD_ARGUMENT where the outputs of
+   a hinge loss or a regression are asked for probabilities. */
+NN_DEF nn_status nn_classify(nn_net *net, const nn_real *samples, size_t rows, int *labels,
+                             nn_real *probabilities);
+NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t rows, int *labels,
+                                   nn_real *probabilities);
+/* The class's name in the training data; "" when it has none. */
+NN_DEF const char *nn_class_name(const nn_net *net, int label);
+/* Gives `data` the normalisation of the set that the network was trained on. */
+NN_DEF nn_status nn_dataset_normalize_for(nn_dataset *data, const nn_net *net);
+
+/* How a file tells an operation. nn_op.describe is called with the tensor to be written, and then
+   gives the members below their values and returns NULL; or, with t NULL, to make a tensor again:
+   it then gets the members from the file, 0 where they are not there (what is 0 is not written),
+   and returns what the operation's own builder made of them and of the sources. The builder's
+   checks are what protects from a damaged file. A dropout, say:
+
+       static nn_tensor *describe(nn_description *d, const nn_tensor *t)
+       {
+           double p = t ? settings_of(t)->p : 0;
+           nn_describe_real(d, "p", &p);
+           return t ? NULL : nn_dropout(nn_describe_source(d, 0), p);
+       }
+
+   Parameters are tensors of their own, made before it: sources to be handed to the builder. For an
+   operation of the user's own the builder is what calls nn_custom, with settings that outlive the
+   network, and nn_open_desc.ops names its record. */
+typedef enum nn_field {
+    NN_FIELD_INT, NN_FIELD_SIZE, NN_FIELD_REAL, NN_FIELD_CHOICE, NN_FIELD_INTS, NN_FIELD_SIZES,
+    NN_FIELD_REALS
+} nn_field;
+
+struct nn_description {
+    nn_net *net;
+    const nn_op *op;
+    size_t src_count;       /* as the file has them, which is not to be trusted: */
+    nn_tensor *const *src;  /* use nn_describe_source */
+    void (*visit)(nn_description *d, const char *key, nn_field type, void *values, size_t *count,
+                  size_t max);
+    const char *const *names; /* of the present choice */
+    void *file;               /* visit's own */
+};
+
+NN_DEF nn_tensor *nn_describe_source(const nn_description *d, size_t i); /* NULL past the last */
+NN_DEF void nn_describe_int(nn_description *d, const char *key, int *value);
+NN_DEF void nn_describe_size(nn_description *d, const char *key, size_t *value);
+NN_DEF void nn_describe_real(nn_description *d, const char *key, double *value);
+/* One of `count` names, as its index. */
+NN_DEF void nn_describe_choice(nn_description *d, const char *key, int *value,
+                               const char *const *names, size_t count);
+/* Arrays with room for `max` values. */
+NN_DEF void nn_describe_ints(nn_description *d, const char *key, int *values, size_t *count,
+                             size_t max);
+NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values, size_t *count,
+                              size_t max);
+/* An array of exactly `count`, or NULL; what is read belongs to the network. */
+NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
+                              size_t count);
 /* --------------------------------------------------------------------------------- >>api-export
    A trained network as a C file of its own, or for other libraries. */
 
@@ -1031,38 +1418,51 @@ NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path);
 #endif
 
 /* -------------------------------------------------------------------------------- >>api-gradcheck
-   Compares gradients with central differences (f(w + h) - f(w - h)) / 2h, signed, one element at a
-   time: |analytic - numeric| <= atol + rtol max(|analytic|, |numeric|). Where the two one-sided
-   slopes keep apart as h shrinks the function has a kink; any slope between them is right there. */
+   Compares gradients with numeric slopes of f, signed, one element x at a time. First with
+   (f(x + u) - f(x - u)) / 2u at a step u = h max(1, |x|), or the one that was right for the element
+   before; it decides where the two agree. Elsewhere the step is searched for: f is sampled at steps
+   u, 2^(-1/4) u, ... over 34 octaves, and through every twelve samples a curve is laid by least
+   squares,
+       f(x + u) - f(x) = (g u + b u^3) + (k |u| + c u^2),
+   with the standard errors of g and k from its residuals, which hold rounding, curvature and kinks
+   alike. Of the scales at which the residuals are noise the one counts whose 10 errors + |k| are
+   least. A gradient a is right when
+       |a - g| <= atol + rtol max(|a|, |g|) + 10 errors + |k| + 4 roundings:
+   at a kink any slope between those of its sides is right. Errors are at least what the last bits
+   of all that is computed make of f, and roundings are what they make of a (nn_gradcheck finds both
+   by changing them at random; nn_gradcheck_function takes epsilon |f| / 4 and 0). */
 #ifndef NN_NO_TRAINING
 typedef struct nn_gradcheck_desc {
-    double h;         /* step: default 1e-5 in double, 1e-2 in float */
-    double atol;      /* default 1e-7 in double, 2e-3 in float */
-    double rtol;      /* default 1e-5 in double, 2e-2 in float */
+    double h;         /* first step, relative to max(1, |x|): default 1e-5, in float 1e-2 */
+    double atol;      /* default 0 */
+    double rtol;      /* default 1e-5 in double, 1e-3 in float */
     size_t max_per_tensor; /* check at most so many elements of a tensor, spread evenly (0: all) */
     int allow_zero;   /* a gradient that is zero everywhere is no error */
     int inputs;       /* check inputs that have requires_grad, too (parameters always) */
 } nn_gradcheck_desc;
 
 typedef struct nn_gradcheck_report {
-    size_t checked, wrong, kinks;
-    double max_error;          /* the largest |analytic - numeric| away from kinks */
-    double max_relative_error; /* the largest |a - n| / max(1e-12, |a| + |n|) away from kinks */
-    const char *tensor;        /* where the worst element is: name, index, both slopes */
-    size_t index;
-    double analytic, numeric;
+    size_t checked, wrong;
+    size_t kinks;              /* elements that are right only because of a kink */
+    size_t unsure;             /* elements where a fault of 5 % could not be told from rounding */
+    double max_error;          /* the largest |a - g| away from kinks */
+    double max_relative_error; /* the largest |a - g| / max(1e-12, |a| + |g|) away from kinks */
+    const char *tensor;        /* where the worst element is: name, index, both slopes, and how */
+    size_t index;              /* far the numeric one may be off: 10 errors + |k|, or 0 where the */
+    double analytic, numeric;  /* first step has decided */
+    double uncertainty;
 } nn_gradcheck_report;
 
 /* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
    parameters made before it. Dropout draws the same mask in every evaluation. The network's values
-   are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element,
-   NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite near
-   a value. desc and report may be NULL. */
+   are as before afterwards, buffers among them. NN_ERROR_GRADIENT_WRONG comes with the worst
+   element, NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or
+   infinite at a value or at any step from it. desc and report may be NULL. An element takes 2
+   evaluations, or 26 to 290 where the step is searched for. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report);
 /* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by hand.
-   f is called once, then twice for each element, and twice more where a kink may explain a
-   difference. */
+   f is called once, and then as often as above for each element. */
 NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
                                        size_t n, nn_real *x, const nn_real *analytic,
                                        const nn_gradcheck_desc *desc, nn_gradcheck_report *report);
@@ -1077,8 +1477,8 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
    IMPLEMENTATION
    =================================================================================================
    This file includes itself once per instruction set: with NN__PASS defined, all it contributes is
-   the sections >>vectors, >>math, >>tile and >>kernels, compiled for that set. So each kernel is
-   written once, and a debugger shows its lines. */
+   the sections from >>vectors to >>table, compiled for that set. So each kernel is written once,
+   and a debugger shows its lines. */
 #if defined(NN_IMPLEMENTATION) && !defined(NN__IMPLEMENTED) && !defined(NN__PASS)
 
 #include <errno.h>
@@ -1101,8 +1501,18 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #include <sys/stat.h>
 #include <unistd.h>
 #define NN__ISATTY(fd) isatty(fd)
+#define NN__SYNC(stream) fsync(fileno(stream))
+#define NN__REPLACE(from, to) rename(from, to)
+#define NN__PROCESS getpid()
+#if defined(__linux__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
+extern int fsync(int fd); /* -std=c99 hides them */
+extern int fileno(FILE *stream);
+#endif
 #else
 #define NN__ISATTY(fd) 0
+#define NN__SYNC(stream) 0
+#define NN__REPLACE(from, to) (remove(to), rename(from, to))
+#define NN__PROCESS 0
 #endif
 
 #if !defined(NN_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
@@ -1263,10 +1673,13 @@ static int nn__is_finite(double x)
     return (bits >> 52 & 0x7ff) != 0x7ff;
 }
 
-/* Seconds since some moment, from the best clock that the language level in use offers. */
+/* Seconds since some moment, from the best clock that the language level in use offers; on Windows,
+   where clock() is that of the wall and the others ask for a library, from clock(). */
 NN__UNUSED static double nn__now(void)
 {
-#if defined(TIME_UTC)
+#if defined(_WIN32)
+    return (double)clock() / CLOCKS_PER_SEC;
+#elif defined(TIME_UTC)
     struct timespec t;
     timespec_get(&t, TIME_UTC);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
@@ -1523,6 +1936,19 @@ static nn__share nn__next_piece(nn__share *shares, int threads, int own)
 }
 #endif
 
+/* Which of the threads that share the present work out this is, from 0 on. */
+static NN_THREAD_LOCAL int nn__thread_number;
+
+/* As many threads as nn__parallel may use for a network that wants so many. */
+static size_t nn__max_threads(int wanted)
+{
+#ifdef _OPENMP
+    return (size_t)nn__thread_count(wanted, NN__MOST_THREADS);
+#else
+    return (void)wanted, (size_t)1;
+#endif
+}
+
 /* f over [0, n) in pieces of a multiple of `grain`, which is also the least that is worth a
    thread. */
 static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, void *context)
@@ -1537,7 +1963,7 @@ static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, v
             shares[i].end = grains * (i + 1) / (size_t)count;
         }
 #pragma omp parallel num_threads(count)
-        for (;;) {
+        for (nn__thread_number = omp_get_thread_num();;) {
             nn__share piece;
 #pragma omp critical(nn__share)
             piece = nn__next_piece(shares, count, omp_get_thread_num());
@@ -1548,6 +1974,7 @@ static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, v
     }
 #endif
     (void)threads, (void)grain;
+    nn__thread_number = 0;
     f(context, 0, n);
 }
 
@@ -1578,6 +2005,48 @@ typedef struct nn__update {
     nn_real correction1, correction2; /* Adam: 1 / (1 - beta1^t), 1 / sqrt(1 - beta2^t) */
 } nn__update;
 
+/* What normalises the columns of a matrix, and its derivative; one number for each column. */
+typedef struct nn__norm {
+    const nn_real *center, *scale, *shift; /* y = (x - center) scale + shift */
+    const nn_real *slope, *offset; /* dx = dy scale + (x - center) slope + offset */
+    int relu;                      /* y = max(0, y), and dy counts where y > 0 */
+} nn__norm;
+
+/* An image of height in[0] and width in[1], and the windows that are pooled. */
+typedef struct nn__pool {
+    size_t in[2], out[2], channels;
+    size_t kernel[2], stride[2], padding[2];
+    int adaptive; /* windows that share the image out evenly, whatever kernel, stride, padding */
+    int divide;   /* of NN__DIVIDE_..., by what the sum over a window is divided */
+} nn__pool;
+
+enum { NN__DIVIDE_NOT, NN__DIVIDE_BY_KERNEL, NN__DIVIDE_BY_COUNT };
+
+typedef struct nn__extent {
+    size_t begin, end;
+} nn__extent;
+
+/* The part of window o that lies in the image, along one dimension. */
+NN__INLINE nn__extent nn__window(const nn__pool *p, int d, size_t o)
+{
+    nn__extent w;
+    if (p->adaptive) { /* from floor(o in / out) to ceil((o + 1) in / out), as in PyTorch */
+        w.begin = o * p->in[d] / p->out[d];
+        w.end = ((o + 1) * p->in[d] + p->out[d] - 1) / p->out[d];
+        return w;
+    }
+    const size_t begin = o * p->stride[d], end = begin + p->kernel[d], pad = p->padding[d];
+    w.begin = begin > pad ? begin - pad : 0;
+    w.end = end - pad < p->in[d] ? end - pad : p->in[d];
+    return w;
+}
+
+NN__INLINE nn_real nn__divisor(const nn__pool *p, size_t count)
+{
+    if (p->divide == NN__DIVIDE_NOT) return 1;
+    return (nn_real)(p->divide == NN__DIVIDE_BY_KERNEL ? p->kernel[0] * p->kernel[1] : count);
+}
+
 /* What `activate` computes beside the activations. */
 enum { NN__MAP_EXP = NN_ACTIVATION_COUNT + 1, NN__MAP_LOG };
 
@@ -1595,7 +2064,10 @@ typedef struct nn__tile {
     const nn_real *const *a; /* where each of its rows begins in A */
     size_t ak;               /* from one k to the next in all of them */
     const nn_real *b;
-    size_t ldb, k; /* ldb: 0 in a panel */
+    size_t ldb, k; /* ldb: 0 in a panel; k: steps in a run */
+    ptrdiff_t first; /* where in the rows of A the first run of k steps begins, */
+    const ptrdiff_t *runs, *runs_end; /* and those that follow */
+    const ptrdiff_t *run;             /* the next one */
     const nn_real *init; /* what the first row starts from: C, the bias or zeros */
     size_t init_ld;
     nn_real *c;
@@ -1604,7 +2076,17 @@ typedef struct nn__tile {
     size_t vectors, last; /* vectors in a row; lanes of the last one that exist, */
     const nn__bits *mask; /* and which those are */
 } nn__tile;
-typedef void nn__tile_fn(const nn__tile *t);
+typedef void nn__tile_fn(nn__tile *t);
+
+/* Rows of A: at equal distances, or at offsets in bytes. Beside them, memory that is to be used
+   next: a part of it is fetched at each tile. */
+typedef struct nn__lines {
+    const nn_real *a;
+    size_t step;
+    const ptrdiff_t *offsets;
+    const char *next, *next_end;
+    size_t next_step;
+} nn__lines;
 
 typedef struct nn__kernels {
     const char *name;
@@ -1615,11 +2097,14 @@ typedef struct nn__kernels {
     void (*tiny)(const nn__gemm_args *g);
     void (*row)(const nn__gemm_args *g);
     void (*narrow)(const nn__gemm_args *g, int swapped);
+    /* C[m,n], with an element of A for each of C's: the rows of A are as wide as those of B. */
+    void (*channels)(const nn__tile *t, size_t n, size_t m, const nn__lines *a);
     /* dst[cols,rows] = src[rows,cols]' */
     void (*transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds, nn_real *dst,
                       size_t ldd);
     void (*add_row)(size_t rows, size_t cols, nn_real *x, const nn_real *row);
-    void (*sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out, int accumulate);
+    void (*sum_rows)(size_t rows, size_t cols, size_t ldx, const nn_real *x, nn_real *out,
+                     int accumulate);
     /* y = softmax or its log; stats, when given, gets each row's maximum and log of the sum. */
     void (*softmax)(size_t rows, size_t cols, const nn_real *x, nn_real *y, int log,
                     nn_real *stats);
@@ -1641,6 +2126,29 @@ typedef struct nn__kernels {
     void (*clamp)(size_t n, nn_real limit, nn_real *x);
     void (*update)(const nn__update *u, size_t n, nn_real *w, const nn_real *g, nn_real *s0,
                    nn_real *s1);
+    /* sum[j] += p, product[j] += p q over the rows of column j, where q = x - center[j], and p is
+       dy, for ReLU only where y > 0, or without dy is q. Of s only center, and scale and shift for
+       ReLU. */
+    void (*column_sums)(size_t rows, size_t cols, size_t ld, const nn_real *x, const nn_real *dy,
+                        const nn__norm *s, nn_real *sum, nn_real *product);
+    void (*normalize)(size_t rows, size_t cols, const nn_real *x, const nn__norm *s, nn_real *y);
+    void (*normalize_backward)(size_t rows, size_t cols, const nn_real *x, const nn_real *dy,
+                               const nn__norm *s, nn_real *dx, int accumulate);
+    /* Each row by itself; scale and shift may be NULL. stats gets a row's mean and the inverse of
+       its deviation. dx may be NULL, dscale and dshift may, and are added to. */
+    void (*row_norm)(size_t rows, size_t n, const nn_real *x, const nn_real *scale,
+                     const nn_real *shift, nn_real epsilon, nn_real *y, nn_real *stats);
+    void (*row_norm_backward)(size_t rows, size_t n, const nn_real *x, const nn_real *dy,
+                              const nn_real *scale, const nn_real *stats, nn_real *dx,
+                              int accumulate, nn_real *dscale, nn_real *dshift);
+    /* One image x and what its windows give, y. Backward writes every pixel once where windows lie
+       side by side and leave none out, or adds. */
+    void (*max_pool)(const nn__pool *p, const nn_real *x, nn_real *y, nn_real *which);
+    void (*max_pool_backward)(const nn__pool *p, const nn_real *dy, const nn_real *which,
+                              nn_real *dx, int add);
+    void (*sum_pool)(const nn__pool *p, const nn_real *x, nn_real *y, int add);
+    void (*spread_pool)(const nn__pool *p, const nn_real *y, nn_real *x, int add);
+    nn_real (*contraction)(nn_real x); /* (1 + x)(1 - x) - 1 */
 } nn__kernels;
 
 /* a * b + c with one rounding. For float without hardware FMA: the product is exact in double; the
@@ -1812,6 +2320,14 @@ static size_t nn__block_size(size_t n, size_t max)
     return (n + blocks - 1) / blocks;
 }
 
+/* A tile's columns. */
+static void nn__set_width(const nn__kernels *f, nn__tile *t, size_t cols)
+{
+    t->vectors = 1, t->last = cols;
+    for (; t->last > f->width; t->last -= f->width) t->vectors++;
+    t->mask = nn__lane_masks + 16 - t->last;
+}
+
 /* The tiles at the top of up to NN__MAX_PANELS panels: rows from i0 on, columns from j0 on, the k
    steps from k0 on. `panels` is NULL where B is read in place. Returns how many
    tiles that are. */
@@ -1825,13 +2341,12 @@ static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__ti
         t->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
         t->ldb = g->ldb * real, t->k = k;
         t->ak = g->trans_a ? g->lda * real : real;
+        t->first = 0, t->runs = t->runs_end = NULL;
         t->c = g->c + i0 * g->ldc + j, t->ldc = g->ldc * real;
         t->init = nn__zeros, t->init_ld = 0;
         if (k0 || g->accumulate) t->init = t->c, t->init_ld = t->ldc;
         else if (g->bias) t->init = g->bias + j;
-        t->vectors = 1, t->last = n;
-        for (; t->last > f->width; t->last -= f->width) t->vectors++;
-        t->mask = nn__lane_masks + 16 - t->last;
+        nn__set_width(f, t, n);
         t->panel = panels;
         if (!panels) continue;
         if (g->trans_b) {
@@ -1846,15 +2361,22 @@ static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__ti
 
 /* m rows of C, in tiles of about the same height, in each of the strips. */
 static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t strips, size_t m,
-                              const nn_real *a, size_t ai)
+                              nn__lines *a)
 {
     const unsigned tiles = (unsigned)(m + NN__MR - 1) / NN__MR;
     const size_t low = m <= NN__MR ? m : (unsigned)m / tiles;
-    const nn_real *row[NN__MR];
-    for (size_t rows, higher = m - low * tiles; m; m -= rows, a += rows * ai) {
+    const ptrdiff_t *offsets = a->offsets;
+    const nn_real *row[NN__MR], *at = a->a;
+    for (size_t rows, higher = m - low * tiles; m; m -= rows, at += rows * a->step) {
         rows = low + (higher > 0), higher -= higher > 0;
-        for (size_t r = 0; r < rows; r++) row[r] = a + r * ai;
+        if (offsets)
+            for (size_t r = 0; r < rows; r++, offsets++)
+                row[r] = (const nn_real *)((const char *)at + *offsets);
+        else
+            for (size_t r = 0; r < rows; r++) row[r] = at + r * a->step;
         for (nn__tile *t = strip; t < strip + strips; t++) {
+            const char *stop = a->next + a->next_step;
+            for (; a->next < a->next_end && a->next < stop; a->next += 64) NN__PREFETCH(a->next);
             t->a = row, t->next_c = rows * t->ldc;
             f->tile[rows - 1][t->vectors - 1](t);
             if (t->panel) t->b = t->panel, t->ldb = 0, t->panel = NULL;
@@ -1902,8 +2424,10 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
                 const size_t count =
                     nn__set_tiles(f, g, strip, n, i0, j0, k0, k, packs_b ? space : NULL);
                 for (size_t s = 0; copies_a && s < count; s++) strip[s].ak = sizeof *a;
-                nn__multiply_rows(f, strip, count, m, copies_a ? copy : a,
-                                  copies_a ? lda : g->trans_a ? 1 : g->lda);
+                nn__lines lines = {NULL, 0, NULL, NULL, NULL, 0};
+                lines.a = copies_a ? copy : a;
+                lines.step = copies_a ? lda : g->trans_a ? 1 : g->lda;
+                nn__multiply_rows(f, strip, count, m, &lines);
             }
         }
 }
@@ -2006,7 +2530,7 @@ typedef struct nn__16_bytes {
 
 #elif defined(NN__PASS)
 
-/* From here to the end of >>kernels: compiled once per instruction set. gcc optimises the vector
+/* From here to the end of >>table: compiled once per instruction set. gcc optimises the vector
    kernels even in a debug build. */
 #if !defined(__clang__) && defined(__GNUC__)
 #pragma GCC push_options
@@ -2064,6 +2588,7 @@ typedef struct nn__16_bytes {
 #define NN__MAX(a, b) ((a) > (b) ? (a) : (b))
 #define NN__MIN(a, b) ((a) < (b) ? (a) : (b))
 #define NN__LT(a, b) ((a) < (b))
+#define NN__IS_NAN(a) ((a) != (a))
 #define NN__SELECT(m, a, b) ((m) ? (a) : (b))
 #define NN__TOI(v) nn__to_bits(v)
 #define NN__TOF(i) nn__from_bits(i)
@@ -2224,6 +2749,12 @@ NN__INLINE NN__MASK nn__less_avx2(NN__VEC a, NN__VEC b)
     __asm__("vcmp" NN__PS " $17, %2, %1, %0" : "=x"(r) : "x"(a), "x"(b));
     return r;
 }
+NN__INLINE NN__MASK nn__is_nan_avx2(NN__VEC a)
+{
+    NN__MASK r; /* 3: unordered */
+    __asm__("vcmp" NN__PS " $3, %1, %1, %0" : "=x"(r) : "x"(a));
+    return r;
+}
 NN__INLINE NN__VEC nn__select_avx2(NN__MASK m, NN__VEC a, NN__VEC b)
 {
     NN__VEC r;
@@ -2257,6 +2788,7 @@ NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
 #define NN__MIN(a, b) nn__min_avx2(a, b)
 #define NN__SQRT(a) nn__sqrt_avx2(a)
 #define NN__LT(a, b) nn__less_avx2(a, b)
+#define NN__IS_NAN(a) nn__is_nan_avx2(a)
 #define NN__SELECT(m, a, b) nn__select_avx2(m, a, b)
 #define NN__TAIL_MASK(n) ((NN__IVEC)NN__LOAD(nn__lane_masks + 16 - (n)))
 #define NN__LOAD_TAIL(p, m) nn__load_tail_avx2(p, m)
@@ -2310,6 +2842,7 @@ NN__INLINE NN__VEC nn__load_u8_avx2(const uint8_t *p)
 #define NN__FMA_SCALAR(a, b, c) nn__fma(a, b, c)
 #define NN__SQRT(a) NN__X(vsqrtq)(a)
 #define NN__LT(a, b) NN__X(vcltq)(a, b)
+#define NN__IS_NAN(a) (~NN__X(vceqq)(a, a))
 #define NN__SELECT(m, a, b) NN__X(vbslq)(m, a, b)
 #define NN__MAX(a, b) nn__max_neon(a, b)
 #define NN__MIN(a, b) nn__min_neon(a, b)
@@ -2386,11 +2919,13 @@ NN__INLINE NN__VEC NN__FN(keep)(NN__VEC v, size_t c)
 #define NN__LANES 16
 #define NN__PARTS (NN__LANES / NN__WIDTH)
 
-NN__INLINE nn_real NN__FN(reduce)(const NN__VEC *part)
+NN__INLINE nn_real NN__FN(reduce)(NN__VEC *part)
 {
-    nn_real lane[NN__LANES];
-    for (int l = 0; l < NN__PARTS; l++) NN__STORE(lane + l * NN__WIDTH, part[l]);
-    for (int step = NN__LANES / 2; step; step /= 2)
+    nn_real lane[NN__WIDTH];
+    for (int step = NN__PARTS / 2; step; step /= 2)
+        for (int l = 0; l < step; l++) part[l] = NN__ADD(part[l], part[l + step]);
+    NN__STORE(lane, part[0]);
+    for (int step = NN__WIDTH / 2; step; step /= 2)
         for (int j = 0; j < step; j++) lane[j] += lane[j + step];
     return lane[0];
 }
@@ -2662,7 +3197,7 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
     NN__PACKED_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)                                         \
     "add $" NN__ROW_BYTES ", %%rsi\n add %%r12, %%rcx\n"
 #define NN__TILE(mr, nv)                                                                           \
-    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t)                              \
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(nn__tile * t)                                   \
     {                                                                                              \
         __asm__ volatile(                                                                          \
             NN__MEMBER(mask, "rax") NN__SET_MASK                                                   \
@@ -2673,16 +3208,20 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
             NN__MEMBER(b, "rsi") NN__MEMBER(ldb, "rdi") NN__MEMBER(panel, "r14")                   \
             "imul $" NN__ROWS_AHEAD ", %%rdi, %%r15\n" \
             NN__MEMBER(ak, "r12") NN__MEMBER(k, "r13")                                             \
-            "xor %%ecx, %%ecx\n test %%r13, %%r13\n jz 3f\n"                                       \
+            NN__MEMBER(runs, "rcx") "mov %%rcx, %c[run](%[t])\n" NN__MEMBER(first, "rcx")          \
+            "test %%r13, %%r13\n jz 3f\n"                                                          \
             "test %%r14, %%r14\n jnz 2f\n test %%rdi, %%rdi\n jnz 1f\n .p2align 5\n"               \
-            "0:\n test $1, %%r13b\n jz 7f\n" NN__PACKED_STEP(mr, nv) "dec %%r13\n jz 3f\n"         \
+            "0:\n test $1, %%r13b\n jz 7f\n" NN__PACKED_STEP(mr, nv) "dec %%r13\n jz 8f\n"         \
             ".p2align 5\n 7:\n" NN__PACKED_STEP(mr, nv) NN__PACKED_STEP(mr, nv)                    \
-            "sub $2, %%r13\n jnz 7b\n jmp 3f\n"                                                   \
+            "sub $2, %%r13\n jnz 7b\n jmp 8f\n"                                                   \
             "1:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)      \
-            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 1b\n jmp 3f\n"                  \
+            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 1b\n jmp 8f\n"                  \
             "2:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__PUT_ROW_OF_B(nv)                \
             NN__ROWS##mr(NN__ROW_MADD, nv) "add $" NN__ROW_BYTES ", %%r14\n"                       \
             "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 2b\n"                           \
+            "8:\n" NN__MEMBER(run, "rcx") "cmp %c[runs_end](%[t]), %%rcx\n je 3f\n"                \
+            "addq $8, %c[run](%[t])\n mov (%%rcx), %%rcx\n" NN__MEMBER(k, "r13")                   \
+            "test %%r14, %%r14\n jnz 2b\n test %%rdi, %%rdi\n jnz 1b\n jmp 0b\n"                   \
             "3:\n" NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13")                                     \
             "cmpq $" NN__BYTES "/%c[real], %c[last](%[t])\n jne 4f\n"                              \
             NN__ROWS##mr(NN__ROW_PUT, nv) "jmp 5f\n"                                               \
@@ -2692,7 +3231,8 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
             : [t] "r"(t), [real] "i"(sizeof(nn_real)), NN__OFFSET(mask), NN__OFFSET(init),         \
               NN__OFFSET(init_ld), NN__OFFSET(c), NN__OFFSET(ldc), NN__OFFSET(next_c),             \
               NN__OFFSET(a), NN__OFFSET(b), NN__OFFSET(ldb), NN__OFFSET(panel), NN__OFFSET(ak),    \
-              NN__OFFSET(k), NN__OFFSET(last)                                                      \
+              NN__OFFSET(k), NN__OFFSET(last), NN__OFFSET(first), NN__OFFSET(runs),                \
+              NN__OFFSET(runs_end), NN__OFFSET(run)                                                \
             : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",    \
               "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",       \
               "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                 \
@@ -2720,18 +3260,23 @@ NN__TILE_INLINE void NN__FN(tile)(const int mr, const int nv, const nn__tile *t)
         NN__UNROLL for (int j = 0; j < nv; j++)
             sum[i][j] = NN__LD(init + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
     }
-    for (size_t k = t->k; k; k--, b += ldb) {
-        NN__UNROLL for (int j = 0; j < nv; j++)
-        {
-            bv[j] = NN__LD(b + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
-            if (panel) NN__STORE(panel + j * NN__WIDTH, bv[j]);
+    const ptrdiff_t *run = t->runs;
+    for (ptrdiff_t first = t->first;; first = *run++) {
+        ptrdiff_t at = first / (ptrdiff_t)real;
+        for (size_t k = t->k; k; k--, b += ldb, at += (ptrdiff_t)ak) {
+            NN__UNROLL for (int j = 0; j < nv; j++)
+            {
+                bv[j] = NN__LD(b + j * NN__WIDTH, j == nv - 1 ? t->last : NN__WIDTH);
+                if (panel) NN__STORE(panel + j * NN__WIDTH, bv[j]);
+            }
+            NN__UNROLL for (int i = 0; i < mr; i++)
+            {
+                const NN__VEC av = NN__SET1(a[i][at]);
+                NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__FMA(av, bv[j], sum[i][j]);
+            }
+            if (panel) panel += NN__MAX_VECTORS * NN__WIDTH;
         }
-        NN__UNROLL for (int i = 0; i < mr; i++, a[i - 1] += ak)
-        {
-            const NN__VEC av = NN__SET1(*a[i]);
-            NN__UNROLL for (int j = 0; j < nv; j++) sum[i][j] = NN__FMA(av, bv[j], sum[i][j]);
-        }
-        if (panel) panel += NN__MAX_VECTORS * NN__WIDTH;
+        if (run == t->runs_end) break;
     }
     NN__UNROLL for (int i = 0; i < mr; i++)
         NN__UNROLL for (int j = 0; j < nv; j++)
@@ -2739,7 +3284,7 @@ NN__TILE_INLINE void NN__FN(tile)(const int mr, const int nv, const nn__tile *t)
                    j == nv - 1 ? t->last : NN__WIDTH);
 }
 #define NN__TILE(mr, nv)                                                                           \
-    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(const nn__tile *t) { NN__FN(tile)(mr, nv, t); }
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(nn__tile * t) { NN__FN(tile)(mr, nv, t); }
 #endif
 
 #if NN__PASS == NN__AVX2
@@ -3014,13 +3559,13 @@ static void NN__FN(add_row)(size_t rows, size_t cols, nn_real *x, const nn_real 
         NN__EACH(cols) NN__ST(x + i, NN__ADD(NN__LD(x + i, c), NN__LD(row + i, c)), c);
 }
 
-static void NN__FN(sum_rows)(size_t rows, size_t cols, const nn_real *x, nn_real *out,
+static void NN__FN(sum_rows)(size_t rows, size_t cols, size_t ldx, const nn_real *x, nn_real *out,
                              int accumulate)
 {
     NN__EACH(cols)
     {
         NN__VEC sum = accumulate ? NN__LD(out + i, c) : NN__C(0);
-        for (size_t r = 0; r < rows; r++) sum = NN__ADD(sum, NN__LD(x + r * cols + i, c));
+        for (size_t r = 0; r < rows; r++) sum = NN__ADD(sum, NN__LD(x + r * ldx + i, c));
         NN__ST(out + i, sum, c);
     }
 }
@@ -3036,6 +3581,47 @@ static nn_real NN__FN(row_max)(size_t n, const nn_real *x)
     for (int l = 1; l < NN__WIDTH; l++) max = lane[l] > max ? lane[l] : max;
     for (size_t i = whole; i < n; i++) max = x[i] > max ? x[i] : max;
     return max;
+}
+
+/* mr rows of C: each element is a sum of products of its own column. */
+NN__INLINE void NN__FN(channel_rows)(const int mr, const nn__tile *t, size_t n,
+                                     const nn_real *const *a, size_t row)
+{
+    const size_t ak = t->ak / sizeof(nn_real), ldb = t->ldb / sizeof(nn_real);
+    const size_t ldc = t->ldc / sizeof(nn_real), init_ld = t->init_ld / sizeof(nn_real);
+    NN__EACH(n)
+    {
+        NN__VEC sum[NN__MR];
+        const nn_real *b = t->b + i;
+        const ptrdiff_t *run = t->runs;
+        NN__UNROLL for (int r = 0; r < mr; r++)
+            sum[r] = t->init == nn__zeros ? NN__C(0)
+                                          : NN__LD(t->init + (row + (size_t)r) * init_ld + i, c);
+        for (ptrdiff_t first = t->first;; first = *run++) {
+            ptrdiff_t at = first / (ptrdiff_t)sizeof(nn_real) + (ptrdiff_t)i;
+            for (size_t k = t->k; k; k--, b += ldb, at += (ptrdiff_t)ak) {
+                const NN__VEC bv = NN__LD(b, c);
+                NN__UNROLL for (int r = 0; r < mr; r++)
+                    sum[r] = NN__FMA(NN__LD(a[r] + at, c), bv, sum[r]);
+            }
+            if (run == t->runs_end) break;
+        }
+        NN__UNROLL for (int r = 0; r < mr; r++)
+            NN__ST(t->c + (row + (size_t)r) * ldc + i, sum[r], c);
+    }
+}
+
+static void NN__FN(channels)(const nn__tile *t, size_t n, size_t m, const nn__lines *a)
+{
+    const nn_real *at[NN__MR];
+    for (size_t row = 0, rows; row < m; row += rows) {
+        rows = m - row >= NN__MR ? NN__MR : m - row >= 3 ? 3 : 1;
+        for (size_t r = 0; r < rows; r++)
+            at[r] = (const nn_real *)((const char *)a->a + a->offsets[row + r]);
+        if (rows == NN__MR) NN__FN(channel_rows)(NN__MR, t, n, at, row);
+        else if (rows == 3) NN__FN(channel_rows)(3, t, n, at, row);
+        else NN__FN(channel_rows)(1, t, n, at, row);
+    }
 }
 
 #define NN__FOR_PARTS NN__UNROLL for (int l = 0; l < NN__PARTS; l++)
@@ -3173,6 +3759,9 @@ static void NN__FN(clamp)(size_t n, nn_real limit, nn_real *x)
     NN__VEC high = NN__C(limit), low = NN__C(-limit);
     NN__EACH(n) NN__ST(x + i, NN__MIN(high, NN__MAX(low, NN__LD(x + i, c))), c);
 }
+
+/* Of an epsilon this is 0, but for a compiler that makes one operation of a product and a sum. */
+static nn_real NN__FN(contraction)(nn_real x) { return (1 + x) * (1 - x) - 1; }
 
 #define NN__MAP(expression)                                                                        \
     NN__EACH(n)                                                                                    \
@@ -3337,6 +3926,300 @@ static void NN__FN(update)(const nn__update *u, size_t n, nn_real *w, const nn_r
 }
 #undef NN__UPDATE
 
+/* ------------------------------------------------------------------------------------ >>channels
+   Passes over images, whose last dimension is the channel: a row of a matrix is a pixel, a column a
+   channel, and a vector takes neighbouring channels, each of which has its own sums. */
+
+#define NN__FOR_4 NN__UNROLL for (int l = 0; l < 4; l++)
+
+/* q is what has to be normalised; p is its share in the sums: dy where ReLU let it pass, or q. */
+#define NN__DEVIATION(load, at, j)                                                                 \
+    NN__VEC q = NN__SUB(load(x + (at)), load(s.center + (j))), p = q;                              \
+    if (has_dy) p = load(dy + (at));                                                               \
+    if (relu) {                                                                                    \
+        NN__VEC z = NN__FMA(q, load(s.scale + (j)), load(s.shift + (j)));                          \
+        p = NN__SELECT(NN__LT(NN__C(0), z), p, NN__C(0));                                          \
+    }
+#define NN__LOAD_END(p) NN__LD(p, c)
+#define NN__STORE_END(p, v) NN__ST(p, v, c)
+/* a body for each vector of a row, where the last one may be short */
+#define NN__EACH_COLUMN(body)                                                                      \
+    size_t i = 0;                                                                                  \
+    for (; i + NN__WIDTH <= cols; i += NN__WIDTH) body(NN__LOAD, NN__STORE)                        \
+    const size_t c = cols - i;                                                                     \
+    if (c) body(NN__LOAD_END, NN__STORE_END)
+
+NN__INLINE void NN__FN(column_sums_of)(int has_dy, int relu, size_t rows, size_t cols, size_t ld,
+                                       const nn_real *x, const nn_real *dy, const nn__norm s,
+                                       nn_real *sum, nn_real *product)
+{
+    size_t j = 0;
+    for (; j + 4 * NN__WIDTH <= cols; j += 4 * NN__WIDTH) {
+        NN__VEC sums[4], products[4];
+        NN__FOR_4 sums[l] = NN__LOAD(sum + j + l * NN__WIDTH);
+        NN__FOR_4 products[l] = NN__LOAD(product + j + l * NN__WIDTH);
+        for (size_t r = 0; r < rows; r++)
+            NN__FOR_4
+            {
+                const size_t column = j + (size_t)l * NN__WIDTH;
+                NN__DEVIATION(NN__LOAD, r * ld + column, column)
+                sums[l] = NN__ADD(sums[l], p);
+                products[l] = NN__FMA(p, q, products[l]);
+            }
+        NN__FOR_4 NN__STORE(sum + j + l * NN__WIDTH, sums[l]);
+        NN__FOR_4 NN__STORE(product + j + l * NN__WIDTH, products[l]);
+    }
+    for (; j < cols; j += NN__WIDTH) {
+        const size_t c = cols - j;
+        NN__VEC sums = NN__LD(sum + j, c), products = NN__LD(product + j, c);
+        for (size_t r = 0; r < rows; r++) {
+            NN__DEVIATION(NN__LOAD_END, r * ld + j, j)
+            sums = NN__ADD(sums, p);
+            products = NN__FMA(p, q, products);
+        }
+        NN__ST(sum + j, sums, c);
+        NN__ST(product + j, products, c);
+    }
+}
+
+static void NN__FN(column_sums)(size_t rows, size_t cols, size_t ld, const nn_real *x,
+                                const nn_real *dy, const nn__norm *s, nn_real *sum,
+                                nn_real *product)
+{
+    if (!dy) NN__FN(column_sums_of)(0, 0, rows, cols, ld, x, dy, *s, sum, product);
+    else if (!s->relu) NN__FN(column_sums_of)(1, 0, rows, cols, ld, x, dy, *s, sum, product);
+    else NN__FN(column_sums_of)(1, 1, rows, cols, ld, x, dy, *s, sum, product);
+}
+
+static void NN__FN(normalize)(size_t rows, size_t cols, const nn_real *x, const nn__norm *norm,
+                              nn_real *y)
+{
+    const nn__norm s = *norm;
+    const NN__VEC zero = NN__C(0), low = s.relu ? zero : NN__C(-HUGE_VAL);
+#define NN__BODY(load, store)                                                                      \
+    {                                                                                              \
+        NN__VEC q = NN__SUB(load(x + i), load(s.center + i));                                      \
+        NN__VEC z = NN__FMA(q, load(s.scale + i), load(s.shift + i));                              \
+        store(y + i, NN__MAX(low, z));                                                             \
+    }
+    for (; rows; rows--, x += cols, y += cols) {
+        NN__EACH_COLUMN(NN__BODY)
+    }
+#undef NN__BODY
+}
+
+NN__INLINE void NN__FN(normalize_backward_of)(int relu, int accumulate, size_t rows, size_t cols,
+                                              const nn_real *x, const nn_real *dy,
+                                              const nn__norm s, nn_real *dx)
+{
+    const int has_dy = 1;
+#define NN__BODY(load, store)                                                                      \
+    {                                                                                              \
+        NN__DEVIATION(load, i, i)                                                                  \
+        NN__VEC d = NN__FMA(q, load(s.slope + i), load(s.offset + i));                             \
+        d = NN__FMA(p, load(s.scale + i), d);                                                      \
+        store(dx + i, accumulate ? NN__ADD(load(dx + i), d) : d);                                  \
+    }
+    for (; rows; rows--, x += cols, dy += cols, dx += cols) {
+        NN__EACH_COLUMN(NN__BODY)
+    }
+#undef NN__BODY
+}
+
+static void NN__FN(normalize_backward)(size_t rows, size_t cols, const nn_real *x,
+                                       const nn_real *dy, const nn__norm *s, nn_real *dx,
+                                       int accumulate)
+{
+    if (accumulate) NN__FN(normalize_backward_of)(s->relu, 1, rows, cols, x, dy, *s, dx);
+    else if (s->relu) NN__FN(normalize_backward_of)(1, 0, rows, cols, x, dy, *s, dx);
+    else NN__FN(normalize_backward_of)(0, 0, rows, cols, x, dy, *s, dx);
+}
+#undef NN__DEVIATION
+#undef NN__LOAD_END
+#undef NN__STORE_END
+#undef NN__EACH_COLUMN
+#undef NN__FOR_4
+
+/* -- rows that are normalised each by itself, with the sums of nn_vec_sum -- */
+
+static void NN__FN(row_norm)(size_t rows, size_t n, const nn_real *x, const nn_real *scale,
+                             const nn_real *shift, nn_real epsilon, nn_real *y, nn_real *stats)
+{
+    for (; rows; rows--, x += n, y += n, stats += 2) {
+        const nn_real mean = NN__FN(sum)(n, x) / (nn_real)n;
+        NN__EACH(n) NN__ST(y + i, NN__SUB(NN__LD(x + i, c), NN__C(mean)), c);
+        const nn_real variance = NN__FN(dot)(n, y, y) / (nn_real)n;
+        const nn_real inverse = 1 / NN__SQRT_SCALAR(variance + epsilon);
+        stats[0] = mean, stats[1] = inverse;
+        NN__EACH(n)
+        {
+            NN__VEC v = NN__MUL(NN__LD(y + i, c), NN__C(inverse));
+            if (scale) v = NN__FMA(v, NN__LD(scale + i, c), NN__LD(shift + i, c));
+            NN__ST(y + i, v, c);
+        }
+    }
+}
+
+/* With xh = (x - mean) inverse and g = dy scale: dx = inverse (g - mean g - xh mean (g xh)). */
+static void NN__FN(row_norm_backward)(size_t rows, size_t n, const nn_real *x, const nn_real *dy,
+                                      const nn_real *scale, const nn_real *stats, nn_real *dx,
+                                      int accumulate, nn_real *dscale, nn_real *dshift)
+{
+    for (; rows; rows--, x += n, dy += n, dx += dx ? n : 0, stats += 2) {
+        NN__VEC mean = NN__C(stats[0]), inverse = NN__C(stats[1]);
+        NN__VEC sums[NN__PARTS], products[NN__PARTS];
+        NN__FOR_PARTS sums[l] = products[l] = NN__C(0);
+        for (size_t i = 0; i < n; i += NN__LANES)
+            NN__FOR_PARTS
+            {
+                const size_t c = NN__LEFT(n, i, l), at = i + (size_t)l * NN__WIDTH;
+                NN__VEC xh = NN__MUL(NN__SUB(NN__LD(x + at, c), mean), inverse);
+                NN__VEC g = NN__LD(dy + at, c);
+                if (dscale && c) {
+                    NN__ST(dscale + at, NN__FMA(g, xh, NN__LD(dscale + at, c)), c);
+                    NN__ST(dshift + at, NN__ADD(g, NN__LD(dshift + at, c)), c);
+                }
+                if (scale) g = NN__MUL(g, NN__LD(scale + at, c));
+                sums[l] = NN__ADD(sums[l], g);
+                products[l] = NN__FMA(g, xh, products[l]);
+            }
+        if (!dx) continue;
+        NN__VEC mean_g = NN__C(NN__FN(reduce)(sums) / (nn_real)n);
+        NN__VEC slope = NN__C(NN__FN(reduce)(products) / (nn_real)n);
+        NN__EACH(n)
+        {
+            NN__VEC xh = NN__MUL(NN__SUB(NN__LD(x + i, c), mean), inverse), g = NN__LD(dy + i, c);
+            if (scale) g = NN__MUL(g, NN__LD(scale + i, c));
+            g = NN__MUL(NN__SUB(NN__SUB(g, mean_g), NN__MUL(xh, slope)), inverse);
+            NN__ST(dx + i, accumulate ? NN__ADD(NN__LD(dx + i, c), g) : g, c);
+        }
+    }
+}
+
+/* -- pooling of one image: a window is h rows of w pixels, `row` reals apart -- */
+
+/* The largest value, and which one of the window it is. NaN counts as larger than all numbers. */
+#define NN__TAKE(pixel, k)                                                                         \
+    {                                                                                              \
+        NN__VEC v = NN__LD(x + (pixel) + i, c);                                                    \
+        NN__MASK take = NN__LT(best, v) | NN__IS_NAN(v);                                           \
+        best = NN__SELECT(take, v, best);                                                          \
+        place = NN__SELECT(take, k, place);                                                        \
+    }
+
+NN__INLINE void NN__FN(max_window)(size_t h, size_t w, size_t row, size_t channels,
+                                   const nn_real *x, nn_real *y, nn_real *which)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC best = NN__LD(x + i, c), place = NN__C(0), k = NN__C(0);
+        if (h == 2 && w == 2) {
+            NN__TAKE(channels, NN__C(1))
+            NN__TAKE(row, NN__C(2))
+            NN__TAKE(row + channels, NN__C(3))
+        } else
+            for (size_t r = 0; r < h; r++)
+                for (size_t s = 0; s < w; s++, k = NN__ADD(k, NN__C(1)))
+                    NN__TAKE(r * row + s * channels, k)
+        NN__ST(y + i, best, c);
+        NN__ST(which + i, place, c);
+    }
+}
+#undef NN__TAKE
+
+/* What forward took gets the gradient: the others 0, unless `add`. */
+NN__INLINE void NN__FN(max_window_backward)(int add, size_t h, size_t w, size_t row,
+                                            size_t channels, const nn_real *dy,
+                                            const nn_real *which, nn_real *dx)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC d = NN__LD(dy + i, c), k = NN__LD(which + i, c), half = NN__C(0.5);
+        for (size_t r = 0; r < h; r++)
+            for (size_t s = 0; s < w; s++) {
+                nn_real *to = dx + r * row + s * channels + i;
+                NN__VEC g = NN__SELECT(NN__LT(NN__FN(abs)(k), half), d, NN__C(0));
+                NN__ST(to, add ? NN__ADD(NN__LD(to, c), g) : g, c);
+                k = NN__SUB(k, NN__C(1));
+            }
+    }
+}
+
+/* The rows of the window are summed each, then together. */
+NN__INLINE void NN__FN(sum_window)(size_t h, size_t w, size_t row, size_t channels, nn_real count,
+                                   const nn_real *x, nn_real *y, int add)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC sum = NN__C(0);
+        for (size_t r = 0; r < h; r++) {
+            NN__VEC part = NN__C(0);
+            for (size_t s = 0; s < w; s++)
+                part = NN__ADD(part, NN__LD(x + r * row + s * channels + i, c));
+            sum = NN__ADD(sum, part);
+        }
+        sum = NN__DIV(sum, NN__C(count));
+        NN__ST(y + i, add ? NN__ADD(NN__LD(y + i, c), sum) : sum, c);
+    }
+}
+
+NN__INLINE void NN__FN(spread_window)(size_t h, size_t w, size_t row, size_t channels,
+                                      nn_real count, const nn_real *y, nn_real *x, int add)
+{
+    NN__EACH(channels)
+    {
+        NN__VEC share = NN__DIV(NN__LD(y + i, c), NN__C(count));
+        for (size_t r = 0; r < h; r++)
+            for (size_t s = 0; s < w; s++) {
+                nn_real *to = x + r * row + s * channels + i;
+                NN__ST(to, add ? NN__ADD(NN__LD(to, c), share) : share, c);
+            }
+    }
+}
+
+/* f(window, its first pixel in the image, its pixel in the pooled image) for all of them */
+#define NN__EACH_WINDOW(body)                                                                      \
+    const size_t channels = p->channels, row = p->in[1] * channels;                                \
+    size_t at = 0;                                                                                 \
+    for (size_t oy = 0; oy < p->out[0]; oy++)                                                      \
+        for (size_t ox = 0; ox < p->out[1]; ox++, at += channels) {                                \
+            const nn__extent v = nn__window(p, 0, oy), u = nn__window(p, 1, ox);                   \
+            const size_t h = v.end - v.begin, w = u.end - u.begin;                                 \
+            const size_t from = v.begin * row + u.begin * channels;                                \
+            body;                                                                                  \
+        }
+
+static void NN__FN(max_pool)(const nn__pool *p, const nn_real *x, nn_real *y, nn_real *which)
+{
+    NN__EACH_WINDOW(NN__FN(max_window)(h, w, row, channels, x + from, y + at, which + at))
+}
+
+static void NN__FN(max_pool_backward)(const nn__pool *p, const nn_real *dy, const nn_real *which,
+                                      nn_real *dx, int add)
+{
+    NN__EACH_WINDOW(
+        if (h == 2 && w == 2 && !add) NN__FN(max_window_backward)
+            (0, 2, 2, row, channels, dy + at, which + at, dx + from);
+        else NN__FN(max_window_backward)
+            (add, h, w, row, channels, dy + at, which + at, dx + from))
+}
+
+static void NN__FN(sum_pool)(const nn__pool *p, const nn_real *x, nn_real *y, int add)
+{
+    NN__EACH_WINDOW(NN__FN(sum_window)(h, w, row, channels, nn__divisor(p, h * w), x + from,
+                                       y + at, add))
+}
+
+static void NN__FN(spread_pool)(const nn__pool *p, const nn_real *y, nn_real *x, int add)
+{
+    NN__EACH_WINDOW(NN__FN(spread_window)(h, w, row, channels, nn__divisor(p, h * w), y + at,
+                                          x + from, add))
+}
+#undef NN__EACH_WINDOW
+
+/* --------------------------------------------------------------------------------------- >>table
+   The kernels of one instruction set as a record, and the end of what is compiled once for each. */
+
 #if NN__WIDTH > 1
 #define NN__ROW_AND_NARROW NN__FN(gemm_row), NN__FN(gemm_narrow)
 #else
@@ -3352,6 +4235,7 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
                                             NN__FN(tiles),
                                             NN__SHARED(gemm_small),
                                             NN__ROW_AND_NARROW,
+                                            NN__SHARED(channels),
                                             NN__SHARED(transpose),
                                             NN__SHARED(add_row),
                                             NN__SHARED(sum_rows),
@@ -3368,7 +4252,17 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
                                             NN__SHARED(affine_bytes),
                                             NN__SHARED(affine),
                                             NN__SHARED(clamp),
-                                            NN__SHARED(update)};
+                                            NN__SHARED(update),
+                                            NN__SHARED(column_sums),
+                                            NN__SHARED(normalize),
+                                            NN__SHARED(normalize_backward),
+                                            NN__SHARED(row_norm),
+                                            NN__SHARED(row_norm_backward),
+                                            NN__SHARED(max_pool),
+                                            NN__SHARED(max_pool_backward),
+                                            NN__SHARED(sum_pool),
+                                            NN__SHARED(spread_pool),
+                                            NN__SHARED(contraction)};
 
 #undef NN__UNROLL
 #undef NN__FN
@@ -3393,6 +4287,7 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__MAX
 #undef NN__MIN
 #undef NN__LT
+#undef NN__IS_NAN
 #undef NN__SELECT
 #undef NN__TOI
 #undef NN__TOF
@@ -3511,6 +4406,13 @@ static unsigned nn__cpu_paths(void)
     return paths;
 }
 
+/* clang's -ffp-contract=fast fuses products with sums whatever this file says: other bits. */
+static int nn__is_exact(const nn__kernels *k)
+{
+    return k->contraction(sizeof(nn_real) == sizeof(double) ? (nn_real)DBL_EPSILON
+                                                            : (nn_real)FLT_EPSILON) == 0;
+}
+
 static const nn__kernels *nn__choose(void)
 {
     const nn__kernels *list[5], *best = NULL;
@@ -3526,6 +4428,7 @@ static const nn__kernels *nn__choose(void)
     if (paths & 1u << NN__NEON) list[count++] = &nn__kernels_neon;
 #endif
     (void)paths;
+    while (count > 1 && !nn__is_exact(list[count - 1])) count--;
     for (int i = 0; i < count; i++)
         if (wanted && strcmp(wanted, list[i]->name) == 0) best = list[i];
     return best ? best : list[count - 1];
@@ -3614,10 +4517,36 @@ NN_DEF void nn_mat_add_row(size_t rows, size_t cols, nn_real *x, const nn_real *
     nn__k()->add_row(rows, cols, x, row);
 }
 
+typedef struct nn__column_part {
+    size_t rows, cols;
+    const nn_real *x;
+    nn_real *out;
+    int accumulate;
+} nn__column_part;
+
+/* Strips of columns, which as many rows at a time pass as a cache holds. */
+static void nn__column_range(void *context, size_t begin, size_t end)
+{
+    const nn__column_part *p = (const nn__column_part *)context;
+    const size_t step = nn__grain_rows(16 * (end - begin));
+    if (p->rows == 0) nn__k()->sum_rows(0, end - begin, 0, NULL, p->out + begin, p->accumulate);
+    for (size_t r = 0; r < p->rows; r += step)
+        nn__k()->sum_rows(nn__min_size(step, p->rows - r), end - begin, p->cols,
+                          p->x + r * p->cols + begin, p->out + begin, p->accumulate || r);
+}
+
+static void nn__column_sums(int threads, size_t rows, size_t cols, const nn_real *x, nn_real *out,
+                            int accumulate)
+{
+    nn__column_part part;
+    part.rows = rows, part.cols = cols, part.x = x, part.out = out, part.accumulate = accumulate;
+    nn__parallel(threads, cols, 16 * nn__grain_rows(16 * rows), nn__column_range, &part);
+}
+
 NN_DEF void nn_mat_column_sums(size_t rows, size_t cols, const nn_real *x, nn_real *out,
                             int accumulate)
 {
-    nn__k()->sum_rows(rows, cols, x, out, accumulate);
+    nn__column_sums(0, rows, cols, x, out, accumulate);
 }
 
 NN_DEF void nn_mat_softmax(size_t rows, size_t cols, const nn_real *x, nn_real *y)
@@ -3770,6 +4699,727 @@ static double nn__sum_of_magnitudes(size_t n, const nn_real *x)
     return sum;
 }
 
+/* -------------------------------------------------------------------------------------- >>conv
+   Convolution of images [n][h][w][ci] with weights [kh][kw][ci / groups][co] to [n][oh][ow][co],
+   its gradients, and so the transposed convolution. What they compute, to the bit, are chains of
+   fused multiply-adds:
+
+       y    over (kh, kw, ci)     x is 0 outside of the image
+       dx   over (kh, kw, co)     likewise dy; outputs that the stride leaves out do not exist
+       dw   over (image, oy, ox)  x is 0 outside of the image
+
+   This section does so by taps, each a product for a row of pixels: for weights that are not
+   finite, which must not meet zeros outside of the image, and for taps that are very far apart. The
+   next one is fast. */
+typedef struct nn__conv {
+    size_t h, w, ci, oh, ow, co;
+    size_t kh, kw, stride, dilation, groups;
+    size_t top, left; /* rows and columns of padding in front of the image */
+} nn__conv;
+
+/* One pass over a batch: y, dx or dw go to `to`. */
+typedef struct nn__conv_pass {
+    const nn__conv *c;
+    size_t images;
+    const nn_real *x, *w, *dy, *bias;
+    nn_real *to;
+    int accumulate;
+    nn_activation kind; /* of y or dx, */
+    nn_real alpha;
+    nn_real *activated; /* to here */
+} nn__conv_pass;
+
+static size_t nn__conv_size(const nn__conv *c)
+{
+    return c->kh * c->kw * (c->ci / c->groups) * c->co;
+}
+
+/* The activation of what has just been computed. */
+static void nn__conv_finish(const nn__conv_pass *p, const nn_real *z, size_t count)
+{
+    if (p->kind != NN_ACTIVATION_IDENTITY)
+        nn__k()->activate(p->kind, p->alpha, count, z, p->activated + (z - p->to));
+}
+
+/* The outputs ox, from *begin to the one before *end, whose tap at `tap` lies in the image. */
+static void nn__conv_inside(const nn__conv *c, size_t tap, size_t *begin, size_t *end)
+{
+    const size_t last = c->w + c->left - 1; /* of the image, counted from the padding's start */
+    *begin = tap >= c->left ? 0 : (c->left - tap + c->stride - 1) / c->stride;
+    *end = tap > last ? 0 : nn__min_size(c->ow, (last - tap) / c->stride + 1);
+}
+
+/* What a row of results starts from. */
+static void nn__conv_start_row(const nn__conv_pass *p, size_t pixels, size_t channels, nn_real *to)
+{
+    const size_t bytes = channels * sizeof *to;
+    if (p->accumulate) return;
+    for (size_t i = 0; i < pixels; i++, to += channels)
+        if (p->bias) memcpy(to, p->bias, bytes);
+        else memset(to, 0, bytes);
+}
+
+/* The rows of y from `begin` on, counted through the batch: a product for each tap. */
+static void nn__conv_rows_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t k = c->ci / c->groups, n = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.k = k, g.n = n, g.lda = c->stride * c->ci, g.ldb = g.ldc = c->co, g.accumulate = 1;
+    for (size_t row = begin; row < end; row++) {
+        nn_real *y = p->to + row * c->ow * c->co;
+        const size_t oy = row % c->oh, image = row / c->oh;
+        nn__conv_start_row(p, c->ow, c->co, y);
+        for (size_t t = 0; t < c->kh * c->kw; t++) {
+            const size_t iy = oy * c->stride + t / c->kw * c->dilation - c->top;
+            const size_t tap = t % c->kw * c->dilation;
+            size_t from, to;
+            nn__conv_inside(c, tap, &from, &to);
+            if (iy >= c->h || from >= to) continue; /* a negative iy is a large one */
+            const nn_real *x = p->x + ((image * c->h + iy) * c->w + from * c->stride + tap -
+                                       c->left) * c->ci;
+            g.m = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = x + i * k, g.b = p->w + t * k * c->co + i * n, g.c = y + from * c->co + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+        nn__conv_finish(p, y, c->ow * c->co);
+    }
+}
+
+/* The rows of dx from `begin` on, likewise. */
+static void nn__conv_data_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t n = c->ci / c->groups, k = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.k = k, g.n = n, g.lda = g.ldb = c->co, g.ldc = c->stride * c->ci;
+    g.trans_b = g.accumulate = 1;
+    for (size_t row = begin; row < end; row++) {
+        nn_real *dx = p->to + row * c->w * c->ci;
+        const size_t image = row / c->h, below = row % c->h + c->top;
+        nn__conv_start_row(p, c->w, c->ci, dx);
+        for (size_t t = 0; t < c->kh * c->kw; t++) {
+            const size_t down = t / c->kw * c->dilation, tap = t % c->kw * c->dilation;
+            size_t from, to;
+            nn__conv_inside(c, tap, &from, &to);
+            if (down > below || (below - down) % c->stride || from >= to) continue;
+            const size_t oy = (below - down) / c->stride;
+            if (oy >= c->oh) continue;
+            const nn_real *dy = p->dy + ((image * c->oh + oy) * c->ow + from) * c->co;
+            g.m = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = dy + i * k, g.b = p->w + t * n * c->co + i * k;
+                g.c = dx + (from * c->stride + tap - c->left) * c->ci + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+        nn__conv_finish(p, dx, c->w * c->ci);
+    }
+}
+
+/* dw of the taps from `begin` on: a product for each row of outputs. */
+static void nn__conv_weights_by_taps(void *context, size_t begin, size_t end)
+{
+    const nn__conv_pass *p = (const nn__conv_pass *)context;
+    const nn__conv *c = p->c;
+    const size_t m = c->ci / c->groups, n = c->co / c->groups;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.m = m, g.n = n, g.lda = c->stride * c->ci, g.ldb = g.ldc = c->co;
+    g.trans_a = g.accumulate = 1;
+    for (size_t t = begin; t < end; t++) {
+        nn_real *dw = p->to + t * m * c->co;
+        const size_t tap = t % c->kw * c->dilation;
+        size_t from, to;
+        nn__conv_start_row(p, m, c->co, dw);
+        nn__conv_inside(c, tap, &from, &to);
+        for (size_t row = 0; row < p->images * c->oh && from < to; row++) {
+            const size_t iy = row % c->oh * c->stride + t / c->kw * c->dilation - c->top;
+            if (iy >= c->h) continue;
+            const nn_real *x = p->x + ((row / c->oh * c->h + iy) * c->w + from * c->stride + tap -
+                                       c->left) * c->ci;
+            g.k = to - from;
+            for (size_t i = 0; i < c->groups; i++) {
+                g.a = x + i * m, g.b = p->dy + (row * c->ow + from) * c->co + i * n;
+                g.c = dw + i * n;
+                nn__gemm_serial(nn__k(), &g);
+            }
+        }
+    }
+}
+
+/* ------------------------------------------------------------------------------------- >>bands
+   Convolution on the tiles of the matrix product.
+
+   Bands of an image's rows, or several small images, are copied with zeros around them. There the
+   taps of a kernel's row are one run of kw * ci values, at the same offset for each output pixel.
+   So a tile of >>gemm multiplies six pixels, a row of A each, by a panel of W: without a pointer
+   per tap, a matrix of patches, or a case for borders.
+
+       pass   rows of A (row_at)        runs (run_at)              B
+       y      pixels of y, in x         rows of a kernel, in x     W [kh kw ci][co], packed
+       dx     pixels of dx, in dy       taps, backwards in dy      W [kh kw co][ci], packed
+       dw     (kh, kw, ci), in x        rows of output pixels      dy [pixels][co]
+
+   With a stride dx falls into stride^2 phases, of pixels that meet the same taps. With groups or
+   dilation a run is a single tap. Where each channel is a group of its own, vectors run over the
+   channels (`channels` in place of tiles). Threads share out bands or, in dw, its columns or rows,
+   so that no sum is split. */
+enum {
+    NN__BAND = 160 * 1024 / (int)sizeof(nn_real), /* reals in a copy, if a row is not longer */
+    NN__BAND_PIXELS = 512,                        /* where it holds several images */
+    NN__DY_PANEL = 16 * 1024 / (int)sizeof(nn_real),
+    NN__FEW_ROWS = 64 /* of dw: too few for a panel of dy */
+};
+#define NN__MAX_BAND 16e6 /* reals: what is spread wider than that is computed by taps */
+
+typedef struct nn__conv_plan {
+    const nn__conv_pass *p;
+    const nn__conv *c;
+    const nn__kernels *f;
+    size_t groups, cols, k, nr, strips; /* columns of B, steps and strips of nr columns in each */
+    const nn_real *source;              /* the images that bands are copied from, */
+    size_t h, w, channels;              /* and their size */
+    ptrdiff_t front;                    /* the band from result row y on begins with source row */
+    size_t step, reach;                 /* y * step - front, and n rows take n * step + reach */
+    size_t left, right, line;           /* columns of zeros; reals in a row */
+    int in_place;                       /* no zeros are needed: nothing is copied */
+    size_t out_h, out_w;                /* of the result, as bands count it */
+    size_t band, bands, stack;          /* rows in a band, bands in an image, images in a band */
+    size_t image, units;                /* reals from image to image in a band; bands in all */
+    size_t threads;
+    size_t panels_size, copy_size, panel_size, row_count, run_count;
+    nn_real *panels, *copies;           /* W; each thread's band, behind it its panel of dy */
+    ptrdiff_t *row_at, *run_at;         /* in bytes, from where the band begins */
+} nn__conv_plan;
+
+static int nn__is_depthwise(const nn__conv *c)
+{
+    return c->groups > 1 && c->groups == c->ci && c->ci == c->co;
+}
+
+/* One product of all pixels with one matrix, which has ways of its own for few columns. With more
+   of them bands are faster, since they fetch ahead. */
+static int nn__conv_is_product(const nn__conv *c)
+{
+    const int is_1x1 = c->kh * c->kw * c->stride * c->groups == 1 && c->h == c->oh && c->w == c->ow;
+    return is_1x1 && nn__min_size(c->ci, c->co) <= NN__FEW;
+}
+
+/* How the batch is cut: as many rows as fit a copy, but bands for all threads; or, where an image
+   is small, as many images. */
+static void nn__conv_cut(nn__conv_plan *q)
+{
+    const size_t fit = NN__BAND / q->line, images = q->p->images, wanted = 2 * q->threads;
+    size_t band = fit > q->reach + q->step ? (fit - q->reach) / q->step : 1;
+    if (q->threads > 1 && images < wanted)
+        band = nn__min_size(band, q->out_h * images / wanted + 1);
+    q->band = nn__block_size(q->out_h, band);
+    q->bands = (q->out_h + q->band - 1) / q->band;
+    q->image = (q->in_place ? q->h : q->band * q->step + q->reach) * q->line;
+    q->stack = 1;
+    if (q->bands == 1) {
+        const size_t most = nn__min_size(NN__BAND / q->image,
+                                         NN__BAND_PIXELS / q->out_h / q->out_w);
+        q->stack = nn__max_size(1, nn__min_size(most, images / wanted));
+    }
+    q->units = (images + q->stack - 1) / q->stack * q->bands;
+    q->copy_size = q->in_place ? 0 : q->image * q->stack;
+}
+
+/* Sizes that follow from those of the source and the product; 0 when bands would be too large. */
+static int nn__conv_measure(nn__conv_plan *q, size_t threads)
+{
+    const int depthwise = nn__is_depthwise(q->c);
+    const double line = ((double)q->left + (double)q->w + (double)q->right) * (double)q->channels;
+    if (line * ((double)q->step + (double)q->reach) > NN__MAX_BAND) return 0;
+    q->line = (q->left + q->w + q->right) * q->channels;
+    q->threads = threads;
+    q->groups = depthwise ? 1 : q->c->groups;
+    q->f = nn__k();
+    q->nr = depthwise ? q->cols : q->f->width * q->f->vectors;
+    q->strips = (q->cols + q->nr - 1) / q->nr;
+    nn__conv_cut(q);
+    return 1;
+}
+
+/* y, and dw: bands of x. */
+static int nn__conv_plan_x(nn__conv_plan *q, const nn__conv_pass *p, size_t threads, int weights)
+{
+    const nn__conv *c = p->c;
+    const size_t down = (c->kh - 1) * c->dilation + 1, across = (c->kw - 1) * c->dilation + 1;
+    const size_t end = (c->ow - 1) * c->stride + across, begin = c->left + c->w;
+    memset(q, 0, sizeof *q);
+    q->p = p, q->c = c, q->source = p->x;
+    q->h = c->h, q->w = c->w, q->channels = c->ci, q->out_h = c->oh, q->out_w = c->ow;
+    q->cols = nn__is_depthwise(c) ? c->co : c->co / c->groups;
+    q->k = c->kh * c->kw * (c->ci / c->groups);
+    q->front = (ptrdiff_t)c->top, q->step = c->stride;
+    q->reach = down > c->stride ? down - c->stride : 0;
+    q->left = c->left, q->right = end > begin ? end - begin : 0;
+    q->in_place = !c->top && !c->left && !q->right && (c->oh - 1) * c->stride + down <= c->h;
+    if (!nn__conv_measure(q, threads)) return 0;
+    const size_t lines = q->stack * q->band;
+    if (weights) {
+        q->row_count = q->k, q->run_count = lines;
+        const size_t block = nn__max_size(1, NN__DY_PANEL / q->nr / c->ow);
+        if (q->k > NN__FEW_ROWS && !nn__is_depthwise(c) && (q->groups > 1 || q->cols != q->nr))
+            q->panel_size = nn__min_size(lines, block) * c->ow * q->nr;
+        return 1;
+    }
+    q->row_count = lines * c->ow;
+    q->run_count = c->groups == 1 && c->dilation == 1 ? c->kh : c->kh * c->kw;
+    if (!nn__is_depthwise(c)) q->panels_size = q->groups * q->strips * q->k * q->nr;
+    return 1;
+}
+
+/* dx: bands of dy. Pixel y of dx belongs to row (y + top) / stride of the phases. */
+static int nn__conv_plan_dy(nn__conv_plan *q, const nn__conv_pass *p, size_t threads)
+{
+    const nn__conv *c = p->c;
+    const size_t s = c->stride, first_y = c->top / s, first_x = c->left / s;
+    const size_t end_y = (c->h - 1 + c->top) / s + 1, end_x = (c->w - 1 + c->left) / s + 1;
+    memset(q, 0, sizeof *q);
+    q->p = p, q->c = c, q->source = p->dy;
+    q->h = c->oh, q->w = c->ow, q->channels = c->co;
+    q->out_h = end_y - first_y, q->out_w = end_x - first_x;
+    q->cols = nn__is_depthwise(c) ? c->ci : c->ci / c->groups;
+    q->k = c->co / c->groups;
+    q->step = 1, q->reach = (c->kh - 1) * c->dilation / s, q->left = (c->kw - 1) * c->dilation / s;
+    q->front = (ptrdiff_t)q->reach - (ptrdiff_t)first_y;
+    q->right = end_x > c->ow ? end_x - c->ow : 0;
+    q->in_place = !q->reach && !q->left && !q->right && end_y <= c->oh;
+    if (!nn__conv_measure(q, threads)) return 0;
+    q->row_count = s == 1 ? q->stack * q->band * q->out_w : q->out_w;
+    q->run_count = c->kh * c->kw;
+    q->panels_size = q->groups * q->strips * q->run_count * q->k * q->nr;
+    return 1;
+}
+
+/* The plan's arrays in the memory given, or only their size in bytes. */
+static size_t nn__conv_place(nn__conv_plan *q, void *memory)
+{
+    const size_t line = 64 / sizeof(nn_real), table = q->row_count + q->run_count;
+    const size_t panels = (q->panels_size + line - 1) / line * line;
+    const size_t own = (q->copy_size + line - 1) / line * line;
+    q->copy_size = own, q->panel_size = (q->panel_size + line - 1) / line * line;
+    q->panels = (nn_real *)memory;
+    q->copies = memory ? q->panels + panels : NULL;
+    const size_t reals = panels + q->threads * (own + q->panel_size);
+    q->row_at = memory ? (ptrdiff_t *)(void *)(q->panels + reals) : NULL;
+    q->run_at = memory ? q->row_at + q->row_count : NULL;
+    return reals * sizeof(nn_real) + table * sizeof(ptrdiff_t);
+}
+
+/* -- offsets: of result pixels and rows in a band, and of taps -- */
+
+static ptrdiff_t nn__conv_line_at(const nn__conv_plan *q, size_t row)
+{
+    return (ptrdiff_t)((row / q->band * q->image + row % q->band * q->step * q->line) *
+                       sizeof(nn_real));
+}
+
+static void nn__conv_pixels(const nn__conv_plan *q, ptrdiff_t *at)
+{
+    const size_t pixel = q->step * q->channels * sizeof(nn_real);
+    for (size_t i = 0; i < q->row_count; i++)
+        at[i] = nn__conv_line_at(q, i / q->out_w) + (ptrdiff_t)(i % q->out_w * pixel);
+}
+
+/* Of all (kh, kw, ci) in steps of `every`; in a copy of x. */
+static void nn__conv_taps(const nn__conv_plan *q, size_t every, size_t count, ptrdiff_t *at)
+{
+    const nn__conv *c = q->c;
+    const size_t per = c->ci / c->groups;
+    for (size_t i = 0; i < count; i++) {
+        const size_t t = i * every / per, y = t / c->kw * c->dilation, x = t % c->kw * c->dilation;
+        at[i] = (ptrdiff_t)((y * q->line + x * c->ci + i * every % per) * sizeof(nn_real));
+    }
+}
+
+/* The taps of dx in dy, in the order of the phases that meet them. */
+static void nn__conv_runs_of_dx(const nn__conv_plan *q, ptrdiff_t *at)
+{
+    const nn__conv *c = q->c;
+    const size_t s = c->stride;
+    for (size_t phase = 0; phase < s * s; phase++)
+        for (size_t t = 0; t < c->kh * c->kw; t++) {
+            const size_t y = t / c->kw * c->dilation, x = t % c->kw * c->dilation;
+            if (y % s != phase / s || x % s != phase % s) continue;
+            *at++ = -(ptrdiff_t)((y / s * q->line + x / s * c->co) * sizeof(nn_real));
+        }
+}
+
+/* -- W in panels, [group][strip][k][nr] -- */
+
+static void nn__conv_pack_x(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    for (size_t i = begin; i < end; i++) {
+        const size_t j = i % q->strips * q->nr, n = nn__min_size(q->nr, q->cols - j);
+        const nn_real *from = q->p->w + i / q->strips * q->cols + j;
+        nn_real *to = q->panels + i * q->k * q->nr;
+        for (size_t k = 0; k < q->k; k++, from += q->c->co, to += q->nr) {
+            memcpy(to, from, n * sizeof *to);
+            memset(to + n, 0, (q->nr - n) * sizeof *to);
+        }
+    }
+}
+
+/* In the order of the phases, whose taps come one after the other. */
+static void nn__conv_pack_dy(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    const nn__conv *c = q->c;
+    const size_t s = c->stride, size = q->k * q->nr;
+    for (size_t i = begin; i < end; i++) {
+        const size_t j = i % q->strips * q->nr, n = nn__min_size(q->nr, q->cols - j);
+        nn_real *to = q->panels + i * c->kh * c->kw * size;
+        for (size_t phase = 0; phase < s * s; phase++)
+            for (size_t t = 0; t < c->kh * c->kw; t++) {
+                if (t / c->kw * c->dilation % s != phase / s ||
+                    t % c->kw * c->dilation % s != phase % s) continue;
+                const nn_real *from = q->p->w + (t * (c->ci / c->groups) + j) * c->co;
+                if (n < q->nr) memset(to, 0, size * sizeof *to);
+                if (nn__is_depthwise(c)) memcpy(to, from, n * sizeof *to);
+                else q->f->transpose(n, q->k, from + i / q->strips * q->k, c->co, to, q->nr);
+                to += size;
+            }
+    }
+}
+
+/* -- bands -- */
+
+typedef struct nn__conv_band {
+    size_t image, images, row, rows; /* of the result */
+    const nn_real *a;                /* where it begins in the source or the copy */
+    nn_real *panel;                  /* the thread's own, for dy */
+} nn__conv_band;
+
+static nn__conv_band nn__conv_get_band(const nn__conv_plan *q, size_t unit)
+{
+    nn__conv_band b;
+    b.image = unit / q->bands * q->stack, b.images = nn__min_size(q->stack, q->p->images - b.image);
+    b.row = unit % q->bands * q->band, b.rows = nn__min_size(q->band, q->out_h - b.row);
+    const ptrdiff_t first = (ptrdiff_t)(b.row * q->step) - q->front;
+    nn_real *own = q->copies + (size_t)nn__thread_number * (q->copy_size + q->panel_size);
+    b.a = q->in_place ? q->source + b.image * q->image + (size_t)first * q->line : own;
+    b.panel = own + q->copy_size;
+    const size_t bytes = q->w * q->channels * sizeof *own;
+    for (size_t i = 0; i < b.images && !q->in_place; i++) {
+        const nn_real *image = q->source + (b.image + i) * q->h * q->w * q->channels;
+        nn_real *to = own + i * q->image + q->left * q->channels;
+        for (size_t r = 0; r < b.rows * q->step + q->reach; r++, to += q->line) {
+            const size_t y = (size_t)(first + (ptrdiff_t)r); /* large when negative */
+            if (y < q->h) memcpy(to, image + y * q->w * q->channels, bytes);
+            else memset(to, 0, bytes);
+        }
+    }
+    return b;
+}
+
+/* A thread's copy begins with zeros, of which the columns beside the images stay. */
+static void nn__conv_clear(const nn__conv_plan *q)
+{
+    nn_real *own = q->copies + (size_t)nn__thread_number * (q->copy_size + q->panel_size);
+    memset(own, 0, q->copy_size * sizeof *own);
+}
+
+/* What the bands of a unit will be copied from is fetched during so many tiles. */
+static void nn__conv_fetch(const nn__conv_plan *q, size_t unit, size_t tiles, nn__lines *a)
+{
+    const size_t line = q->w * q->channels, all = q->p->images * q->h;
+    const size_t row = unit / q->bands * q->stack * q->h + unit % q->bands * q->band * q->step;
+    const size_t rows = q->bands > 1 ? q->band * q->step : q->stack * q->h;
+    if (row >= all) return;
+    a->next = (const char *)(q->source + row * line);
+    a->next_end = (const char *)(q->source + nn__min_size(row + rows, all) * line);
+    a->next_step = ((size_t)(a->next_end - a->next) / tiles + 64) / 64 * 64;
+}
+
+/* -- the passes, each over bands -- */
+
+/* A tile's share of B, and its runs. */
+static void nn__conv_aim(nn__tile *t, const nn_real *b, size_t ldb, const ptrdiff_t *runs,
+                         size_t count, size_t k, size_t ak)
+{
+    t->b = b, t->ldb = ldb * sizeof *b, t->panel = NULL;
+    t->first = count ? *runs : 0, t->runs = runs + (count > 0), t->runs_end = runs + count;
+    t->k = count ? k : 0, t->ak = ak * sizeof *b;
+}
+
+/* `rows` rows of the result at c: of the strip of `cols` columns that begins with `column`. */
+static void nn__conv_multiply(const nn__conv_plan *q, nn__tile *t, size_t column, size_t cols,
+                              size_t rows, nn_real *c, size_t ldc, int accumulate, nn__lines *a)
+{
+    t->c = c, t->ldc = ldc * sizeof *c, t->init = nn__zeros, t->init_ld = 0;
+    if (accumulate) t->init = c, t->init_ld = t->ldc;
+    else if (q->p->bias) t->init = q->p->bias + column;
+    if (nn__is_depthwise(q->c)) {
+        q->f->channels(t, cols, rows, a);
+        return;
+    }
+    nn__set_width(q->f, t, cols);
+    nn__multiply_rows(q->f, t, 1, rows, a);
+}
+
+static void nn__conv_bands_of_y(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    const nn__conv *c = q->c;
+    const int packed = q->panels_size > 0;
+    const size_t per = c->ci / c->groups, runs = q->run_count;
+    nn__conv_clear(q);
+    for (size_t unit = begin; unit < end; unit++) {
+        const nn__conv_band b = nn__conv_get_band(q, unit);
+        const size_t pixels = b.images * b.rows * c->ow;
+        nn_real *y = q->p->to + (b.image * c->oh + b.row) * c->ow * c->co;
+        nn__lines a = {NULL, 0, q->row_at, NULL, NULL, 0};
+        nn__conv_fetch(q, unit + 1, (pixels / NN__MR + 1) * q->strips * q->groups, &a);
+        for (size_t i = 0; i < q->groups * q->strips; i++) {
+            const size_t g = i / q->strips, j = i % q->strips * q->nr, column = g * q->cols + j;
+            nn__tile t;
+            if (packed) nn__conv_aim(&t, q->panels + i * q->k * q->nr, 0, q->run_at, runs,
+                                     q->k / runs, 1);
+            else nn__conv_aim(&t, q->p->w, c->co, q->run_at, runs, 1, 1);
+            a.a = b.a + g * per;
+            nn__conv_multiply(q, &t, column, nn__min_size(q->nr, q->cols - j), pixels, y + column,
+                              c->co, q->p->accumulate, &a);
+        }
+        nn__conv_finish(q->p, y, pixels * c->co);
+    }
+}
+
+/* Taps of one axis that a phase meets. */
+static size_t nn__conv_met(const nn__conv *c, size_t kernel, size_t phase)
+{
+    size_t count = 0;
+    for (size_t t = 0; t < kernel; t++) count += t * c->dilation % c->stride == phase;
+    return count;
+}
+
+/* One strip of a band of dx, for the phase (py, px): t has its panel and runs. Without a stride the
+   whole band is one row of pixels. */
+static void nn__conv_phase(const nn__conv_plan *q, const nn__conv_band *b, nn__tile *t, size_t py,
+                           size_t px, size_t column, size_t cols, nn__lines *a)
+{
+    const nn__conv *c = q->c;
+    const size_t s = c->stride, rows = b->images * b->rows, at_once = s == 1 ? rows : 1;
+    const size_t u = c->left / s + (c->left % s > px), x = u * s + px - c->left;
+    const size_t pixels = x < c->w ? (c->w - 1 - x) / s + 1 : 0;
+    const nn_real *from = b->a + (u + q->left) * q->channels + column / q->cols * q->k;
+    for (size_t i = 0; i < rows && pixels; i += at_once) {
+        const size_t image = i / b->rows, v = i % b->rows;
+        const size_t y = (b->row + v + c->top / s) * s + py - c->top; /* large when negative */
+        if (y >= c->h) continue;
+        a->a = from + image * q->image + (v + q->reach) * q->line;
+        nn_real *dx = q->p->to + (((b->image + image) * c->h + y) * c->w + x) * c->ci + column;
+        nn__conv_multiply(q, t, column, cols, at_once * pixels, dx, s * c->ci, q->p->accumulate, a);
+    }
+}
+
+static void nn__conv_bands_of_dx(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    const nn__conv *c = q->c;
+    const size_t s = c->stride, top = c->top / s, size = q->k * q->nr;
+    nn__conv_clear(q);
+    for (size_t unit = begin; unit < end; unit++) {
+        const nn__conv_band b = nn__conv_get_band(q, unit);
+        nn__lines a = {NULL, 0, q->row_at, NULL, NULL, 0};
+        const size_t tiles = (b.images * b.rows * q->out_w / NN__MR + 1) * q->strips * q->groups;
+        nn__conv_fetch(q, unit + 1, tiles * s * s, &a);
+        for (size_t i = 0; i < q->groups * q->strips; i++) {
+            const size_t j = i % q->strips * q->nr, column = i / q->strips * q->cols + j;
+            const nn_real *panel = q->panels + i * q->run_count * size;
+            const ptrdiff_t *runs = q->run_at;
+            for (size_t phase = 0, taps; phase < s * s; phase++) {
+                nn__tile t;
+                taps = nn__conv_met(c, c->kh, phase / s) * nn__conv_met(c, c->kw, phase % s);
+                nn__conv_aim(&t, panel, nn__is_depthwise(c) ? q->nr : 0, runs, taps, q->k, 1);
+                nn__conv_phase(q, &b, &t, phase / s, phase % s, column,
+                               nn__min_size(q->nr, q->cols - j), &a);
+                runs += taps, panel += taps * size;
+            }
+        }
+        const size_t y = (b.row + top) * s > c->top ? (b.row + top) * s - c->top : 0;
+        const size_t y_end = nn__min_size(c->h, (b.row + b.rows + top) * s - c->top);
+        nn__conv_finish(q->p, q->p->to + (b.image * c->h + y) * c->w * c->ci,
+                        ((b.images - 1) * c->h + y_end - y) * c->w * c->ci);
+    }
+}
+
+/* Blocks of dy's pixels go by, and all of the thread's part of dw meets each. */
+static void nn__conv_block_of_dw(const nn__conv_plan *q, const nn__conv_band *b, size_t row,
+                                 size_t rows, const size_t *strips, const size_t *lines, int first,
+                                 nn__lines *a)
+{
+    const nn__conv *c = q->c;
+    const nn_real *dy = q->p->dy + ((b->image * c->oh + b->row + row) * c->ow) * c->co;
+    for (size_t i = strips[0]; i < strips[1]; i++) {
+        const size_t g = i / q->strips, j = i % q->strips * q->nr, column = g * q->cols + j;
+        nn__tile t;
+        nn__conv_aim(&t, dy + column, c->co, q->run_at + row, rows, c->ow, c->stride * c->ci);
+        if (q->panel_size) t.panel = b->panel;
+        a->a = b->a + g * (c->ci / c->groups), a->offsets = q->row_at + lines[0];
+        nn__conv_multiply(q, &t, column, nn__min_size(q->nr, q->cols - j), lines[1] - lines[0],
+                          q->p->to + lines[0] * c->co + column, c->co, !first || q->p->accumulate,
+                          a);
+    }
+}
+
+/* Parts of dw: of its strips of columns, or of its rows where strips are fewer than threads. */
+static void nn__conv_parts_of_dw(void *context, size_t begin, size_t end)
+{
+    const nn__conv_plan *q = (const nn__conv_plan *)context;
+    const size_t all = q->groups * q->strips, tiles = (q->row_count + NN__MR - 1) / NN__MR;
+    const size_t block = nn__max_size(1, NN__DY_PANEL / q->nr / q->c->ow), parts = q->threads;
+    for (size_t part = begin; part < end; part++) {
+        size_t strips[2] = {0, 0}, lines[2] = {0, 0};
+        strips[1] = all, lines[1] = q->row_count;
+        if (all >= parts) strips[0] = all * part / parts, strips[1] = all * (part + 1) / parts;
+        else {
+            lines[0] = tiles * part / parts * NN__MR;
+            lines[1] = nn__min_size(q->row_count, tiles * (part + 1) / parts * NN__MR);
+        }
+        if (lines[0] == lines[1]) continue;
+        nn__conv_clear(q);
+        for (size_t unit = 0; unit < q->units; unit++) {
+            const nn__conv_band b = nn__conv_get_band(q, unit);
+            const size_t rows = b.images * b.rows, blocks = (rows + block - 1) / block;
+            nn__lines a = {NULL, 0, NULL, NULL, NULL, 0};
+            nn__conv_fetch(q, unit + 1, blocks * (strips[1] - strips[0]) *
+                                            ((lines[1] - lines[0]) / NN__MR + 1), &a);
+            for (size_t row = 0; row < rows; row += block)
+                nn__conv_block_of_dw(q, &b, row, nn__min_size(block, rows - row), strips, lines,
+                                     unit + row == 0, &a);
+        }
+    }
+}
+
+/* -- which way -- */
+
+/* A sum that is finite has finite terms; one that overflowed may have, too. */
+static int nn__all_finite(size_t n, const nn_real *x)
+{
+    if (nn__is_finite((double)nn__k()->sum(n, x))) return 1;
+    for (size_t i = 0; i < n; i++)
+        if (!nn__is_finite((double)x[i])) return 0;
+    return 1;
+}
+
+/* So many units of a pass are worth a thread. */
+static size_t nn__conv_grain(const nn__conv_pass *p, size_t units)
+{
+    const nn__conv *c = p->c;
+    const double work = (double)p->images * (double)(c->oh * c->ow * c->co) *
+                        (double)(c->kh * c->kw * (c->ci / c->groups));
+    const double grain = NN__PRODUCT_GRAIN * (double)units / (work + 1);
+    return grain < (double)units ? (size_t)grain + 1 : units;
+}
+
+/* y or dx where all pixels meet one matrix */
+static void nn__conv_product(const nn__conv_pass *p, size_t threads, int is_dx)
+{
+    const nn__conv *c = p->c;
+    nn__gemm_args g;
+    memset(&g, 0, sizeof g);
+    g.m = p->images * c->h * c->w, g.n = is_dx ? c->ci : c->co, g.k = is_dx ? c->co : c->ci;
+    g.a = is_dx ? p->dy : p->x, g.lda = g.k, g.b = p->w, g.ldb = c->co, g.trans_b = is_dx;
+    g.c = p->to, g.ldc = g.n, g.bias = p->bias, g.accumulate = p->accumulate;
+    nn__gemm((int)threads, &g);
+    if (p->kind != NN_ACTIVATION_IDENTITY)
+        nn__activate((int)threads, p->kind, (double)p->alpha, g.m * g.n, p->to, NULL, NULL,
+                     p->activated);
+}
+
+static void nn__conv_by_taps(nn__conv_pass *p, size_t threads, size_t rows, nn__range_fn *f)
+{
+    nn__parallel((int)threads, rows, nn__conv_grain(p, rows), f, p);
+}
+
+/* y (+)= conv(x, w) + bias */
+static void nn__conv_forward(const nn__conv_pass *pass, size_t threads, void *memory)
+{
+    nn__conv_pass p = *pass;
+    const nn__conv *c = p.c;
+    nn__conv_plan q;
+    if (nn__conv_is_product(c)) nn__conv_product(&p, threads, 0);
+    else if (!nn__conv_plan_x(&q, &p, threads, 0) || !nn__all_finite(nn__conv_size(c), p.w))
+        nn__conv_by_taps(&p, threads, p.images * c->oh, nn__conv_rows_by_taps);
+    else {
+        nn__conv_place(&q, memory);
+        nn__conv_pixels(&q, q.row_at);
+        nn__conv_taps(&q, q.k / q.run_count, q.run_count, q.run_at);
+        const size_t panels = q.panels_size ? q.groups * q.strips : 0;
+        nn__parallel((int)threads, panels, nn__grain_rows(q.k * q.nr), nn__conv_pack_x, &q);
+        nn__parallel((int)threads, q.units, nn__conv_grain(&p, q.units), nn__conv_bands_of_y, &q);
+    }
+}
+
+/* dx (+)= the gradient of x; also what a transposed convolution computes, with a bias then. */
+static void nn__conv_data(const nn__conv_pass *pass, size_t threads, void *memory)
+{
+    nn__conv_pass p = *pass;
+    const nn__conv *c = p.c;
+    nn__conv_plan q;
+    if (nn__conv_is_product(c)) nn__conv_product(&p, threads, 1);
+    else if (!nn__conv_plan_dy(&q, &p, threads) || !nn__all_finite(nn__conv_size(c), p.w))
+        nn__conv_by_taps(&p, threads, p.images * c->h, nn__conv_data_by_taps);
+    else {
+        nn__conv_place(&q, memory);
+        nn__conv_pixels(&q, q.row_at);
+        nn__conv_runs_of_dx(&q, q.run_at);
+        nn__parallel((int)threads, q.groups * q.strips,
+                     nn__grain_rows(q.run_count * q.k * q.nr), nn__conv_pack_dy, &q);
+        nn__parallel((int)threads, q.units, nn__conv_grain(&p, q.units), nn__conv_bands_of_dx, &q);
+    }
+}
+
+/* dw (+)= the gradient of w */
+static void nn__conv_weights(const nn__conv_pass *pass, size_t threads, void *memory)
+{
+    nn__conv_pass p = *pass;
+    const nn__conv *c = p.c;
+    nn__conv_plan q;
+    if (nn__conv_is_product(c)) {
+        nn__gemm_args g;
+        memset(&g, 0, sizeof g);
+        g.trans_a = 1, g.m = c->ci, g.n = c->co, g.k = p.images * c->h * c->w;
+        g.a = p.x, g.lda = g.m, g.b = p.dy, g.ldb = g.ldc = g.n, g.c = p.to;
+        g.accumulate = p.accumulate;
+        nn__gemm((int)threads, &g);
+    } else if (!nn__conv_plan_x(&q, &p, threads, 1))
+        nn__conv_by_taps(&p, threads, c->kh * c->kw, nn__conv_weights_by_taps);
+    else {
+        const size_t grain = nn__conv_grain(&p, threads);
+        q.threads = (threads + grain - 1) / grain;
+        nn__conv_place(&q, memory);
+        nn__conv_taps(&q, 1, q.row_count, q.row_at);
+        for (size_t i = 0; i < q.run_count; i++) q.run_at[i] = nn__conv_line_at(&q, i);
+        nn__parallel((int)threads, q.threads, 1, nn__conv_parts_of_dw, &q);
+    }
+}
+
+/* Bytes of working memory that the three passes need. */
+static size_t nn__conv_memory(const nn__conv_pass *p, size_t threads)
+{
+    nn__conv_plan q;
+    size_t bytes = 0;
+    if (nn__conv_is_product(p->c)) return 0;
+    if (nn__conv_plan_dy(&q, p, threads)) bytes = nn__conv_place(&q, NULL);
+    for (int weights = 0; weights < 2; weights++)
+        if (nn__conv_plan_x(&q, p, threads, weights))
+            bytes = nn__max_size(bytes, nn__conv_place(&q, NULL));
+    return bytes;
+}
+
 /* ------------------------------------------------------------------------------------ >>tensor
    The network's memory. What has to stay where it is comes from an arena of chunks: tensors, names,
    settings. Values, gradients and optimiser state of the parameters lie in parallel arrays of the
@@ -3833,6 +5483,7 @@ struct nn_net {
     size_t passes;                  /* backward passes so far */
     int adds;                       /* to the gradients of parameters, in the present one */
     struct nn__optimizer *optimizer;
+    nn_tensor *output;              /* as it was set; NULL: what the losses say */
     nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
 
@@ -3850,57 +5501,57 @@ static void nn__default_release(void *user, void *block)
     NN_FREE(block);
 }
 
-/* -- a caller's memory: blocks one behind the other, each with a note of where it begins and ends.
-   A block that is given back makes room when it is the last. -- */
+/* -- a caller's memory, a stack: blocks one behind the other, each with a note of where it begins
+   and ends. A block that is given back makes room when it is the last. -- */
 
-#define NN__POOL_ALIGN 16
+#define NN__STACK_ALIGN 16
 
-typedef struct nn__pool {
-    size_t size, used, peak; /* bytes, from the pool itself on */
-} nn__pool;
+typedef struct nn__stack {
+    size_t size, used, peak; /* bytes, from the stack itself on */
+} nn__stack;
 
-typedef struct nn__pool_note {
+typedef struct nn__stack_note {
     size_t begin, end;
-} nn__pool_note;
+} nn__stack_note;
 
-static void *nn__pool_alloc(void *user, size_t bytes)
+static void *nn__stack_alloc(void *user, size_t bytes)
 {
-    nn__pool *pool = (nn__pool *)user;
-    nn__pool_note note;
-    const size_t at = nn__round_up(pool->used + sizeof note, NN__POOL_ALIGN);
-    if (at > pool->size || bytes > pool->size - at) return NULL;
-    note.begin = pool->used, note.end = at + bytes;
+    nn__stack *stack = (nn__stack *)user;
+    nn__stack_note note;
+    const size_t at = nn__round_up(stack->used + sizeof note, NN__STACK_ALIGN);
+    if (at > stack->size || bytes > stack->size - at) return NULL;
+    note.begin = stack->used, note.end = at + bytes;
     char *block = (char *)user + at;
     memcpy(block - sizeof note, &note, sizeof note);
-    pool->used = note.end;
-    pool->peak = nn__max_size(pool->peak, pool->used);
+    stack->used = note.end;
+    stack->peak = nn__max_size(stack->peak, stack->used);
     return block;
 }
 
-static void nn__pool_release(void *user, void *block)
+static void nn__stack_release(void *user, void *block)
 {
-    nn__pool *pool = (nn__pool *)user;
-    nn__pool_note note;
+    nn__stack *stack = (nn__stack *)user;
+    nn__stack_note note;
     memcpy(&note, (const char *)block - sizeof note, sizeof note);
-    if (note.end == pool->used) pool->used = note.begin;
+    if (note.end == stack->used) stack->used = note.begin;
 }
 
-/* A pool at the beginning of the memory; NULL when there is no room for one. */
-static nn__pool *nn__pool_new(void *memory, size_t size)
+/* A stack at the beginning of the memory; NULL when there is no room for one. */
+static nn__stack *nn__stack_new(void *memory, size_t size)
 {
-    const size_t past = (size_t)((uintptr_t)memory % NN__POOL_ALIGN);
-    const size_t skip = past ? NN__POOL_ALIGN - past : 0;
-    if (size < skip || size - skip < sizeof(nn__pool)) return NULL;
-    nn__pool *pool = (nn__pool *)(void *)((char *)memory + skip);
-    pool->size = size - skip;
-    pool->used = pool->peak = sizeof *pool;
-    return pool;
+    const size_t past = (size_t)((uintptr_t)memory % NN__STACK_ALIGN);
+    const size_t skip = past ? NN__STACK_ALIGN - past : 0;
+    if (size < skip || size - skip < sizeof(nn__stack)) return NULL;
+    nn__stack *stack = (nn__stack *)(void *)((char *)memory + skip);
+    stack->size = size - skip;
+    stack->used = stack->peak = sizeof *stack;
+    return stack;
 }
 
 NN_DEF size_t nn_net_memory(const nn_net *net)
 {
-    if (!net || net->allocator.alloc != nn__pool_alloc) return 0;
-    return ((const nn__pool *)net->allocator.user)->peak + NN__POOL_ALIGN - 1;
+    if (!net || net->allocator.alloc != nn__stack_alloc) return 0;
+    return ((const nn__stack *)net->allocator.user)->peak + NN__STACK_ALIGN - 1;
 }
 
 static void *nn__net_alloc(nn_net *net, size_t bytes)
@@ -4100,12 +5751,16 @@ NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
     else if (d.threads < 0)
         status = nn__fail(NN_ERROR_BAD_ARGUMENT,
                           "nn_net_create: threads is %d, expected 0 or more", d.threads);
+    else if (!nn__is_exact(nn__k()))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "nn_net_create: nn.h is compiled with -ffp-contract=fast for a CPU with "
+                          "fused multiply-add, which changes results: use -ffp-contract=off");
     else if (d.allocator.alloc ? d.memory != NULL || d.memory_size : !d.memory != !d.memory_size)
         status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_create: memory and memory_size go "
                                                  "together, and without an allocator");
     if (d.memory && status == NN_OK) {
-        d.allocator.alloc = nn__pool_alloc, d.allocator.release = nn__pool_release;
-        d.allocator.user = nn__pool_new(d.memory, d.memory_size);
+        d.allocator.alloc = nn__stack_alloc, d.allocator.release = nn__stack_release;
+        d.allocator.user = nn__stack_new(d.memory, d.memory_size);
         if (!d.allocator.user)
             status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
                               (nn__ull)d.memory_size);
@@ -4249,28 +5904,191 @@ static const char *nn__tensor_shape(const nn_tensor *t, char text[NN__SHAPE_TEXT
     return nn__shape_text(t->rank, t->shape, t->batched, text);
 }
 
-#ifndef NN_NO_STDIO
-NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
+/* -- what a file says of an operation: `visit` writes the member or reads it -- */
+
+NN_DEF nn_tensor *nn_describe_source(const nn_description *d, size_t i)
 {
-    char shape[NN__SHAPE_TEXT];
-    if (!net) return nn__fail_null("nn_net_summary", "network");
-    if (net->status != NN_OK) return nn_net_status(net);
-    if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
-    fprintf(stream, "%4s  %-22s %-20s %-18s %10s\n", "id", "operation", "name", "shape",
-            "parameters");
-    for (size_t i = 0; i < net->tensors.count; i++) {
-        const nn_tensor *t = net->tensors.items[i];
-        fprintf(stream, "%4llu  %-22s %-20s %-18s", (nn__ull)i, t->op->name, t->name,
-                nn__tensor_shape(t, shape));
-        if (strcmp(t->op->name, "parameter") == 0) fprintf(stream, " %10llu", (nn__ull)t->size);
-        fprintf(stream, "\n");
-    }
-    fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
-    if (fflush(stream) != 0 || ferror(stream))
-        return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
+    return i < d->src_count ? d->src[i] : NULL;
+}
+
+NN_DEF void nn_describe_int(nn_description *d, const char *key, int *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_INT, value, &count, 1);
+}
+
+NN_DEF void nn_describe_size(nn_description *d, const char *key, size_t *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_SIZE, value, &count, 1);
+}
+
+NN_DEF void nn_describe_real(nn_description *d, const char *key, double *value)
+{
+    size_t count = 1;
+    d->visit(d, key, NN_FIELD_REAL, value, &count, 1);
+}
+
+NN_DEF void nn_describe_choice(nn_description *d, const char *key, int *value,
+                               const char *const *names, size_t count)
+{
+    d->names = names;
+    d->visit(d, key, NN_FIELD_CHOICE, value, &count, count);
+}
+
+NN_DEF void nn_describe_ints(nn_description *d, const char *key, int *values, size_t *count,
+                             size_t max)
+{
+    d->visit(d, key, NN_FIELD_INTS, values, count, max);
+}
+
+NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values, size_t *count,
+                              size_t max)
+{
+    d->visit(d, key, NN_FIELD_SIZES, values, count, max);
+}
+
+NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
+                              size_t count)
+{
+    d->visit(d, key, NN_FIELD_REALS, values, &count, count);
+}
+
+/* ----------------------------------------------------------------------------------- >>initial
+   How the values of a parameter or buffer begin. */
+
+static nn_init nn__init_make(nn_init_kind kind, double a, double b)
+{
+    nn_init init;
+    memset(&init, 0, sizeof init);
+    init.kind = kind, init.a = a, init.b = b;
+    return init;
+}
+
+NN_DEF nn_init nn_init_constant(double value)
+{
+    return nn__init_make(NN_INIT_CONSTANT, value, 0);
+}
+
+NN_DEF nn_init nn_init_uniform(double low, double high)
+{
+    return nn__init_make(NN_INIT_UNIFORM, low, high);
+}
+
+NN_DEF nn_init nn_init_normal(double mean, double deviation)
+{
+    return nn__init_make(NN_INIT_NORMAL, mean, deviation);
+}
+
+NN_DEF nn_init nn_init_scaled(nn_init_kind kind) { return nn__init_make(kind, 0, 0); }
+
+/* Numbers that nn_real holds, and that the kind has a use for, for a leaf of that rank. */
+static nn_status nn__check_init(const char *call, const char *member, const nn_init *init, int rank)
+{
+    const int has_b = init->kind == NN_INIT_UNIFORM || init->kind == NN_INIT_NORMAL;
+    const int has_a = has_b || init->kind == NN_INIT_CONSTANT ||
+                      init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY;
+    if ((unsigned)init->kind >= NN_INIT_COUNT)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: %s.kind is %d, expected one of nn_init_kind", call, member,
+                        (int)init->kind);
+    if (!nn__is_finite((double)(nn_real)init->a) || !nn__is_finite((double)(nn_real)init->b))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has the numbers %g and %g, expected finite "
+                                               "ones", call, member, init->a, init->b);
+    if ((init->a != 0 && !has_a) || (init->b != 0 && !has_b))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s.%s is set, which this kind does not use",
+                        call, member, init->a != 0 && !has_a ? "a" : "b");
+    if (rank < 2 && (init->kind == NN_INIT_ORTHOGONAL || init->kind == NN_INIT_IDENTITY))
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: %s is of a kind for two or more dimensions, found %d", call, member,
+                        rank);
+    if (!(init->fan_in >= 0 && init->fan_out >= 0))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has fans of %g and %g, expected 0 or more",
+                        call, member, init->fan_in, init->fan_out);
     return NN_OK;
 }
-#endif
+
+static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double fan_out)
+{
+    double r = 0;
+    switch (init->kind) {
+    case NN_INIT_CONSTANT: return init->a;
+    case NN_INIT_UNIFORM: return init->a + (init->b - init->a) * nn_rng_uniform(rng);
+    case NN_INIT_NORMAL: return init->a + init->b * nn_rng_normal(rng);
+    case NN_INIT_LECUN_NORMAL: return nn_rng_normal(rng) / sqrt(fan_in);
+    case NN_INIT_GLOROT_NORMAL: return nn_rng_normal(rng) * sqrt(2 / (fan_in + fan_out));
+    case NN_INIT_HE_NORMAL: return nn_rng_normal(rng) * sqrt(2 / fan_in);
+    case NN_INIT_DEFAULT:
+    case NN_INIT_GLOROT_UNIFORM: r = sqrt(6 / (fan_in + fan_out)); break;
+    case NN_INIT_HE_UNIFORM: r = sqrt(6 / fan_in); break;
+    case NN_INIT_ZERO:
+    case NN_INIT_ORTHOGONAL:
+    case NN_INIT_IDENTITY:
+    case NN_INIT_COUNT: return 0;
+    }
+    return (2 * nn_rng_uniform(rng) - 1) * r;
+}
+
+/* n orthonormal vectors of m normal draws, by Gram and Schmidt: each loses its part along those
+   before it, twice, since the first time leaves a rounding error of the size of what it took away
+   (Giraud, Langou and Rozloznik 2005). */
+static void nn__draw_orthonormal(nn_rng *rng, size_t n, size_t m, nn_real *v)
+{
+    const nn__kernels *k = nn__k();
+    for (size_t i = 0; i < n * m; i++) v[i] = (nn_real)nn_rng_normal(rng);
+    for (size_t i = 0; i < n; i++) {
+        nn_real *own = v + i * m;
+        for (size_t j = 0; j < 2 * i; j++) {
+            const nn_real *other = v + j % i * m;
+            k->axpy(m, -k->dot(m, own, other), other, own);
+        }
+        k->scale(m, 1 / NN__SQRT_SCALAR(k->dot(m, own, own)), own, own);
+    }
+}
+
+static nn_status nn__draw_orthogonal(nn_tensor *t, nn_real gain)
+{
+    const size_t cols = t->shape[t->rank - 1], rows = t->size / cols;
+    nn_real *v = t->data;
+    if (rows > cols) v = (nn_real *)nn__net_alloc(t->net, t->size * sizeof *v);
+    if (!v) return NN_ERROR_OUT_OF_MEMORY;
+    nn__draw_orthonormal(&t->net->rng, nn__min_size(rows, cols), nn__max_size(rows, cols), v);
+    if (rows > cols) {
+        nn__k()->transpose(cols, rows, v, rows, t->data, cols);
+        nn__net_release(t->net, v);
+    }
+    nn__k()->scale(t->size, gain, t->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__set_identity(nn_tensor *t, nn_real gain)
+{
+    const size_t out = t->shape[t->rank - 1], in = t->shape[t->rank - 2];
+    size_t middle = 0;
+    for (int d = 0; d < t->rank - 2; d++) middle = middle * t->shape[d] + t->shape[d] / 2;
+    memset(t->data, 0, t->size * sizeof *t->data);
+    for (size_t i = 0; i < nn__min_size(in, out); i++)
+        t->data[(middle * in + i) * out + i] = gain;
+    return NN_OK;
+}
+
+/* [size..., in, out]; one dimension is both. */
+static nn_status nn__draw_all(nn_tensor *t, const nn_init *init)
+{
+    const nn_real gain = (nn_real)nn__or_default(init->a, 1);
+    if (init->kind == NN_INIT_ORTHOGONAL) return nn__draw_orthogonal(t, gain);
+    if (init->kind == NN_INIT_IDENTITY) return nn__set_identity(t, gain);
+    double in = t->rank ? (double)t->shape[t->rank - 1] : 1, out = in;
+    if (t->rank > 1) {
+        const double size = (double)t->size / (in * (double)t->shape[t->rank - 2]);
+        out *= size, in = (double)t->shape[t->rank - 2] * size;
+    }
+    if (init->fan_in > 0) in = init->fan_in;
+    if (init->fan_out > 0) out = init->fan_out;
+    for (size_t i = 0; i < t->size; i++)
+        t->data[i] = (nn_real)nn__draw(&t->net->rng, init, in, out);
+    return NN_OK;
+}
 
 /* ------------------------------------------------------------------------------------- >>graph
    nn__node_new makes a tensor of any operation, or refuses; inputs are filled from outside.
@@ -4290,6 +6108,9 @@ enum {
 #define NN__OP_CLAIMS 4u /* backward asks nn__claim_gradient instead of finding zeros to add to */
 #define NN__OP_SUMS 8u   /* a scalar that adds up samples, where others take their mean */
 #define NN__OP_LOSS 16u
+#define NN__OP_LAYER 32u /* src[1] is its weight and src[2] its bias, where they are parameters */
+#define NN__OP_PRODUCT 64u /* takes each weight once for a position of its last dimension; settings
+                              begin with an activation, nn__function */
 
 /* An input's own settings. The answer of a loss is an input as well: of labels or of targets, as it
    was fed last. */
@@ -4302,9 +6123,12 @@ typedef struct nn__input {
     int has_labels;        /* fed last: labels, not reals */
 } nn__input;
 
-static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0};
-static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0};
-static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0};
+static nn_tensor *nn__input_describe(nn_description *d, const nn_tensor *t);
+static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__input_op = {"input", NULL, NULL, NULL, NULL, 0, nn__input_describe};
+static const nn_op nn__parameter_op = {"parameter", NULL, NULL, NULL, NULL, 0, nn__state_describe};
+static const nn_op nn__buffer_op = {"buffer", NULL, NULL, NULL, NULL, 0, nn__state_describe};
 
 static int nn__is_leaf(const nn_tensor *t) { return !t->op->forward; }
 
@@ -4546,6 +6370,21 @@ NN_DEF nn_tensor *nn_input_labels(nn_net *net, int rank, const size_t *shape, in
     return t;
 }
 
+static nn_tensor *nn__input_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t shape[NN_MAX_RANK] = {0}, rank = 0;
+    int classes = t ? nn__as_input(t)->classes : 0, requires_grad = t && t->requires_grad;
+    for (int i = 1; t && i < t->rank; i++) shape[rank++] = t->shape[i];
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK - 1);
+    nn_describe_int(d, "classes", &classes);
+    nn_describe_int(d, "requires_grad", &requires_grad);
+    if (t) return NULL;
+    nn_tensor *made = classes ? nn_input_labels(d->net, (int)rank, shape, classes)
+                              : nn_input_shape(d->net, (int)rank, shape);
+    if (made) made->requires_grad = requires_grad != 0;
+    return made;
+}
+
 /* A buffer of an input that keeps its content only until it has to grow. */
 static nn_status nn__reserve(nn_net *net, void **buffer, size_t *capacity, size_t rows,
                              size_t row_bytes)
@@ -4614,86 +6453,6 @@ NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows)
 
 /* -- parameters and buffers -- */
 
-static nn_init nn__init_make(nn_init_kind kind, double a, double b)
-{
-    nn_init init;
-    memset(&init, 0, sizeof init);
-    init.kind = kind, init.a = a, init.b = b;
-    return init;
-}
-
-NN_DEF nn_init nn_init_constant(double value)
-{
-    return nn__init_make(NN_INIT_CONSTANT, value, 0);
-}
-
-NN_DEF nn_init nn_init_uniform(double low, double high)
-{
-    return nn__init_make(NN_INIT_UNIFORM, low, high);
-}
-
-NN_DEF nn_init nn_init_normal(double mean, double deviation)
-{
-    return nn__init_make(NN_INIT_NORMAL, mean, deviation);
-}
-
-NN_DEF nn_init nn_init_scaled(nn_init_kind kind) { return nn__init_make(kind, 0, 0); }
-
-/* Numbers that nn_real holds, and that the kind has a use for. */
-static nn_status nn__check_init(const char *call, const char *member, const nn_init *init)
-{
-    const int has_b = init->kind == NN_INIT_UNIFORM || init->kind == NN_INIT_NORMAL;
-    const int has_a = has_b || init->kind == NN_INIT_CONSTANT;
-    if ((unsigned)init->kind >= NN_INIT_COUNT)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "%s: %s.kind is %d, expected one of nn_init_kind", call, member,
-                        (int)init->kind);
-    if (!nn__is_finite((double)(nn_real)init->a) || !nn__is_finite((double)(nn_real)init->b))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has the numbers %g and %g, expected finite "
-                                               "ones", call, member, init->a, init->b);
-    if ((init->a != 0 && !has_a) || (init->b != 0 && !has_b))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s.%s is set, which this kind does not use",
-                        call, member, init->a != 0 && !has_a ? "a" : "b");
-    if (!(init->fan_in >= 0 && init->fan_out >= 0))
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s has fans of %g and %g, expected 0 or more",
-                        call, member, init->fan_in, init->fan_out);
-    return NN_OK;
-}
-
-static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double fan_out)
-{
-    double r = 0;
-    switch (init->kind) {
-    case NN_INIT_CONSTANT: return init->a;
-    case NN_INIT_UNIFORM: return init->a + (init->b - init->a) * nn_rng_uniform(rng);
-    case NN_INIT_NORMAL: return init->a + init->b * nn_rng_normal(rng);
-    case NN_INIT_LECUN_NORMAL: return nn_rng_normal(rng) / sqrt(fan_in);
-    case NN_INIT_GLOROT_NORMAL: return nn_rng_normal(rng) * sqrt(2 / (fan_in + fan_out));
-    case NN_INIT_HE_NORMAL: return nn_rng_normal(rng) * sqrt(2 / fan_in);
-    case NN_INIT_DEFAULT:
-    case NN_INIT_GLOROT_UNIFORM: r = sqrt(6 / (fan_in + fan_out)); break;
-    case NN_INIT_HE_UNIFORM: r = sqrt(6 / fan_in); break;
-    case NN_INIT_ZERO:
-    case NN_INIT_COUNT: return 0;
-    }
-    return (2 * nn_rng_uniform(rng) - 1) * r;
-}
-
-/* [in, out], or [out, in, size...] from three dimensions on; one dimension is both. */
-static void nn__draw_all(nn_tensor *t, const nn_init *init)
-{
-    const int last = t->rank - 1;
-    double in = t->rank ? (double)t->shape[0] : 1, out = t->rank ? (double)t->shape[last] : 1;
-    if (t->rank > 2) {
-        const double size = (double)t->size / ((double)t->shape[0] * (double)t->shape[1]);
-        in = (double)t->shape[1] * size, out = (double)t->shape[0] * size;
-    }
-    if (init->fan_in > 0) in = init->fan_in;
-    if (init->fan_out > 0) out = init->fan_out;
-    for (size_t i = 0; i < t->size; i++)
-        t->data[i] = (nn_real)nn__draw(&t->net->rng, init, in, out);
-}
-
 static int nn__is_state(const nn_tensor *t)
 {
     return t->op == &nn__parameter_op || t->op == &nn__buffer_op;
@@ -4711,9 +6470,8 @@ static nn_status nn__check_state(const char *call, const nn_tensor *t)
 NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init)
 {
     nn_status status = nn__check_state("nn_initialize", leaf);
-    if (status == NN_OK) status = nn__check_init("nn_initialize", "init", &init);
-    if (status == NN_OK) nn__draw_all(leaf, &init);
-    return status;
+    if (status == NN_OK) status = nn__check_init("nn_initialize", "init", &init, leaf->rank);
+    return status == NN_OK ? nn__draw_all(leaf, &init) : status;
 }
 
 static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const size_t *shape,
@@ -4728,7 +6486,7 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
     }
     if (rank < 0 || rank > NN_MAX_RANK || (rank && !shape))
         return nn__bad_argument(net, call, "rank", rank, "0 to 8 and a shape");
-    nn_status status = nn__check_init(call, "init", init);
+    nn_status status = nn__check_init(call, "init", init, rank);
     if (status != NN_OK) return nn__net_failed(net, status);
     nn_tensor *t = nn__node_new(net, op, 0, 0, NULL, 0, rank, shape);
     if (!t) return NULL;
@@ -4737,8 +6495,8 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
         !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
         return nn__out_of_memory(net);
     if (name && !nn__name(call, t, name)) return NULL;
-    nn__draw_all(t, init);
-    return t;
+    status = nn__draw_all(t, init);
+    return status == NN_OK ? t : nn__net_failed(net, status);
 }
 
 NN_DEF nn_tensor *nn_parameter(nn_net *net, int rank, const size_t *shape, nn_init init,
@@ -4753,41 +6511,25 @@ NN_DEF nn_tensor *nn_buffer(nn_net *net, int rank, const size_t *shape, nn_init 
     return nn__state_new(net, &nn__buffer_op, rank, shape, &init, name);
 }
 
-static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
-                                  size_t count)
+/* Of parameters and buffers; the values are a tensor of the file. */
+static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t)
 {
-    if (!values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
-    if (count != t->size)
-        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu values, tensor %llu '%s' has %llu", call,
-                        (nn__ull)count, (nn__ull)t->id, t->name, (nn__ull)t->size);
-    return NN_OK;
-}
-
-NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count)
-{
-    nn_status status = nn__check_state("nn_set_values", leaf);
-    if (status == NN_OK) status = nn__check_values("nn_set_values", leaf, values, count);
-    if (status == NN_OK) memcpy(leaf->data, values, count * sizeof *values);
-    return status;
-}
-
-/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
-static int nn__has_values(const nn_tensor *t)
-{
-    const nn__input *input = nn__as_input(t);
-    if (input) return input->rows > 0 && !input->has_labels;
-    return nn__is_state(t) || (t->state & NN__PLANNED);
-}
-
-NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
-{
-    nn_status status = nn__check_tensor("nn_get_values", t);
-    if (status == NN_OK && !nn__has_values(t))
-        status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
-                          (nn__ull)t->id, t->name);
-    if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
-    if (status == NN_OK) memcpy(values, t->data, count * sizeof *values);
-    return status;
+    size_t shape[NN_MAX_RANK] = {0}, rank = t ? (size_t)t->rank : 0;
+    int frozen = t && t->frozen, no_decay = t && t->no_decay;
+    double scale = t ? t->learning_rate_scale - 1 : 0, rest = t ? t->learning_rate_scale : 0;
+    const nn_init zero = nn__init_make(NN_INIT_ZERO, 0, 0);
+    if (t) memcpy(shape, t->shape, rank * sizeof *shape);
+    if (scale == 0) rest = 0; /* 1 is the default */
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK);
+    nn_describe_int(d, "frozen", &frozen);
+    nn_describe_int(d, "no_decay", &no_decay);
+    nn_describe_real(d, "learning_rate_scale", &rest);
+    if (t) return NULL;
+    nn_tensor *made = nn__state_new(d->net, d->op, (int)rank, shape, &zero, NULL);
+    if (!made) return NULL;
+    made->frozen = frozen != 0, made->no_decay = no_decay != 0;
+    if (rest != 0) made->learning_rate_scale = rest;
+    return made;
 }
 
 /* --------------------------------------------------------------------------------------- >>run
@@ -5085,8 +6827,9 @@ static nn_status nn__check_backward(const nn_tensor *loss)
                         (nn__ull)loss->id);
     if (net->mode == NN__MODE_OPEN && net->plan.training_op)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "nn_backward: %s was left out of the run: call nn_net_set_training(net, 1) "
-                        "before a training loop, or (net, 0) if that is meant",
+                        "nn_backward: %s ran as it does outside training: call "
+                        "nn_net_set_training(net, 1) before a training loop, or (net, 0) if that "
+                        "is meant",
                         net->plan.training_op->name);
     return NN_OK;
 }
@@ -5150,6 +6893,45 @@ static void nn__pass_gradient(nn_tensor *x, double s, const nn_real *dy)
     if (!dx) return;
     if (accumulate) nn__k()->axpy(x->size, (nn_real)s, dy, dx);
     else nn__k()->scale(x->size, (nn_real)s, dy, dx);
+}
+
+/* -- values of tensors -- */
+
+static nn_status nn__check_values(const char *call, const nn_tensor *t, const nn_real *values,
+                                  size_t count)
+{
+    if (!values) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the values are NULL", call);
+    if (count != t->size)
+        return nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu values, tensor %llu '%s' has %llu", call,
+                        (nn__ull)count, (nn__ull)t->id, t->name, (nn__ull)t->size);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_set_values(nn_tensor *leaf, const nn_real *values, size_t count)
+{
+    nn_status status = nn__check_state("nn_set_values", leaf);
+    if (status == NN_OK) status = nn__check_values("nn_set_values", leaf, values, count);
+    if (status == NN_OK) memcpy(leaf->data, values, count * sizeof *values);
+    return status;
+}
+
+/* Values that were fed, drawn or computed: not labels, and not room that is still to be filled. */
+static int nn__has_values(const nn_tensor *t)
+{
+    const nn__input *input = nn__as_input(t);
+    if (input) return input->rows > 0 && !input->has_labels;
+    return nn__is_state(t) || (t->state & NN__PLANNED);
+}
+
+NN_DEF nn_status nn_get_values(const nn_tensor *t, nn_real *values, size_t count)
+{
+    nn_status status = nn__check_tensor("nn_get_values", t);
+    if (status == NN_OK && !nn__has_values(t))
+        status = nn__fail(NN_ERROR_EMPTY, "nn_get_values: tensor %llu '%s' has no values yet",
+                          (nn__ull)t->id, t->name);
+    if (status == NN_OK) status = nn__check_values("nn_get_values", t, values, count);
+    if (status == NN_OK) memcpy(values, t->data, count * sizeof *values);
+    return status;
 }
 
 /* -------------------------------------------------------------------------------- >>arithmetic
@@ -5357,6 +7139,11 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
     return t;
 }
 
+static nn_tensor *nn__binary_describe(nn_description *d, const nn_tensor *t)
+{
+    return t ? NULL : nn__binary_new(d->op, nn_describe_source(d, 0), nn_describe_source(d, 1));
+}
+
 /* An operation, its slopes by A and by B, and its builder, from the formulas for one element. */
 #define NN__BINARY(name, formula, slope_a, slope_b)                                                \
     static double nn__##name##_number(double a, double b) { return formula; }                      \
@@ -5377,7 +7164,8 @@ static nn_tensor *nn__binary_new(const nn_op *op, nn_tensor *a, nn_tensor *b)
         }                                                                                          \
     }                                                                                              \
     static const nn__binary nn__##name = {                                                         \
-        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN_OP_VALUE | NN__OP_CLAIMS},\
+        {#name, nn__binary_forward, nn__binary_backward, NULL, NULL, NN_OP_VALUE | NN__OP_CLAIMS, \
+         nn__binary_describe},                                                                     \
         nn__##name##_value, nn__##name##_number, nn__##name##_slope};                              \
     NN_DEF nn_tensor *nn_##name(nn_tensor *a, nn_tensor *b)                                        \
     {                                                                                              \
@@ -5435,8 +7223,35 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
     return t;
 }
 
+static nn_tensor *nn__unary_describe(nn_description *d, const nn_tensor *t)
+{
+    return t ? NULL : nn__unary_new((const nn__unary *)(const void *)d->op,
+                                    nn_describe_source(d, 0), 0, 0);
+}
+
+/* The first number of t, to be described under `key`; a file's when t is NULL. */
+static double nn__described(nn_description *d, const nn_tensor *t, const char *key, int second)
+{
+    const nn__numbers *s = t ? (const nn__numbers *)t->settings : NULL;
+    double number = !s ? 0 : second ? s->b : s->a;
+    nn_describe_real(d, key, &number);
+    return number;
+}
+
+static nn_tensor *nn__pow_describe(nn_description *d, const nn_tensor *t)
+{
+    const double exponent = nn__described(d, t, "exponent", 0);
+    return t ? NULL : nn_pow(nn_describe_source(d, 0), exponent);
+}
+
+static nn_tensor *nn__clamp_describe(nn_description *d, const nn_tensor *t)
+{
+    const double low = nn__described(d, t, "low", 0), high = nn__described(d, t, "high", 1);
+    return t ? NULL : nn_clamp(nn_describe_source(d, 0), low, high);
+}
+
 /* An operation with up to two numbers, s->a and s->b, from the formulas for one element. */
-#define NN__UNARY(name, formula, slope_x)                                                          \
+#define NN__UNARY(name, formula, slope_x, describe)                                                \
     static void nn__##name##_value(const nn__numbers *s, size_t n, const nn_real *vx, nn_real *vy) \
     {                                                                                              \
         (void)s;                                                                                   \
@@ -5445,8 +7260,8 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
             vy[i] = (nn_real)(formula);                                                            \
         }                                                                                          \
     }                                                                                              \
-    NN__UNARY_SLOPE(name, slope_x)
-#define NN__UNARY_SLOPE(name, slope_x)                                                             \
+    NN__UNARY_SLOPE(name, slope_x, describe)
+#define NN__UNARY_SLOPE(name, slope_x, describe)                                                   \
     static void nn__##name##_slope(const nn__numbers *s, size_t n, const nn_real *vx,              \
                                    const nn_real *vy, const nn_real *vdy, nn_real *vdx)            \
     {                                                                                              \
@@ -5458,7 +7273,7 @@ static nn_tensor *nn__unary_new(const nn__unary *op, nn_tensor *x, double a, dou
         }                                                                                          \
     }                                                                                              \
     static const nn__unary nn__##name = {                                                          \
-        {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS},                 \
+        {#name, nn__unary_forward, nn__unary_backward, NULL, NULL, NN__OP_CLAIMS, describe},       \
         nn__##name##_value, nn__##name##_slope};
 
 static double nn__power_slope(nn_real x, double p)
@@ -5479,12 +7294,13 @@ static void nn__log_value(const nn__numbers *s, size_t n, const nn_real *x, nn_r
     nn__k()->activate((nn_activation)NN__MAP_LOG, 0, n, x, y);
 }
 
-/*              y =                                         dx = */
-NN__UNARY_SLOPE(exp,                                        dy *y)
-NN__UNARY_SLOPE(log,                                        dy / x)
-NN__UNARY(sqrt, NN__SQRT_SCALAR(x),                         dy / (2 * y))
-NN__UNARY(abs,  x < 0 ? -x : x,                             x > 0 ? dy : x < 0 ? -dy : 0)
-NN__UNARY(pow,  nn__pow_scalar((double)x, s->a),            (double)dy *nn__power_slope(x, s->a))
+/*              y =                              dx = */
+NN__UNARY_SLOPE(exp,                             dy *y, nn__unary_describe)
+NN__UNARY_SLOPE(log,                             dy / x, nn__unary_describe)
+NN__UNARY(sqrt, NN__SQRT_SCALAR(x),              dy / (2 * y), nn__unary_describe)
+NN__UNARY(abs,  x < 0 ? -x : x,                  x > 0 ? dy : x < 0 ? -dy : 0, nn__unary_describe)
+NN__UNARY(pow,  nn__pow_scalar((double)x, s->a), (double)dy *nn__power_slope(x, s->a),
+          nn__pow_describe)
 
 NN_DEF nn_tensor *nn_exp(nn_tensor *x) { return nn__unary_new(&nn__exp, x, 0, 0); }
 NN_DEF nn_tensor *nn_log(nn_tensor *x) { return nn__unary_new(&nn__log, x, 0, 0); }
@@ -5497,7 +7313,8 @@ NN_DEF nn_tensor *nn_pow(nn_tensor *x, double exponent)
     return nn__unary_new(&nn__pow, x, exponent, 0);
 }
 
-NN__UNARY(clamp, x < s->a ? s->a : x > s->b ? s->b : x, x < s->a || x > s->b ? 0 : dy)
+NN__UNARY(clamp, x < s->a ? s->a : x > s->b ? s->b : x, x < s->a || x > s->b ? 0 : dy,
+          nn__clamp_describe)
 NN_DEF nn_tensor *nn_clamp(nn_tensor *x, double low, double high)
 {
     if (x && !(low <= high))
@@ -5523,8 +7340,14 @@ static nn_status nn__scale_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__scale_describe(nn_description *d, const nn_tensor *t)
+{
+    const double factor = nn__described(d, t, "factor", 0);
+    return t ? NULL : nn_scale(nn_describe_source(d, 0), factor);
+}
+
 static const nn_op nn__scale = {"scale", nn__scale_forward, nn__scale_backward, NULL, NULL,
-                                NN_OP_VALUE | NN__OP_CLAIMS};
+                                NN_OP_VALUE | NN__OP_CLAIMS, nn__scale_describe};
 
 NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
 {
@@ -5551,8 +7374,16 @@ static nn_status nn__reshape_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__reshape_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t shape[NN_MAX_RANK] = {0}, rank = 0;
+    for (int i = t ? t->batched : 0; t && i < t->rank; i++) shape[rank++] = t->shape[i];
+    nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK);
+    return t ? NULL : nn_reshape(nn_describe_source(d, 0), (int)rank, shape);
+}
+
 static const nn_op nn__reshape = {"reshape", nn__reshape_forward, nn__reshape_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__reshape_describe};
 
 NN_DEF nn_tensor *nn_reshape(nn_tensor *x, int rank, const size_t *shape)
 {
@@ -5581,6 +7412,7 @@ NN_DEF nn_tensor *nn_flatten(nn_tensor *x)
    dx = dy, back in place */
 typedef struct nn__permutation {
     size_t step[NN_MAX_RANK];
+    int axes[NN_MAX_RANK]; /* as they were asked for */
 } nn__permutation;
 
 /* Copies one sample of t's shape: from `permuted` places to places in a row, or back. */
@@ -5620,8 +7452,17 @@ static nn_status nn__permute_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__permute_describe(nn_description *d, const nn_tensor *t)
+{
+    int axes[NN_MAX_RANK] = {0};
+    size_t rank = t ? (size_t)(t->rank - t->batched) : 0;
+    if (t) memcpy(axes, ((const nn__permutation *)t->settings)->axes, sizeof axes);
+    nn_describe_ints(d, "axes", axes, &rank, NN_MAX_RANK);
+    return t ? NULL : nn_permute(nn_describe_source(d, 0), (int)rank, axes);
+}
+
 static const nn_op nn__permute = {"permute", nn__permute_forward, nn__permute_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__permute_describe};
 
 NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
 {
@@ -5645,6 +7486,7 @@ NN_DEF nn_tensor *nn_permute(nn_tensor *x, int rank, const int *axes)
                                 x->rank, shape);
     for (int i = 0; t && i < rank; i++) {
         size_t *step = &((nn__permutation *)t->settings)->step[i];
+        ((nn__permutation *)t->settings)->axes[i] = axes[i];
         *step = 1;
         for (int d = nn__axis("nn_permute", x, axes[i]) + 1; d < x->rank; d++) *step *= x->shape[d];
     }
@@ -5709,8 +7551,15 @@ static nn_status nn__concat_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__concat_describe(nn_description *d, const nn_tensor *t)
+{
+    int axis = t ? ((const nn__cut *)t->settings)->axis - t->batched : 0;
+    nn_describe_int(d, "axis", &axis);
+    return t ? NULL : nn_concat(d->src_count, d->src, axis);
+}
+
 static const nn_op nn__concat = {"concat", nn__concat_forward, nn__concat_backward, NULL, NULL,
-                                 NN__OP_CLAIMS};
+                                 NN__OP_CLAIMS, nn__concat_describe};
 
 /* Two shapes are equal but for one axis. */
 static int nn__can_concat(const nn_tensor *a, const nn_tensor *b, int axis)
@@ -5772,8 +7621,19 @@ static nn_status nn__slice_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__slice_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__cut *cut = t ? (const nn__cut *)t->settings : NULL;
+    int axis = cut ? cut->axis - t->batched : 0;
+    size_t begin = cut ? cut->begin : 0, end = cut ? begin + t->shape[cut->axis] : 0;
+    nn_describe_int(d, "axis", &axis);
+    nn_describe_size(d, "begin", &begin);
+    nn_describe_size(d, "end", &end);
+    return t ? NULL : nn_slice(nn_describe_source(d, 0), axis, begin, end);
+}
+
 static const nn_op nn__slice = {"slice", nn__slice_forward, nn__slice_backward, NULL, NULL,
-                                NN__OP_CLAIMS};
+                                NN__OP_CLAIMS, nn__slice_describe};
 
 NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
 {
@@ -5799,6 +7659,7 @@ NN_DEF nn_tensor *nn_slice(nn_tensor *x, int axis, size_t begin, size_t end)
 
 typedef struct nn__reduction {
     size_t n, inner; /* n = 0: everything */
+    int axis, keep;
 } nn__reduction;
 
 /* Line number `line` of x: where it begins, how many values it has and how far they lie apart. */
@@ -5838,8 +7699,22 @@ static nn_tensor *nn__reduce_axis(const char *call, nn_tensor *x, const nn_op *o
     }
     nn_tensor *t = nn__node_new(net, op, sizeof(nn__reduction), 1, &x, x->batched, rank, shape);
     nn__reduction *r = t ? (nn__reduction *)t->settings : NULL;
-    if (r) r->n = x->shape[at], r->inner = inner;
+    if (r) r->n = x->shape[at], r->inner = inner, r->axis = at - x->batched, r->keep = keep != 0;
     return t;
+}
+
+static nn_tensor *nn__reduction_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    const nn__reduction *r = t ? (const nn__reduction *)t->settings : NULL;
+    int all = r && r->n == 0, axis = r ? r->axis : 0, keep = r ? r->keep : 0;
+    nn_describe_int(d, "all", &all);
+    nn_describe_int(d, "axis", &axis);
+    nn_describe_int(d, "keep", &keep);
+    if (t) return NULL;
+    nn_tensor *x = nn_describe_source(d, 0);
+    return all ? nn__reduce_all(x, d->op)
+               : nn__reduce_axis(nn__call(d->op, call), x, d->op, axis, keep);
 }
 
 /* y = sum x, or mean x, in double:  dx = dy, or dy / n */
@@ -5875,9 +7750,9 @@ static nn_status nn__mean_forward(nn_tensor *t) { return nn__reduce_forward(t, 1
 static nn_status nn__mean_backward(nn_tensor *t) { return nn__reduce_backward(t, 1); }
 
 static const nn_op nn__sum = {"sum", nn__sum_forward, nn__sum_backward, NULL, NULL,
-                              NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS};
+                              NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_SUMS, nn__reduction_describe};
 static const nn_op nn__mean = {"mean", nn__mean_forward, nn__mean_backward, NULL, NULL,
-                               NN_OP_VALUE | NN__OP_CLAIMS};
+                               NN_OP_VALUE | NN__OP_CLAIMS, nn__reduction_describe};
 
 NN_DEF nn_tensor *nn_sum(nn_tensor *x) { return nn__reduce_all(x, &nn__sum); }
 NN_DEF nn_tensor *nn_mean(nn_tensor *x) { return nn__reduce_all(x, &nn__mean); }
@@ -5924,7 +7799,7 @@ static size_t nn__max_saved(const nn_tensor *t, size_t rows)
 }
 
 static const nn_op nn__max = {"max", nn__max_forward, nn__max_backward, nn__max_saved, NULL,
-                              NN__OP_CLAIMS};
+                              NN__OP_CLAIMS, nn__reduction_describe};
 
 NN_DEF nn_tensor *nn_max(nn_tensor *x) { return nn__reduce_all(x, &nn__max); }
 NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
@@ -5958,8 +7833,10 @@ static nn_status nn__softmax_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__softmax_describe(nn_description *d, const nn_tensor *t);
+
 static const nn_op nn__softmax = {"softmax", nn__softmax_forward, nn__softmax_backward, NULL, NULL,
-                                  NN__OP_CLAIMS};
+                                  NN__OP_CLAIMS, nn__softmax_describe};
 
 /* y = log softmax(x):  dx = dy - exp(y) sum dy */
 static nn_status nn__log_softmax_forward(nn_tensor *t)
@@ -5984,7 +7861,8 @@ static nn_status nn__log_softmax_backward(nn_tensor *t)
 }
 
 static const nn_op nn__log_softmax = {"log_softmax", nn__log_softmax_forward,
-                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS};
+                                      nn__log_softmax_backward, NULL, NULL, NN__OP_CLAIMS,
+                                      nn__softmax_describe};
 
 /* Another axis is brought to the end first and back afterwards. */
 static nn_tensor *nn__softmax_new(const char *call, nn_tensor *x, const nn_op *op, int axis)
@@ -5994,6 +7872,13 @@ static nn_tensor *nn__softmax_new(const char *call, nn_tensor *x, const nn_op *o
     if (x->net->status != NN_OK) return NULL;
     if (at == last) return nn__node_like(x, op, 0);
     return nn_transpose(nn__node_like(nn_transpose(x, at, last), op, 0), at, last);
+}
+
+static nn_tensor *nn__softmax_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    if (t) return NULL;
+    return nn__softmax_new(nn__call(d->op, call), nn_describe_source(d, 0), d->op, -1);
 }
 
 NN_DEF nn_tensor *nn_softmax(nn_tensor *x)
@@ -6105,8 +7990,18 @@ static nn_status nn__matmul_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__matmul_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__matmul_settings *s = t ? (const nn__matmul_settings *)t->settings : NULL;
+    int trans_a = s ? s->trans_a : 0, trans_b = s ? s->trans_b : 0;
+    nn_describe_int(d, "trans_a", &trans_a);
+    nn_describe_int(d, "trans_b", &trans_b);
+    if (t) return NULL;
+    return nn_matmul_with(nn_describe_source(d, 0), trans_a, nn_describe_source(d, 1), trans_b);
+}
+
 static const nn_op nn__matmul = {"matmul", nn__matmul_forward, nn__matmul_backward, NULL, NULL,
-                                 NN__OP_CLAIMS};
+                                 NN__OP_CLAIMS, nn__matmul_describe};
 
 NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int trans_b)
 {
@@ -6141,12 +8036,80 @@ NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int tr
 
 NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
 
+/* -- the names of layers and their parameters -- */
+
+static int nn__layer_exists(const nn_net *net, const char *layer, size_t number)
+{
+    char name[48];
+    const int length = snprintf(name, sizeof name, "%s%llu.", layer, (nn__ull)number);
+    for (size_t i = 0; i < net->tensors.count; i++)
+        if (strncmp(net->tensors.items[i]->name, name, (size_t)length) == 0) return 1;
+    return 0;
+}
+
+/* What the names of an operation's layers begin with: those of all convolutions are "convI". */
+static size_t nn__layer_kind(const nn_op *op, char kind[32])
+{
+    const size_t length = nn__min_size(strcspn(op->name, "0123456789"), 31);
+    memcpy(kind, op->name, length);
+    kind[length] = 0;
+    return length;
+}
+
+/* The number of the first layer name "denseI", "batch_normI", ... that has no parameters yet. */
+static size_t nn__free_number(const nn_net *net, const nn_op *op)
+{
+    char kind[32], other[32];
+    size_t number = 0;
+    nn__layer_kind(op, kind);
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        nn__layer_kind(net->tensors.items[i]->op, other);
+        number += strcmp(kind, other) == 0;
+    }
+    while (nn__layer_exists(net, kind, number)) number++;
+    return number;
+}
+
+/* A parameter (or a buffer) "NAME.weight" of a layer that is being made, or "denseI.weight" where
+   the user has given no name. */
+static nn_tensor *nn__layer_state(nn_net *net, const nn_op *layer, const nn_op *op,
+                                  const char *name, size_t number, const char *kind, int rank,
+                                  const size_t *shape, const nn_init *init)
+{
+    char standard[64], call[64];
+    const size_t length = nn__layer_kind(layer, standard);
+    snprintf(standard + length, sizeof standard - length, "%llu", (nn__ull)number);
+    if (!name) name = standard;
+    const size_t size = strlen(name) + strlen(kind) + 2;
+    char *full = (char *)nn__arena(net, size, 1);
+    if (!full) return nn__out_of_memory(net);
+    snprintf(full, size, "%s.%s", name, kind);
+    if (nn_net_find(net, full))
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: the name '%s' is in use",
+                            nn__call(layer, call), full);
+    nn_tensor *t = nn__state_new(net, op, rank, shape, init, NULL);
+    if (t) t->name = full;
+    return t;
+}
+
 /* -- dense -- */
 
 typedef struct nn__function {
     nn_activation kind;
     double alpha;
 } nn__function;
+
+static nn__function nn__function_describe(nn_description *d, const nn_tensor *t)
+{
+    static const char *const names[] = {NN_ACTIVATION_LIST(NN__STATUS_TEXT)};
+    nn__function f = {NN_ACTIVATION_IDENTITY, 0};
+    if (t) f = *(const nn__function *)t->settings;
+    int kind = (int)f.kind;
+    nn_describe_choice(d, "activation", &kind, names, NN_ACTIVATION_COUNT);
+    nn_describe_real(d, "alpha", &f.alpha);
+    f.kind = (nn_activation)kind;
+    return f;
+}
 
 /* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
    saved only for those f whose slope needs it. */
@@ -6166,23 +8129,37 @@ static nn_status nn__dense_forward(nn_tensor *t)
     return NN_OK;
 }
 
-static nn_status nn__dense_backward(nn_tensor *t)
+/* dZ of a layer; its rows, which end with the units, are summed into db: a single thread does both
+   while a cache holds them. */
+static const nn_real *nn__layer_dz(nn_tensor *t)
 {
     const nn__function *f = (const nn__function *)t->settings;
+    const size_t units = t->shape[t->rank - 1], rows = t->size / units;
+    const size_t step = nn__max_threads(t->net->threads) > 1 ? rows : nn__grain_rows(4 * units);
+    const nn_real *z = (const nn_real *)t->saved, *dz = t->grad;
+    int accumulate = 0;
+    nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
+    for (size_t r = 0; r < rows; r += step) {
+        const size_t n = nn__min_size(step, rows - r), at = r * units;
+        if (f->kind != NN_ACTIVATION_IDENTITY) {
+            nn_real *scratch = t->net->gradient_workspace; /* free, since sources are claimed */
+            nn__activate(t->net->threads, f->kind, f->alpha, n * units, z ? z + at : NULL,
+                         t->data + at, t->grad + at, scratch + at);
+            dz = scratch;
+        }
+        if (db) nn__column_sums(t->net->threads, n, units, dz + at, db, accumulate || r);
+    }
+    return dz;
+}
+
+static nn_status nn__dense_backward(nn_tensor *t)
+{
     nn_tensor *x = t->src[0], *w = t->src[1];
     const size_t in = w->shape[0], units = w->shape[1], rows = t->size / units;
-    const nn_real *dz = t->grad;
+    const nn_real *dz = nn__layer_dz(t);
     int accumulate;
-    if (f->kind != NN_ACTIVATION_IDENTITY) {
-        nn_real *scratch = t->net->gradient_workspace; /* no source needs it: they are claimed */
-        nn__activate(t->net->threads, f->kind, f->alpha, t->size, (const nn_real *)t->saved,
-                     t->data, t->grad, scratch);
-        dz = scratch;
-    }
     nn_real *dw = nn__claim_gradient(w, &accumulate);
     if (dw) nn__product(t->net, 1, 0, in, units, rows, x->data, dz, dw, accumulate);
-    nn_real *db = t->src_count > 2 ? nn__claim_gradient(t->src[2], &accumulate) : NULL;
-    if (db) nn__k()->sum_rows(rows, units, dz, db, accumulate);
     nn_real *dx = nn__claim_gradient(x, &accumulate);
     if (dx) nn__product(t->net, 0, 1, rows, in, units, dz, w->data, dx, accumulate);
     return NN_OK;
@@ -6194,8 +8171,21 @@ static size_t nn__dense_saved(const nn_tensor *t, size_t rows)
     return nn__slope_needs_input(f->kind) ? nn__tensor_bytes(t, rows) : 0;
 }
 
+/* The parameters, which have been made already, are its second and third sources. */
+static nn_tensor *nn__dense_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__function f = nn__function_describe(d, t);
+    nn_dense_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.activation = f.kind, desc.alpha = f.alpha != 0 ? f.alpha : NN_ZERO;
+    desc.shared_weight = nn_describe_source(d, 1), desc.shared_bias = nn_describe_source(d, 2);
+    desc.no_bias = d->src_count < 3;
+    return t ? NULL : nn_dense_with(nn_describe_source(d, 0), &desc);
+}
+
 static const nn_op nn__dense = {"dense", nn__dense_forward, nn__dense_backward, nn__dense_saved,
-                                NULL, NN__OP_CLAIMS};
+                                NULL, NN__OP_CLAIMS | NN__OP_LAYER | NN__OP_PRODUCT,
+                                nn__dense_describe};
 
 /* An activation that exists, with an alpha only where it has one. */
 static int nn__check_function(nn_net *net, const char *call, nn_activation kind, double alpha)
@@ -6210,77 +8200,54 @@ static int nn__check_function(nn_net *net, const char *call, nn_activation kind,
     return net->status == NN_OK;
 }
 
-static int nn__layer_has(const nn_net *net, size_t number, const char *kind)
-{
-    char name[48];
-    snprintf(name, sizeof name, "dense%llu.%s", (nn__ull)number, kind);
-    return nn_net_find(net, name) != NULL;
-}
-
-/* The number of the first layer name "denseI" that is free for both parameters. */
-static size_t nn__free_number(const nn_net *net)
-{
-    size_t number = 0;
-    for (size_t i = 0; i < net->tensors.count; i++)
-        number += net->tensors.items[i]->op == &nn__dense;
-    while (nn__layer_has(net, number, "weight") || nn__layer_has(net, number, "bias")) number++;
-    return number;
-}
-
-/* "NAME.weight" in the network's memory, or "denseI.weight" without a name. */
-static nn_tensor *nn__layer_parameter(nn_net *net, const char *layer, size_t number,
-                                      const char *kind, int rank, const size_t *shape,
-                                      const nn_init *init)
-{
-    char standard[48];
-    if (!layer) snprintf(standard, sizeof standard, "dense%llu", (nn__ull)number);
-    if (!layer) layer = standard;
-    const size_t size = strlen(layer) + strlen(kind) + 2;
-    char *name = (char *)nn__arena(net, size, 1);
-    if (!name) return nn__out_of_memory(net);
-    snprintf(name, size, "%s.%s", layer, kind);
-    if (nn_net_find(net, name))
-        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: the name '%s' is in use", name);
-    nn_tensor *t = nn__state_new(net, &nn__parameter_op, rank, shape, init, NULL);
-    if (t) t->name = name;
-    return t;
-}
+/* What the descs of layers have in common. */
+typedef struct nn__layer {
+    const nn_op *op;
+    const char *call, *name; /* the public function; the desc's name */
+    nn_init weight, bias;
+    nn_tensor *shared_weight, *shared_bias;
+    int no_bias, decay_bias;
+    const char *shapes; /* of a shared weight or bias, for messages */
+} nn__layer;
 
 /* A parameter of another layer fits in here. */
-static int nn__check_shared(nn_net *net, const nn_tensor *x, const nn_tensor *p, int rank,
+static int nn__check_shared(const nn__layer *d, const nn_tensor *x, const nn_tensor *p, int rank,
                             const size_t *shape, const char *what)
 {
-    if (p->op != &nn__parameter_op || p->net != net)
-        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "nn_dense: %s is no parameter of this network",
-                     what);
-    else if (p->rank != rank || p->shape[0] != shape[0] || (rank > 1 && p->shape[1] != shape[1]))
-        nn__bad_shapes("nn_dense", x, p, "a shared parameter of [in, units] or [units]");
-    return net->status == NN_OK;
+    int fits = p->rank == rank;
+    for (int i = 0; i < rank && fits; i++) fits = p->shape[i] == shape[i];
+    if (p->op != &nn__parameter_op || p->net != x->net)
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: %s is no parameter of this network",
+                     d->call, what);
+    else if (!fits) nn__bad_shapes(d->call, x, p, d->shapes);
+    return x->net->status == NN_OK;
 }
 
-/* The layer's parameters in src[1] and src[2]: new ones, or those that are shared. */
-static int nn__dense_parameters(nn_tensor **src, const nn_dense_desc *d, size_t in, size_t units)
+/* The layer's parameters in src[1] and src[2]: new ones, or those that are shared. The bias has the
+   last dimension of the weight that the messages call units, or `units`. */
+static int nn__layer_parameters(nn_tensor **src, const nn__layer *d, int rank, const size_t *weight,
+                                size_t units)
 {
     nn_net *net = src[0]->net;
-    const size_t number = d->name ? 0 : nn__free_number(net);
-    size_t weight[2];
+    const size_t number = d->name ? 0 : nn__free_number(net, d->op);
     nn_init bias_init = d->bias;
-    weight[0] = in, weight[1] = units;
     if (bias_init.kind == NN_INIT_DEFAULT) bias_init.kind = NN_INIT_ZERO;
     src[1] = d->shared_weight;
-    if (src[1] && !nn__check_shared(net, src[0], src[1], 2, weight, "shared_weight")) return 0;
+    if (src[1] && !nn__check_shared(d, src[0], src[1], rank, weight, "shared_weight")) return 0;
     if (!src[1])
-        src[1] = nn__layer_parameter(net, d->name, number, "weight", 2, weight, &d->weight);
+        src[1] = nn__layer_state(net, d->op, &nn__parameter_op, d->name, number, "weight", rank,
+                                 weight, &d->weight);
     if (!src[1] || d->no_bias) return src[1] != NULL;
     src[2] = d->shared_bias;
-    if (src[2]) return nn__check_shared(net, src[0], src[2], 1, &units, "shared_bias");
-    src[2] = nn__layer_parameter(net, d->name, number, "bias", 1, &units, &bias_init);
+    if (src[2]) return nn__check_shared(d, src[0], src[2], 1, &units, "shared_bias");
+    src[2] = nn__layer_state(net, d->op, &nn__parameter_op, d->name, number, "bias", 1, &units,
+                             &bias_init);
     if (src[2]) src[2]->no_decay = !d->decay_bias;
     return src[2] != NULL;
 }
 
 /* Members that contradict each other. */
-static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
+static int nn__check_layer(nn_net *net, const nn__layer *d)
 {
     const char *found = NULL;
     if (d->shared_weight && d->weight.kind != NN_INIT_DEFAULT) found = "weight";
@@ -6289,11 +8256,10 @@ static int nn__check_dense(nn_net *net, const nn_dense_desc *d)
     if (d->no_bias && (d->shared_bias || d->bias.kind != NN_INIT_DEFAULT || d->decay_bias))
         found = d->shared_bias ? "shared_bias" : d->decay_bias ? "decay_bias" : "bias";
     if (found)
-        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
-                     "nn_dense: %s is set beside %s, which makes it void", found,
-                     d->no_bias ? "no_bias" : "a shared parameter");
-    nn_status status = nn__check_init("nn_dense", "weight", &d->weight);
-    if (status == NN_OK) status = nn__check_init("nn_dense", "bias", &d->bias);
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT, "%s: %s is set beside %s, which makes it void",
+                     d->call, found, d->no_bias ? "no_bias" : "a shared parameter");
+    nn_status status = nn__check_init(d->call, "weight", &d->weight, 2);
+    if (status == NN_OK) status = nn__check_init(d->call, "bias", &d->bias, 1);
     if (status != NN_OK) nn__net_failed(net, status);
     return net->status == NN_OK;
 }
@@ -6309,7 +8275,7 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
 {
     nn_tensor *src[3] = {x, NULL, NULL};
     nn_net *net = nn__common_net("nn_dense", 1, src);
-    size_t shape[NN_MAX_RANK] = {0};
+    size_t shape[NN_MAX_RANK] = {0}, weight[2];
     if (!net) return NULL;
     size_t units = desc ? desc->units : 0;
     if (desc && units == 0 && desc->shared_weight && desc->shared_weight->rank == 2)
@@ -6319,10 +8285,14 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
         return nn__bad_shape("nn_dense", x, "at least one dimension beside the batch");
     const double alpha = nn__default_alpha(desc->activation, desc->alpha);
     if (!nn__check_function(net, "nn_dense", desc->activation, alpha)) return NULL;
-    if (!nn__check_dense(net, desc)) return NULL;
+    nn__layer layer = {&nn__dense, "nn_dense", NULL, desc->weight, desc->bias, NULL, NULL, 0, 0,
+                       "a shared parameter of [in, units] or [units]"};
+    layer.name = desc->name, layer.no_bias = desc->no_bias, layer.decay_bias = desc->decay_bias;
+    layer.shared_weight = desc->shared_weight, layer.shared_bias = desc->shared_bias;
+    if (!nn__check_layer(net, &layer)) return NULL;
     for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
-    if (!nn__dense_parameters(src, desc, shape[x->rank - 1], units)) return NULL;
-    shape[x->rank - 1] = units;
+    weight[0] = shape[x->rank - 1], weight[1] = shape[x->rank - 1] = units;
+    if (!nn__layer_parameters(src, &layer, 2, weight, units)) return NULL;
     nn_tensor *t = nn__node_new(net, &nn__dense, sizeof(nn__function), desc->no_bias ? 2 : 3, src,
                                 x->batched, x->rank, shape);
     nn__function *f = t ? (nn__function *)t->settings : NULL;
@@ -6338,15 +8308,15 @@ NN_DEF nn_tensor *nn_dense(nn_tensor *x, size_t units)
     return nn_dense_with(x, &desc);
 }
 
-NN_DEF nn_tensor *nn_weight(const nn_tensor *dense)
+/* Source i of a layer, if that is a parameter. */
+static nn_tensor *nn__layer_source(const nn_tensor *layer, size_t i)
 {
-    return dense && dense->op == &nn__dense ? dense->src[1] : NULL;
+    if (!layer || !(layer->op->flags & NN__OP_LAYER) || i >= layer->src_count) return NULL;
+    return layer->src[i]->op == &nn__parameter_op ? layer->src[i] : NULL;
 }
 
-NN_DEF nn_tensor *nn_bias(const nn_tensor *dense)
-{
-    return dense && dense->op == &nn__dense && dense->src_count > 2 ? dense->src[2] : NULL;
-}
+NN_DEF nn_tensor *nn_weight(const nn_tensor *layer) { return nn__layer_source(layer, 1); }
+NN_DEF nn_tensor *nn_bias(const nn_tensor *layer) { return nn__layer_source(layer, 2); }
 
 /* -- activations -- */
 
@@ -6368,8 +8338,21 @@ static nn_status nn__activation_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__activation_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__function f = nn__function_describe(d, t);
+    return t ? NULL : nn_activate(nn_describe_source(d, 0), f.kind, f.alpha);
+}
+
 static const nn_op nn__activation = {"activation", nn__activation_forward, nn__activation_backward,
-                                     NULL, NULL, NN__OP_CLAIMS};
+                                     NULL, NULL, NN__OP_CLAIMS, nn__activation_describe};
+
+/* What a tensor's values went through last: an activation, of its own or of a layer. */
+static nn_activation nn__activation_of(const nn_tensor *t)
+{
+    if (t->op != &nn__activation && !(t->op->flags & NN__OP_PRODUCT)) return NN_ACTIVATION_IDENTITY;
+    return ((const nn__function *)t->settings)->kind;
+}
 
 static nn_tensor *nn__activation_new(const char *call, nn_tensor *x, nn_activation kind,
                                      double alpha)
@@ -6407,26 +8390,25 @@ NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha)
     return nn__activation_new("nn_elu", x, NN_ACTIVATION_ELU, alpha);
 }
 
-/* What a tensor's values went through last: an activation, of its own or of a dense layer. */
-static nn_activation nn__activation_of(const nn_tensor *t)
-{
-    if (t->op != &nn__activation && t->op != &nn__dense) return NN_ACTIVATION_IDENTITY;
-    return ((const nn__function *)t->settings)->kind;
-}
-
 /* -- dropout -- */
 
-/* y = x mask:  dx = dy mask. The saved mask is 0 or 1 / (1 - p): a draw per element, in order. */
-static nn_status nn__dropout_forward(nn_tensor *t)
+/* The saved mask is 0 or 1 / (1 - p): `count` draws, in order. */
+static void nn__draw_mask(const nn_tensor *t, size_t count)
 {
     const double p = ((const nn__numbers *)t->settings)->a;
     const nn_real keep = (nn_real)(1 / (1 - p));
     const uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
     nn_real *mask = (nn_real *)t->saved;
     const int is_on = nn_net_is_training(t->net) && p > 0;
-    for (size_t i = 0; i < t->size; i++)
+    for (size_t i = 0; i < count; i++)
         mask[i] = is_on ? (nn_real)(nn_rng_next(&t->net->rng) >> 11 >= limit) * keep : 1;
-    nn__k()->mul(t->size, t->src[0]->data, mask, t->data);
+}
+
+/* y = x mask:  dx = dy mask, with a draw for each element */
+static nn_status nn__dropout_forward(nn_tensor *t)
+{
+    nn__draw_mask(t, t->size);
+    nn__k()->mul(t->size, t->src[0]->data, (const nn_real *)t->saved, t->data);
     return NN_OK;
 }
 
@@ -6438,16 +8420,27 @@ static nn_status nn__dropout_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__dropout_describe(nn_description *d, const nn_tensor *t)
+{
+    const double p = nn__described(d, t, "p", 0);
+    return t ? NULL : nn_dropout(nn_describe_source(d, 0), p);
+}
+
 static const nn_op nn__dropout = {"dropout", nn__dropout_forward, nn__dropout_backward,
-                                  nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS};
+                                  nn__tensor_bytes, NULL, NN_OP_TRAINING | NN__OP_CLAIMS,
+                                  nn__dropout_describe};
+
+static nn_tensor *nn__dropout_new(const char *call, nn_tensor *x, const nn_op *op, double p)
+{
+    if (x && !(p >= 0 && p < 1)) return nn__bad_argument(x->net, call, "p", p, "0 <= p < 1");
+    nn_tensor *t = nn__node_like(x, op, sizeof(nn__numbers));
+    if (t) ((nn__numbers *)t->settings)->a = p;
+    return t;
+}
 
 NN_DEF nn_tensor *nn_dropout(nn_tensor *x, double p)
 {
-    if (x && !(p >= 0 && p < 1))
-        return nn__bad_argument(x->net, "nn_dropout", "p", p, "0 <= p < 1");
-    nn_tensor *t = nn__node_like(x, &nn__dropout, sizeof(nn__numbers));
-    if (t) ((nn__numbers *)t->settings)->a = p;
-    return t;
+    return nn__dropout_new("nn_dropout", x, &nn__dropout, p);
 }
 
 /* -- operations of the user's own -- */
@@ -6482,6 +8475,1639 @@ NN_DEF nn_tensor *nn_custom(size_t count, nn_tensor *const *src, int per_sample,
     if (t) t->settings = settings;
     return t;
 }
+
+/* ------------------------------------------------------------------------------- >>convolution
+   Convolutions as operations: Y = f(Z), Z = conv(X, W) + b, with dZ = dY f'(Z) as in a dense layer.
+   What they compute stands in >>conv. */
+
+typedef struct nn__conv_settings {
+    nn__function f; /* first, as in every layer */
+    nn__conv c;
+    nn_padding padding; /* as in the desc */
+    size_t pad_height, pad_width;
+    size_t threads; /* that there is working memory for */
+} nn__conv_settings;
+
+/* Everything that the passes of a tensor have in common. */
+static nn__conv_pass nn__conv_pass_of(const nn_tensor *t)
+{
+    nn__conv_pass p;
+    memset(&p, 0, sizeof p);
+    p.c = &((const nn__conv_settings *)t->settings)->c;
+    p.images = nn__rows(t);
+    p.w = t->src[1]->data;
+    return p;
+}
+
+/* The same for the forward pass, which ends with the activation. */
+static nn__conv_pass nn__conv_result_of(const nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.to = t->saved ? (nn_real *)t->saved : t->data;
+    p.bias = t->src_count > 2 ? t->src[2]->data : NULL;
+    p.kind = f->kind, p.alpha = (nn_real)f->alpha, p.activated = t->data;
+    return p;
+}
+
+static size_t nn__conv_threads(const nn_tensor *t)
+{
+    return ((const nn__conv_settings *)t->settings)->threads;
+}
+
+static size_t nn__conv_scratch(const nn_tensor *t, size_t rows)
+{
+    nn__conv_settings *s = (nn__conv_settings *)t->settings;
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.images = t->batched ? rows : 1;
+    s->threads = nn__max_threads(t->net->threads);
+    return nn__conv_memory(&p, s->threads);
+}
+
+static nn_status nn__conv_op_forward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_result_of(t);
+    p.x = t->src[0]->data;
+    nn__conv_forward(&p, nn__conv_threads(t), nn_scratch(t));
+    return NN_OK;
+}
+
+static nn_status nn__conv_op_backward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.x = t->src[0]->data, p.dy = nn__layer_dz(t);
+    p.to = nn__claim_gradient(t->src[1], &p.accumulate);
+    if (p.to) nn__conv_weights(&p, nn__conv_threads(t), nn_scratch(t));
+    p.to = nn__claim_gradient(t->src[0], &p.accumulate);
+    if (p.to) nn__conv_data(&p, nn__conv_threads(t), nn_scratch(t));
+    return NN_OK;
+}
+
+/* The source is the output of the convolution, the result its input. */
+static nn_status nn__conv_transpose_forward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_result_of(t);
+    p.dy = t->src[0]->data;
+    nn__conv_data(&p, nn__conv_threads(t), nn_scratch(t));
+    return NN_OK;
+}
+
+static nn_status nn__conv_transpose_backward(nn_tensor *t)
+{
+    nn__conv_pass p = nn__conv_pass_of(t);
+    p.dy = t->src[0]->data, p.x = nn__layer_dz(t);
+    p.to = nn__claim_gradient(t->src[1], &p.accumulate);
+    if (p.to) nn__conv_weights(&p, nn__conv_threads(t), nn_scratch(t));
+    p.to = nn__claim_gradient(t->src[0], &p.accumulate);
+    if (p.to) nn__conv_forward(&p, nn__conv_threads(t), nn_scratch(t));
+    return NN_OK;
+}
+
+static nn_tensor *nn__conv_describe(nn_description *d, const nn_tensor *t);
+
+#define NN__CONV_FLAGS (NN__OP_CLAIMS | NN__OP_LAYER | NN__OP_PRODUCT)
+static const nn_op nn__conv2d = {"conv2d", nn__conv_op_forward, nn__conv_op_backward,
+                                 nn__dense_saved, nn__conv_scratch, NN__CONV_FLAGS,
+                                 nn__conv_describe};
+static const nn_op nn__conv1d = {"conv1d", nn__conv_op_forward, nn__conv_op_backward,
+                                 nn__dense_saved, nn__conv_scratch, NN__CONV_FLAGS,
+                                 nn__conv_describe};
+static const nn_op nn__conv2d_transpose = {"conv2d_transpose", nn__conv_transpose_forward,
+                                           nn__conv_transpose_backward, nn__dense_saved,
+                                           nn__conv_scratch, NN__CONV_FLAGS, nn__conv_describe};
+
+/* One axis of a convolution: sizes of its input and output, one of which is given, and the padding
+   in front. */
+typedef struct nn__conv_axis {
+    size_t in, out, before;
+} nn__conv_axis;
+
+/* Completes the axis, whose input is given, or its output when `transposed`. Its input or output
+   is 0 when the kernel exceeds the padded image. NN_ERROR_TOO_LARGE when a size does not fit. */
+static nn_status nn__conv_fit(const nn_conv_desc *d, size_t kernel, size_t pad, int transposed,
+                              nn__conv_axis *axis)
+{
+    size_t reach, extent, padded, pads = 2 * pad;
+    if (pad > SIZE_MAX / 4 || !nn__multiply(kernel - 1, d->dilation, &reach) || ++reach == 0)
+        return NN_ERROR_TOO_LARGE;
+    if (!transposed && d->padding == NN_PADDING_SAME)
+        axis->out = axis->in / d->stride + (axis->in % d->stride != 0);
+    if (transposed || d->padding == NN_PADDING_SAME) {
+        if (!nn__multiply(axis->out - 1, d->stride, &extent) ||
+            !nn__add_sizes(extent, reach, &extent))
+            return NN_ERROR_TOO_LARGE;
+        if (d->padding == NN_PADDING_SAME) {
+            if (transposed && !nn__multiply(axis->out, d->stride, &axis->in))
+                return NN_ERROR_TOO_LARGE;
+            axis->before = extent > axis->in ? (extent - axis->in) / 2 : 0;
+            return NN_OK;
+        }
+        axis->in = extent > pads ? extent - pads : 0;
+    } else {
+        if (!nn__add_sizes(axis->in, pads, &padded)) return NN_ERROR_TOO_LARGE;
+        axis->out = padded >= reach ? (padded - reach) / d->stride + 1 : 0;
+    }
+    axis->before = pad;
+    return NN_OK;
+}
+
+/* A copy of a desc with the defaults filled in, whose members fit each other; 0 when not. */
+static int nn__conv_members(nn_net *net, const char *call, int is_1d, nn_conv_desc *d)
+{
+    const char *without = NULL;
+    if (d->kernel && (d->kernel_height || d->kernel_width)) without = "kernel_height or _width";
+    if (is_1d && (d->kernel_height || d->kernel_width)) without = "kernel_height or _width";
+    if (d->padding != NN_PADDING_EXPLICIT && d->pad_width) without = "pad_width";
+    if ((d->padding != NN_PADDING_EXPLICIT || is_1d) && d->pad_height) without = "pad_height";
+    if (is_1d) d->kernel_height = 1, d->kernel_width = d->kernel;
+    else if (d->kernel) d->kernel_height = d->kernel_width = d->kernel;
+    if (!d->stride) d->stride = 1;
+    if (!d->dilation) d->dilation = 1;
+    if (!d->groups) d->groups = 1;
+    if (!d->filters) nn__bad_argument(net, call, "filters", 0, "at least 1");
+    else if ((unsigned)d->padding > NN_PADDING_EXPLICIT)
+        nn__bad_argument(net, call, "padding", (double)d->padding, "one of nn_padding");
+    else if (without)
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: %s is set, which has no meaning beside the other members", call, without);
+    else if (!d->kernel_height || !d->kernel_width)
+        nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: the kernel is %llu x %llu, expected at least 1 x 1", call,
+                     (nn__ull)d->kernel_height, (nn__ull)d->kernel_width);
+    return net->status == NN_OK;
+}
+
+/* The geometry for a source of that shape; 0 with an error where there is none. */
+static int nn__conv_geometry(const char *call, const nn_tensor *x, const nn_conv_desc *d, int is_1d,
+                             int transposed, nn__conv *c)
+{
+    const size_t *shape = x->shape + x->batched, channels = x->shape[x->rank - 1];
+    const size_t height = is_1d ? 1 : shape[0], width = shape[is_1d ? 0 : 1];
+    nn__conv_axis y = {height, height, 0}, across = {width, width, 0};
+    if (channels % d->groups || d->filters % d->groups) {
+        nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT,
+                     "%s: %llu groups do not divide %llu channels and %llu filters", call,
+                     (nn__ull)d->groups, (nn__ull)channels, (nn__ull)d->filters);
+        return 0;
+    }
+    const nn_status down = nn__conv_fit(d, d->kernel_height, d->pad_height, transposed, &y);
+    const nn_status right = nn__conv_fit(d, d->kernel_width, d->pad_width, transposed, &across);
+    char text[NN__SHAPE_TEXT];
+    if (down != NN_OK || right != NN_OK)
+        nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: sizes for shape %s do not fit", call,
+                     nn__tensor_shape(x, text));
+    else if (!y.in || !y.out || !across.in || !across.out)
+        nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                     "%s: a kernel of %llu x %llu with dilation %llu does not fit shape %s with "
+                     "padding %llu x %llu", call, (nn__ull)d->kernel_height,
+                     (nn__ull)d->kernel_width, (nn__ull)d->dilation, nn__tensor_shape(x, text),
+                     (nn__ull)d->pad_height, (nn__ull)d->pad_width);
+    c->h = y.in, c->oh = y.out, c->top = y.before;
+    c->w = across.in, c->ow = across.out, c->left = across.before;
+    c->ci = transposed ? d->filters : channels, c->co = transposed ? channels : d->filters;
+    c->kh = d->kernel_height, c->kw = d->kernel_width;
+    c->stride = d->stride, c->dilation = d->dilation, c->groups = d->groups;
+    return x->net->status == NN_OK;
+}
+
+/* The layer's parameters. */
+static int nn__conv_parameters(const char *call, const nn_op *op, nn_tensor **src,
+                               const nn_conv_desc *d, const nn__conv *c)
+{
+    const double taps = (double)c->kh * (double)c->kw / (double)c->groups;
+    size_t weight[4];
+    nn__layer layer = {op, call, NULL, d->weight, d->bias, NULL, NULL, 0, 0,
+                       "a shared parameter of [kernel height, width, channels / groups, filters], "
+                       "or [filters]"};
+    layer.name = d->name, layer.no_bias = d->no_bias, layer.decay_bias = d->decay_bias;
+    layer.shared_weight = d->shared_weight, layer.shared_bias = d->shared_bias;
+    if (!nn__check_layer(src[0]->net, &layer)) return 0;
+    const double channels = (double)src[0]->shape[src[0]->rank - 1];
+    if (!(layer.weight.fan_in > 0)) layer.weight.fan_in = taps * channels;
+    if (!(layer.weight.fan_out > 0)) layer.weight.fan_out = taps * (double)d->filters;
+    weight[0] = c->kh, weight[1] = c->kw, weight[2] = c->ci / c->groups, weight[3] = c->co;
+    return nn__layer_parameters(src, &layer, 4, weight, d->filters);
+}
+
+static nn_tensor *nn__conv_new(const nn_op *op, nn_tensor *x, const nn_conv_desc *desc)
+{
+    char call[64];
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn_net *net = nn__common_net(nn__call(op, call), 1, src);
+    const int is_1d = op == &nn__conv1d, transposed = op == &nn__conv2d_transpose;
+    size_t shape[NN_MAX_RANK] = {0};
+    nn_conv_desc d;
+    nn__conv_settings s;
+    if (!net) return NULL;
+    if (!desc) return nn__fail_null(call, "desc"), nn__net_failed(net, NN_ERROR_BAD_ARGUMENT);
+    d = *desc;
+    if (x->rank - x->batched != 3 - is_1d)
+        return nn__bad_shape(call, x, is_1d ? "[length, channels]" : "[height, width, channels]");
+    memset(&s, 0, sizeof s);
+    s.f.kind = d.activation, s.f.alpha = nn__default_alpha(d.activation, d.alpha);
+    if (!nn__check_function(net, call, d.activation, s.f.alpha)) return NULL;
+    if (!nn__conv_members(net, call, is_1d, &d)) return NULL;
+    if (!nn__conv_geometry(call, x, &d, is_1d, transposed, &s.c)) return NULL;
+    if (!nn__conv_parameters(call, op, src, &d, &s.c)) return NULL;
+    s.padding = d.padding, s.pad_height = d.pad_height, s.pad_width = d.pad_width;
+    int rank = x->batched;
+    if (!is_1d) shape[rank++] = transposed ? s.c.h : s.c.oh;
+    shape[rank++] = transposed ? s.c.w : s.c.ow;
+    shape[rank++] = d.filters;
+    nn_tensor *t = nn__node_new(net, op, sizeof s, d.no_bias ? 2 : 3, src, x->batched, rank, shape);
+    if (t) *(nn__conv_settings *)t->settings = s;
+    return t && d.name ? nn__name(call, t, d.name) : t;
+}
+
+/* The kernel and the filters are the weight's. */
+static nn_tensor *nn__conv_describe(nn_description *d, const nn_tensor *t)
+{
+    static const char *const names[] = {"same", "valid", "explicit"};
+    const nn__function f = nn__function_describe(d, t);
+    const nn__conv_settings *s = t ? (const nn__conv_settings *)t->settings : NULL;
+    const int is_1d = d->op == &nn__conv1d, transposed = d->op == &nn__conv2d_transpose;
+    const nn_tensor *w;
+    nn_conv_desc desc;
+    memset(&desc, 0, sizeof desc);
+    if (s) {
+        desc.stride = s->c.stride, desc.dilation = s->c.dilation, desc.groups = s->c.groups;
+        desc.padding = s->padding, desc.pad_height = s->pad_height, desc.pad_width = s->pad_width;
+    }
+    int padding = (int)desc.padding;
+    nn_describe_size(d, "stride", &desc.stride);
+    nn_describe_size(d, "dilation", &desc.dilation);
+    nn_describe_size(d, "groups", &desc.groups);
+    nn_describe_choice(d, "padding", &padding, names, 3);
+    nn_describe_size(d, "pad_height", &desc.pad_height);
+    nn_describe_size(d, "pad_width", &desc.pad_width);
+    desc.padding = (nn_padding)padding;
+    desc.activation = f.kind, desc.alpha = f.alpha != 0 ? f.alpha : NN_ZERO;
+    desc.shared_weight = nn_describe_source(d, 1), desc.shared_bias = nn_describe_source(d, 2);
+    desc.no_bias = d->src_count < 3;
+    w = desc.shared_weight;
+    if (t) return NULL;
+    if (w && w->rank == 4) {
+        desc.filters = transposed ? w->shape[2] * desc.groups : w->shape[3];
+        desc.kernel = is_1d ? w->shape[1] : 0;
+        if (!is_1d) desc.kernel_height = w->shape[0], desc.kernel_width = w->shape[1];
+    }
+    return nn__conv_new(d->op, nn_describe_source(d, 0), &desc);
+}
+
+NN_DEF nn_tensor *nn_conv2d_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new(&nn__conv2d, x, desc);
+}
+
+NN_DEF nn_tensor *nn_conv1d_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new(&nn__conv1d, x, desc);
+}
+
+NN_DEF nn_tensor *nn_conv2d_transpose_with(nn_tensor *x, const nn_conv_desc *desc)
+{
+    return nn__conv_new(&nn__conv2d_transpose, x, desc);
+}
+
+static nn_conv_desc nn__conv_desc(size_t filters, size_t kernel, size_t stride)
+{
+    nn_conv_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.filters = filters, desc.kernel = kernel, desc.stride = stride;
+    return desc;
+}
+
+NN_DEF nn_tensor *nn_conv2d(nn_tensor *x, size_t filters, size_t kernel)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, 1);
+    return nn_conv2d_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_conv1d(nn_tensor *x, size_t filters, size_t kernel)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, 1);
+    return nn_conv1d_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_conv2d_transpose(nn_tensor *x, size_t filters, size_t kernel, size_t stride)
+{
+    const nn_conv_desc desc = nn__conv_desc(filters, kernel, stride);
+    return nn_conv2d_transpose_with(x, &desc);
+}
+
+/* ----------------------------------------------------------------------------------- >>pooling
+   Windows over images, [batch, height, width, channels], and over sequences, [batch, length,
+   channels], which count as images of width 1. Pooling takes a number from each window, so its
+   gradient goes from a pixel of the small image to a window of the large one; upsampling is the
+   same thing the other way round. */
+
+static nn__pool *nn__pool_of(const nn_tensor *t) { return (nn__pool *)t->settings; }
+
+/* One pass over a batch, from large images to small ones (down), or back. */
+typedef struct nn__pool_pass {
+    const nn__pool *pool;
+    int down, zero, add;
+    size_t outer, inner; /* reals in a large image, and in a small one */
+    const nn_real *from;
+    nn_real *to;
+    nn_real *which; /* of a maximum: which pixel of a window it was, from 0; or NULL */
+} nn__pool_pass;
+
+static void nn__pool_range(void *context, size_t begin, size_t end)
+{
+    const nn__pool_pass *s = (const nn__pool_pass *)context;
+    const size_t from_size = s->down ? s->outer : s->inner, to_size = s->down ? s->inner : s->outer;
+    for (size_t i = begin; i < end; i++) {
+        const nn_real *from = s->from + i * from_size;
+        nn_real *to = s->to + i * to_size, *which = s->which ? s->which + i * s->inner : NULL;
+        if (s->zero) memset(to, 0, to_size * sizeof *to);
+        if (s->down && which) nn__k()->max_pool(s->pool, from, to, which);
+        else if (s->down) nn__k()->sum_pool(s->pool, from, to, s->add);
+        else if (which) nn__k()->max_pool_backward(s->pool, from, which, to, s->add);
+        else nn__k()->spread_pool(s->pool, from, to, s->add);
+    }
+}
+
+/* Whether each pixel lies in one window. */
+static int nn__is_tiled(const nn__pool *p)
+{
+    for (int d = 0; d < 2; d++)
+        if (p->adaptive ? p->in[d] % p->out[d] != 0
+                        : p->kernel[d] != p->stride[d] || p->padding[d] ||
+                              p->in[d] != p->out[d] * p->kernel[d])
+            return 0;
+    return 1;
+}
+
+static void nn__pool_run(const nn_tensor *t, int down, const nn_real *from, nn_real *to,
+                         int accumulate, nn_real *which)
+{
+    const nn__pool *p = nn__pool_of(t);
+    nn__pool_pass s;
+    s.pool = p, s.down = down, s.from = from, s.to = to, s.which = which;
+    s.outer = p->in[0] * p->in[1] * p->channels, s.inner = p->out[0] * p->out[1] * p->channels;
+    s.zero = !down && !accumulate && !nn__is_tiled(p);
+    s.add = accumulate || s.zero;
+    nn__parallel(t->net->threads, nn__rows(t), nn__grain_rows(s.outer), nn__pool_range, &s);
+}
+
+static nn_status nn__pool_backward(nn_tensor *t, int down, nn_real *which)
+{
+    int accumulate;
+    nn_real *dx = nn__claim_gradient(t->src[0], &accumulate);
+    if (dx) nn__pool_run(t, down, t->grad, dx, accumulate, which);
+    return NN_OK;
+}
+
+/* x as the large image (`large`) or the small one of a pooling. */
+static int nn__as_image(const char *call, nn_tensor *x, nn__pool *p, int large)
+{
+    size_t *size = large ? p->in : p->out;
+    const int rank = x ? x->rank - x->batched : 0;
+    memset(p, 0, sizeof *p);
+    if (!nn__common_net(call, 1, &x)) return 0;
+    if (rank < 2 || rank > 3) {
+        nn__bad_shape(call, x, "a sample of [height, width, channels] or [length, channels]");
+        return 0;
+    }
+    size[0] = x->shape[x->batched], size[1] = rank > 2 ? x->shape[x->batched + 1] : 1;
+    p->channels = x->shape[x->rank - 1];
+    return 1;
+}
+
+static int nn__is_sequence(const nn_tensor *x) { return x->rank - x->batched == 2; }
+
+/* A node of images of that size, of [channels] alone for NULL. */
+static nn_tensor *nn__image_new(nn_tensor *x, const nn_op *op, size_t settings, const size_t *size)
+{
+    size_t shape[NN_MAX_RANK] = {0};
+    int rank = x->batched;
+    for (int d = 0; size && d < x->rank - x->batched - 1; d++) shape[rank++] = size[d];
+    shape[rank++] = x->shape[x->rank - 1];
+    return nn__node_new(x->net, op, settings, 1, &x, x->batched, rank, shape);
+}
+
+static nn_tensor *nn__pool_new(nn_tensor *x, const nn_op *op, const nn__pool *p, const size_t *size)
+{
+    nn_tensor *t = nn__image_new(x, op, sizeof *p, size);
+    if (t) *nn__pool_of(t) = *p;
+    return t;
+}
+
+/* -- windows -- */
+
+/* The windows along dimension d: how many there are. */
+static int nn__count_windows(const char *call, nn_tensor *x, int d, nn__pool *p)
+{
+    size_t padded;
+    if (p->kernel[d] == 0 || p->stride[d] == 0)
+        nn__bad_argument(x->net, call, p->kernel[d] ? "the stride" : "the kernel", 0, "at least 1");
+    else if (p->padding[d] >= p->kernel[d])
+        nn__bad_argument(x->net, call, d || nn__is_sequence(x) ? "pad_width" : "pad_height",
+                         (double)p->padding[d],
+                         "less than the kernel, or a window would lie outside the image");
+    else if (!nn__add_sizes(p->padding[d], p->padding[d], &padded) ||
+             !nn__add_sizes(padded, p->in[d], &padded) || p->kernel[d] > padded) {
+        char text[NN__SHAPE_TEXT];
+        nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                     "%s: a kernel of %llu along dimension %d of shape %s with padding %llu: it is "
+                     "larger than the image",
+                     call, (nn__ull)p->kernel[d], d, nn__tensor_shape(x, text),
+                     (nn__ull)p->padding[d]);
+    } else p->out[d] = (padded - p->kernel[d]) / p->stride[d] + 1;
+    return x->net->status == NN_OK;
+}
+
+/* Pixels of a window are numbered in nn_real. */
+static int nn__check_window(const char *call, nn_tensor *x, const nn__pool *p)
+{
+    size_t area;
+    if (nn__multiply(p->kernel[0], p->kernel[1], &area) && area <= (size_t)1 << 24) return 1;
+    nn__net_fail(x->net, NN_ERROR_TOO_LARGE,
+                 "%s: a window of %llu x %llu pixels, at most 2^24 are possible", call,
+                 (nn__ull)p->kernel[0], (nn__ull)p->kernel[1]);
+    return 0;
+}
+
+/* A pooling of x with the kernel, stride and padding of `wanted`. */
+static nn_tensor *nn__pool_fit(const char *call, nn_tensor *x, const nn_op *op,
+                               const nn__pool *wanted)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    for (int d = 0; d < 2; d++) {
+        p.kernel[d] = wanted->kernel[d], p.stride[d] = wanted->stride[d];
+        p.padding[d] = wanted->padding[d];
+        if (!nn__count_windows(call, x, d, &p)) return NULL;
+    }
+    p.divide = wanted->divide;
+    return nn__check_window(call, x, &p) ? nn__pool_new(x, op, &p, p.out) : NULL;
+}
+
+static nn_tensor *nn__pool_with(const char *call, nn_tensor *x, const nn_op *op,
+                                const nn_pool_desc *desc)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (!desc)
+        return nn__net_fail(x->net, NN_ERROR_BAD_ARGUMENT, "%s: the desc is NULL", call);
+    const size_t extra[3] = {desc->kernel_height, desc->kernel_width, desc->pad_height};
+    static const char *const names[3] = {"kernel_height", "kernel_width", "pad_height"};
+    for (int i = 0; i < 3; i++)
+        if (extra[i] && (nn__is_sequence(x) || (i < 2 && desc->kernel)))
+            return nn__bad_argument(x->net, call, names[i], (double)extra[i],
+                                    nn__is_sequence(x) ? "0 for a sequence" : "0 beside kernel");
+    p.kernel[0] = p.kernel[1] = desc->kernel;
+    if (!desc->kernel) p.kernel[0] = desc->kernel_height, p.kernel[1] = desc->kernel_width;
+    if (!p.kernel[0] || !p.kernel[1])
+        return nn__bad_argument(x->net, call, "kernel", 0,
+                                "at least 1, or kernel_height and kernel_width");
+    p.padding[0] = nn__is_sequence(x) ? desc->pad_width : desc->pad_height;
+    p.padding[1] = desc->pad_width;
+    for (int d = 0; d < 2; d++) p.stride[d] = desc->stride ? desc->stride : p.kernel[d];
+    if (nn__is_sequence(x)) p.kernel[1] = p.stride[1] = 1, p.padding[1] = 0;
+    p.divide = desc->exclude_padding ? NN__DIVIDE_BY_COUNT : NN__DIVIDE_BY_KERNEL;
+    return nn__pool_fit(call, x, op, &p);
+}
+
+static nn_pool_desc nn__square(size_t size)
+{
+    nn_pool_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.kernel = size;
+    return desc;
+}
+
+/* One window, all of x. */
+static nn_tensor *nn__global_pool(const char *call, nn_tensor *x, const nn_op *op)
+{
+    nn__pool p;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    for (int d = 0; d < 2; d++) p.kernel[d] = p.stride[d] = p.in[d], p.out[d] = 1;
+    p.divide = NN__DIVIDE_BY_KERNEL;
+    return nn__check_window(call, x, &p) ? nn__pool_new(x, op, &p, NULL) : NULL;
+}
+
+/* Windows that share x out. */
+static nn_tensor *nn__adaptive_pool(const char *call, nn_tensor *x, const nn_op *op, size_t height,
+                                    size_t width)
+{
+    nn__pool p;
+    size_t product;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (height == 0 || width == 0 || (nn__is_sequence(x) && width != 1))
+        return nn__bad_argument(x->net, call, height ? "width" : "height",
+                                (double)(height ? width : height),
+                                height && width ? "1 for a sequence" : "at least 1");
+    p.out[0] = height, p.out[1] = width;
+    p.adaptive = 1, p.divide = NN__DIVIDE_BY_COUNT;
+    if (!nn__multiply(height, p.in[0], &product) || !nn__multiply(width, p.in[1], &product))
+        return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: %llu x %llu does not fit", call,
+                            (nn__ull)height, (nn__ull)width);
+    return nn__pool_new(x, op, &p, p.out);
+}
+
+static nn_tensor *nn__pool_describe(nn_description *d, const nn_tensor *t)
+{
+    char call[64];
+    nn__pool p;
+    size_t both = 2;
+    int global = t && t->rank == t->batched + 1, exclude;
+    nn_tensor *x = nn_describe_source(d, 0);
+    memset(&p, 0, sizeof p);
+    if (t) p = *nn__pool_of(t);
+    exclude = p.divide == NN__DIVIDE_BY_COUNT;
+    nn_describe_int(d, "global", &global);
+    nn_describe_int(d, "adaptive", &p.adaptive);
+    nn_describe_sizes(d, "windows", p.out, &both, 2);
+    nn_describe_sizes(d, "kernel", p.kernel, &both, 2);
+    nn_describe_sizes(d, "stride", p.stride, &both, 2);
+    nn_describe_sizes(d, "padding", p.padding, &both, 2);
+    nn_describe_int(d, "exclude_padding", &exclude);
+    p.divide = exclude ? NN__DIVIDE_BY_COUNT : NN__DIVIDE_BY_KERNEL;
+    if (t) return NULL;
+    nn__call(d->op, call);
+    if (global) return nn__global_pool(call, x, d->op);
+    return p.adaptive ? nn__adaptive_pool(call, x, d->op, p.out[0], p.out[1])
+                      : nn__pool_fit(call, x, d->op, &p);
+}
+
+/* -- maximum -- */
+
+/* y = max of the window:  dx = dy at the first pixel that is the largest, which forward saves */
+static nn_status nn__max_pool_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 1, t->src[0]->data, t->data, 0, (nn_real *)t->saved);
+    return NN_OK;
+}
+
+static nn_status nn__max_pool_backward(nn_tensor *t)
+{
+    return nn__pool_backward(t, 0, (nn_real *)t->saved);
+}
+
+static const nn_op nn__max_pool = {"max_pool", nn__max_pool_forward, nn__max_pool_backward,
+                                   nn__tensor_bytes, NULL, NN__OP_CLAIMS, nn__pool_describe};
+
+NN_DEF nn_tensor *nn_max_pool_with(nn_tensor *x, const nn_pool_desc *desc)
+{
+    if (x && desc && desc->exclude_padding)
+        return nn__bad_argument(x->net, "nn_max_pool", "exclude_padding", desc->exclude_padding,
+                                "0: a maximum never takes it in");
+    return nn__pool_with("nn_max_pool", x, &nn__max_pool, desc);
+}
+
+NN_DEF nn_tensor *nn_max_pool(nn_tensor *x, size_t size)
+{
+    const nn_pool_desc desc = nn__square(size);
+    return nn_max_pool_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_global_max_pool(nn_tensor *x)
+{
+    return nn__global_pool("nn_global_max_pool", x, &nn__max_pool);
+}
+
+/* -- average -- */
+
+/* y = sum of the window / its size:  dx = the sum of dy / size over the windows around the pixel */
+static nn_status nn__average_pool_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 1, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__average_pool_backward(nn_tensor *t) { return nn__pool_backward(t, 0, NULL); }
+
+static const nn_op nn__average_pool = {"average_pool", nn__average_pool_forward,
+                                       nn__average_pool_backward, NULL, NULL, NN__OP_CLAIMS,
+                                       nn__pool_describe};
+
+NN_DEF nn_tensor *nn_average_pool_with(nn_tensor *x, const nn_pool_desc *desc)
+{
+    return nn__pool_with("nn_average_pool", x, &nn__average_pool, desc);
+}
+
+NN_DEF nn_tensor *nn_average_pool(nn_tensor *x, size_t size)
+{
+    const nn_pool_desc desc = nn__square(size);
+    return nn_average_pool_with(x, &desc);
+}
+
+NN_DEF nn_tensor *nn_global_average_pool(nn_tensor *x)
+{
+    return nn__global_pool("nn_global_average_pool", x, &nn__average_pool);
+}
+
+NN_DEF nn_tensor *nn_adaptive_average_pool(nn_tensor *x, size_t height, size_t width)
+{
+    return nn__adaptive_pool("nn_adaptive_average_pool", x, &nn__average_pool, height, width);
+}
+
+/* -- larger and smaller images -- */
+
+/* y = the pixel of x that it lies in:  dx = the sum of dy over its pixels */
+static nn_status nn__upsample_forward(nn_tensor *t)
+{
+    nn__pool_run(t, 0, t->src[0]->data, t->data, 0, NULL);
+    return NN_OK;
+}
+
+static nn_status nn__upsample_backward(nn_tensor *t) { return nn__pool_backward(t, 1, NULL); }
+
+static nn_tensor *nn__upsample_describe(nn_description *d, const nn_tensor *t)
+{
+    size_t factor = t ? nn__pool_of(t)->kernel[0] : 0;
+    nn_describe_size(d, "factor", &factor);
+    return t ? NULL : nn_upsample(nn_describe_source(d, 0), factor);
+}
+
+static const nn_op nn__upsample = {"upsample", nn__upsample_forward, nn__upsample_backward, NULL,
+                                   NULL, NN__OP_CLAIMS, nn__upsample_describe};
+
+NN_DEF nn_tensor *nn_upsample(nn_tensor *x, size_t factor)
+{
+    nn__pool p;
+    if (!nn__as_image("nn_upsample", x, &p, 0)) return NULL;
+    if (factor == 0) return nn__bad_argument(x->net, "nn_upsample", "factor", 0, "at least 1");
+    for (int d = 0; d < 2; d++) {
+        p.kernel[d] = p.stride[d] = d && nn__is_sequence(x) ? 1 : factor;
+        if (!nn__multiply(p.out[d], p.kernel[d], &p.in[d]))
+            return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "nn_upsample: %llu times %llu pixels "
+                                "do not fit", (nn__ull)factor, (nn__ull)p.out[d]);
+    }
+    return nn__pool_new(x, &nn__upsample, &p, p.in);
+}
+
+/* The part of a large image, from (top, left) on, that a small one is. */
+typedef struct nn__frame {
+    size_t outer[2], inner[2], begin[2], channels;
+} nn__frame;
+
+/* Copies the part of each image to the small ones, or from there into the large ones. */
+static void nn__frame_copy(const nn_tensor *t, int to_large, const nn_real *from, nn_real *to)
+{
+    const nn__frame *f = (const nn__frame *)t->settings;
+    const size_t run = f->inner[1] * f->channels, row = f->outer[1] * f->channels;
+    const size_t offset = f->begin[0] * row + f->begin[1] * f->channels;
+    if (to_large) memset(to, 0, nn__rows(t) * f->outer[0] * row * sizeof *to);
+    for (size_t i = 0; i < nn__rows(t); i++)
+        for (size_t y = 0; y < f->inner[0]; y++) {
+            const size_t at = (i * f->outer[0] + y) * row + offset;
+            const size_t inside = (i * f->inner[0] + y) * run;
+            memcpy(to + (to_large ? at : inside), from + (to_large ? inside : at),
+                   run * sizeof *to);
+        }
+}
+
+static nn_tensor *nn__frame_describe(nn_description *d, const nn_tensor *t);
+
+/* y = x in zeros:  dx = that part of dy */
+static nn_status nn__pad_forward(nn_tensor *t)
+{
+    nn__frame_copy(t, 1, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__pad_backward(nn_tensor *t)
+{
+    nn__frame_copy(t, 0, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static const nn_op nn__pad = {"pad", nn__pad_forward, nn__pad_backward, NULL, NULL, NN__OP_CLAIMS,
+                              nn__frame_describe};
+
+/* y = a part of x:  dx = dy in zeros */
+static nn_status nn__crop_forward(nn_tensor *t)
+{
+    nn__frame_copy(t, 0, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__crop_backward(nn_tensor *t)
+{
+    nn__frame_copy(t, 1, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static const nn_op nn__crop = {"crop", nn__crop_forward, nn__crop_backward, NULL, NULL,
+                               NN__OP_CLAIMS, nn__frame_describe};
+
+/* x is the image of f that is not the larger, for `pad`, or the larger one. */
+static nn_tensor *nn__frame_new(nn_tensor *x, int pad, size_t top, size_t bottom, size_t left,
+                                size_t right)
+{
+    const char *call = pad ? "nn_pad" : "nn_crop";
+    const size_t begin[2] = {top, left}, end[2] = {bottom, right};
+    nn__pool p;
+    nn__frame f;
+    if (!nn__as_image(call, x, &p, 1)) return NULL;
+    if (nn__is_sequence(x) && (left || right))
+        return nn__bad_argument(x->net, call, left ? "left" : "right",
+                                (double)(left ? left : right), "0 for a sequence");
+    f.channels = p.channels;
+    for (int d = 0; d < 2; d++) {
+        size_t both;
+        const int fits = nn__add_sizes(begin[d], end[d], &both);
+        f.begin[d] = begin[d], f.outer[d] = f.inner[d] = p.in[d];
+        if (pad && (!fits || !nn__add_sizes(both, p.in[d], &f.outer[d])))
+            return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: the sum does not fit", call);
+        if (!pad && (!fits || both >= p.in[d]))
+            return nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
+                                "nn_crop: %llu and %llu of %llu pixels, expected less in all",
+                                (nn__ull)begin[d], (nn__ull)end[d], (nn__ull)p.in[d]);
+        if (!pad) f.inner[d] = p.in[d] - both;
+    }
+    nn_tensor *t = nn__image_new(x, pad ? &nn__pad : &nn__crop, sizeof f, pad ? f.outer : f.inner);
+    if (t) *(nn__frame *)t->settings = f;
+    return t;
+}
+
+NN_DEF nn_tensor *nn_pad(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right)
+{
+    return nn__frame_new(x, 1, top, bottom, left, right);
+}
+
+NN_DEF nn_tensor *nn_crop(nn_tensor *x, size_t top, size_t bottom, size_t left, size_t right)
+{
+    return nn__frame_new(x, 0, top, bottom, left, right);
+}
+
+static nn_tensor *nn__frame_describe(nn_description *d, const nn_tensor *t)
+{
+    const nn__frame *f = t ? (const nn__frame *)t->settings : NULL;
+    size_t sides[4] = {0}, four = 4;
+    for (int i = 0; f && i < 2; i++) {
+        sides[2 * i] = f->begin[i];
+        sides[2 * i + 1] = f->outer[i] - f->begin[i] - f->inner[i];
+    }
+    nn_describe_sizes(d, "sides", sides, &four, 4);
+    if (t) return NULL;
+    return nn__frame_new(nn_describe_source(d, 0), d->op == &nn__pad, sides[0], sides[1], sides[2],
+                         sides[3]);
+}
+
+/* y = x mask:  dx = dy mask, as in dropout, with a draw for each channel of each sample */
+static void nn__mask_channels(const nn_tensor *t, const nn_real *from, nn_real *to)
+{
+    const size_t channels = t->shape[t->rank - 1];
+    const nn_real *mask = (const nn_real *)t->saved;
+    for (size_t i = 0; i < t->size; i += t->row_size, mask += channels)
+        for (size_t j = i; j < i + t->row_size; j += channels)
+            nn__k()->mul(channels, from + j, mask, to + j);
+}
+
+static nn_status nn__spatial_dropout_forward(nn_tensor *t)
+{
+    nn__draw_mask(t, nn__rows(t) * t->shape[t->rank - 1]);
+    nn__mask_channels(t, t->src[0]->data, t->data);
+    return NN_OK;
+}
+
+static nn_status nn__spatial_dropout_backward(nn_tensor *t)
+{
+    nn__mask_channels(t, t->grad, nn__gradient_buffer(t->src[0]));
+    nn__gradient_done(t->src[0]);
+    return NN_OK;
+}
+
+static size_t nn__spatial_dropout_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(t->batched ? rows : 1, t->shape[t->rank - 1], sizeof(nn_real));
+}
+
+static nn_tensor *nn__spatial_dropout_describe(nn_description *d, const nn_tensor *t)
+{
+    const double p = nn__described(d, t, "p", 0);
+    return t ? NULL : nn_spatial_dropout(nn_describe_source(d, 0), p);
+}
+
+static const nn_op nn__spatial_dropout = {
+    "spatial_dropout", nn__spatial_dropout_forward, nn__spatial_dropout_backward,
+    nn__spatial_dropout_saved, NULL, NN_OP_TRAINING | NN__OP_CLAIMS, nn__spatial_dropout_describe};
+
+NN_DEF nn_tensor *nn_spatial_dropout(nn_tensor *x, double p)
+{
+    nn__pool image;
+    if (!nn__as_image("nn_spatial_dropout", x, &image, 1)) return NULL;
+    return nn__dropout_new("nn_spatial_dropout", x, &nn__spatial_dropout, p);
+}
+
+/* ----------------------------------------------------------------------------- >>normalization
+   y = (x - mean) / d * w + b, where d = sqrt(variance + epsilon). With xh = (x - mean) / d and
+   g = dy w, and means over the same values:
+
+       dx = (g - mean g - xh mean(g xh)) / d,   dw = sum dy xh,   db = sum dy
+
+   Batch and group normalisation see a matrix of pixels by channels in segments: the whole batch, or
+   one sample each. Segments are summed in chunks of rows, as reals: first the means of a chunk,
+   then the squares of what is left when they are taken off, while the cache has the chunk. Chunks
+   are merged in double and in their order, which no number of threads changes (Chan, Golub and
+   LeVeque, "Algorithms for computing the sample variance", 1983). */
+
+typedef struct nn__norm_settings {
+    size_t groups;   /* of channels; batch normalisation: the channels */
+    int per_sample;  /* a segment is a sample */
+    int relu, is_population;
+    int is_training; /* batch normalisation, of the last forward: 0: with the running statistics */
+    double epsilon, momentum;
+} nn__norm_settings;
+
+enum {
+    NN__FOLDED = 32,      /* rows of fewer channels are joined to rows of so many values or more */
+    NN__COLUMNS = 64,     /* columns that are summed at once */
+    NN__CHUNK_REALS = 4096,
+    NN__CHUNK_ROWS = 64,  /* a chunk has so many reals or so many rows, whichever is more */
+    NN__NORM_NUMBERS = 5  /* arrays in nn__norm */
+};
+
+typedef struct nn__norm_pass {
+    size_t rows, channels;
+    size_t segment, segments; /* rows in a segment, and how many of them there are */
+    size_t chunk, chunks;     /* rows in a chunk, and how many of them a segment has */
+    const nn_real *x, *dy;
+    nn_real *out;
+    int accumulate, relu;
+    double *sums;     /* [segments, chunks, 2, channels] */
+    nn_real *numbers; /* [segments, 5, channels]: the arrays of nn__norm */
+} nn__norm_pass;
+
+/* The rows of one chunk. */
+typedef struct nn__norm_chunk {
+    size_t segment, first, rows;
+} nn__norm_chunk;
+
+static size_t nn__fold(size_t channels)
+{
+    return channels < NN__FOLDED ? (NN__FOLDED + channels - 1) / channels : 1;
+}
+
+static nn__norm_pass nn__norm_begin(const nn_tensor *t, size_t batch)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    nn__norm_pass p;
+    memset(&p, 0, sizeof p);
+    p.channels = t->shape[t->rank - 1];
+    p.segment = t->row_size / p.channels;
+    p.rows = (t->batched ? batch : 1) * p.segment;
+    if (!s->per_sample) p.segment = p.rows;
+    p.segments = p.rows / p.segment;
+    p.chunk = nn__round_up(nn__max_size(NN__CHUNK_REALS / p.channels, NN__CHUNK_ROWS),
+                           nn__fold(p.channels));
+    p.chunks = (p.segment + p.chunk - 1) / p.chunk;
+    p.relu = s->relu;
+    p.sums = (double *)t->net->workspace;
+    p.numbers = (nn_real *)(void *)(p.sums + p.segments * p.chunks * 2 * p.channels);
+    return p;
+}
+
+static size_t nn__norm_scratch(const nn_tensor *t, size_t rows)
+{
+    const nn__norm_pass p = nn__norm_begin(t, rows);
+    size_t bytes;
+    const int fits = nn__add_sizes(
+        nn__bytes(p.segments * p.chunks, 2 * p.channels, sizeof(double)),
+        nn__bytes(p.segments, NN__NORM_NUMBERS * p.channels, sizeof(nn_real)), &bytes);
+    return fits ? bytes : SIZE_MAX;
+}
+
+/* Mean and 1 / d of each group of each segment */
+static size_t nn__norm_saved(const nn_tensor *t, size_t rows)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    return nn__bytes(nn__norm_begin(t, rows).segments, 2 * s->groups, sizeof(nn_real));
+}
+
+static nn__norm_chunk nn__norm_chunk_of(const nn__norm_pass *p, size_t k)
+{
+    nn__norm_chunk c;
+    const size_t begin = k % p->chunks * p->chunk;
+    c.segment = k / p->chunks;
+    c.first = c.segment * p->segment + begin;
+    c.rows = nn__min_size(p->chunk, p->segment - begin);
+    return c;
+}
+
+/* The numbers of a segment, repeated in `space` where rows are joined. */
+static nn__norm nn__norm_numbers(const nn__norm_pass *p, size_t segment,
+                                 nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED])
+{
+    const nn_real *array[NN__NORM_NUMBERS];
+    const size_t fold = nn__fold(p->channels);
+    nn__norm s;
+    for (size_t i = 0; i < NN__NORM_NUMBERS; i++) {
+        array[i] = p->numbers + (segment * NN__NORM_NUMBERS + i) * p->channels;
+        for (size_t j = 0; fold > 1 && j < fold; j++)
+            memcpy(space[i] + j * p->channels, array[i], p->channels * sizeof *array[i]);
+        if (fold > 1) array[i] = space[i];
+    }
+    s.center = array[0], s.scale = array[1], s.shift = array[2];
+    s.slope = array[3], s.offset = array[4], s.relu = p->relu;
+    return s;
+}
+
+/* The sums over a chunk's columns from j on, n of them; n / fold of each kind come out. */
+static void nn__norm_sum_columns(const nn__norm_pass *p, nn__norm_chunk chunk, size_t j, size_t n,
+                                 const nn__norm *s, double *sum, double *product)
+{
+    nn_real sums[NN__COLUMNS] = {0}, products[NN__COLUMNS] = {0};
+    const size_t fold = nn__fold(p->channels), wide = fold * p->channels, at = n / fold;
+    const size_t joined = chunk.rows / fold, rest = chunk.rows % fold * p->channels;
+    const nn_real *x = p->x + chunk.first * p->channels + j;
+    const nn_real *dy = p->dy ? p->dy + chunk.first * p->channels + j : NULL;
+    nn__k()->column_sums(joined, n, wide, x, dy, s, sums, products);
+    if (rest) /* only where all columns are done at once */
+        nn__k()->column_sums(1, rest, wide, x + joined * wide, dy ? dy + joined * wide : NULL, s,
+                             sums, products);
+    for (size_t c = 0; c < at; c++) {
+        sum[c] = product[c] = 0;
+        for (size_t i = c; i < n; i += at) {
+            sum[c] += (double)sums[i];
+            product[c] += (double)products[i];
+        }
+    }
+}
+
+/* Mean, and sum of squared distances from it, of n columns of a chunk. */
+static void nn__norm_moments(const nn__norm_pass *p, nn__norm_chunk chunk, size_t j, size_t n,
+                             double *mean, double *squares)
+{
+    nn_real center[NN__COLUMNS] = {0};
+    const size_t count = n / nn__fold(p->channels);
+    const double rows = (double)chunk.rows;
+    nn__norm s;
+    memset(&s, 0, sizeof s);
+    s.center = center;
+    nn__norm_sum_columns(p, chunk, j, n, &s, mean, squares);
+    for (size_t i = 0; i < n; i++) center[i] = (nn_real)(mean[i % count] / rows);
+    nn__norm_sum_columns(p, chunk, j, n, &s, mean, squares);
+    for (size_t i = 0; i < count; i++) {
+        squares[i] -= mean[i] * mean[i] / rows;
+        mean[i] = (double)center[i] + mean[i] / rows;
+    }
+}
+
+/* Moments of chunks, or with dy the sums for the gradients. */
+static void nn__norm_sums_range(void *context, size_t begin, size_t end)
+{
+    const nn__norm_pass *p = (const nn__norm_pass *)context;
+    const size_t wide = nn__fold(p->channels) * p->channels;
+    nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED];
+    for (size_t k = begin; k < end; k++) {
+        const nn__norm_chunk chunk = nn__norm_chunk_of(p, k);
+        const nn__norm all = nn__norm_numbers(p, chunk.segment, space);
+        double *sum = p->sums + k * 2 * p->channels, *product = sum + p->channels;
+        for (size_t j = 0; j < wide; j += NN__COLUMNS) {
+            const size_t n = nn__min_size(NN__COLUMNS, wide - j);
+            nn__norm s = all;
+            s.center += j, s.scale += j, s.shift += j;
+            if (p->dy) nn__norm_sum_columns(p, chunk, j, n, &s, sum + j, product + j);
+            else nn__norm_moments(p, chunk, j, n, sum + j, product + j);
+        }
+    }
+}
+
+/* Joins the chunks of a segment in its first one. */
+static void nn__norm_merge(const nn__norm_pass *p, size_t segment)
+{
+    double *sum = p->sums + segment * p->chunks * 2 * p->channels, *product = sum + p->channels;
+    for (size_t k = 1; k < p->chunks; k++) {
+        const double *add = sum + k * 2 * p->channels;
+        const double n = (double)nn__norm_chunk_of(p, segment * p->chunks + k).rows;
+        const double before = (double)(k * p->chunk), share = n / (before + n);
+        for (size_t c = 0; c < p->channels; c++) {
+            const double distance = p->dy ? 0 : add[c] - sum[c];
+            sum[c] += p->dy ? add[c] : distance * share;
+            product[c] += add[p->channels + c] + distance * distance * before * share;
+        }
+    }
+}
+
+static const double *nn__norm_find_sums(const nn_tensor *t, nn__norm_pass *p)
+{
+    nn__parallel(t->net->threads, p->segments * p->chunks, nn__grain_rows(p->chunk * p->channels),
+                 nn__norm_sums_range, p);
+    for (size_t i = 0; i < p->segments; i++) nn__norm_merge(p, i);
+    return p->sums;
+}
+
+/* y, or with dy dx. */
+static void nn__norm_apply_range(void *context, size_t begin, size_t end)
+{
+    const nn__norm_pass *p = (const nn__norm_pass *)context;
+    const size_t fold = nn__fold(p->channels), wide = fold * p->channels;
+    nn_real space[NN__NORM_NUMBERS][2 * NN__FOLDED];
+    for (size_t k = begin; k < end; k++) {
+        const nn__norm_chunk chunk = nn__norm_chunk_of(p, k);
+        const nn__norm s = nn__norm_numbers(p, chunk.segment, space);
+        const size_t at = chunk.first * p->channels, joined = chunk.rows / fold;
+        const size_t rows[2] = {joined, 1}, cols[2] = {wide, chunk.rows % fold * p->channels};
+        for (size_t i = 0, from = at; i < 2 && cols[i]; i++, from += joined * wide) {
+            if (p->dy)
+                nn__k()->normalize_backward(rows[i], cols[i], p->x + from, p->dy + from, &s,
+                                            p->out + from, p->accumulate);
+            else nn__k()->normalize(rows[i], cols[i], p->x + from, &s, p->out + from);
+        }
+    }
+}
+
+static void nn__norm_apply(const nn_tensor *t, nn__norm_pass *p, nn_real *out, int accumulate)
+{
+    p->out = out, p->accumulate = accumulate;
+    nn__parallel(t->net->threads, p->segments * p->chunks, nn__grain_rows(p->chunk * p->channels),
+                 nn__norm_apply_range, p);
+}
+
+/* -- batch and group normalisation -- */
+
+/* What the columns of a segment are normalised with, from the saved mean and 1 / d. */
+static void nn__norm_set_numbers(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const nn_tensor *weight = nn_weight(t), *bias = nn_bias(t);
+    for (size_t i = 0; i < p->segments; i++) {
+        nn_real *to = p->numbers + i * NN__NORM_NUMBERS * p->channels;
+        for (size_t c = 0; c < p->channels; c++) {
+            const size_t group = i * s->groups + c / (p->channels / s->groups);
+            const nn_real *saved = (const nn_real *)t->saved + 2 * group;
+            to[c] = saved[0];
+            to[p->channels + c] = weight ? weight->data[c] * saved[1] : saved[1];
+            to[2 * p->channels + c] = bias ? bias->data[c] : 0;
+        }
+    }
+}
+
+/* Saves the mean of n columns of a segment, each of `rows` values, and 1 / d. */
+static void nn__norm_save(const nn_tensor *t, size_t rows, size_t n, const double *mean,
+                          const double *squares, nn_real *saved)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    double sum = 0, all = 0;
+    for (size_t c = 0; c < n; c++) sum += mean[c];
+    sum /= (double)n;
+    for (size_t c = 0; c < n; c++)
+        all += squares[c] + (double)rows * (mean[c] - sum) * (mean[c] - sum);
+    saved[0] = (nn_real)sum;
+    saved[1] = (nn_real)(1 / sqrt(all / ((double)rows * (double)n) + s->epsilon));
+}
+
+static void nn__norm_find_statistics(const nn_tensor *t, nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const size_t n = p->channels / s->groups;
+    const double *sums = nn__norm_find_sums(t, p);
+    for (size_t i = 0; i < p->segments; i++)
+        for (size_t g = 0; g < s->groups; g++) {
+            const double *mean = sums + i * p->chunks * 2 * p->channels + g * n;
+            nn__norm_save(t, p->segment, n, mean, mean + p->channels,
+                          (nn_real *)t->saved + 2 * (i * s->groups + g));
+        }
+}
+
+static nn_status nn__group_norm_forward(nn_tensor *t)
+{
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    p.x = t->src[0]->data;
+    nn__norm_find_statistics(t, &p);
+    nn__norm_set_numbers(t, &p);
+    nn__norm_apply(t, &p, t->data, 0);
+    return NN_OK;
+}
+
+/* slope and offset of nn__norm for the n columns of a group; none where mean and variance were not
+   those of the batch. */
+static void nn__norm_set_slopes(const nn_tensor *t, const nn__norm_pass *p, size_t n,
+                                const nn_real *weight, const double *sum, nn_real inverse,
+                                nn_real *slope)
+{
+    const double count = (double)p->segment * (double)n, d = (double)inverse;
+    const int is_constant = !((const nn__norm_settings *)t->settings)->is_training;
+    double mean = 0, product = 0;
+    for (size_t c = 0; !is_constant && c < n; c++) {
+        const double w = weight ? (double)weight[c] : 1;
+        mean += w * sum[c];
+        product += w * sum[p->channels + c];
+    }
+    for (size_t c = 0; c < n; c++) {
+        slope[c] = (nn_real)(-d * d * d * (product / count));
+        slope[p->channels + c] = (nn_real)(-d * (mean / count));
+    }
+}
+
+/* dw and db: over all segments. */
+static void nn__norm_parameters_backward(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    for (size_t what = 0; what < 2; what++) {
+        nn_tensor *parameter = what ? nn_bias(t) : nn_weight(t);
+        int accumulate;
+        nn_real *to = parameter ? nn__claim_gradient(parameter, &accumulate) : NULL;
+        for (size_t c = 0; to && c < p->channels; c++) {
+            const double *sum = p->sums + (what ? 0 : p->channels) + c;
+            const nn_real *saved = (const nn_real *)t->saved + 2 * (c / (p->channels / s->groups));
+            double d = 0;
+            for (size_t i = 0; i < p->segments; i++)
+                d += sum[i * p->chunks * 2 * p->channels] *
+                     (what ? 1 : (double)saved[2 * i * s->groups + 1]);
+            to[c] = (nn_real)((accumulate ? (double)to[c] : 0) + d);
+        }
+    }
+}
+
+static nn_status nn__norm_backward(nn_tensor *t)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const nn_tensor *weight = nn_weight(t);
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    const size_t n = p.channels / s->groups;
+    int accumulate;
+    p.x = t->src[0]->data, p.dy = t->grad;
+    nn__norm_set_numbers(t, &p);
+    nn__norm_find_sums(t, &p);
+    nn__norm_parameters_backward(t, &p);
+    nn_real *dx = nn__claim_gradient(t->src[0], &accumulate);
+    if (!dx) return NN_OK;
+    for (size_t i = 0; i < p.segments; i++)
+        for (size_t g = 0; g < s->groups; g++)
+            nn__norm_set_slopes(t, &p, n, weight ? weight->data + g * n : NULL,
+                                p.sums + i * p.chunks * 2 * p.channels + g * n,
+                                ((const nn_real *)t->saved)[2 * (i * s->groups + g) + 1],
+                                p.numbers + (i * NN__NORM_NUMBERS + 3) * p.channels + g * n);
+    nn__norm_apply(t, &p, dx, accumulate);
+    return NN_OK;
+}
+
+/* The buffers of running statistics: what = 0 the means, 1 the variances. */
+static nn_tensor *nn__running(const nn_tensor *t, size_t what)
+{
+    return t->src[t->src_count - 2 + what];
+}
+
+/* running = (1 - momentum) running + momentum batch */
+static void nn__update_running(const nn_tensor *t, const nn__norm_pass *p)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const double m = s->momentum, share = m / ((double)p->rows - (s->is_population ? 0 : 1));
+    nn_real *mean = nn__running(t, 0)->data, *variance = nn__running(t, 1)->data;
+    for (size_t c = 0; c < p->channels; c++) {
+        mean[c] = (nn_real)((1 - m) * (double)mean[c] + m * p->sums[c]);
+        variance[c] = (nn_real)((1 - m) * (double)variance[c] + share * p->sums[p->channels + c]);
+    }
+}
+
+static nn_status nn__batch_norm_forward(nn_tensor *t)
+{
+    nn__norm_settings *s = (nn__norm_settings *)t->settings;
+    nn__norm_pass p = nn__norm_begin(t, nn__rows(t));
+    nn_real *saved = (nn_real *)t->saved;
+    p.x = t->src[0]->data;
+    s->is_training = nn_net_is_training(t->net);
+    if (s->is_training && p.rows == 1)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "nn_batch_norm: tensor %llu '%s' has one value per channel, and training "
+                        "needs at least 2 (a last batch of one sample: drop_last)",
+                        (nn__ull)t->id, t->name);
+    if (s->is_training) {
+        nn__norm_find_statistics(t, &p);
+        nn__update_running(t, &p);
+    }
+    for (size_t c = 0; !s->is_training && c < p.channels; c++) {
+        saved[2 * c] = nn__running(t, 0)->data[c];
+        saved[2 * c + 1] =
+            (nn_real)(1 / sqrt((double)nn__running(t, 1)->data[c] + s->epsilon));
+    }
+    nn__norm_set_numbers(t, &p);
+    nn__norm_apply(t, &p, t->data, 0);
+    return NN_OK;
+}
+
+/* -- building -- */
+
+/* Weight and bias, unless `plain`, and for batch normalisation the running statistics: new ones
+   behind src[0], or those `given`, which are checked. How many sources there are then, 0 for an
+   error. */
+static size_t nn__norm_sources(nn_tensor **src, const nn_op *layer, const char *name, int plain,
+                               int running, int rank, const size_t *shape, nn_tensor *const *given)
+{
+    static const char *const kinds[] = {"weight", "bias", "running_mean", "running_var"};
+    char call[64];
+    nn_net *net = src[0]->net;
+    const size_t number = name ? 0 : nn__free_number(net, layer);
+    size_t count = 1;
+    for (int i = plain ? 2 : 0; i < (running ? 4 : 2); i++) {
+        const nn_op *op = i < 2 ? &nn__parameter_op : &nn__buffer_op;
+        const nn_init init = nn_init_constant(i == 0 || i == 3);
+        nn_tensor *s = given ? given[count - 1]
+                             : nn__layer_state(net, layer, op, name, number, kinds[i], rank, shape,
+                                               &init);
+        if (!s) return 0;
+        if (!given && i < 2) s->no_decay = 1;
+        if (s->op != op || s->net != net || s->rank != rank ||
+            memcmp(s->shape, shape, (size_t)rank * sizeof *shape) != 0) {
+            nn__bad_shapes(nn__call(layer, call), src[0], s, "a parameter or buffer that fits");
+            return 0;
+        }
+        src[count++] = s;
+    }
+    return count;
+}
+
+/* A file's sources are as many as the layer has. */
+static int nn__has_sources(const char *call, const nn_description *d, size_t count)
+{
+    if (d->src_count != count)
+        nn__net_fail(d->net, NN_ERROR_MISMATCH, "%s: %llu sources, expected %llu", call,
+                     (nn__ull)d->src_count, (nn__ull)count);
+    return d->src_count == count;
+}
+
+/* Numbers of a desc, once defaults are filled in. */
+static int nn__check_norm(nn_net *net, const char *call, double epsilon, nn_activation activation)
+{
+    if (!((nn_real)epsilon > 0) || !nn__is_finite((double)(nn_real)epsilon))
+        nn__bad_argument(net, call, "epsilon", epsilon, "a positive nn_real");
+    else if (activation != NN_ACTIVATION_IDENTITY && activation != NN_ACTIVATION_RELU)
+        nn__bad_argument(net, call, "activation", (double)activation,
+                         "NN_ACTIVATION_RELU or 0: others are operations of their own");
+    return net->status == NN_OK;
+}
+
+/* A node behind its parameters, which has the layer's name. */
+static nn_tensor *nn__norm_new(nn_tensor *const *src, size_t count, const nn_op *op,
+                               const void *settings, size_t size, const char *name)
+{
+    char call[64];
+    const nn_tensor *x = src[0];
+    if (count == 0) return NULL;
+    nn_tensor *t = nn__node_new(x->net, op, size, count, src, x->batched, x->rank, x->shape);
+    if (t) memcpy(t->settings, settings, size);
+    return t && name ? nn__name(nn__call(op, call), t, name) : t;
+}
+
+static nn_tensor *nn__batch_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__batch_norm = {
+    "batch_norm",     nn__batch_norm_forward,        nn__norm_backward,
+    nn__norm_saved,   nn__norm_scratch,              NN_OP_TRAINING | NN__OP_CLAIMS | NN__OP_LAYER,
+    nn__batch_norm_describe};
+
+static nn_tensor *nn__batch_norm_new(nn_tensor *x, const nn_batch_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_batch_norm";
+    nn_tensor *src[5] = {x, NULL, NULL, NULL, NULL};
+    nn__norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    if (x->rank == x->batched)
+        return nn__bad_shape(call, x, "at least one dimension beside the batch");
+    if (d->momentum != 0 && d->keep != 0)
+        return nn__bad_argument(net, call, "keep", d->keep, "0 where momentum is set");
+    if (!(d->keep >= 0 && d->keep < 1))
+        return nn__bad_argument(net, call, "keep", d->keep, "0 <= keep < 1");
+    memset(&s, 0, sizeof s);
+    s.groups = x->shape[x->rank - 1];
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    s.momentum = d->keep != 0 ? 1 - nn__or_default(d->keep, 0) : nn__or_default(d->momentum, 0.1);
+    s.relu = d->activation == NN_ACTIVATION_RELU, s.is_population = d->population_variance != 0;
+    if (!(s.momentum >= 0 && s.momentum <= 1))
+        return nn__bad_argument(net, call, "momentum", d->momentum, "0 < momentum <= 1");
+    if (!nn__check_norm(net, call, s.epsilon, d->activation)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__batch_norm, d->name, d->no_affine, 1, 1,
+                                          &s.groups, given);
+    return nn__norm_new(src, count, &nn__batch_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_batch_norm_with(nn_tensor *x, const nn_batch_norm_desc *desc)
+{
+    nn_batch_norm_desc d;
+    memset(&d, 0, sizeof d);
+    return nn__batch_norm_new(x, desc ? desc : &d, NULL);
+}
+
+NN_DEF nn_tensor *nn_batch_norm(nn_tensor *x) { return nn_batch_norm_with(x, NULL); }
+
+static nn_tensor *nn__batch_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_batch_norm_desc desc;
+    nn__norm_settings s;
+    memset(&desc, 0, sizeof desc);
+    memset(&s, 0, sizeof s);
+    if (t) s = *(const nn__norm_settings *)t->settings;
+    nn_describe_real(d, "epsilon", &s.epsilon);
+    nn_describe_real(d, "momentum", &s.momentum);
+    nn_describe_int(d, "population_variance", &s.is_population);
+    nn_describe_int(d, "relu", &s.relu);
+    desc.epsilon = s.epsilon, desc.momentum = s.momentum != 0 ? s.momentum : NN_ZERO;
+    desc.population_variance = s.is_population, desc.no_affine = d->src_count < 5;
+    if (s.relu) desc.activation = NN_ACTIVATION_RELU;
+    if (t || !nn__has_sources("nn_batch_norm", d, desc.no_affine ? 3 : 5)) return NULL;
+    return nn__batch_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+static nn_tensor *nn__group_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__group_norm = {
+    "group_norm",     nn__group_norm_forward,        nn__norm_backward,
+    nn__norm_saved,   nn__norm_scratch,              NN__OP_CLAIMS | NN__OP_LAYER,
+    nn__group_norm_describe};
+
+static nn_tensor *nn__group_norm_new(nn_tensor *x, const nn_group_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_group_norm";
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn__norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    if (x->rank == x->batched)
+        return nn__bad_shape(call, x, "at least one dimension beside the batch");
+    const size_t channels = x->shape[x->rank - 1];
+    if (!d || d->groups == 0 || channels % d->groups != 0) {
+        char text[NN__SHAPE_TEXT];
+        return nn__net_fail(net, NN_ERROR_BAD_ARGUMENT,
+                            "%s: groups is %llu, expected a divisor of the %llu channels of %s",
+                            call, (nn__ull)(d ? d->groups : 0), (nn__ull)channels,
+                            nn__tensor_shape(x, text));
+    }
+    if (x->row_size == d->groups)
+        return nn__bad_shape(call, x, "more than one value in each group");
+    memset(&s, 0, sizeof s);
+    s.groups = d->groups, s.per_sample = 1, s.is_training = 1;
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    s.relu = d->activation == NN_ACTIVATION_RELU;
+    if (!nn__check_norm(net, call, s.epsilon, d->activation)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__group_norm, d->name, d->no_affine, 0, 1,
+                                          &channels, given);
+    return nn__norm_new(src, count, &nn__group_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_group_norm_with(nn_tensor *x, const nn_group_norm_desc *desc)
+{
+    return nn__group_norm_new(x, desc, NULL);
+}
+
+NN_DEF nn_tensor *nn_group_norm(nn_tensor *x, size_t groups)
+{
+    nn_group_norm_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.groups = groups;
+    return nn_group_norm_with(x, &desc);
+}
+
+static nn_tensor *nn__group_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_group_norm_desc desc;
+    nn__norm_settings s;
+    memset(&desc, 0, sizeof desc);
+    memset(&s, 0, sizeof s);
+    if (t) s = *(const nn__norm_settings *)t->settings;
+    nn_describe_size(d, "groups", &s.groups);
+    nn_describe_real(d, "epsilon", &s.epsilon);
+    nn_describe_int(d, "relu", &s.relu);
+    desc.groups = s.groups, desc.epsilon = s.epsilon, desc.no_affine = d->src_count < 3;
+    if (s.relu) desc.activation = NN_ACTIVATION_RELU;
+    if (t || !nn__has_sources("nn_group_norm", d, desc.no_affine ? 1 : 3)) return NULL;
+    return nn__group_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+/* -------------------------------------------------------------------------------- >>layer-norm
+   Rows that are normalised each by itself. */
+
+typedef struct nn__layer_norm_settings {
+    size_t n; /* values in a row */
+    int axes;
+    double epsilon;
+} nn__layer_norm_settings;
+
+typedef struct nn__row_pass {
+    const nn_real *x, *dy, *weight, *bias;
+    nn_real *y, *stats;
+    nn_real *dx, *dweight, *dbias; /* the last two [chunks, n], or NULL */
+    size_t rows, n;
+    nn_real epsilon;
+    int accumulate;
+} nn__row_pass;
+
+static nn__row_pass nn__row_pass_of(const nn_tensor *t)
+{
+    const nn__layer_norm_settings *s = (const nn__layer_norm_settings *)t->settings;
+    nn__row_pass p;
+    memset(&p, 0, sizeof p);
+    p.x = t->src[0]->data, p.y = t->data, p.stats = (nn_real *)t->saved;
+    p.n = s->n, p.rows = t->size / s->n, p.epsilon = (nn_real)s->epsilon;
+    if (nn_weight(t)) p.weight = nn_weight(t)->data, p.bias = nn_bias(t)->data;
+    return p;
+}
+
+/* Chunks of NN__CHUNK_ROWS rows: y, or with dy dx and the chunk's part in dw and db. */
+static void nn__row_range(void *context, size_t begin, size_t end)
+{
+    const nn__row_pass *p = (const nn__row_pass *)context;
+    for (size_t k = begin; k < end; k++) {
+        const size_t first = k * NN__CHUNK_ROWS, at = first * p->n;
+        const size_t rows = nn__min_size(NN__CHUNK_ROWS, p->rows - first);
+        nn_real *dw = p->dweight ? p->dweight + k * p->n : NULL, *stats = p->stats + 2 * first;
+        nn_real *db = p->dbias ? p->dbias + k * p->n : NULL;
+        if (dw) memset(dw, 0, p->n * sizeof *dw), memset(db, 0, p->n * sizeof *db);
+        if (p->dy)
+            nn__k()->row_norm_backward(rows, p->n, p->x + at, p->dy + at, p->weight, stats,
+                                       p->dx ? p->dx + at : NULL, p->accumulate, dw, db);
+        else
+            nn__k()->row_norm(rows, p->n, p->x + at, p->weight, p->bias, p->epsilon, p->y + at,
+                              stats);
+    }
+}
+
+static size_t nn__row_chunks(size_t rows) { return (rows + NN__CHUNK_ROWS - 1) / NN__CHUNK_ROWS; }
+
+static void nn__row_run(const nn_tensor *t, nn__row_pass *p)
+{
+    nn__parallel(t->net->threads, nn__row_chunks(p->rows), nn__grain_rows(NN__CHUNK_ROWS * p->n),
+                 nn__row_range, p);
+}
+
+static nn_status nn__layer_norm_forward(nn_tensor *t)
+{
+    nn__row_pass p = nn__row_pass_of(t);
+    nn__row_run(t, &p);
+    return NN_OK;
+}
+
+static nn_status nn__layer_norm_backward(nn_tensor *t)
+{
+    nn__row_pass p = nn__row_pass_of(t);
+    const size_t chunks = nn__row_chunks(p.rows);
+    int accumulate;
+    p.dy = t->grad;
+    if (p.weight) p.dweight = (nn_real *)t->net->workspace, p.dbias = p.dweight + chunks * p.n;
+    p.dx = nn__claim_gradient(t->src[0], &p.accumulate);
+    nn__row_run(t, &p);
+    nn_real *dw = p.weight ? nn__claim_gradient(nn_weight(t), &accumulate) : NULL;
+    if (dw) nn__k()->sum_rows(chunks, p.n, p.n, p.dweight, dw, accumulate);
+    nn_real *db = p.weight ? nn__claim_gradient(nn_bias(t), &accumulate) : NULL;
+    if (db) nn__k()->sum_rows(chunks, p.n, p.n, p.dbias, db, accumulate);
+    return NN_OK;
+}
+
+static size_t nn__layer_norm_rows(const nn_tensor *t, size_t rows)
+{
+    return (t->batched ? rows : 1) * (t->row_size / ((nn__layer_norm_settings *)t->settings)->n);
+}
+
+static size_t nn__layer_norm_saved(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(nn__layer_norm_rows(t, rows), 2, sizeof(nn_real));
+}
+
+static size_t nn__layer_norm_scratch(const nn_tensor *t, size_t rows)
+{
+    return nn__bytes(2 * nn__row_chunks(nn__layer_norm_rows(t, rows)),
+                     ((const nn__layer_norm_settings *)t->settings)->n, sizeof(nn_real));
+}
+
+static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t);
+
+static const nn_op nn__layer_norm = {
+    "layer_norm",         nn__layer_norm_forward, nn__layer_norm_backward, nn__layer_norm_saved,
+    nn__layer_norm_scratch, NN__OP_CLAIMS | NN__OP_LAYER, nn__layer_norm_describe};
+
+static nn_tensor *nn__layer_norm_new(nn_tensor *x, const nn_layer_norm_desc *d,
+                                     nn_tensor *const *given)
+{
+    static const char call[] = "nn_layer_norm";
+    nn_tensor *src[3] = {x, NULL, NULL};
+    nn__layer_norm_settings s;
+    nn_net *net = nn__common_net(call, 1, src);
+    if (!net) return NULL;
+    s.axes = d->axes ? d->axes : 1;
+    s.epsilon = nn__or_default(d->epsilon, 1e-5);
+    if (s.axes < 0 || s.axes > x->rank - x->batched)
+        return nn__bad_argument(net, call, "axes", s.axes,
+                                "1 to the number of dimensions of a sample");
+    const size_t *shape = x->shape + x->rank - s.axes;
+    nn__shape_size(s.axes, shape, &s.n);
+    if (s.n == 1) return nn__bad_shape(call, x, "more than one value to normalise");
+    if (!nn__check_norm(net, call, s.epsilon, NN_ACTIVATION_IDENTITY)) return NULL;
+    const size_t count = nn__norm_sources(src, &nn__layer_norm, d->name, d->no_affine, 0, s.axes,
+                                          shape, given);
+    return nn__norm_new(src, count, &nn__layer_norm, &s, sizeof s, d->name);
+}
+
+NN_DEF nn_tensor *nn_layer_norm_with(nn_tensor *x, const nn_layer_norm_desc *desc)
+{
+    nn_layer_norm_desc d;
+    memset(&d, 0, sizeof d);
+    return nn__layer_norm_new(x, desc ? desc : &d, NULL);
+}
+
+NN_DEF nn_tensor *nn_layer_norm(nn_tensor *x) { return nn_layer_norm_with(x, NULL); }
+
+static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t)
+{
+    nn_layer_norm_desc desc;
+    memset(&desc, 0, sizeof desc);
+    if (t) desc.axes = ((const nn__layer_norm_settings *)t->settings)->axes;
+    if (t) desc.epsilon = ((const nn__layer_norm_settings *)t->settings)->epsilon;
+    nn_describe_int(d, "axes", &desc.axes);
+    nn_describe_real(d, "epsilon", &desc.epsilon);
+    desc.no_affine = d->src_count < 3;
+    if (t || !nn__has_sources("nn_layer_norm", d, desc.no_affine ? 1 : 3)) return NULL;
+    return nn__layer_norm_new(d->src[0], &desc, d->src + 1);
+}
+
+/* ----------------------------------------------------------------------------------- >>summary
+   The network as a table. */
+#ifndef NN_NO_STDIO
+
+/* Multiply-adds of a sample: of products alone, beside which the rest is small. */
+static double nn__multiply_adds(const nn_tensor *t)
+{
+    if (t->op == &nn__matmul)
+        return (double)t->row_size * (double)((const nn__matmul_settings *)t->settings)->k;
+    if (!(t->op->flags & NN__OP_PRODUCT)) return 0;
+    const nn_tensor *of = t->op == &nn__conv2d_transpose ? t->src[0] : t;
+    return (double)(of->row_size / nn__last_dimension(of)) * (double)t->src[1]->size;
+}
+
+/* Whether an operation made before `end` has it for a source. */
+static int nn__is_used_before(const nn_tensor *leaf, size_t end)
+{
+    for (size_t i = leaf->id + 1; i < end; i++) {
+        const nn_tensor *t = leaf->net->tensors.items[i];
+        for (size_t j = 0; j < t->src_count; j++)
+            if (t->src[j] == leaf) return 1;
+    }
+    return 0;
+}
+
+/* Its own name, or of a layer without one that of its parameters. */
+static void nn__summary_name(const nn_tensor *t, char name[64])
+{
+    const char *end = NULL;
+    snprintf(name, 64, "%s", t->name[0] || !nn_weight(t) ? t->name : nn_weight(t)->name);
+    if (!t->name[0]) end = strrchr(name, '.');
+    if (end) name[end - name] = 0;
+}
+
+/* What it computes for one sample and leaves for backward; or a leaf's values. */
+static size_t nn__value_bytes(const nn_tensor *t)
+{
+    const size_t saved = t->op->saved ? t->op->saved(t, 1) : 0;
+    size_t bytes;
+    if (nn__as_input(t) && nn__as_input(t)->labels_per_row)
+        return nn__bytes(1, nn__as_input(t)->labels_per_row, sizeof *t->labels);
+    return nn__add_sizes(nn__tensor_bytes(t, 1), saved, &bytes) ? bytes : SIZE_MAX;
+}
+
+static void nn__summary_row(const nn_tensor *t, FILE *stream)
+{
+    char shape[NN__SHAPE_TEXT], name[64], number[32] = "";
+    size_t parameters = t->op == &nn__parameter_op ? t->size : 0;
+    const double products = nn__multiply_adds(t);
+    for (size_t i = 0; i < t->src_count; i++)
+        if (t->src[i]->op == &nn__parameter_op && !nn__is_used_before(t->src[i], t->id))
+            parameters += t->src[i]->size;
+    nn__summary_name(t, name);
+    fprintf(stream, "%4llu  %-22s %-20s %-20s", (nn__ull)t->id, t->op->name, name,
+            nn__tensor_shape(t, shape));
+    if (parameters) snprintf(number, sizeof number, "%llu", (nn__ull)parameters);
+    fprintf(stream, " %10s", number);
+    number[0] = 0;
+    if (products > 0) snprintf(number, sizeof number, "%.0f", products);
+    fprintf(stream, " %13s %10llu\n", number, (nn__ull)nn__value_bytes(t));
+}
+
+NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
+{
+    double products = 0, values = 0, gradients = 0;
+    if (!net) return nn__fail_null("nn_net_summary", "network");
+    if (net->status != NN_OK) return nn_net_status(net);
+    if (!stream) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_summary: the stream is NULL");
+    fprintf(stream, "%4s  %-22s %-20s %-20s %10s %13s %10s\n", "id", "operation", "name", "shape",
+            "parameters", "multiply-adds", "bytes");
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_tensor *t = net->tensors.items[i];
+        if (nn__is_state(t) && nn__is_used_before(t, net->tensors.count)) continue;
+        nn__summary_row(t, stream);
+        products += nn__multiply_adds(t);
+        if (nn__is_state(t)) continue;
+        values += (double)nn__value_bytes(t);
+        if (t->requires_grad) gradients += (double)nn__tensor_bytes(t, 1);
+    }
+    fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
+    fprintf(stream,
+            "a sample takes %.0f multiply-adds forward and %.0f bytes, in training %.0f more for "
+            "gradients\n",
+            products, values, gradients);
+    if (fflush(stream) != 0 || ferror(stream))
+        return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
+    return NN_OK;
+}
+#endif
 
 /* ------------------------------------------------------------------------------------ >>losses
    A loss compares lines of its source, the last dimension, with src[1], an input that it makes
@@ -6831,16 +10457,21 @@ static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slo
     nn__k()->scale(n, -slope, t->src[1]->data + line * n, dy);
 }
 
+/* ----------------------------------------------------------------------------------- >>targets
+   The kinds of losses, building them with the inputs that they compare with, and feeding those. */
+
 /* -- the kinds -- */
+
+static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t);
 
 #define NN__LOSS_FLAGS (NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_LOSS)
 #define NN__LINES(name, forward, saved, uses, high)                                                \
-    {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS}, uses, 0, high,         \
-     1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
+    {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS, nn__loss_describe},          \
+     uses, 0, high, 1, nn__##name##_line, nn__##name##_slope, NULL, NULL}
 #define NN__ELEMENTS(name, forward, backward, saved, uses, low, high)                              \
     {                                                                                              \
-        {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS}, uses, low, high, 0, NULL, NULL,   \
-            nn__##name##_element, nn__##name##_slope                                               \
+        {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS, nn__loss_describe}, uses, low,     \
+            high, 0, NULL, NULL, nn__##name##_element, nn__##name##_slope                          \
     }
 static const nn__loss_kind nn__loss_kinds[] = {
     NN__LINES(
@@ -6849,12 +10480,12 @@ static const nn__loss_kind nn__loss_kinds[] = {
     NN__ELEMENTS(sigmoid_cross_entropy, nn__sigmoid_cross_entropy_forward,
                  nn__sigmoid_cross_entropy_backward, nn__sigmoid_cross_entropy_saved,
                  NN__TAKES_TARGETS | NN__USES_POSITIVE_WEIGHTS, 0, 1),
-    NN__ELEMENTS(mse, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
-                 HUGE_VAL),
-    NN__ELEMENTS(l1_loss, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -HUGE_VAL,
-                 HUGE_VAL),
+    NN__ELEMENTS(mse, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -DBL_MAX,
+                 DBL_MAX),
+    NN__ELEMENTS(l1_loss, nn__loss_forward, nn__loss_backward, NULL, NN__TAKES_TARGETS, -DBL_MAX,
+                 DBL_MAX),
     NN__ELEMENTS(huber, nn__loss_forward, nn__loss_backward, NULL,
-                 NN__TAKES_TARGETS | NN__USES_DELTA, -HUGE_VAL, HUGE_VAL),
+                 NN__TAKES_TARGETS | NN__USES_DELTA, -DBL_MAX, DBL_MAX),
     NN__LINES(hinge, nn__loss_forward, NULL,
               NN__TAKES_LABELS | NN__USES_MARGIN | NN__USES_CLASS_WEIGHTS, 0),
     NN__LINES(kl_divergence, nn__loss_forward, NULL, NN__TAKES_TARGETS, 1)};
@@ -6873,8 +10504,7 @@ static int nn__takes_targets(const nn_tensor *t)
            nn__loss_of(t)->answers != NN_ANSWERS_LABELS;
 }
 
-/* ----------------------------------------------------------------------------------- >>targets
-   Building losses with the inputs that they compare with, and feeding those. */
+/* -- building -- */
 
 /* A member that is set but not used, or NULL. */
 static const char *nn__unused_member(const nn_loss_desc *d, unsigned uses)
@@ -7021,6 +10651,38 @@ NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *d
         nn__copy_weights(net, call, "positive_weights", d.positive_weights, s.classes, &status);
     if (status != NN_OK) return nn__net_failed(net, status);
     return nn__loss_node(y, &nn__loss_kinds[kind], &d, &s);
+}
+
+/* The inputs that it compares with are made by nn_loss again. */
+static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t)
+{
+    static const char *const reductions[] = {"mean", "sum", "none"};
+    static const char *const answers[] = {"any", "labels", "targets"};
+    const nn_loss_kind kind =
+        (nn_loss_kind)((const nn__loss_kind *)(const void *)d->op - nn__loss_kinds);
+    const nn_tensor *y = nn_describe_source(d, 0);
+    const size_t classes = y ? nn__last_dimension(y) : 0;
+    nn__loss s;
+    nn_loss_desc desc;
+    memset(&s, 0, sizeof s);
+    memset(&desc, 0, sizeof desc);
+    if (t) s = *nn__loss_of(t);
+    int reduction = (int)s.reduction, answer = (int)s.answers;
+    desc.class_weights = s.class_weights, desc.positive_weights = s.positive_weights;
+    nn_describe_choice(d, "reduction", &reduction, reductions, 3);
+    nn_describe_choice(d, "answers", &answer, answers, 3);
+    nn_describe_real(d, "number", &s.number);
+    nn_describe_reals(d, "class_weights", &desc.class_weights, classes);
+    nn_describe_reals(d, "positive_weights", &desc.positive_weights, classes);
+    nn_describe_int(d, "ignore_label", &s.ignores);
+    nn_describe_int(d, "ignored_label", &s.ignored);
+    desc.reduction = (nn_reduction)reduction, desc.answers = (nn_answers)answer;
+    desc.ignore_label = s.ignores, desc.ignored_label = s.ignored;
+    desc.sample_weights = d->src_count > 2;
+    if (kind == NN_LOSS_HUBER) desc.delta = s.number;
+    else if (kind == NN_LOSS_HINGE) desc.margin = s.number != 0 ? s.number : NN_ZERO;
+    else desc.label_smoothing = s.number;
+    return t ? NULL : nn_loss(nn_describe_source(d, 0), kind, &desc);
 }
 
 #define NN__LOSS(name, kind)                                                                       \
@@ -7176,9 +10838,15 @@ static nn_status nn__weight_penalty_backward(nn_tensor *t)
     return NN_OK;
 }
 
+static nn_tensor *nn__weight_penalty_describe(nn_description *d, const nn_tensor *t)
+{
+    const double l1 = nn__described(d, t, "l1", 0), l2 = nn__described(d, t, "l2", 1);
+    return t ? NULL : nn_weight_penalty(nn_describe_source(d, 0), l1, l2);
+}
+
 static const nn_op nn__weight_penalty = {"weight_penalty", nn__weight_penalty_forward,
                                          nn__weight_penalty_backward, NULL, NULL,
-                                         NN_OP_VALUE | NN__OP_CLAIMS};
+                                         NN_OP_VALUE | NN__OP_CLAIMS, nn__weight_penalty_describe};
 
 NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
 {
@@ -7323,6 +10991,9 @@ static nn_status nn__check_schedule(const char *call, const nn_schedule *s)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: schedule.period is %llu, expected at most %llu, schedule.total", call,
                         (nn__ull)s->period, (nn__ull)s->total);
+    if (s->kind == NN_SCHEDULE_PLATEAU && s->gamma >= 1)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: schedule.gamma is %g, expected 0 <= gamma < 1", call, s->gamma);
     nn_status status = nn__check_custom_rate(call, s);
     return status == NN_OK
                ? nn__check_ranges(call, "schedule.", s, nn__schedule_ranges,
@@ -7625,117 +11296,281 @@ NN_DEF nn_status nn_step(nn_net *net)
     o->steps++;
     return NN_OK;
 }
+#endif
 
 /* From here on kernels, files and messages are called, hardly anything is computed: gcc need not
    try hard, which is half a second of every compilation. */
 #if !defined(__clang__) && defined(__GNUC__) && defined(__OPTIMIZE__)
 #pragma GCC optimize("O1")
 #endif
+
+/* ------------------------------------------------------------------------------------ >>slopes
+   Slopes of a function that is known up to rounding, for the gradient check. A difference quotient
+   over a long step is wrong by curvature and kinks, over a short one by rounding, and which step is
+   right for both depends on the scale of what is moved: inputs of 1e4 turn a weight's step of 1e-2
+   into a jump. So f is sampled at steps that shrink by 2^(1/4), and a curve is laid through every
+   twelve of them. Its residuals show all that makes its slope uncertain; the scale at which that is
+   least is the right one, and what is left of it goes into the tolerance. */
+#ifndef NN_NO_TRAINING
+
+enum {
+    NN__SAMPLES = 12,    /* of one curve */
+    NN__PER_OCTAVE = 4,  /* steps; one curve for each octave */
+    NN__CURVES = 34,
+    NN__LEVELS = NN__SAMPLES + (NN__CURVES - 1) * NN__PER_OCTAVE
+};
+
+#define NN__LONGEST 4096.0 /* step, in units of h */
+#define NN__CERTAINTY 10.0 /* standard errors that are allowed for */
+#define NN__ROUNDINGS 4.0  /* how often the rounding found in an analytic slope */
+#define NN__EPSILON (sizeof(nn_real) == sizeof(double) ? DBL_EPSILON : FLT_EPSILON)
+
+typedef struct nn__checker {
+    nn_gradcheck_desc desc; /* with its defaults */
+    nn_gradcheck_report report;
+    double (*f)(void *user);
+    void *user;
+    double middle;       /* f where nothing is moved */
+    double noise;        /* the least that rounding does to f */
+    double rounding;     /* the same for the present analytic slope */
+    double h;            /* the step that was right last in the present tensor */
+    double least_change, largest_change; /* of f in the present search, but for none */
+    double worst;        /* nn__excess of the element in the report */
+    int not_finite;
+} nn__checker;
+
+/* f(x + u) = f(x) + odd(u) + even(u) at the steps of a curve. */
+typedef struct nn__samples {
+    double step[NN__SAMPLES], odd[NN__SAMPLES], even[NN__SAMPLES];
+} nn__samples;
+
+/* What a curve over steps of up to h says: the slope, its standard error, and half the change of
+   slope if there is a kink. */
+typedef struct nn__slope {
+    double value, error, kink, h, deviation;
+    int is_clear; /* the residuals are noise, so f has no other shape at this scale */
+} nn__slope;
+
+/* Samples f at x +- step, or rather where the two come to lie as nn_real. */
+static void nn__probe(nn__checker *c, nn_real *x, double step, nn__samples *s, int i)
+{
+    const nn_real old = *x;
+    const nn_real up = (nn_real)((double)old + step), down = (nn_real)((double)old - step);
+    *x = up;
+    const double high = c->f(c->user) - c->middle;
+    *x = down;
+    const double low = c->f(c->user) - c->middle;
+    *x = old;
+    for (int side = 0; side < 2; side++) {
+        const double change = fabs(side ? high : low);
+        if (!nn__is_finite(change) || change == 0) continue;
+        c->largest_change = fmax(c->largest_change, change);
+        c->least_change = fmin(c->least_change, change);
+    }
+    s->step[i] = ((double)up - (double)down) / 2;
+    s->odd[i] = (high - low) / 2, s->even[i] = (high + low) / 2;
+}
+
+/* Least squares y = a t + b t^power: a and its error, from a deviation of at least `noise`.
+   Returns whether the residuals are noise: such have changes from one to the next of 2 squares on
+   average, a shape has fewer (Durbin and Watson 1950). */
+static int nn__fit(const double *t, const double *y, size_t power, double noise, double *a,
+                   double *error, double *deviation)
+{
+    double pp = 0, pq = 0, qq = 0, py = 0, qy = 0, squares = 0, changes = 0, r[NN__SAMPLES];
+    for (int i = 0; i < NN__SAMPLES; i++) {
+        const double q = nn__power(t[i], power);
+        pp += t[i] * t[i], pq += t[i] * q, qq += q * q;
+        py += t[i] * y[i], qy += q * y[i];
+    }
+    const double det = pp * qq - pq * pq, b = (pp * qy - pq * py) / det;
+    *a = (qq * py - pq * qy) / det;
+    for (int i = 0; i < NN__SAMPLES; i++) {
+        r[i] = y[i] - *a * t[i] - b * nn__power(t[i], power);
+        squares += r[i] * r[i];
+    }
+    for (int i = 0; i < NN__SAMPLES; i++) {
+        const double change = r[(i + 1) % NN__SAMPLES] - r[i];
+        changes += change * change;
+    }
+    *deviation = fmax(sqrt(squares / (NN__SAMPLES - 2)), noise);
+    *error = *deviation * sqrt(qq / det);
+    return changes >= 1.2 * squares || *deviation <= 4 * noise;
+}
+
+/* odd(u) = g u + b u^3 and even(u) = k |u| + c u^2. Where f stands still all that is known is that
+   it moves by less than it did elsewhere, or than a rounding of what it became there. */
+static nn__slope nn__curve_slope(const nn__checker *c, const nn__samples *s)
+{
+    nn__slope slope;
+    double t[NN__SAMPLES], largest = 0, odd_error, even_error, even_deviation, kink;
+    memset(&slope, 0, sizeof slope);
+    for (int i = 0; i < NN__SAMPLES; i++) slope.h = fmax(slope.h, s->step[i]);
+    for (int i = 0; i < NN__SAMPLES; i++) {
+        t[i] = s->step[i] / slope.h;
+        largest = fmax(largest, fabs(s->odd[i]));
+    }
+    double noise = c->noise + (fabs(c->middle) + largest) * DBL_EPSILON;
+    if (largest == 0) noise += fmin(c->least_change, 4 * NN__EPSILON * c->largest_change);
+    const int odd_is_clear =
+        nn__fit(t, s->odd, 3, noise, &slope.value, &odd_error, &slope.deviation);
+    const int even_is_clear = nn__fit(t, s->even, 2, noise, &kink, &even_error, &even_deviation);
+    slope.is_clear = odd_is_clear && even_is_clear;
+    slope.value /= slope.h;
+    slope.error = fmax(odd_error, even_error) / slope.h;
+    slope.kink = fabs(kink) / slope.h;
+    return slope;
+}
+
+static double nn__size(double analytic, const nn__slope *s)
+{
+    return fmax(fabs(analytic), fabs(s->value));
+}
+
+static double nn__uncertainty(const nn__slope *s) { return NN__CERTAINTY * s->error + s->kink; }
+
+static double nn__allowed(const nn__checker *c, double analytic, const nn__slope *s)
+{
+    return c->desc.atol + c->desc.rtol * nn__size(analytic, s) + nn__uncertainty(s) +
+           NN__ROUNDINGS * c->rounding;
+}
+
+/* The difference as a multiple of what is allowed. */
+static double nn__excess(const nn__checker *c, double analytic, const nn__slope *s)
+{
+    const double difference = fabs(analytic - s->value);
+    return difference == 0 ? 0 : difference / fmax(nn__allowed(c, analytic, s), DBL_MIN);
+}
+
+/* The most certain of the slopes that are clear and deviate by noise alone, as the best of them
+   show it, or of all when none is; among those of about its error the one that agrees best. */
+static nn__slope nn__best_slope(const nn__checker *c, double analytic, nn__slope *slopes, int count)
+{
+    const nn__slope *best = slopes, *chosen;
+    double noise = HUGE_VAL;
+    for (int i = 0; i < count; i++)
+        if (slopes[i].is_clear) noise = fmin(noise, slopes[i].deviation);
+    for (int i = 0; i < count; i++) {
+        slopes[i].is_clear &= slopes[i].deviation <= 16 * noise;
+        const int clearer = slopes[i].is_clear - best->is_clear;
+        if (clearer > 0 || (!clearer && nn__uncertainty(&slopes[i]) < nn__uncertainty(best)))
+            best = &slopes[i];
+    }
+    chosen = best;
+    for (int i = 0; i < count; i++) {
+        const nn__slope *s = &slopes[i];
+        if (s->is_clear == best->is_clear && s->error <= 3 * best->error &&
+            nn__excess(c, analytic, s) < nn__excess(c, analytic, chosen))
+            chosen = s;
+    }
+    return *chosen;
+}
+
+/* Steps are relative to values above 1. */
+static double nn__unit(nn_real x) { return fmax(1, fabs((double)x)); }
+
+/* The slope at *x by curves of all scales, from long steps to short ones, until one is certain and
+   agrees, or the best is far behind. A curve that is clear while the next is not is so by chance. h
+   is 0 when f is nowhere finite. */
+static nn__slope nn__search_slope(nn__checker *c, nn_real *x, double analytic)
+{
+    nn__samples s;
+    nn__slope slopes[NN__CURVES];
+    double step = NN__LONGEST * c->desc.h * nn__unit(*x);
+    double least = HUGE_VAL;
+    int count = 0;
+    memset(slopes, 0, sizeof slopes);
+    c->least_change = HUGE_VAL, c->largest_change = 0;
+    for (int level = 0; level < NN__LEVELS; level++, step *= 0.84089641525371454) {
+        if (step < 32 * NN__EPSILON * fabs((double)*x)) break;
+        nn__probe(c, x, step, &s, level % NN__SAMPLES);
+        if (level < NN__SAMPLES - 1 || level % NN__PER_OCTAVE != NN__PER_OCTAVE - 1) continue;
+        const nn__slope slope = nn__curve_slope(c, &s);
+        const double uncertainty = nn__uncertainty(&slope);
+        if (!nn__is_finite(slope.value) || !nn__is_finite(uncertainty)) continue;
+        if (uncertainty <= c->desc.rtol * nn__size(analytic, &slope) &&
+            nn__excess(c, analytic, &slope) <= 1)
+            return slope;
+        nn__slope *last = count ? &slopes[count - 1] : NULL;
+        if (last) last->is_clear &= slope.is_clear;
+        if (last && last->is_clear) least = fmin(least, nn__uncertainty(last));
+        slopes[count++] = slope;
+        if (slope.is_clear && slope.deviation <= 16 * c->noise && uncertainty > 64 * least) break;
+    }
+    return count ? nn__best_slope(c, analytic, slopes, count) : slopes[0];
+}
 #endif
 
-/* --------------------------------------------------------------------------------- >>gradcheck */
+/* ------------------------------------------------------------------------------- >>gradcheck
+   Walks through the elements and judges. An analytic slope is known up to rounding, too: how far it
+   and the loss can be off is found by computing them again with other last bits. */
 #ifndef NN_NO_TRAINING
+
+enum { NN__SHAKES = 3 };
 
 static nn_gradcheck_desc nn__gradcheck_defaults(const nn_gradcheck_desc *desc)
 {
     nn_gradcheck_desc d;
-    int is_double = sizeof(nn_real) == sizeof(double);
+    const int is_double = sizeof(nn_real) == sizeof(double);
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
     d.h = nn__or_default(d.h, is_double ? 1e-5 : 1e-2);
-    d.atol = nn__or_default(d.atol, is_double ? 1e-7 : 2e-3);
-    d.rtol = nn__or_default(d.rtol, is_double ? 1e-5 : 2e-2);
+    d.atol = nn__or_default(d.atol, 0);
+    d.rtol = nn__or_default(d.rtol, is_double ? 1e-5 : 1e-3);
     return d;
 }
 
-typedef struct nn__checker {
-    nn_gradcheck_desc desc;
-    nn_gradcheck_report report;
-    double (*f)(void *user);
-    void *user;
-    double middle; /* f where nothing is moved, for all elements */
-    double worst;  /* error of the element in the report, as a multiple of what is allowed */
-    int not_finite;
-} nn__checker;
-
-typedef struct nn__slopes {
-    double left, right, central;
-} nn__slopes;
-
-/* Slopes at *x over a step of about h: exactly the distance that x + h and x - h have as
-   nn_real. */
-static nn__slopes nn__numeric_slopes(nn__checker *c, nn_real *x, double h)
+/* One quotient decides where it agrees. */
+static nn__slope nn__numeric_slope(nn__checker *c, nn_real *x, double analytic)
 {
-    nn__slopes s;
-    const nn_real old = *x;
-    const nn_real up = (nn_real)((double)old + h), down = (nn_real)((double)old - h);
-    *x = up;
-    double high = c->f(c->user);
-    *x = down;
-    double low = c->f(c->user);
-    *x = old;
-    s.central = up > down ? (high - low) / ((double)up - (double)down) : 0;
-    s.right = up > old ? (high - c->middle) / ((double)up - (double)old) : s.central;
-    s.left = old > down ? (c->middle - low) / ((double)old - (double)down) : s.central;
-    if (!nn__is_finite(high) || !nn__is_finite(c->middle) || !nn__is_finite(low)) c->not_finite = 1;
-    return s;
-}
-
-static double nn__allowed(const nn__checker *c, double a, double b)
-{
-    double fa = fabs(a), fb = fabs(b);
-    return c->desc.atol + c->desc.rtol * (fa > fb ? fa : fb);
-}
-
-/* Whether a slope that the central difference denies is right after all because of a kink: in reach
-   of h but not of h / 64, or at x itself, where the one-sided slopes keep their distance (on a
-   smooth function it shrinks with h) and any value between them is a subgradient. */
-static int nn__is_kink(nn__checker *c, nn_real *x, double analytic, nn__slopes wide)
-{
-    nn__slopes close_by = nn__numeric_slopes(c, x, c->desc.h / 64);
-    double gap = fabs(wide.right - wide.left), near_gap = fabs(close_by.right - close_by.left);
-    double allowed = nn__allowed(c, analytic, close_by.central);
-    double low = close_by.left < close_by.right ? close_by.left : close_by.right;
-    double high = close_by.left < close_by.right ? close_by.right : close_by.left;
-    if (gap <= allowed) return 0;
-    if (near_gap <= allowed) return fabs(analytic - close_by.central) <= allowed;
-    return near_gap > gap / 8 && analytic >= low - allowed && analytic <= high + allowed;
+    nn__samples one;
+    nn__slope slope;
+    memset(&slope, 0, sizeof slope);
+    nn__probe(c, x, c->h * nn__unit(*x), &one, 0);
+    slope.value = one.odd[0] / one.step[0];
+    if (nn__excess(c, analytic, &slope) <= 1) return slope;
+    const nn__slope found = nn__search_slope(c, x, analytic);
+    if (found.h > 0) c->h = found.h / 4 / nn__unit(*x);
+    else c->not_finite = 1;
+    return found.h > 0 ? found : slope;
 }
 
 static void nn__check_element(nn__checker *c, const char *name, size_t index, nn_real *x,
                               double analytic)
 {
-    nn__slopes s = nn__numeric_slopes(c, x, c->desc.h);
-    double error = fabs(analytic - s.central), allowed = nn__allowed(c, analytic, s.central);
-    double magnitude = fabs(analytic) + fabs(s.central);
-    double relative = error / (magnitude > 1e-12 ? magnitude : 1e-12);
     nn_gradcheck_report *r = &c->report;
-    int bad = !nn__is_finite(error) || error > allowed;
+    nn__slope s = nn__numeric_slope(c, x, analytic);
+    const double uncertainty = nn__uncertainty(&s), excess = nn__excess(c, analytic, &s);
+    const double error = fabs(analytic - s.value), magnitude = fabs(analytic) + fabs(s.value);
     r->checked++;
-    if (bad && nn__is_finite(error) && nn__is_kink(c, x, analytic, s)) {
+    r->unsure += nn__allowed(c, analytic, &s) > 0.05 * nn__size(analytic, &s);
+    s.kink = 0;
+    if (excess <= 1 && nn__excess(c, analytic, &s) > 1) { /* right because of the kink */
         r->kinks++;
         return;
     }
-    r->wrong += (size_t)bad;
+    r->wrong += nn__is_finite(s.value) && !(excess <= 1);
     if (error > r->max_error) r->max_error = error;
-    if (relative > r->max_relative_error) r->max_relative_error = relative;
-    double ratio = nn__is_finite(error) ? error / allowed : 1e308;
-    if (r->tensor && ratio <= c->worst) return;
-    c->worst = ratio;
+    r->max_relative_error = fmax(r->max_relative_error, error / fmax(magnitude, 1e-12));
+    const double rank = nn__is_finite(excess) ? excess : HUGE_VAL;
+    if (r->tensor && rank <= c->worst) return;
+    c->worst = rank;
     r->tensor = name, r->index = index;
-    r->analytic = analytic, r->numeric = s.central;
+    r->analytic = analytic, r->numeric = s.value, r->uncertainty = uncertainty;
 }
 
 /* All elements, or max_per_tensor of them spread evenly from the first to the last. */
 static nn_status nn__check_array(nn__checker *c, const char *name, size_t n, nn_real *x,
-                                 const nn_real *analytic)
+                                 const nn_real *analytic, const nn_real *rounding)
 {
     size_t most = c->desc.max_per_tensor, count = most && most < n ? most : n, nonzero = 0;
+    c->h = c->desc.h;
     for (size_t i = 0; i < n; i++) nonzero += analytic[i] != 0;
     for (size_t i = 0; i < count; i++) {
         size_t at = i;
         if (count > 1 && count < n)
             at = (size_t)((double)i * (double)(n - 1) / (double)(count - 1));
+        c->rounding = rounding ? (double)rounding[at] : 0;
         nn__check_element(c, name, at, x + at, (double)analytic[at]);
     }
     if (n && !nonzero && !c->desc.allow_zero)
@@ -7756,12 +11591,11 @@ static nn_status nn__check_verdict(const nn__checker *c)
             "analytic gradient is %.9g and the numeric one %.9g",
             r->tensor, (nn__ull)r->index, r->analytic, r->numeric);
     if (r->wrong)
-        return nn__fail(
-            NN_ERROR_GRADIENT_WRONG,
-            "nn_gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g (%llu of %llu "
-            "elements wrong)",
-            r->tensor, (nn__ull)r->index, r->analytic, r->numeric, (nn__ull)r->wrong,
-            (nn__ull)r->checked);
+        return nn__fail(NN_ERROR_GRADIENT_WRONG,
+                        "nn_gradcheck: '%s' element %llu: analytic %.9g, numeric %.9g +- %.2g "
+                        "(%llu of %llu elements wrong)",
+                        r->tensor, (nn__ull)r->index, r->analytic, r->numeric, r->uncertainty,
+                        (nn__ull)r->wrong, (nn__ull)r->checked);
     return NN_OK;
 }
 
@@ -7788,7 +11622,8 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
     if (status != NN_OK) return status;
     c.desc = nn__gradcheck_defaults(desc);
     c.f = f, c.user = user, c.middle = f(user);
-    nn_status zero = nn__check_array(&c, name ? name : "x", n, x, analytic);
+    c.noise = fabs(c.middle) * NN__EPSILON / 4;
+    nn_status zero = nn__check_array(&c, name ? name : "x", n, x, analytic, NULL);
     if (report) *report = c.report;
     status = nn__check_verdict(&c);
     return status != NN_OK ? status : zero;
@@ -7797,14 +11632,27 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 typedef struct nn__graph_value {
     nn_tensor *loss;
     nn_rng rng;
+    nn_real *buffers; /* all their values, one after the other */
     nn_status status;
 } nn__graph_value;
 
-/* The loss with the generator put back first, so that dropout draws the same mask again. */
+/* Copies the buffers' values, or puts them back. */
+static void nn__copy_buffers(nn_net *net, nn_real *values, int back)
+{
+    for (size_t i = 0; i < net->buffers.count; i++) {
+        nn_tensor *t = net->buffers.items[i];
+        memcpy(back ? t->data : values, back ? values : t->data, t->size * sizeof *values);
+        values += t->size;
+    }
+}
+
+/* The loss from the state that the check began with: dropout draws the same mask again, and what
+   moves the buffers, as batch normalisation does, moves them from the same place. */
 static double nn__evaluate_graph(void *user)
 {
     nn__graph_value *v = (nn__graph_value *)user;
     v->loss->net->rng = v->rng;
+    nn__copy_buffers(v->loss->net, v->buffers, 1);
     nn_status status = nn_forward(v->loss);
     if (status != NN_OK) v->status = status;
     return status == NN_OK ? v->loss->value : 0;
@@ -7817,19 +11665,96 @@ static int nn__is_checked(const nn_tensor *t, const nn_gradcheck_desc *d)
     return t->op == &nn__input_op && d->inputs && t->requires_grad && (t->state & NN__NEEDED);
 }
 
-/* All tensors of the network, as they compute in training unless the user has chosen. */
+/* As if what a loss gets, which may come through a log-softmax, had been zeros. */
+static void nn__zero_logits(nn_tensor *y)
+{
+    nn_tensor *x = y->op == &nn__log_softmax ? y->src[0] : y;
+    if (nn__is_leaf(x)) return;
+    memset(x->data, 0, x->size * sizeof *x->data);
+    if (x != y) y->op->forward(y);
+}
+
+/* A run in which all that is computed has another last bit; without rng instead one in which losses
+   get zeros: there the terms show of which a good fit leaves the difference. */
+static void nn__shaken_run(nn__graph_value *v, nn_rng *rng)
+{
+    nn_net *net = v->loss->net;
+    nn__evaluate_graph(v);
+    net->rng = v->rng;
+    for (size_t i = 0; v->status == NN_OK && i < net->plan.order.count; i++) {
+        nn_tensor *t = net->plan.order.items[i];
+        if (nn__is_leaf(t)) continue;
+        if (!rng && (t->op->flags & NN__OP_LOSS)) nn__zero_logits(t->src[0]);
+        v->status = t->op->forward(t);
+        if (!rng || (t->op->flags & NN_OP_VALUE)) continue;
+        for (size_t j = 0; j < t->size; j++)
+            t->data[j] *= (nn_real)(nn_rng_next(rng) & 1 ? 1 + NN__EPSILON : 1 - NN__EPSILON);
+        if (nn__is_scalar(t)) t->value = (double)t->data[0];
+    }
+    if (v->status == NN_OK) v->status = nn_backward(v->loss);
+}
+
+/* How far t's gradient moves from `gradient`, times factor, where that is more than `rounding`. */
+static void nn__widen(const nn_tensor *t, const nn_real *gradient, double factor, nn_real *rounding)
+{
+    for (size_t i = 0; i < t->size; i++) {
+        const double move = factor * fabs((double)t->grad[i] - (double)gradient[i]);
+        if (nn__is_finite(move) && move > (double)rounding[i]) rounding[i] = (nn_real)move;
+    }
+}
+
+/* t's gradient, and its rounding, which is all there is of it in saturated units; and the noise
+   of the loss, where each sample's term is rounded. */
+static nn_status nn__shaken_gradient(nn__checker *c, nn__graph_value *v, nn_tensor *t,
+                                     nn_real *gradient, nn_real *rounding)
+{
+    nn_rng rng = nn_rng_seed(t->id);
+    const double terms = sqrt((double)nn__max_size(t->net->plan.batch, 1));
+    double squares = 0;
+    nn__evaluate_graph(v);
+    if (v->status == NN_OK) v->status = nn_backward(v->loss);
+    if (v->status == NN_OK) memcpy(gradient, t->grad, t->size * sizeof *gradient);
+    memset(rounding, 0, t->size * sizeof *rounding);
+    for (int draw = 0; v->status == NN_OK && draw < NN__SHAKES; draw++) {
+        nn__shaken_run(v, &rng);
+        nn__widen(t, gradient, 1, rounding);
+        const double moved = v->loss->value - c->middle;
+        if (nn__is_finite(moved)) squares += moved * moved;
+    }
+    if (v->status == NN_OK) nn__shaken_run(v, NULL);
+    if (v->status == NN_OK) nn__widen(t, gradient, NN__EPSILON, rounding);
+    const double value = nn__is_finite(v->loss->value) ? fabs(v->loss->value) : 0;
+    const double size = fmax(fabs(c->middle), value);
+    c->noise = fmax(sqrt(squares / (double)NN__SHAKES) / 2, size * NN__EPSILON / 4 / terms);
+    return v->status;
+}
+
+static nn_status nn__check_tensor_gradient(nn__checker *c, nn__graph_value *v, nn_tensor *t)
+{
+    nn_real *gradient = (nn_real *)nn__net_alloc(t->net, nn__bytes(2, t->size, sizeof *gradient));
+    if (!gradient) return v->status = NN_ERROR_OUT_OF_MEMORY;
+    nn_real *rounding = gradient + t->size;
+    nn_status status = nn__shaken_gradient(c, v, t, gradient, rounding);
+    if (status == NN_OK) status = nn__check_array(c, t->name, t->size, t->data, gradient, rounding);
+    nn__net_release(t->net, gradient);
+    return status;
+}
+
+/* All tensors of the network, as they compute in training unless the user has chosen. The last
+   ones, which move the loss even where others are saturated, come first. */
 static nn_status nn__check_graph(nn__checker *c, nn__graph_value *v)
 {
     nn_tensor *loss = v->loss;
     nn_status zero = NN_OK;
     c->middle = nn__evaluate_graph(v);
-    if (v->status == NN_OK) v->status = nn_backward(loss);
-    for (size_t i = 0; v->status == NN_OK && i <= loss->id; i++) {
+    for (size_t i = loss->id + 1; v->status == NN_OK && i-- > 0;) {
         nn_tensor *t = loss->net->tensors.items[i];
         if (!nn__is_checked(t, &c->desc)) continue;
-        nn_status one = nn__check_array(c, t->name, t->size, t->data, t->grad);
+        nn_status one = nn__check_tensor_gradient(c, v, t);
         if (zero == NN_OK) zero = one;
     }
+    nn__evaluate_graph(v); /* leave values and gradients of a run that was not shaken */
+    if (v->status == NN_OK) v->status = nn_backward(loss);
     return v->status == NN_OK ? zero : v->status;
 }
 
@@ -7839,17 +11764,24 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn__checker c;
     nn__graph_value v;
     memset(&c, 0, sizeof c);
+    if (report) *report = c.report;
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
     const int mode = net->mode;
+    size_t values = 1;
+    for (size_t i = 0; i < net->buffers.count; i++) values += net->buffers.items[i]->size;
     v.loss = loss, v.rng = net->rng, v.status = NN_OK;
+    v.buffers = (nn_real *)nn__net_alloc(net, nn__bytes(1, values, sizeof *v.buffers));
+    if (v.buffers) nn__copy_buffers(net, v.buffers, 0);
+    else v.status = NN_ERROR_OUT_OF_MEMORY;
     c.desc = nn__gradcheck_defaults(desc);
     c.f = nn__evaluate_graph, c.user = &v;
     if (mode == NN__MODE_OPEN) net->mode = NN__MODE_TRAINING;
-    nn_status checked = nn__check_graph(&c, &v);
-    nn__evaluate_graph(&v);
+    nn_status checked = v.status == NN_OK ? nn__check_graph(&c, &v) : v.status;
+    if (v.buffers) nn__copy_buffers(net, v.buffers, 1);
+    nn__net_release(net, v.buffers);
     net->rng = v.rng;
     net->mode = mode;
     if (report) *report = c.report;
@@ -7882,7 +11814,7 @@ static nn_status nn__resize(void *block, size_t count, size_t each, size_t size)
 }
 
 /* Room for one more item in the array *items. */
-NN__UNUSED static nn_status nn__grow(void *items, size_t count, size_t *capacity, size_t size)
+static nn_status nn__grow(void *items, size_t count, size_t *capacity, size_t size)
 {
     if (count < *capacity) return NN_OK;
     size_t wider = *capacity == 0 ? 64 : *capacity > SIZE_MAX / 2 ? SIZE_MAX : 2 * *capacity;
@@ -7898,8 +11830,58 @@ static void *nn__allocate_zeros(size_t count, size_t size)
     return block;
 }
 
-#ifndef NN_NO_STDIO
+/* A download can turn out to be something else than the data. */
+static nn_status nn__check_content(const char *name, const unsigned char *bytes, size_t size)
+{
+    static const char *const starts[][2] = {
+        {"<!DOCTYPE", "an HTML page"}, {"<!doctype", "an HTML page"}, {"<html", "an HTML page"},
+        {"<HTML", "an HTML page"}, {"<?xml", "an XML page"}, {"PK\003\004", "a zip archive"},
+        {"version https://git-lfs", "a Git LFS pointer"}, {"BZh", "bzip2"}, {"\3757zXZ", "xz"}};
+    size_t at = 0;
+    if (size == 0) return nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", name);
+    if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
+        return nn__fail(NN_ERROR_COMPRESSED,
+                        "%s: compressed: gunzip it or compile with NN_USE_ZLIB", name);
+    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        size_t length = strlen(starts[i][0]);
+        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, starts[i][1]);
+    }
+    return NN_OK;
+}
 
+/* A real of 16 bits: sign, 5 bits of exponent, 10 of fraction. */
+static double nn__half(uint64_t bits)
+{
+    const int exponent = (int)(bits >> 10 & 31);
+    const double fraction = (double)(bits & 1023) + (exponent ? 1024 : 0);
+    const double size = exponent == 31 ? ((bits & 1023) ? NAN : HUGE_VAL)
+                                       : ldexp(fraction, (exponent ? exponent : 1) - 25);
+    return bits >> 15 ? -size : size;
+}
+
+/* Where bytes go: to memory that is large enough, to a file, or nowhere: they are counted then, and
+   summed up. */
+typedef struct nn__writer {
+    unsigned char *memory;
+    size_t total; /* bytes so far */
+#ifndef NN_NO_STDIO
+    const char *path;
+    char *temporary; /* NULL for a device or a pipe */
+    FILE *file;
+    int failed, cause; /* errno at the first failure */
+    uint32_t crc;
+#endif
+} nn__writer;
+
+#ifdef NN_NO_STDIO
+static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
+{
+    if (size) memcpy(w->memory + w->total, bytes, size);
+    w->total += size;
+}
+#else
 /* Where the C library says why reading failed, a folder is told from a fault. */
 static nn_status nn__read_failed(const char *path)
 {
@@ -7968,6 +11950,7 @@ static nn_status nn__stream_close(nn__stream *s, nn_status status)
 }
 
 static size_t nn__stream_hint(nn__stream *s) { return (void)s, 0; }
+static int nn__stream_seek(nn__stream *s, size_t at) { return (void)s, (void)at, 0; }
 #else
 /* Fills `to` as far as the file goes: *got < size only at its end. */
 static nn_status nn__stream_read(nn__stream *s, void *to, size_t size, size_t *got)
@@ -7983,6 +11966,13 @@ static nn_status nn__stream_close(nn__stream *s, nn_status status)
     return status;
 }
 
+static int nn__stream_seek(nn__stream *s, size_t at)
+{
+    if (at > LONG_MAX || fseek(s->file, (long)at, SEEK_SET) != 0) return 0;
+    s->total = at;
+    return 1;
+}
+
 /* The size of a file before it is read; 0 where that cannot be known (a pipe, a folder). */
 static size_t nn__stream_hint(nn__stream *s)
 {
@@ -7991,27 +11981,6 @@ static size_t nn__stream_hint(nn__stream *s)
     return end > 0 && end < LONG_MAX ? (size_t)end : 0;
 }
 #endif
-
-/* A download can turn out to be something else than the data. */
-static nn_status nn__check_content(const char *name, const unsigned char *bytes, size_t size)
-{
-    static const char *const starts[][2] = {
-        {"<!DOCTYPE", "an HTML page"}, {"<!doctype", "an HTML page"}, {"<html", "an HTML page"},
-        {"<HTML", "an HTML page"}, {"<?xml", "an XML page"}, {"PK\003\004", "a zip archive"},
-        {"version https://git-lfs", "a Git LFS pointer"}, {"BZh", "bzip2"}, {"\3757zXZ", "xz"}};
-    size_t at = 0;
-    if (size == 0) return nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", name);
-    if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
-        return nn__fail(NN_ERROR_COMPRESSED,
-                        "%s: compressed: gunzip it or compile with NN_USE_ZLIB", name);
-    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
-    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-        size_t length = strlen(starts[i][0]);
-        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
-            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, starts[i][1]);
-    }
-    return NN_OK;
-}
 
 /* A whole file in memory. */
 typedef struct nn__file {
@@ -8086,17 +12055,29 @@ static uint32_t nn__crc32(uint32_t crc, const unsigned char *bytes, size_t size)
     return ~crc;
 }
 
-/* -- writing: into a file beside the path, which takes the path's place once all of it is written,
-   so that a full disk leaves an old file as it was. Devices and pipes are written directly. -- */
+/* -- writing: into a file beside the path, which takes the path's place once all of it is on the
+   disk: whatever happens, there is the old file or the new one. Devices and pipes are written
+   directly. -- */
 
-typedef struct nn__writer {
-    const char *path;
-    char *temporary; /* NULL for a device or a pipe */
-    FILE *file;      /* NULL: nothing is written, only counted and summed up */
-    size_t total;    /* bytes so far */
-    uint32_t crc;
-    int failed;
-} nn__writer;
+static void nn__writer_check(nn__writer *w, int is_right)
+{
+    if (is_right || w->failed) return;
+    w->failed = 1, w->cause = errno;
+}
+
+static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
+{
+    if (w->memory && size) memcpy(w->memory + w->total, bytes, size);
+    else if (!w->file) w->crc = nn__crc32(w->crc, (const unsigned char *)bytes, size);
+    else if (size && !w->failed) nn__writer_check(w, fwrite(bytes, 1, size, w->file) == size);
+    w->total += size;
+}
+
+static nn_status nn__write_failed(const char *path, const char *what, int cause)
+{
+    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be %s: %s", path, what,
+                    cause ? strerror(cause) : "the C library does not say why");
+}
 
 static int nn__is_device(const char *path)
 {
@@ -8114,23 +12095,16 @@ static nn_status nn__writer_open(nn__writer *w, const char *call, const char *pa
     if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the path is NULL", call);
     w->path = path;
     if (!nn__is_device(path)) {
-        const size_t size = strlen(path) + sizeof ".part";
+        const size_t size = strlen(path) + 32;
         w->temporary = (char *)nn__allocate(size, 1);
         if (!w->temporary) return NN_ERROR_OUT_OF_MEMORY;
-        snprintf(w->temporary, size, "%s.part", path);
+        snprintf(w->temporary, size, "%s.%llu.tmp", path, (nn__ull)NN__PROCESS);
     }
+    errno = 0;
     w->file = fopen(w->temporary ? w->temporary : path, "wb");
     if (w->file) return NN_OK;
     NN_FREE(w->temporary);
-    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing: %s", path,
-                    strerror(errno));
-}
-
-static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
-{
-    w->total += size;
-    if (!w->file) w->crc = nn__crc32(w->crc, (const unsigned char *)bytes, size);
-    if (w->file && size && fwrite(bytes, 1, size, w->file) != size) w->failed = 1;
+    return nn__write_failed(path, "opened for writing", errno);
 }
 
 static void nn__writer_text(nn__writer *w, const char *text)
@@ -8157,17 +12131,12 @@ static void nn__writer_print(nn__writer *w, const char *format, ...)
 static nn_status nn__writer_close(nn__writer *w, nn_status status)
 {
     errno = 0;
-    w->failed |= ferror(w->file) != 0;
-    w->failed |= fclose(w->file) != 0;
-    if (status == NN_OK && w->failed)
-        status = nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be written%s%s", w->path,
-                          errno ? ": " : "", errno ? strerror(errno) : "");
-#ifdef _WIN32
-    if (status == NN_OK && w->temporary) remove(w->path); /* rename does not replace there */
-#endif
-    if (status == NN_OK && w->temporary && rename(w->temporary, w->path) != 0)
-        status = nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be replaced: %s", w->path,
-                          strerror(errno));
+    nn__writer_check(w, fflush(w->file) == 0 && ferror(w->file) == 0);
+    if (status == NN_OK && w->temporary) nn__writer_check(w, NN__SYNC(w->file) == 0);
+    nn__writer_check(w, fclose(w->file) == 0);
+    if (status == NN_OK && w->failed) status = nn__write_failed(w->path, "written", w->cause);
+    if (status == NN_OK && w->temporary && NN__REPLACE(w->temporary, w->path) != 0)
+        status = nn__write_failed(w->path, "replaced", errno);
     if (status != NN_OK && w->temporary) remove(w->temporary);
     NN_FREE(w->temporary);
     return status;
@@ -8227,6 +12196,24 @@ NN_DEF void nn_dataset_free(nn_dataset *data)
     memset(data, 0, sizeof *data);
 }
 
+NN_DEF const char *nn_dataset_feature_name(const nn_dataset *data, size_t feature,
+                                           const char **category)
+{
+    const struct nn__columns *c = data ? data->columns : NULL;
+    if (category) *category = NULL;
+    for (size_t i = 0; c && i < c->count; i++) {
+        const nn__column *column = &c->columns[i];
+        const int is_one_hot = column->role == NN__ROLE_ONE_HOT;
+        const size_t width = is_one_hot ? column->category_count : nn__is_feature(column) ? 1 : 0;
+        if (feature < width) {
+            if (category && is_one_hot) *category = column->categories[feature];
+            return c->names ? c->names[i] : NULL;
+        }
+        feature -= width;
+    }
+    return NULL;
+}
+
 /* Makes what `out` points to, whatever it held, an empty set that remembers the last failure. */
 static nn_status nn__dataset_failed(nn_dataset *out, nn_status status)
 {
@@ -8258,6 +12245,12 @@ static nn_status nn__check_dataset(const char *call, const nn_dataset *data)
 
 /* Sample i of the set is this row of the storage. */
 static size_t nn__row(const nn_dataset *data, size_t i) { return data->index ? data->index[i] : i; }
+
+/* A sample lies plane by plane, and not pixel by pixel as networks see it. */
+static int nn__has_planes(const nn_dataset *data)
+{
+    return data->channels_first && data->rank == 3;
+}
 
 /* Value j of a row, before normalisation. */
 static double nn__raw(const nn_dataset *data, size_t row, size_t j)
@@ -8335,39 +12328,57 @@ NN_DEF nn_status nn_dataset_rescale(nn_dataset *data, double raw_low, double raw
     return nn__set_norm(data, scale, shift);
 }
 
-/* Sums over each of n groups of a sample's values, in two passes because the one-pass formula
-   cancels: of the distances from sample 0's first value, so that the mean of equal values is
-   exactly their value, or with a mean of the squared distances from it. */
-static void nn__moments(const nn_dataset *data, size_t n, const double *mean, double *sums)
+/* Groups of features that are normalised alike: value j of group k is feature k * apart + j * step.
+   They lie one behind the other, or take turns. */
+typedef struct nn__groups {
+    size_t n, size, apart, step;
+} nn__groups;
+
+static nn__groups nn__groups_of(const nn_dataset *data, nn_per per)
 {
-    size_t group = data->features / n, first = nn__row(data, 0);
-    memset(sums, 0, n * sizeof *sums);
+    nn__groups g = {1, data->features, data->features, 1};
+    if (per == NN_PER_FEATURE) g.n = data->features;
+    if (per == NN_PER_CHANNEL) g.n = data->shape[data->channels_first ? 0 : 2];
+    g.size = g.apart = data->features / g.n;
+    if (per == NN_PER_CHANNEL && !data->channels_first) g.apart = 1, g.step = g.n;
+    return g;
+}
+
+/* Sums over each group of a sample's values, in two passes because the one-pass formula cancels: of
+   the distances from sample 0's first value, so that the mean of equal values is exactly their
+   value, or with a mean of the squared distances from it. */
+static void nn__moments(const nn_dataset *data, const nn__groups *g, const double *mean,
+                        double *sums)
+{
+    const size_t first = nn__row(data, 0);
+    memset(sums, 0, g->n * sizeof *sums);
     for (size_t i = 0; i < data->count; i++)
-        for (size_t k = 0, row = nn__row(data, i); k < n; k++) {
-            double from = mean ? mean[k] : nn__raw(data, first, k * group);
-            for (size_t j = k * group; j < (k + 1) * group; j++) {
-                double d = nn__raw(data, row, j) - from;
+        for (size_t k = 0, row = nn__row(data, i); k < g->n; k++) {
+            const double from = mean ? mean[k] : nn__raw(data, first, k * g->apart);
+            for (size_t j = 0; j < g->size; j++) {
+                const double d = nn__raw(data, row, k * g->apart + j * g->step) - from;
                 sums[k] += mean ? d * d : d;
             }
         }
 }
 
-/* mean[n] and scale[n] = 1 / deviation; a group that never changes is only shifted. */
-static nn_status nn__fit_groups(const nn_dataset *data, size_t n, double *mean, double *scale)
+/* The mean of each group and scale = 1 / deviation; one that never changes is only shifted. */
+static nn_status nn__fit_groups(const nn_dataset *data, const nn__groups *g, double *mean,
+                                double *scale)
 {
-    size_t group = data->features / n;
-    double per = (double)data->count * (double)group;
-    nn__moments(data, n, NULL, mean);
-    for (size_t k = 0, first = nn__row(data, 0); k < n; k++)
-        mean[k] = nn__raw(data, first, k * group) + mean[k] / per;
-    nn__moments(data, n, mean, scale);
-    for (size_t k = 0; k < n; k++) {
+    const double per = (double)data->count * (double)g->size;
+    nn__moments(data, g, NULL, mean);
+    for (size_t k = 0, first = nn__row(data, 0); k < g->n; k++)
+        mean[k] = nn__raw(data, first, k * g->apart) + mean[k] / per;
+    nn__moments(data, g, mean, scale);
+    for (size_t k = 0; k < g->n; k++) {
         double deviation = sqrt(scale[k] / per);
         scale[k] = deviation > 0 ? 1 / deviation : 1;
         if (!nn__is_real(scale[k]) || !nn__is_real(mean[k] * scale[k]))
             return nn__fail(NN_ERROR_BAD_NUMBER,
                             "nn_dataset_standardize: mean %g and deviation %g of feature %llu "
-                            "leave nn_real's range", mean[k], deviation, (nn__ull)(k * group));
+                            "leave nn_real's range", mean[k], deviation,
+                            (nn__ull)(k * g->apart));
     }
     return NN_OK;
 }
@@ -8382,17 +12393,16 @@ NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per)
     if (per == NN_PER_CHANNEL && data->rank != 3)
         return nn__fail(NN_ERROR_BAD_SHAPE,
                         "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected "
-                        "3: channels, height, width", data->rank);
-    const size_t features = data->features;
-    const size_t n = per == NN_PER_SET ? 1 : per == NN_PER_FEATURE ? features : data->shape[0];
-    double *mean = (double *)nn__allocate(n, 2 * sizeof *mean);
+                        "3, an image with channels", data->rank);
+    const nn__groups g = nn__groups_of(data, per);
+    double *mean = (double *)nn__allocate(g.n, 2 * sizeof *mean), *scale = mean + g.n;
     if (!mean) return NN_ERROR_OUT_OF_MEMORY;
-    status = nn__fit_groups(data, n, mean, mean + n);
-    if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : features);
+    status = nn__fit_groups(data, &g, mean, scale);
+    if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : data->features);
     for (size_t j = 0; status == NN_OK && j < data->norm_count; j++) {
-        size_t k = j / (data->norm_count / n);
-        data->scale[j] = (nn_real)mean[n + k];
-        data->shift[j] = (nn_real)(-mean[k] * mean[n + k]);
+        const size_t k = j / g.apart % g.n;
+        data->scale[j] = (nn_real)scale[k];
+        data->shift[j] = (nn_real)(-mean[k] * scale[k]);
     }
     NN_FREE(mean);
     return status;
@@ -8493,11 +12503,13 @@ static nn_status nn__check_same_samples(const char *call, const nn_dataset *data
                         "%s: the data set has %llu features, the training set %llu", call,
                         (nn__ull)data->features, (nn__ull)trained->features);
     if (data->rank > 1 && trained->rank > 1 &&
-        (data->rank != trained->rank ||
+        (data->rank != trained->rank || nn__has_planes(data) != nn__has_planes(trained) ||
          memcmp(data->shape, trained->shape, (size_t)data->rank * sizeof *data->shape) != 0))
-        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s, in the training set %s", call,
-                        nn__shape_text(data->rank, data->shape, 0, shape),
-                        nn__shape_text(trained->rank, trained->shape, 0, its_shape));
+        return nn__fail(NN_ERROR_MISMATCH, "%s: samples of shape %s%s, in the training set %s%s",
+                        call, nn__shape_text(data->rank, data->shape, 0, shape),
+                        nn__has_planes(data) ? ", channels first" : "",
+                        nn__shape_text(trained->rank, trained->shape, 0, its_shape),
+                        nn__has_planes(trained) ? ", channels first" : "");
     return nn__check_same_norm(call, data, trained);
 }
 
@@ -8507,9 +12519,9 @@ static nn_status nn__check_kin(const char *call, const nn_dataset *data, const n
     return status == NN_OK ? nn__check_same_samples(call, data, trained) : status;
 }
 
-/* The network keeps what nn__check_kin asks of the set that it is trained on, in a block of its
-   own: the set, the names' list, scales and shifts, the names. */
-NN__UNUSED static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+/* A copy of what nn__check_kin asks of a set, in a block of the network's: the set, the list of
+   names, scales and shifts, the names. NULL: out of memory. */
+static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data)
 {
     const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
     const size_t list = nn__bytes(classes, 1, sizeof(char *));
@@ -8519,7 +12531,7 @@ NN__UNUSED static nn_status nn__remember_data(nn_net *net, const nn_dataset *dat
     for (size_t i = 0; fits && i < classes; i++)
         fits = nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes);
     nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, fits ? bytes : SIZE_MAX);
-    if (!kept) return NN_ERROR_OUT_OF_MEMORY;
+    if (!kept) return NULL;
     char *at = (char *)(kept + 1) + list + norm;
     *kept = *data;
     kept->class_names = classes ? (char **)(void *)(kept + 1) : NULL;
@@ -8529,77 +12541,20 @@ NN__UNUSED static nn_status nn__remember_data(nn_net *net, const nn_dataset *dat
     for (size_t i = 0; i < classes; at += strlen(at) + 1, i++)
         kept->class_names[i] =
             (char *)memcpy(at, data->class_names[i], strlen(data->class_names[i]) + 1);
+    return kept;
+}
+
+static void nn__set_trained_on(nn_net *net, nn_dataset *kept)
+{
     nn__net_release(net, net->trained_on);
     net->trained_on = kept;
-    return NN_OK;
 }
 
-/* -- gathering a batch -- */
-
-/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
-typedef struct nn__gathering {
-    const nn_dataset *data;
-    const size_t *rows;
-    size_t first;
-    nn_real *out;
-} nn__gathering;
-
-static size_t nn__row_of(const nn__gathering *g, size_t i)
+NN__UNUSED static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
 {
-    return nn__row(g->data, g->rows ? g->rows[i] : g->first + i);
-}
-
-/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
-static void nn__prefetch_row(const nn_dataset *data, size_t row)
-{
-    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
-    const char *sample = (const char *)data->samples + row * size;
-    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
-}
-
-static void nn__gather_row(const nn_dataset *data, size_t row, nn_real *out)
-{
-    static const nn_real one = 1, zero = 0;
-    const nn_real *scale = data->norm_count ? data->scale : &one;
-    const nn_real *shift = data->norm_count ? data->shift : &zero;
-    size_t n = data->features, at = row * n;
-    int each = data->norm_count > 1;
-    if (data->dtype == NN_DTYPE_U8)
-        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, scale, shift, each, out);
-    else nn__k()->affine(n, (const nn_real *)data->samples + at, scale, shift, each, out);
-}
-
-static void nn__gather_range(void *context, size_t begin, size_t end)
-{
-    const nn__gathering *g = (const nn__gathering *)context;
-    for (size_t i = begin; i < end; i++) {
-        if (i + 1 < end) nn__prefetch_row(g->data, nn__row_of(g, i + 1));
-        nn__gather_row(g->data, nn__row_of(g, i), g->out + i * g->data->features);
-    }
-}
-
-static void nn__gather(int threads, const nn_dataset *data, const size_t *rows, size_t first,
-                       size_t n, nn_real *out)
-{
-    nn__gathering g = {data, rows, first, out};
-    nn__parallel(threads, n, nn__grain_rows(data->features), nn__gather_range, &g);
-}
-
-NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
-                                   nn_real *out)
-{
-    nn_status status = nn__check_dataset("nn_dataset_gather", data);
-    if (status != NN_OK) return status;
-    if (n && !out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_gather: out is NULL");
-    for (size_t i = 0; i < n; i++) {
-        size_t sample = rows ? rows[i] : i;
-        if (sample >= data->count)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "nn_dataset_gather: index %llu, the data set has %llu samples",
-                            (nn__ull)sample, (nn__ull)data->count);
-    }
-    nn__gather(0, data, rows, 0, n, out);
-    return NN_OK;
+    nn_dataset *kept = nn__copy_kin(net, data);
+    if (kept) nn__set_trained_on(net, kept);
+    return kept ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
 }
 
 /* -- sets from memory -- */
@@ -9058,6 +13013,487 @@ NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weigh
     return NN_OK;
 }
 
+/* ----------------------------------------------------------------------------------- >>batches
+   From samples, which lie anywhere in memory, to a batch: normalised reals in the order that the
+   input has. Images that are stored plane by plane become pixels with all their channels, in blocks
+   that stay in the first-level cache; bits are those of the same sample gathered flat. */
+
+/* The shape in which a network sees the samples; returns its rank. */
+static int nn__seen_shape(const nn_dataset *data, size_t shape[NN_MAX_RANK])
+{
+    memcpy(shape, data->shape, sizeof data->shape);
+    if (nn__has_planes(data))
+        shape[0] = data->shape[1], shape[1] = data->shape[2], shape[2] = data->shape[0];
+    if (data->rank == 2) shape[2] = 1;
+    return data->rank == 2 ? 3 : data->rank;
+}
+
+NN_DEF nn_tensor *nn_input_like(nn_net *net, const nn_dataset *data)
+{
+    size_t shape[NN_MAX_RANK];
+    nn_status status = nn__check_dataset("nn_input_like", data);
+    if (status != NN_OK) return nn__net_failed(net, status);
+    return nn__input_new(net, "nn_input_like", nn__seen_shape(data, shape), shape);
+}
+
+/* Without the ones at its end, up to two dimensions. */
+static int nn__trimmed_rank(int rank, const size_t *shape)
+{
+    while (rank > 2 && shape[rank - 1] == 1) rank--;
+    return rank;
+}
+
+/* Values that have a shape go to an input of that shape, or to a flat one. */
+static nn_status nn__check_layout(const char *call, const nn_tensor *input, const nn_dataset *data)
+{
+    size_t seen[NN_MAX_RANK];
+    char text[NN__SHAPE_TEXT], taken[NN__SHAPE_TEXT];
+    const int rank = nn__seen_shape(data, seen), trimmed = nn__trimmed_rank(rank, seen);
+    if (rank < 2 || input->rank < 3 ||
+        (nn__trimmed_rank(input->rank - 1, input->shape + 1) == trimmed &&
+         memcmp(seen, input->shape + 1, (size_t)trimmed * sizeof *seen) == 0))
+        return NN_OK;
+    return nn__fail(NN_ERROR_BAD_SHAPE,
+                    "%s: the data set has samples of shape %s, the input takes %s: nn_input_like "
+                    "makes one that fits", call, nn__shape_text(rank, seen, 0, text),
+                    nn__shape_text(input->rank - 1, input->shape + 1, 0, taken));
+}
+
+/* The normalisation of a sample's values from one of them on: of each, or of all. */
+typedef struct nn__scaling {
+    const nn_real *scale, *shift;
+    int each;
+} nn__scaling;
+
+static nn__scaling nn__scaling_from(const nn_dataset *data, size_t first)
+{
+    static const nn_real one = 1, zero = 0;
+    nn__scaling norm = {&one, &zero, data->norm_count > 1};
+    if (data->norm_count) norm.scale = data->scale, norm.shift = data->shift;
+    if (norm.each) norm.scale += first, norm.shift += first;
+    return norm;
+}
+
+/* out[n] = values first, first + 1, ... of a row, normalised. */
+static void nn__gather_values(const nn_dataset *data, size_t row, size_t first, size_t n,
+                              nn_real *out)
+{
+    const nn__scaling norm = nn__scaling_from(data, first);
+    const size_t at = row * data->features + first;
+    if (data->dtype == NN_DTYPE_U8)
+        nn__k()->affine_bytes(n, (const uint8_t *)data->samples + at, norm.scale, norm.shift,
+                              norm.each, out);
+    else
+        nn__k()->affine(n, (const nn_real *)data->samples + at, norm.scale, norm.shift, norm.each,
+                        out);
+}
+
+/* The same of a whole image [channels, height, width] as [height, width, channels]. */
+static void nn__gather_pixels(const nn_dataset *data, size_t row, nn_real *out)
+{
+    enum { BLOCK = 256 };
+    nn_real block[BLOCK];
+    const size_t channels = data->shape[0], pixels = data->features / channels;
+    for (size_t i = 0; i < pixels; i += BLOCK)
+        for (size_t c = 0, n = nn__min_size(BLOCK, pixels - i); c < channels; c++) {
+            nn__gather_values(data, row, c * pixels + i, n, block);
+            for (size_t j = 0; j < n; j++) out[(i + j) * channels + c] = block[j];
+        }
+}
+
+/* -- augmentation: how a sample is drawn on its way into a batch -- */
+
+/* A sample's values: `planes` images of height x width pixels with `inner` values each. What is no
+   image is a single line of pixels. */
+typedef struct nn__image {
+    size_t planes, height, width, inner;
+} nn__image;
+
+static nn__image nn__image_of(const nn_dataset *data)
+{
+    nn__image m = {1, 1, data->features, 1};
+    const size_t *side = data->shape + nn__has_planes(data);
+    if (data->rank != 2 && data->rank != 3) return m;
+    m.height = side[0], m.width = side[1];
+    if (nn__has_planes(data)) m.planes = data->shape[0];
+    else if (data->rank == 3) m.inner = data->shape[2];
+    return m;
+}
+
+/* What is done to one sample. All 0: nothing. */
+typedef struct nn__pose {
+    int is_moved, flip, is_turned, reflect, is_toned;
+    double cosine, sine;   /* of the rotation */
+    ptrdiff_t right, down; /* the shift */
+    double gain, offset;   /* of raw values, which for bytes end at 0 and 255 */
+    double noise;
+    nn_rng noise_rng;
+    size_t cutout; /* the side of a square of zeros, which begins at */
+    ptrdiff_t left, top;
+} nn__pose;
+
+/* How the samples of a batch differ from what is stored: as drawn for each, or all alike. */
+typedef struct nn__variation {
+    const nn_augment *augment; /* NULL: alike */
+    uint64_t key, epoch;
+    nn__pose pose;
+} nn__variation;
+
+/* The draws of a kind for a sample in an epoch, whatever else is drawn. */
+enum {
+    NN__DRAW_FLIP, NN__DRAW_ROTATION, NN__DRAW_SHIFT, NN__DRAW_BRIGHTNESS, NN__DRAW_CONTRAST,
+    NN__DRAW_NOISE, NN__DRAW_CUTOUT, NN__DRAW_MIXUP
+};
+
+static nn_rng nn__sample_rng(const nn__variation *v, uint64_t epoch, size_t sample, unsigned kind)
+{
+    const uint64_t step = UINT64_C(0x9E3779B97F4A7C15);
+    nn_rng rng;
+    rng.key = nn__mix(nn__mix(v->key + epoch * step) + (uint64_t)sample * step);
+    rng.counter = (uint64_t)kind << 40;
+    return rng;
+}
+
+/* Uniform in [-1, 1). */
+static double nn__either_way(const nn__variation *v, size_t sample, unsigned kind)
+{
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, kind);
+    return 2 * nn_rng_uniform(&rng) - 1;
+}
+
+static void nn__draw_move(const nn__variation *v, size_t sample, nn__pose *p)
+{
+    const nn_augment *a = v->augment;
+    const int alternates = a->flip == NN_FLIP_ALTERNATING;
+    nn_rng rng = nn__sample_rng(v, alternates ? 0 : v->epoch, sample, NN__DRAW_FLIP);
+    if (a->flip) p->flip = (int)((nn_rng_next(&rng) ^ (alternates ? v->epoch : 0)) & 1);
+    if (a->rotation > 0) {
+        const double turn = nn__either_way(v, sample, NN__DRAW_ROTATION) * a->rotation / 180;
+        p->is_turned = 1;
+        p->cosine = nn__cos_pi(fabs(turn));
+        p->sine = nn__cos_pi(fabs(fabs(turn) - 0.5)) * (turn < 0 ? -1 : 1);
+    }
+    rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_SHIFT);
+    if (a->shift) {
+        p->right = (ptrdiff_t)nn_rng_below(&rng, 2 * a->shift + 1) - (ptrdiff_t)a->shift;
+        p->down = (ptrdiff_t)nn_rng_below(&rng, 2 * a->shift + 1) - (ptrdiff_t)a->shift;
+    }
+    p->reflect = a->reflect;
+    p->is_moved = p->flip || p->is_turned || p->right || p->down;
+}
+
+/* Brightness b and contrast c: c (b x - mean of b x) + mean of b x. */
+static void nn__draw_tone(const nn__variation *v, const nn_dataset *data, size_t sample,
+                          nn__pose *p)
+{
+    const nn_augment *a = v->augment;
+    double sum = 0;
+    if (!(a->brightness > 0 || a->contrast > 0)) return;
+    const double b = 1 + a->brightness * nn__either_way(v, sample, NN__DRAW_BRIGHTNESS);
+    const double c = 1 + a->contrast * nn__either_way(v, sample, NN__DRAW_CONTRAST);
+    for (size_t j = 0, row = nn__row(data, sample); a->contrast > 0 && j < data->features; j++)
+        sum += nn__raw(data, row, j);
+    p->is_toned = 1;
+    p->gain = b * c;
+    p->offset = (1 - c) * b * (sum / (double)data->features);
+}
+
+static nn__pose nn__draw_pose(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    const nn_augment *a = v->augment;
+    const nn__image m = nn__image_of(data);
+    nn__pose p;
+    memset(&p, 0, sizeof p);
+    nn__draw_move(v, sample, &p);
+    nn__draw_tone(v, data, sample, &p);
+    p.noise = a->noise;
+    p.noise_rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_NOISE);
+    p.cutout = a->cutout;
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_CUTOUT);
+    p.left = (ptrdiff_t)nn_rng_below(&rng, m.width) - (ptrdiff_t)(a->cutout / 2);
+    p.top = (ptrdiff_t)nn_rng_below(&rng, m.height) - (ptrdiff_t)(a->cutout / 2);
+    return p;
+}
+
+/* ln of a draw from Gamma(shape, 1): Marsaglia and Tsang, "A simple method for generating gamma
+   variables", 2000; below 1 it is that of shape + 1, times u^(1 / shape). */
+static double nn__log_gamma(nn_rng *rng, double shape)
+{
+    const double d = (shape < 1 ? shape + 1 : shape) - 1.0 / 3, c = 1 / sqrt(9 * d);
+    double x, v, u;
+    do {
+        x = nn_rng_normal(rng);
+        v = 1 + c * x;
+        v = v * v * v;
+        u = 1 - nn_rng_uniform(rng);
+    } while (v <= 0 ||
+             nn__log_scalar(u) >= 0.5 * x * x + d - d * v + d * nn__log_scalar(v));
+    const double root = shape < 1 ? nn__log_scalar(1 - nn_rng_uniform(rng)) / shape : 0;
+    return nn__log_scalar(d * v) + root;
+}
+
+/* Which sample a sample is mixed with, and its own share: the larger one, since the pair comes as
+   often the other way round. */
+typedef struct nn__mixture {
+    size_t other;
+    double share;
+} nn__mixture;
+
+static nn__mixture nn__draw_mixture(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    nn__mixture m = {sample, 1};
+    if (!v || !v->augment || !(v->augment->mixup > 0)) return m;
+    nn_rng rng = nn__sample_rng(v, v->epoch, sample, NN__DRAW_MIXUP);
+    m.other = (size_t)nn_rng_below(&rng, data->count);
+    const double a = nn__log_gamma(&rng, v->augment->mixup);
+    const double apart = fabs(a - nn__log_gamma(&rng, v->augment->mixup));
+    if (apart < 700) m.share = 1 / (1 + nn__exp_scalar(-apart));
+    return m;
+}
+
+/* The first member that is on and changes pixels; NULL: none is. */
+static const char *nn__pixel_member(const nn_augment *a)
+{
+    return a->flip             ? "flip"
+           : a->rotation > 0   ? "rotation"
+           : a->shift          ? "shift"
+           : a->brightness > 0 ? "brightness"
+           : a->contrast > 0   ? "contrast"
+           : a->cutout         ? "cutout"
+                               : NULL;
+}
+
+NN__UNUSED static int nn__is_augmented(const nn_augment *a)
+{
+    return nn__pixel_member(a) || a->noise > 0 || a->mixup > 0;
+}
+
+static nn_status nn__check_augment(const char *call, const char *prefix, const nn_augment *a,
+                                   const nn_dataset *data)
+{
+    static const nn__range ranges[] = {
+        {"rotation", offsetof(nn_augment, rotation), 0, 180, "0 to 180 degrees", 0},
+        {"brightness", offsetof(nn_augment, brightness), 0, 1, "0 to 1", 0},
+        {"contrast", offsetof(nn_augment, contrast), 0, 1, "0 to 1", 0},
+        {"noise", offsetof(nn_augment, noise), 0, NN__LARGEST, "0 or a positive number", 0},
+        {"mixup", offsetof(nn_augment, mixup), 0, NN__LARGEST, "0 or a positive number", 0}};
+    const nn__image m = nn__image_of(data);
+    const size_t side = nn__min_size(m.height, m.width);
+    char text[NN__SHAPE_TEXT];
+    nn_status status =
+        nn__check_ranges(call, prefix, a, ranges, sizeof ranges / sizeof *ranges, 0);
+    if (status != NN_OK) return status;
+    if ((unsigned)a->flip > NN_FLIP_ALTERNATING)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sflip is %d, expected 0 to 2", call, prefix,
+                        (int)a->flip);
+    if (a->reflect && !a->shift && !(a->rotation > 0))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sreflect is set, but nothing is moved", call,
+                        prefix);
+    if (nn__pixel_member(a) && data->rank != 2 && data->rank != 3)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: %s%s is for images, expected samples of rank 2 or 3, not of shape "
+                        "%s: nn_dataset_set_shape", call, prefix, nn__pixel_member(a),
+                        nn__shape_text(data->rank, data->shape, 0, text));
+    if (a->shift && a->shift >= side)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %sshift is %llu, expected less than %llu", call,
+                        prefix, (nn__ull)a->shift, (nn__ull)side);
+    if (a->cutout && a->cutout > side)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %scutout is %llu, expected at most %llu", call,
+                        prefix, (nn__ull)a->cutout, (nn__ull)side);
+    return NN_OK;
+}
+
+/* -- drawing a sample -- */
+
+/* Place i of n, where what lies outside is the mirror image of what lies inside. */
+static ptrdiff_t nn__reflect(ptrdiff_t i, size_t n)
+{
+    const ptrdiff_t last = (ptrdiff_t)n - 1;
+    while (last > 0 && (i < 0 || i > last)) i = i < 0 ? -i : 2 * last - i;
+    return last > 0 ? i : 0;
+}
+
+/* One sample being drawn. */
+typedef struct nn__drawing {
+    const nn_dataset *data;
+    size_t row;
+    nn__image image;
+    nn__pose pose;
+} nn__drawing;
+
+static double nn__pixel(const nn__drawing *d, size_t plane, ptrdiff_t y, ptrdiff_t x, size_t k)
+{
+    const nn__image *m = &d->image;
+    if (d->pose.reflect) y = nn__reflect(y, m->height), x = nn__reflect(x, m->width);
+    if (y < 0 || x < 0 || (size_t)y >= m->height || (size_t)x >= m->width) return 0;
+    return nn__raw(d->data, d->row,
+                   ((plane * m->height + (size_t)y) * m->width + (size_t)x) * m->inner + k);
+}
+
+/* The value that a pixel gets from the places around the one that has been turned to it. */
+static double nn__turned_pixel(const nn__drawing *d, size_t plane, ptrdiff_t y, ptrdiff_t x,
+                               size_t k)
+{
+    const nn__pose *p = &d->pose;
+    const double middle_y = ((double)d->image.height - 1) / 2;
+    const double middle_x = ((double)d->image.width - 1) / 2;
+    const double v = (double)y - middle_y, u = (double)x - middle_x;
+    const double from_y = p->sine * u + p->cosine * v + middle_y;
+    double from_x = p->cosine * u - p->sine * v;
+    from_x = (p->flip ? -from_x : from_x) + middle_x;
+    const double low_y = floor(from_y), low_x = floor(from_x);
+    const double b = from_y - low_y, a = from_x - low_x;
+    const ptrdiff_t i = (ptrdiff_t)low_y, j = (ptrdiff_t)low_x;
+    const double above = (1 - a) * nn__pixel(d, plane, i, j, k) +
+                         a * nn__pixel(d, plane, i, j + 1, k);
+    const double below = (1 - a) * nn__pixel(d, plane, i + 1, j, k) +
+                         a * nn__pixel(d, plane, i + 1, j + 1, k);
+    return (1 - b) * above + b * below;
+}
+
+/* out[n]: raw values of a line of the image from value `first` on, moved and toned. */
+static void nn__draw_line(const nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const nn__pose *p = &d->pose;
+    const nn__image *m = &d->image;
+    const size_t plane = line / m->height;
+    const ptrdiff_t y = (ptrdiff_t)(line % m->height) - p->down;
+    size_t k = first % m->inner;
+    ptrdiff_t x = (ptrdiff_t)(first / m->inner) - p->right;
+    for (size_t i = 0; i < n; i++) {
+        const ptrdiff_t from = p->flip ? (ptrdiff_t)m->width - 1 - x : x;
+        double v = p->is_turned ? nn__turned_pixel(d, plane, y, x, k)
+                                : nn__pixel(d, plane, y, from, k);
+        if (p->is_toned) v = p->gain * v + p->offset;
+        if (p->is_toned && d->data->dtype == NN_DTYPE_U8) v = v < 0 ? 0 : v > 255 ? 255 : v;
+        out[i] = (nn_real)v;
+        if (++k == m->inner) k = 0, x++;
+    }
+}
+
+/* Zeros where the square lies. */
+static void nn__cut_out(const nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const ptrdiff_t y = (ptrdiff_t)(line % d->image.height) - d->pose.top;
+    if (y < 0 || (size_t)y >= d->pose.cutout) return;
+    for (size_t i = 0; i < n; i++) {
+        const ptrdiff_t x = (ptrdiff_t)((first + i) / d->image.inner) - d->pose.left;
+        if (x >= 0 && (size_t)x < d->pose.cutout) out[i] = 0;
+    }
+}
+
+/* out[n]: the values that a network sees. */
+static void nn__draw_values(nn__drawing *d, size_t line, size_t first, size_t n, nn_real *out)
+{
+    const size_t at = line * d->image.width * d->image.inner + first;
+    if (d->pose.is_moved || d->pose.is_toned) {
+        const nn__scaling norm = nn__scaling_from(d->data, at);
+        nn__draw_line(d, line, first, n, out);
+        nn__k()->affine(n, out, norm.scale, norm.shift, norm.each, out);
+    } else nn__gather_values(d->data, d->row, at, n, out);
+    for (size_t i = 0; d->pose.noise > 0 && i < n; i++)
+        out[i] += (nn_real)(d->pose.noise * nn_rng_normal(&d->pose.noise_rng));
+    nn__cut_out(d, line, first, n, out);
+}
+
+static nn__drawing nn__drawing_of(const nn__variation *v, const nn_dataset *data, size_t sample)
+{
+    nn__drawing d;
+    d.data = data, d.row = nn__row(data, sample), d.image = nn__image_of(data);
+    d.pose = v->augment ? nn__draw_pose(v, data, sample) : v->pose;
+    return d;
+}
+
+/* A sample as it was drawn, or mixed with another, in the order of the input. */
+static void nn__draw_sample(const nn__variation *v, const nn_dataset *data, size_t sample,
+                            int by_pixel, nn_real *out)
+{
+    enum { BLOCK = 256 };
+    nn_real block[BLOCK], others[BLOCK];
+    const nn__mixture mix = nn__draw_mixture(v, data, sample);
+    nn__drawing own = nn__drawing_of(v, data, sample), other = own;
+    if (mix.share < 1) other = nn__drawing_of(v, data, mix.other);
+    const nn__image m = own.image;
+    const size_t values = m.width * m.inner, planes = by_pixel ? m.planes : 1;
+    for (size_t line = 0; line < m.planes * m.height; line++) {
+        nn_real *place = by_pixel ? out + line % m.height * values * planes + line / m.height
+                                  : out + line * values;
+        for (size_t first = 0; first < values; first += BLOCK) {
+            const size_t n = nn__min_size(BLOCK, values - first);
+            nn__draw_values(&own, line, first, n, block);
+            if (mix.share < 1) nn__draw_values(&other, line, first, n, others);
+            for (size_t i = 0; mix.share < 1 && i < n; i++)
+                block[i] = (nn_real)(mix.share * (double)block[i] +
+                                     (1 - mix.share) * (double)others[i]);
+            for (size_t i = 0; i < n; i++) place[(first + i) * planes] = block[i];
+        }
+    }
+}
+
+/* -- gathering -- */
+
+/* Samples rows[0], rows[1], ..., or first, first + 1, ... when rows is NULL. */
+typedef struct nn__gathering {
+    const nn_dataset *data;
+    const size_t *rows;
+    size_t first;
+    nn_real *out;
+    int by_pixel; /* planes become pixels */
+    const nn__variation *variation; /* NULL: as they are */
+} nn__gathering;
+
+/* Sample i of a batch: rows[i], or first + i when rows is NULL. */
+static size_t nn__sample(const size_t *rows, size_t first, size_t i)
+{
+    return rows ? rows[i] : first + i;
+}
+
+/* Samples lie anywhere in memory: the next one is fetched while this one is converted. */
+static void nn__prefetch_row(const nn_dataset *data, size_t row)
+{
+    size_t size = data->features * (data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real));
+    const char *sample = (const char *)data->samples + row * size;
+    for (size_t i = 0; i < size; i += 64) NN__PREFETCH(sample + i);
+}
+
+static void nn__gather_range(void *context, size_t begin, size_t end)
+{
+    const nn__gathering *g = (const nn__gathering *)context;
+    const size_t features = g->data->features;
+    for (size_t i = begin; i < end; i++) {
+        const size_t sample = nn__sample(g->rows, g->first, i), row = nn__row(g->data, sample);
+        nn_real *out = g->out + i * features;
+        if (i + 1 < end)
+            nn__prefetch_row(g->data, nn__row(g->data, nn__sample(g->rows, g->first, i + 1)));
+        if (g->variation) nn__draw_sample(g->variation, g->data, sample, g->by_pixel, out);
+        else if (g->by_pixel) nn__gather_pixels(g->data, row, out);
+        else nn__gather_values(g->data, row, 0, features, out);
+    }
+}
+
+static void nn__gather(int threads, size_t n, nn__gathering *g)
+{
+    nn__parallel(threads, n, nn__grain_rows(g->data->features), nn__gather_range, g);
+}
+
+NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
+                                   nn_real *out)
+{
+    nn__gathering g = {data, rows, 0, out, 0, NULL};
+    nn_status status = nn__check_dataset("nn_dataset_gather", data);
+    if (status != NN_OK) return status;
+    if (n && !out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_gather: out is NULL");
+    for (size_t i = 0; i < n; i++) {
+        size_t sample = rows ? rows[i] : i;
+        if (sample >= data->count)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "nn_dataset_gather: index %llu, the data set has %llu samples",
+                            (nn__ull)sample, (nn__ull)data->count);
+    }
+    nn__gather(0, n, &g);
+    return NN_OK;
+}
+
 /* ----------------------------------------------------------------------------------- >>formats
    Readers check every count against the size of the file before they use it. Bytes of an image
    file become the data set's storage where they stand. */
@@ -9095,16 +13531,6 @@ static nn_status nn__numeric_check(nn__numeric *x, size_t offset)
                         (nn__ull)(file->size - offset), (nn__ull)bytes);
     x->values = file->bytes + offset;
     return NN_OK;
-}
-
-/* A real of 16 bits: sign, 5 bits of exponent, 10 of fraction. */
-static double nn__half(uint64_t bits)
-{
-    const int exponent = (int)(bits >> 10 & 31);
-    const double fraction = (double)(bits & 1023) + (exponent ? 1024 : 0);
-    const double size = exponent == 31 ? ((bits & 1023) ? NAN : HUGE_VAL)
-                                       : ldexp(fraction, (exponent ? exponent : 1) - 25);
-    return bits >> 15 ? -size : size;
 }
 
 /* Value i; exactly, but for integers beyond 2^53. */
@@ -9409,7 +13835,7 @@ static nn_status nn__load_cifar_part(const char *folder, const void *kind, int t
         NN_FREE(path);
     }
     d.dtype = NN_DTYPE_U8, d.features = NN__CIFAR_PIXELS, d.classes = cifar->classes;
-    d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32;
+    d.rank = 3, d.shape[0] = 3, d.shape[1] = d.shape[2] = 32, d.channels_first = 1;
     if (status == NN_OK) status = nn__set_norm(&d, 1 / 255.0, 0);
     return nn__hand_over(&d, status, out);
 }
@@ -9435,7 +13861,6 @@ NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *tr
 /* -------------------------------------------------------------------------------------- >>text
    What a file says in letters: numbers, independent of the locale, and distinct texts, which are
    numbered and then put in order. */
-#ifndef NN_NO_STDIO
 
 typedef struct nn__span {
     const char *begin, *end;
@@ -9447,12 +13872,6 @@ static nn__span nn__span_of(const char *text)
 {
     nn__span s = {text, text + strlen(text)};
     return s;
-}
-
-static int nn__same_text(nn__span a, nn__span b)
-{
-    size_t size = nn__span_size(a);
-    return size == nn__span_size(b) && (size == 0 || !memcmp(a.begin, b.begin, size));
 }
 
 /* strtod wants the locale's decimal point, so it gets a copy with that in place of '.'. */
@@ -9468,7 +13887,7 @@ static int nn__parse_slowly(nn__span text, double *value)
     }
     copy[n] = 0;
     *value = strtod(copy, &end);
-    return end == copy + n && nn__is_real(*value);
+    return end == copy + n && nn__is_finite(*value);
 }
 
 /* Takes digits off the text: *number = 10^count *number + they, which wraps beyond 19 of them. */
@@ -9501,7 +13920,7 @@ static int nn__scale_by_ten(uint64_t m, int power, double *value)
 }
 
 /* A decimal number that fills the text. */
-static int nn__parse_number(nn__span text, double *value)
+static int nn__parse_double(nn__span text, double *value)
 {
     const char *c = text.begin, *end = text.end;
     uint64_t digits = 0, exponent = 0;
@@ -9529,7 +13948,13 @@ static int nn__parse_number(nn__span text, double *value)
     if (count > 19 || power < -22 || power > 22 || !nn__scale_by_ten(digits, power, value))
         return nn__parse_slowly(text, value);
     if (minus) *value = -*value;
-    return nn__is_real(*value);
+    return nn__is_finite(*value);
+}
+
+/* One that nn_real can hold. */
+static int nn__parse_number(nn__span text, double *value)
+{
+    return nn__parse_double(text, value) && nn__is_real(*value);
 }
 
 /* The shortest decimal that reads back as x, with a decimal point whatever the locale; for a float
@@ -9561,7 +13986,14 @@ static nn__span nn__number_name(double x, char text[64])
     return nn__span_of(nn__shortest(x == 0 ? 0 : x, 0, text));
 }
 
+#ifndef NN_NO_STDIO
 /* -- distinct texts, numbered in order of appearance: a hash table over their concatenation -- */
+
+static int nn__same_text(nn__span a, nn__span b)
+{
+    size_t size = nn__span_size(a);
+    return size == nn__span_size(b) && (size == 0 || !memcmp(a.begin, b.begin, size));
+}
 
 typedef struct nn__words {
     char *text;            /* each ends with a zero byte */
@@ -11313,11 +15745,12 @@ static nn_status nn__check_features(const char *call, const nn_tensor *input,
                                     const nn_dataset *data)
 {
     nn_status status = nn__check_dataset(call, data);
-    if (status == NN_OK && input->row_size != data->features)
-        status = nn__fail(NN_ERROR_BAD_SHAPE,
-                          "%s: the data set has %llu features, the input takes %llu", call,
-                          (nn__ull)data->features, (nn__ull)input->row_size);
-    return status;
+    if (status != NN_OK) return status;
+    if (input->row_size != data->features)
+        return nn__fail(NN_ERROR_BAD_SHAPE,
+                        "%s: the data set has %llu features, the input takes %llu", call,
+                        (nn__ull)data->features, (nn__ull)input->row_size);
+    return nn__check_layout(call, input, data);
 }
 
 /* Whether a loss is fed the labels of a data set rather than its targets. */
@@ -11365,6 +15798,24 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
     return NN_OK;
 }
 
+/* Mixed labels are targets, of which no class has a weight of its own or is ignored. */
+NN__UNUSED static nn_status nn__check_mixup(const nn__session *s)
+{
+    for (size_t i = 0; i < s->losses.count; i++) {
+        const nn_tensor *t = s->losses.items[i];
+        const nn__loss *loss = nn__loss_of(t);
+        const char *why = !nn__takes_targets(t) ? "takes labels only"
+                          : loss->class_weights ? "has class_weights"
+                          : loss->ignores       ? "has ignore_label"
+                                                : NULL;
+        if (why)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: augment.mixup makes targets, but %s %s", s->call, t->op->name,
+                            why);
+    }
+    return NN_OK;
+}
+
 /* Whether the targets that a loss is fed name a class: as a distribution, in one-hot rows, or as 0
    and 1 in a single column. */
 static int nn__targets_are_classes(const nn_tensor *loss, const nn_dataset *data)
@@ -11397,18 +15848,44 @@ static nn_status nn__use_data(nn__session *s, const char *call, const nn_dataset
     return NN_OK;
 }
 
-/* Sample i of a batch: rows[i], or first + i when rows is NULL. */
-static size_t nn__sample(const size_t *rows, size_t first, size_t i)
-{
-    return rows ? rows[i] : first + i;
-}
-
-/* Feeds samples rows[0..n), or first .. first + n, into an input. */
+/* Feeds samples rows[0..n), or first .. first + n, into an input: as they are, or varied. */
 static nn_status nn__feed_samples(nn_tensor *input, const nn_dataset *data, const size_t *rows,
-                                  size_t first, size_t n)
+                                  size_t first, size_t n, const nn__variation *v)
 {
     nn_status status = nn__begin_feed(input, n, 0);
-    if (status == NN_OK) nn__gather(input->net->threads, data, rows, first, n, input->data);
+    if (status != NN_OK) return status;
+    nn__gathering g = {data, rows, first, input->data, nn__has_planes(data) && input->rank == 4,
+                       v};
+    nn__gather(input->net->threads, n, &g);
+    return NN_OK;
+}
+
+/* Adds a share of a sample's answer to a row of targets. */
+static void nn__add_answer(const nn_tensor *loss, const nn_dataset *data, size_t sample,
+                           double share, nn_real *row)
+{
+    const size_t n = loss->src[0]->row_size;
+    const size_t first = nn__row(data, sample) * data->target_size;
+    if (!nn__feeds_labels(loss, data))
+        for (size_t j = 0; j < n; j++)
+            row[j] += (nn_real)(share * (double)data->targets[first + j]);
+    else if (n == 1) row[0] += (nn_real)(share * data->labels[sample]);
+    else row[data->labels[sample]] += (nn_real)share;
+}
+
+/* Answers of samples that are mixed: targets, whatever the data set has. */
+static nn_status nn__feed_mixtures(nn_tensor *loss, const nn_dataset *data, const size_t *rows,
+                                   size_t n, const nn__variation *v)
+{
+    nn_tensor *answer = loss->src[1];
+    nn_status status = nn__begin_feed(answer, n, 0);
+    if (status == NN_OK) memset(answer->data, 0, answer->size * sizeof *answer->data);
+    for (size_t i = 0; status == NN_OK && i < n; i++) {
+        const nn__mixture mix = nn__draw_mixture(v, data, rows[i]);
+        nn_real *row = answer->data + i * answer->row_size;
+        nn__add_answer(loss, data, rows[i], mix.share, row);
+        nn__add_answer(loss, data, mix.other, 1 - mix.share, row);
+    }
     return status;
 }
 
@@ -11430,11 +15907,15 @@ static nn_status nn__feed_answers(nn_tensor *loss, const nn_dataset *data, const
     return status;
 }
 
-static nn_status nn__feed_batch(const nn__session *s, const size_t *rows, size_t first, size_t n)
+static nn_status nn__feed_batch(const nn__session *s, const size_t *rows, size_t first, size_t n,
+                                const nn__variation *v)
 {
-    nn_status status = nn__feed_samples(s->input, s->data, rows, first, n);
-    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++)
-        status = nn__feed_answers(s->losses.items[i], s->data, rows, first, n);
+    nn_status status = nn__feed_samples(s->input, s->data, rows, first, n, v);
+    for (size_t i = 0; status == NN_OK && i < s->losses.count; i++) {
+        nn_tensor *loss = s->losses.items[i];
+        status = v && v->augment->mixup > 0 ? nn__feed_mixtures(loss, s->data, rows, n, v)
+                                            : nn__feed_answers(loss, s->data, rows, first, n);
+    }
     return status;
 }
 
@@ -11560,7 +16041,7 @@ static nn_status nn__join_terms(const nn__list *order, const nn__term *terms)
 /* One chunk of a data set. */
 static nn_status nn__evaluate_chunk(const nn__session *s, size_t first, size_t n, nn__term *terms)
 {
-    nn_status status = nn__feed_batch(s, NULL, first, n);
+    nn_status status = nn__feed_batch(s, NULL, first, n, NULL);
     if (status == NN_OK) status = nn_forward(s->target);
     const nn__list *order = &s->target->net->plan.order;
     if (status == NN_OK && first == 0) nn__find_terms(order, terms);
@@ -11652,13 +16133,14 @@ typedef struct nn__prediction {
     size_t count;
     nn_status (*f)(void *user, const nn_tensor *output, size_t first);
     void *user;
+    const nn__variation *variation; /* of the data set's samples; NULL: as they are */
 } nn__prediction;
 
 static nn_status nn__predict_chunk(const nn__prediction *p, nn_tensor *input, size_t first,
                                    size_t n)
 {
     nn_status status =
-        p->data ? nn__feed_samples(input, p->data, NULL, first, n)
+        p->data ? nn__feed_samples(input, p->data, NULL, first, n, p->variation)
                 : nn_feed(input, p->x + first * input->row_size, n);
     if (status == NN_OK) status = nn_forward(p->output);
     return status == NN_OK ? p->f(p->user, p->output, first) : status;
@@ -11693,7 +16175,7 @@ static nn_status nn__copy_output(void *user, const nn_tensor *output, size_t fir
 
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out)
 {
-    nn__prediction p = {"nn_predict", output, data, NULL, 0, nn__copy_output, out};
+    nn__prediction p = {"nn_predict", output, data, NULL, 0, nn__copy_output, out, NULL};
     if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict: out is NULL");
     nn_status status = nn__check_tensor(p.call, output);
     if (status == NN_OK) status = nn__check_dataset(p.call, data);
@@ -11702,9 +16184,58 @@ NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *
     return nn__run_prediction(&p);
 }
 
+/* Adds an output to those for the same samples otherwise varied. */
+static nn_status nn__add_output(void *user, const nn_tensor *output, size_t first)
+{
+    nn_real *out = (nn_real *)user + first * output->row_size;
+    nn__k()->add(output->size, out, output->data, out);
+    return NN_OK;
+}
+
+/* The mean over both directions, or the one, and three places, or the one. */
+static nn_status nn__predict_mean(nn__prediction *p, const nn_predict_desc *d, nn_real *out)
+{
+    static const int directions[] = {0, -1, 1};
+    const int places = d->shift ? 3 : 1, views = d->flip ? 2 * places : places;
+    nn__variation v;
+    nn_status status = NN_OK;
+    memset(&v, 0, sizeof v);
+    p->variation = &v;
+    v.pose.reflect = d->reflect;
+    for (int i = 0; status == NN_OK && i < views; i++) {
+        const ptrdiff_t shift = (ptrdiff_t)d->shift * directions[i % places];
+        v.pose.flip = i >= places;
+        v.pose.right = v.pose.down = shift;
+        v.pose.is_moved = v.pose.flip || shift;
+        p->f = i ? nn__add_output : nn__copy_output;
+        status = nn__run_prediction(p);
+    }
+    if (status != NN_OK) return status;
+    nn__k()->scale(p->count * p->output->row_size, (nn_real)(1.0 / views), out, out);
+    return NN_OK;
+}
+
+NN_DEF nn_status nn_predict_with(nn_tensor *output, const nn_dataset *data,
+                                 const nn_predict_desc *desc, nn_real *out)
+{
+    nn__prediction p = {"nn_predict_with", output, data, NULL, 0, nn__copy_output, out, NULL};
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict_with: out is NULL");
+    nn_status status = nn__check_tensor(p.call, output);
+    if (status == NN_OK) status = nn__check_dataset(p.call, data);
+    if (status != NN_OK) return status;
+    p.count = data->count;
+    if (!desc) return nn__run_prediction(&p);
+    nn_augment a;
+    memset(&a, 0, sizeof a);
+    a.flip = desc->flip ? NN_FLIP_RANDOM : NN_FLIP_NONE;
+    a.shift = desc->shift, a.reflect = desc->reflect;
+    status = nn__check_augment(p.call, "", &a, data);
+    return status == NN_OK ? nn__predict_mean(&p, desc, out) : status;
+}
+
 NN_DEF nn_status nn_predict_rows(nn_tensor *output, const nn_real *x, size_t rows, nn_real *out)
 {
-    nn__prediction p = {"nn_predict_rows", output, NULL, x, rows, nn__copy_output, out};
+    nn__prediction p = {"nn_predict_rows", output, NULL, x, rows, nn__copy_output, out, NULL};
     if (!x || !out || rows == 0)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_predict_rows: %s",
                         !x ? "x is NULL" : !out ? "out is NULL" : "0 rows, expected at least 1");
@@ -11736,7 +16267,8 @@ static nn_status nn__count_confusion(void *user, const nn_tensor *output, size_t
 NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, size_t *matrix)
 {
     nn__confusion c = {data, matrix};
-    nn__prediction p = {"nn_confusion_matrix", output, data, NULL, 0, nn__count_confusion, &c};
+    nn__prediction p = {"nn_confusion_matrix", output, data, NULL, 0, nn__count_confusion, &c,
+                        NULL};
     nn_status status = nn__check_tensor(p.call, output);
     if (status == NN_OK) status = nn__check_dataset(p.call, data);
     if (status != NN_OK) return status;
@@ -11754,6 +16286,67 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
     p.count = data->count;
     return nn__run_prediction(&p);
 }
+
+/* ----------------------------------------------------------------------------------- >>shadows
+   Copies of a network's values beside them: the best so far, their average, the slow weights of
+   Lookahead. A shadow is one array: the parameters that there were when it was made, in their
+   order, and the buffers. */
+#ifndef NN_NO_TRAINING
+
+typedef struct nn__shadow {
+    nn_real *values; /* NULL: there is none */
+    size_t parameters, buffers;
+} nn__shadow;
+
+static nn_tensor *nn__shadowed(const nn_net *net, const nn__shadow *s, size_t i)
+{
+    if (i < s->parameters) return net->parameters.items[i];
+    return i - s->parameters < s->buffers ? net->buffers.items[i - s->parameters] : NULL;
+}
+
+/* A shadow of the present values. */
+static nn_status nn__make_shadow(nn_net *net, int has_buffers, nn__shadow *s)
+{
+    const nn_tensor *t;
+    size_t count = 0; /* fits: the values have been allocated */
+    s->parameters = net->parameters.count;
+    s->buffers = has_buffers ? net->buffers.count : 0;
+    for (size_t i = 0; (t = nn__shadowed(net, s, i)) != NULL; i++) count += t->size;
+    s->values =
+        (nn_real *)nn__net_alloc(net, nn__bytes(1, nn__max_size(count, 1), sizeof *s->values));
+    if (!s->values) return NN_ERROR_OUT_OF_MEMORY;
+    nn_real *x = s->values;
+    for (size_t i = 0; (t = nn__shadowed(net, s, i)) != NULL; x += t->size, i++)
+        memcpy(x, t->data, t->size * sizeof *x);
+    return NN_OK;
+}
+
+/* For each value w of the network and a of the shadow. */
+typedef enum nn__shadow_use {
+    NN__SHADOW_KEEP,    /* a = w */
+    NN__SHADOW_RESTORE, /* w = a */
+    NN__SHADOW_SWAP,
+    NN__SHADOW_APPROACH /* a += share (w - a): exact where they are equal */
+} nn__shadow_use;
+
+static void nn__use_shadow(nn_net *net, const nn__shadow *s, nn__shadow_use use, double share)
+{
+    nn_tensor *t;
+    nn_real *a = s->values;
+    for (size_t i = 0; a && (t = nn__shadowed(net, s, i)) != NULL; a += t->size, i++) {
+        nn_real *w = t->data;
+        if (use == NN__SHADOW_KEEP) memcpy(a, w, t->size * sizeof *a);
+        if (use == NN__SHADOW_RESTORE) memcpy(w, a, t->size * sizeof *a);
+        for (size_t j = 0; use == NN__SHADOW_APPROACH && j < t->size; j++)
+            a[j] += (nn_real)share * (w[j] - a[j]);
+        for (size_t j = 0; use == NN__SHADOW_SWAP && j < t->size; j++) {
+            const nn_real kept = w[j];
+            w[j] = a[j];
+            a[j] = kept;
+        }
+    }
+}
+#endif
 
 /* ------------------------------------------------------------------------------- >>export-text
    What nn_export_c writes of >>math and >>kernels: the same steps for one number at a time, so that
@@ -12548,7 +17141,7 @@ static size_t nn__dense_int8_scratch(const nn_tensor *t, size_t rows)
 }
 
 static const nn_op nn__dense_int8 = {"dense", nn__dense_int8_forward, NULL, nn__dense_saved,
-                                     nn__dense_int8_scratch, NN__OP_CLAIMS};
+                                     nn__dense_int8_scratch, NN__OP_CLAIMS, NULL};
 
 /* The output's values with its dense layers as they will be exported. */
 static nn_status nn__export_predict(const nn__exporter *e, int int8, const nn_dataset *data,
@@ -12929,7 +17522,9 @@ static nn_status nn__export_samples(nn__exporter *e)
     e->y = e->x + e->rows * n;
     for (size_t i = 0; i < e->rows * n; i++)
         e->x[i] = (nn_real)((double)nn_rng_below(&rng, 257) / 128 - 1);
-    if (data) nn__gather(1, data, NULL, 0, e->rows, e->x);
+    nn__gathering g = {data, NULL, 0, e->x, 0, NULL};
+    g.by_pixel = data && nn__has_planes(data) && e->input->rank == 4;
+    if (data) nn__gather(1, e->rows, &g);
     if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8) {
         e->bytes = (uint8_t *)nn__net_alloc(e->net, nn__bytes(e->rows, n, 1));
         if (!e->bytes) return NN_ERROR_OUT_OF_MEMORY;
@@ -12945,7 +17540,8 @@ static nn_status nn__export_all(nn__exporter *e, const char *path)
     nn_status status = nn__export_check(e);
     if (status == NN_OK && e->data) status = nn__export_measure(e);
     if (status != NN_OK) return status;
-    e->raw = trained && trained->features == e->input->row_size &&
+    const int by_pixel = trained && nn__has_planes(trained) && e->input->rank == 4;
+    e->raw = trained && !by_pixel && trained->features == e->input->row_size &&
              (trained->norm_count || trained->dtype == NN_DTYPE_U8);
     nn__export_roots(e);
     nn__export_offsets(e);
@@ -13573,13 +18169,2128 @@ NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path)
 }
 #endif
 
-/* ------------------------------------------------------------------------------------- >>train
-   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
-   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
-   a check, which is what early stopping, the best weights and the history are made of. */
-#ifndef NN_NO_TRAINING
+/* -------------------------------------------------------------------------------------- >>json
+   What a safetensors file says beside its numbers, as RFC 8259 has it: text that is put together,
+   and text that is taken apart into a list of values, each followed by those inside it. Strings are
+   decoded where they lie and end with a zero byte. Nothing is trusted: depth is bounded, UTF-8 is
+   checked, a key comes once. */
+/* -- writing -- */
 
-/* -- history -- */
+/* A text that grows. After the first failure nothing is added, and `status` says what it was. */
+typedef struct nn__text {
+    char *bytes;
+    size_t size, capacity;
+    nn_status status;
+} nn__text;
+
+static void nn__text_put(nn__text *t, const char *bytes, size_t size)
+{
+    for (size_t i = 0; t->status == NN_OK && i < size; i++) {
+        if (t->size == t->capacity)
+            t->status = nn__grow(&t->bytes, t->size, &t->capacity, 1);
+        if (t->status == NN_OK) t->bytes[t->size++] = bytes[i];
+    }
+}
+
+static void nn__text_add(nn__text *t, const char *text) { nn__text_put(t, text, strlen(text)); }
+
+static void nn__text_whole(nn__text *t, uint64_t number)
+{
+    char digits[24];
+    snprintf(digits, sizeof digits, "%llu", (nn__ull)number);
+    nn__text_add(t, digits);
+}
+
+/* The shortest of 15 or 17 digits that are read as the same number; what JSON has no digits for
+   stands in quotes. */
+static void nn__text_real(nn__text *t, double x)
+{
+    char digits[64];
+    if (x != x) nn__text_add(t, "\"NaN\"");
+    else if (!nn__is_finite(x)) nn__text_add(t, x > 0 ? "\"Infinity\"" : "\"-Infinity\"");
+    else if (x == 0 && 1 / x < 0) nn__text_add(t, "-0");
+    else {
+        const nn__span s = nn__number_name(x, digits);
+        nn__text_put(t, s.begin, nn__span_size(s));
+    }
+}
+
+/* Bytes of the character at `at` when it is UTF-8, no overlong form and no surrogate; else 0. */
+static size_t nn__utf8(const unsigned char *at, size_t size)
+{
+    const unsigned first = at[0];
+    const size_t n = first < 0x80 ? 1 : first < 0xc2 ? 0 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    if (n == 0 || first > 0xf4 || n > size) return 0;
+    for (size_t i = 1; i < n; i++)
+        if ((at[i] & 0xc0) != 0x80) return 0;
+    if ((first == 0xe0 && at[1] < 0xa0) || (first == 0xed && at[1] > 0x9f)) return 0;
+    if ((first == 0xf0 && at[1] < 0x90) || (first == 0xf4 && at[1] > 0x8f)) return 0;
+    return n;
+}
+
+static int nn__is_utf8(const char *text, size_t size)
+{
+    for (size_t i = 0, n; i < size; i += n) {
+        n = nn__utf8((const unsigned char *)text + i, size - i);
+        if (n == 0) return 0;
+    }
+    return 1;
+}
+
+static void nn__text_string(nn__text *t, const char *string, size_t size)
+{
+    char escape[8];
+    if (t->status == NN_OK && !nn__is_utf8(string, size))
+        t->status = nn__fail(NN_ERROR_BAD_ARGUMENT, "the name '%.80s' is not UTF-8", string);
+    nn__text_add(t, "\"");
+    for (size_t i = 0; i < size; i++) {
+        const unsigned c = (unsigned char)string[i];
+        if (c == '"' || c == '\\') nn__text_add(t, "\\");
+        if (c >= 0x20) nn__text_put(t, string + i, 1);
+        else {
+            snprintf(escape, sizeof escape, "\\u%04x", c);
+            nn__text_add(t, escape);
+        }
+    }
+    nn__text_add(t, "\"");
+}
+
+/* "key": behind a comma where something stands before it. */
+static void nn__text_key(nn__text *t, const char *key)
+{
+    const char last = t->size ? t->bytes[t->size - 1] : '{';
+    if (last != '{' && last != '[') nn__text_add(t, ",");
+    nn__text_string(t, key, strlen(key));
+    nn__text_add(t, ":");
+}
+
+static void nn__text_member(nn__text *t, const char *key, uint64_t number)
+{
+    nn__text_key(t, key);
+    nn__text_whole(t, number);
+}
+
+static void nn__text_string_member(nn__text *t, const char *key, const char *string)
+{
+    nn__text_key(t, key);
+    nn__text_string(t, string, strlen(string));
+}
+
+/* -- reading -- */
+
+/* A value. Those inside an object or an array follow it; `span` counts them and itself. */
+typedef struct nn__json {
+    const char *key;  /* of a member of an object, else NULL */
+    const char *text; /* of a string without its quotes; of a number or a word as it stands */
+    size_t size;      /* bytes of the text; of an object or an array the values right inside it */
+    size_t span;
+    char kind;        /* one of { [ " 0 w: object, array, string, number, word */
+    char is_used;     /* somebody has asked for it */
+} nn__json;
+
+/* Text in memory that can be written to, and what it was taken apart into. */
+typedef struct nn__document {
+    const char *name; /* for messages */
+    char *begin, *at, *end;
+    nn__json *values;
+    size_t count, capacity;
+} nn__document;
+
+enum { NN__JSON_DEPTH = 8 };
+
+static void nn__document_free(nn__document *d)
+{
+    NN_FREE(d->values);
+    d->values = NULL;
+}
+
+static nn_status nn__json_failed(const nn__document *d, const char *what)
+{
+    return nn__fail(NN_ERROR_BAD_FORMAT, "%s: at byte %llu of its text: %s", d->name,
+                    (nn__ull)(d->at - d->begin), what);
+}
+
+static void nn__skip_blanks(nn__document *d)
+{
+    while (d->at < d->end && (*d->at == ' ' || *d->at == '\t' || *d->at == '\n' || *d->at == '\r'))
+        d->at++;
+}
+
+/* Takes the character when it is the next one. */
+static int nn__takes(nn__document *d, char c)
+{
+    nn__skip_blanks(d);
+    if (d->at == d->end || *d->at != c) return 0;
+    d->at++;
+    return 1;
+}
+
+/* Four hexadecimal digits; -1 when they are not there. */
+static long nn__hexadecimal(nn__document *d)
+{
+    long number = 0;
+    for (int i = 0; i < 4; i++) {
+        const int c = d->at < d->end ? (unsigned char)*d->at : 0;
+        if (c >= '0' && c <= '9') number = 16 * number + c - '0';
+        else if ((c | 32) >= 'a' && (c | 32) <= 'f') number = 16 * number + (c | 32) - 'a' + 10;
+        else return -1;
+        d->at++;
+    }
+    return number;
+}
+
+/* The character of \uXXXX, or of two that are a surrogate pair, as UTF-8. The escape takes more
+   bytes than it stands for. */
+static char *nn__decode_character(nn__document *d, char *to)
+{
+    long c = nn__hexadecimal(d);
+    if (c >= 0xd800 && c < 0xdc00 && d->end - d->at >= 2 && d->at[0] == '\\' && d->at[1] == 'u') {
+        d->at += 2;
+        const long low = nn__hexadecimal(d);
+        c = low >= 0xdc00 && low < 0xe000 ? 0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00) : -1;
+    }
+    if (c <= 0 || (c >= 0xd800 && c < 0xe000)) return NULL;
+    if (c < 0x80) *to++ = (char)c;
+    else if (c < 0x800) *to++ = (char)(0xc0 | c >> 6);
+    else if (c < 0x10000) *to++ = (char)(0xe0 | c >> 12);
+    else *to++ = (char)(0xf0 | c >> 18), *to++ = (char)(0x80 | (c >> 12 & 63));
+    if (c >= 0x800) *to++ = (char)(0x80 | (c >> 6 & 63));
+    if (c >= 0x80) *to++ = (char)(0x80 | (c & 63));
+    return to;
+}
+
+/* A string, whose opening quote has been taken. */
+static nn_status nn__read_string(nn__document *d, const char **text, size_t *size)
+{
+    static const char escapes[] = "\"\\/bfnrt", meanings[] = "\"\\/\b\f\n\r\t";
+    char *to = d->at;
+    *text = to;
+    for (;;) {
+        if (d->at == d->end) return nn__json_failed(d, "a string without an end");
+        const char c = *d->at++;
+        if (c == '"') break;
+        if ((unsigned char)c < 0x20) return nn__json_failed(d, "a control character in a string");
+        if (c != '\\') {
+            *to++ = c;
+            continue;
+        }
+        const char kind = d->at < d->end ? *d->at++ : ' ';
+        const char *found = kind ? strchr(escapes, kind) : NULL;
+        if (found) *to++ = meanings[found - escapes];
+        else if (kind == 'u') to = nn__decode_character(d, to);
+        if (!to || (!found && kind != 'u'))
+            return nn__json_failed(d, "an escape that stands for no character");
+    }
+    *to = 0; /* where the closing quote was, or before it */
+    *size = (size_t)(to - *text);
+    return NN_OK;
+}
+
+static void nn__skip_digits(nn__document *d)
+{
+    while (d->at < d->end && *d->at >= '0' && *d->at <= '9') d->at++;
+}
+
+/* -?(0|[1-9][0-9]*)(.[0-9]+)?([eE][+-]?[0-9]+)? or a word. */
+static nn_status nn__read_scalar(nn__document *d, nn__json *value)
+{
+    static const char *const words[] = {"true", "false", "null"};
+    const size_t left = (size_t)(d->end - d->at);
+    value->text = d->at, value->kind = 0;
+    for (size_t i = 0; i < 3 && value->kind != 'w'; i++)
+        if (left >= strlen(words[i]) && memcmp(d->at, words[i], strlen(words[i])) == 0)
+            value->kind = 'w', d->at += strlen(words[i]);
+    if (value->kind != 'w') {
+        value->kind = '0';
+        if (*d->at == '-') d->at++;
+        const char *digits = d->at;
+        nn__skip_digits(d);
+        int is_right = d->at > digits && (*digits != '0' || d->at == digits + 1);
+        if (d->at < d->end && *d->at == '.') {
+            digits = ++d->at;
+            nn__skip_digits(d);
+            is_right = is_right && d->at > digits;
+        }
+        if (d->at < d->end && (*d->at == 'e' || *d->at == 'E')) {
+            d->at++;
+            if (d->at < d->end && (*d->at == '+' || *d->at == '-')) d->at++;
+            digits = d->at;
+            nn__skip_digits(d);
+            is_right = is_right && d->at > digits;
+        }
+        if (!is_right) return nn__json_failed(d, "expected a value");
+    }
+    value->size = (size_t)(d->at - value->text);
+    return NN_OK;
+}
+
+static int nn__compare_texts(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* No two members of the object that begins at value number `at` have one key. */
+static nn_status nn__check_keys(const nn__document *d, size_t at)
+{
+    const nn__json *object = &d->values[at];
+    const size_t members = object->size;
+    nn_status status = NN_OK;
+    size_t count = 0;
+    if (members < 2) return NN_OK;
+    const char **keys = (const char **)nn__allocate(members, sizeof *keys);
+    if (!keys) return NN_ERROR_OUT_OF_MEMORY;
+    for (const nn__json *v = object + 1; count < members; v += v->span) keys[count++] = v->key;
+    qsort((void *)keys, count, sizeof *keys, nn__compare_texts);
+    for (size_t i = 1; status == NN_OK && i < count; i++)
+        if (strcmp(keys[i - 1], keys[i]) == 0)
+            status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: the key '%.80s' comes twice", d->name,
+                              keys[i]);
+    NN_FREE((void *)keys);
+    return status;
+}
+
+static nn_status nn__read_value(nn__document *d, const char *key, int depth);
+
+/* The values of an object or of an array, whose bracket has been taken. */
+static nn_status nn__read_inside(nn__document *d, size_t at, int depth)
+{
+    const int is_object = d->values[at].kind == '{';
+    const char close = is_object ? '}' : ']';
+    nn_status status = NN_OK;
+    if (depth == NN__JSON_DEPTH) return nn__json_failed(d, "brackets within brackets, too deep");
+    if (nn__takes(d, close)) return NN_OK;
+    do {
+        const char *key = NULL;
+        size_t size;
+        if (is_object) {
+            if (!nn__takes(d, '"')) return nn__json_failed(d, "expected a key in quotes");
+            status = nn__read_string(d, &key, &size);
+            if (status == NN_OK && !nn__takes(d, ':'))
+                status = nn__json_failed(d, "expected ':' after a key");
+        }
+        if (status == NN_OK) status = nn__read_value(d, key, depth + 1);
+        if (status != NN_OK) return status;
+        d->values[at].size++;
+    } while (nn__takes(d, ','));
+    d->values[at].span = d->count - at;
+    if (!nn__takes(d, close)) return nn__json_failed(d, "expected ',' or a closing bracket");
+    return is_object ? nn__check_keys(d, at) : NN_OK;
+}
+
+static nn_status nn__read_value(nn__document *d, const char *key, int depth)
+{
+    const size_t at = d->count;
+    nn_status status = nn__grow(&d->values, d->count, &d->capacity, sizeof *d->values);
+    if (status != NN_OK) return status;
+    nn__json *value = &d->values[d->count++];
+    memset(value, 0, sizeof *value);
+    value->key = key, value->span = 1;
+    nn__skip_blanks(d);
+    if (d->at == d->end) return nn__json_failed(d, "expected a value");
+    value->kind = *d->at;
+    if (*d->at == '{' || *d->at == '[') {
+        d->at++;
+        return nn__read_inside(d, at, depth);
+    }
+    if (*d->at != '"') return nn__read_scalar(d, value);
+    d->at++;
+    return nn__read_string(d, &value->text, &value->size);
+}
+
+/* Takes the text apart; it must be an object and nothing else but blanks. */
+static nn_status nn__document_read(nn__document *d, const char *name, char *text, size_t size)
+{
+    memset(d, 0, sizeof *d);
+    d->name = name, d->begin = d->at = text, d->end = text + size;
+    if (!nn__is_utf8(text, size)) return nn__json_failed(d, "it is not UTF-8");
+    if (size == 0 || *text != '{') return nn__json_failed(d, "expected '{'");
+    nn_status status = nn__read_value(d, NULL, 0);
+    nn__skip_blanks(d);
+    if (status == NN_OK && d->at != d->end)
+        status = nn__json_failed(d, "something follows the closing bracket");
+    if (status != NN_OK) nn__document_free(d);
+    return status;
+}
+
+/* A member of an object; NULL when it is not there, or not of that kind. */
+static nn__json *nn__member(nn__json *object, const char *key, char kind)
+{
+    if (!object || object->kind != '{') return NULL;
+    for (nn__json *v = object + 1; v < object + object->span; v += v->span)
+        if (strcmp(v->key, key) == 0 && v->kind == kind) return v->is_used = 1, v;
+    return NULL;
+}
+
+/* A whole number from 0 to max. */
+static int nn__json_whole(const nn__json *v, uint64_t max, uint64_t *number)
+{
+    uint64_t n = 0;
+    if (!v || v->kind != '0' || v->size > 20) return 0;
+    for (size_t i = 0; i < v->size; i++) {
+        const uint64_t digit = (uint64_t)(v->text[i] - '0');
+        if (digit > 9 || digit > max || n > (max - digit) / 10) return 0;
+        n = 10 * n + digit;
+    }
+    *number = n;
+    return 1;
+}
+
+static int nn__json_size(const nn__json *v, size_t *size)
+{
+    uint64_t n = 0;
+    const int is_whole = nn__json_whole(v, SIZE_MAX, &n);
+    if (is_whole) *size = (size_t)n;
+    return is_whole;
+}
+
+static int nn__json_real(const nn__json *v, double *number)
+{
+    if (v->kind == '"') {
+        *number = strcmp(v->text, "NaN") == 0         ? NAN
+                  : strcmp(v->text, "Infinity") == 0  ? HUGE_VAL
+                  : strcmp(v->text, "-Infinity") == 0 ? -HUGE_VAL
+                                                      : 0;
+        return *number != 0;
+    }
+    const nn__span digits = {v->text, v->text + v->size};
+    return v->kind == '0' && nn__parse_double(digits, number);
+}
+
+/* ------------------------------------------------------------------------------ >>safetensors
+   One file: 8 bytes with the length N of its header, N bytes of JSON, then the numbers of all
+   tensors one after the other, little-endian. Everything the header says is compared with what
+   there is before anything is allocated or copied. Files are read and written in place: no second
+   copy of the numbers is made. */
+
+/* -- types of elements -- */
+
+typedef struct nn__element {
+    const char *name;
+    size_t size;
+    char kind; /* f float, h half, b bfloat, i integer, u without sign, x: cannot be converted */
+} nn__element;
+
+static const nn__element nn__elements[] = {
+    {"F64", 8, 'f'}, {"F32", 4, 'f'}, {"F16", 2, 'h'}, {"BF16", 2, 'b'}, {"I64", 8, 'i'},
+    {"I32", 4, 'i'}, {"I16", 2, 'i'}, {"I8", 1, 'i'},  {"U64", 8, 'u'},  {"U32", 4, 'u'},
+    {"U16", 2, 'u'}, {"U8", 1, 'u'},  {"BOOL", 1, 'u'}, {"F8_E4M3", 1, 'x'}, {"F8_E5M2", 1, 'x'}};
+
+static const nn__element *nn__find_element(const char *name)
+{
+    for (size_t i = 0; i < sizeof nn__elements / sizeof *nn__elements; i++)
+        if (strcmp(nn__elements[i].name, name) == 0) return &nn__elements[i];
+    return NULL;
+}
+
+/* F64 or F32, which are what is written. */
+static const nn__element *nn__float_of(size_t width) { return &nn__elements[width == 8 ? 0 : 1]; }
+
+static int nn__is_little_endian(void)
+{
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first;
+}
+
+/* An element from its bytes, the low one first. */
+static double nn__decode(const nn__element *e, const unsigned char *bytes)
+{
+    uint64_t bits = 0;
+    uint32_t single;
+    float narrow;
+    double wide;
+    for (size_t i = e->size; i-- > 0;) bits = bits << 8 | bytes[i];
+    if (e->kind == 'h') return nn__half(bits);
+    if (e->kind == 'u') return (double)bits;
+    if (e->kind == 'i') {
+        const uint64_t sign = (uint64_t)1 << (8 * e->size - 1);
+        return bits & sign ? -(double)((sign - 1 - (bits & (sign - 1))) + 1) : (double)bits;
+    }
+    if (e->size == 8) return memcpy(&wide, &bits, sizeof wide), wide;
+    single = (uint32_t)(e->kind == 'b' ? bits << 16 : bits);
+    memcpy(&narrow, &single, sizeof narrow);
+    return (double)narrow;
+}
+
+/* -- reading -- */
+
+typedef struct nn__entry {
+    const char *name;
+    const nn__element *element;
+    const nn__json *shape;      /* an array of whole numbers */
+    size_t rank, count;         /* dimensions, elements */
+    size_t begin, bytes;        /* in the file */
+    char is_used;
+} nn__entry;
+
+/* A file that is open, or one in memory. */
+typedef struct nn__archive {
+    const char *name;           /* for messages */
+    const unsigned char *bytes; /* all of it, or NULL when it is read from the stream */
+    unsigned char *owned;
+    size_t size;
+#ifndef NN_NO_STDIO
+    nn__stream stream;
+    int is_open;
+#endif
+    char *header;
+    nn__document document;
+    nn__entry *entries;         /* in the order of their places */
+    size_t count;
+    nn__json *metadata;         /* or NULL */
+} nn__archive;
+
+static void nn__archive_close(nn__archive *a)
+{
+#ifndef NN_NO_STDIO
+    if (a->is_open) nn__stream_close(&a->stream, NN_OK);
+#endif
+    nn__document_free(&a->document);
+    NN_FREE(a->entries);
+    NN_FREE(a->header);
+    NN_FREE(a->owned);
+    memset(a, 0, sizeof *a);
+}
+
+#ifndef NN_NO_STDIO
+/* A pipe is read into memory first. */
+static nn_status nn__archive_stream(nn__archive *a, const char *path)
+{
+    nn__file file = {path, NULL, 0};
+    nn_status status = nn__stream_open(path, &a->stream);
+    if (status != NN_OK) return status;
+    a->is_open = 1;
+    a->size = nn__stream_hint(&a->stream);
+    if (a->size) return NN_OK;
+    status = nn__file_fill(&a->stream, &file);
+    a->bytes = a->owned = file.bytes, a->size = file.size;
+    return status;
+}
+
+static nn_status nn__archive_fetch(nn__archive *a, size_t at, void *to, size_t bytes)
+{
+    size_t got = 0;
+    if (a->stream.total != at && !nn__stream_seek(&a->stream, at)) return nn__read_failed(a->name);
+    nn_status status = nn__stream_read(&a->stream, to, bytes, &got);
+    if (status == NN_OK && got < bytes)
+        status = nn__fail(NN_ERROR_TRUNCATED, "%s: ends at byte %llu while it is read", a->name,
+                          (nn__ull)(at + got));
+    return status;
+}
+#endif
+
+/* Bytes that the size of the file has promised. */
+static nn_status nn__archive_copy(nn__archive *a, size_t at, void *to, size_t bytes)
+{
+#ifndef NN_NO_STDIO
+    if (!a->bytes) return nn__archive_fetch(a, at, to, bytes);
+#endif
+    if (bytes) memcpy(to, a->bytes + at, bytes);
+    return NN_OK;
+}
+
+static nn_status nn__entry_failed(const nn__archive *a, const nn__entry *e, const char *what)
+{
+    return nn__fail(NN_ERROR_BAD_FORMAT, "%s: tensor '%.80s': %s", a->name, e->name, what);
+}
+
+/* The two ends of a tensor's data, of which there are so many bytes. */
+static int nn__read_ends(const nn__json *ends, size_t data, size_t *begin, size_t *end)
+{
+    if (!ends || ends->size != 2) return 0;
+    return nn__json_size(ends + 1, begin) && nn__json_size(ends + 2, end) && *begin <= *end &&
+           *end <= data;
+}
+
+/* A tensor's dtype, shape and data_offsets agree with each other. */
+static nn_status nn__read_entry(nn__archive *a, nn__json *value, size_t data, nn__entry *e)
+{
+    nn__json *dtype = nn__member(value, "dtype", '"');
+    const nn__json *ends = nn__member(value, "data_offsets", '[');
+    size_t end = 0, bytes = 0;
+    memset(e, 0, sizeof *e);
+    e->name = value->key;
+    e->shape = nn__member(value, "shape", '[');
+    if (!dtype || !e->shape || !ends || value->size != 3)
+        return nn__entry_failed(a, e, "expected dtype, shape and data_offsets, and nothing else");
+    e->element = nn__find_element(dtype->text);
+    e->rank = e->shape->size;
+    e->count = 1;
+    if (!e->element)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: tensor '%.80s': the dtype '%.20s' is unknown",
+                        a->name, e->name, dtype->text);
+    for (size_t i = 0, n; i < e->rank; i++) {
+        if (!nn__json_size(e->shape + 1 + i, &n))
+            return nn__entry_failed(a, e, "a dimension that is no whole number");
+        if (!nn__multiply(e->count, n, &e->count))
+            return nn__fail(NN_ERROR_TOO_LARGE, "%s: tensor '%.80s': the product of its shape does "
+                                                "not fit", a->name, e->name);
+    }
+    if (!nn__read_ends(ends, data, &e->begin, &end))
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: tensor '%.80s': its data_offsets are not two numbers in order that "
+                        "lie in the %llu bytes of data", a->name, e->name, (nn__ull)data);
+    e->bytes = end - e->begin;
+    if (!nn__multiply(e->count, e->element->size, &bytes) || bytes != e->bytes)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: tensor '%.80s': %llu elements of %llu bytes in %llu bytes", a->name,
+                        e->name, (nn__ull)e->count, (nn__ull)e->element->size, (nn__ull)e->bytes);
+    return NN_OK;
+}
+
+static int nn__compare_places(const void *a, const void *b)
+{
+    const nn__entry *x = (const nn__entry *)a, *y = (const nn__entry *)b;
+    if (x->begin != y->begin) return x->begin < y->begin ? -1 : 1;
+    if (x->bytes != y->bytes) return x->bytes < y->bytes ? -1 : 1; /* empty ones come first */
+    return strcmp(x->name, y->name);
+}
+
+/* One begins where another ends: no holes, nothing shared, nothing behind the last. */
+static nn_status nn__check_places(nn__archive *a, size_t data)
+{
+    size_t at = 0;
+    if (a->count) qsort(a->entries, a->count, sizeof *a->entries, nn__compare_places);
+    for (size_t i = 0; i < a->count; at = a->entries[i].begin + a->entries[i].bytes, i++)
+        if (a->entries[i].begin != at)
+            return nn__fail(NN_ERROR_BAD_FORMAT,
+                            "%s: tensor '%.80s' begins at %llu, expected %llu, where the one "
+                            "before it ends", a->name, a->entries[i].name,
+                            (nn__ull)a->entries[i].begin, (nn__ull)at);
+    if (at != data)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: the tensors end at byte %llu of %llu bytes of "
+                                             "data", a->name, (nn__ull)at, (nn__ull)data);
+    return NN_OK;
+}
+
+/* The metadata: strings alone. */
+static nn_status nn__check_metadata(const nn__archive *a)
+{
+    const nn__json *m = a->metadata;
+    for (const nn__json *v = m ? m + 1 : NULL; v && v < m + m->span; v += v->span)
+        if (v->kind != '"')
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: __metadata__: '%.80s' is no string", a->name,
+                            v->key);
+    return NN_OK;
+}
+
+static nn_status nn__read_entries(nn__archive *a, size_t data_begin)
+{
+    nn__json *root = a->document.values;
+    const size_t data = a->size - data_begin;
+    a->metadata = nn__member(root, "__metadata__", '{');
+    a->entries = (nn__entry *)nn__allocate(nn__max_size(root->size, 1), sizeof *a->entries);
+    if (!a->entries) return NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = nn__check_metadata(a);
+    for (nn__json *v = root + 1; status == NN_OK && v < root + root->span; v += v->span)
+        if (v != a->metadata) status = nn__read_entry(a, v, data, &a->entries[a->count++]);
+    if (status == NN_OK) status = nn__check_places(a, data);
+    for (size_t i = 0; status == NN_OK && i < a->count; i++) a->entries[i].begin += data_begin;
+    return status;
+}
+
+enum { NN__MAX_HEADER = 100000000 };
+
+/* The length of the header, or what the file is instead. */
+static nn_status nn__read_length(nn__archive *a, size_t *length)
+{
+    unsigned char start[64] = {0};
+    const size_t got = nn__min_size(a->size, sizeof start);
+    uint64_t n = 0;
+    nn_status status = nn__archive_copy(a, 0, start, got);
+    if (status != NN_OK) return status;
+    for (int i = 8; i-- > 0;) n = n << 8 | start[i];
+    *length = (size_t)n;
+    if (a->size >= 8 && n <= NN__MAX_HEADER && n <= a->size - 8) return NN_OK;
+    status = nn__check_content(a->name, start, got);
+    if (status != NN_OK) return status;
+    if (a->size < 8)
+        return nn__fail(NN_ERROR_TRUNCATED, "%s: %llu bytes, a safetensors file has at least 8",
+                        a->name, (nn__ull)a->size);
+    return nn__fail(n <= NN__MAX_HEADER ? NN_ERROR_TRUNCATED : NN_ERROR_BAD_FORMAT,
+                    "%s: a header of %llu bytes in a file of %llu: %s", a->name, (nn__ull)n,
+                    (nn__ull)a->size,
+                    n <= NN__MAX_HEADER ? "it is cut off" : "this is no safetensors file");
+}
+
+static nn_status nn__read_header(nn__archive *a)
+{
+    size_t length;
+    nn_status status = nn__read_length(a, &length);
+    if (status != NN_OK) return status;
+    a->header = (char *)nn__allocate(length + 1, 1);
+    if (!a->header) return NN_ERROR_OUT_OF_MEMORY;
+    status = nn__archive_copy(a, 8, a->header, length);
+    if (status == NN_OK) status = nn__document_read(&a->document, a->name, a->header, length);
+    return status == NN_OK ? nn__read_entries(a, 8 + length) : status;
+}
+
+/* From a path, or from bytes when the path is NULL. */
+static nn_status nn__archive_open(nn__archive *a, const char *call, const char *path,
+                                  const void *bytes, size_t size)
+{
+    memset(a, 0, sizeof *a);
+    if (!path && !bytes) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: there is no file", call);
+    a->name = path ? path : "the file in memory";
+    a->bytes = (const unsigned char *)bytes, a->size = size;
+    nn_status status = NN_OK;
+#ifndef NN_NO_STDIO
+    if (path) status = nn__archive_stream(a, path);
+#endif
+    if (status == NN_OK && a->size == 0)
+        status = nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", a->name);
+    if (status == NN_OK) status = nn__read_header(a);
+    if (status != NN_OK) nn__archive_close(a);
+    return status;
+}
+
+static nn__entry *nn__find_entry(nn__archive *a, const char *prefix, const char *name)
+{
+    const size_t length = strlen(prefix);
+    for (size_t i = 0; i < a->count; i++)
+        if (strncmp(a->entries[i].name, prefix, length) == 0 &&
+            strcmp(a->entries[i].name + length, name) == 0)
+            return &a->entries[i];
+    return NULL;
+}
+
+static size_t nn__entry_dim(const nn__entry *e, size_t i)
+{
+    size_t n = 0;
+    nn__json_size(e->shape + 1 + i, &n);
+    return n;
+}
+
+/* Where the elements of a file go when they do not lie as they are wanted: a walk over the file's
+   dimensions, each of which moves on by `step` in the target. */
+typedef struct nn__placement {
+    size_t rank, dim[4], step[4], index[4];
+} nn__placement;
+
+static size_t nn__next_place(nn__placement *p)
+{
+    size_t at = 0;
+    for (size_t i = 0; i < p->rank; i++) at += p->index[i] * p->step[i];
+    for (size_t i = p->rank; i-- > 0 && ++p->index[i] == p->dim[i];) p->index[i] = 0;
+    return at;
+}
+
+/* Copies a tensor to floats of `width` bytes, converted where that differs. */
+static nn_status nn__entry_read(nn__archive *a, const nn__entry *e, void *to, size_t width,
+                                nn__placement *place)
+{
+    unsigned char raw[4096];
+    const nn__element *element = e->element;
+    nn_status status = NN_OK;
+    if (element->kind == 'x')
+        return nn__entry_failed(a, e, "its dtype cannot be converted");
+    if (element == nn__float_of(width) && !place && nn__is_little_endian())
+        return nn__archive_copy(a, e->begin, to, e->bytes);
+    for (size_t i = 0; status == NN_OK && i < e->count;) {
+        const size_t n = nn__min_size(e->count - i, sizeof raw / element->size);
+        status = nn__archive_copy(a, e->begin + i * element->size, raw, n * element->size);
+        for (size_t j = 0; status == NN_OK && j < n; j++, i++) {
+            const double x = nn__decode(element, raw + j * element->size);
+            const size_t at = place ? nn__next_place(place) : i;
+            if (width == 8) ((double *)to)[at] = x;
+            else ((float *)to)[at] = (float)x;
+        }
+    }
+    return status;
+}
+
+/* -- writing -- */
+
+/* A tensor to be written, under "prefix" and "name" joined. */
+typedef struct nn__item {
+    const char *prefix, *name; /* name NULL: the number */
+    char number[40];
+    size_t width, count;
+    int rank;
+    size_t shape[NN_MAX_RANK];
+    const void *data; /* `count` floats of `width` bytes */
+} nn__item;
+
+typedef struct nn__contents {
+    nn__item *items;
+    size_t count, capacity;
+    nn__text about; /* what the metadata says, one JSON object */
+    nn_status status;
+} nn__contents;
+
+static void nn__contents_free(nn__contents *c)
+{
+    NN_FREE(c->items);
+    NN_FREE(c->about.bytes);
+}
+
+/* One more tensor of doubles or, with width sizeof(nn_real), of reals. */
+static nn__item *nn__contents_add(nn__contents *c, const char *prefix, const char *name,
+                                  size_t width, int rank, const size_t *shape, const void *data)
+{
+    if (c->status == NN_OK)
+        c->status = nn__grow(&c->items, c->count, &c->capacity, sizeof *c->items);
+    if (c->status != NN_OK) return NULL;
+    nn__item *item = &c->items[c->count++];
+    memset(item, 0, sizeof *item);
+    item->prefix = prefix, item->name = name;
+    item->width = width, item->rank = rank, item->data = data;
+    if (rank) memcpy(item->shape, shape, (size_t)rank * sizeof *shape);
+    nn__shape_size(rank, shape, &item->count); /* fits: it is in memory */
+    return item;
+}
+
+static int nn__item_letter(const nn__item *item, size_t i)
+{
+    const size_t prefix = strlen(item->prefix);
+    const char *name = item->name ? item->name : item->number;
+    return (unsigned char)(i < prefix ? item->prefix[i] : name[i - prefix]);
+}
+
+static int nn__compare_names(const void *a, const void *b)
+{
+    const nn__item *x = (const nn__item *)a, *y = (const nn__item *)b;
+    size_t i = 0;
+    while (nn__item_letter(x, i) && nn__item_letter(x, i) == nn__item_letter(y, i)) i++;
+    return nn__item_letter(x, i) - nn__item_letter(y, i);
+}
+
+/* As the format's own writers order them: large elements first, then by name. */
+static int nn__compare_items(const void *a, const void *b)
+{
+    const nn__item *x = (const nn__item *)a, *y = (const nn__item *)b;
+    if (x->width != y->width) return x->width > y->width ? -1 : 1;
+    return nn__compare_names(a, b);
+}
+
+static void nn__text_item(nn__text *t, const nn__item *item, size_t begin)
+{
+    nn__text name = {NULL, 0, 0, t->status};
+    nn__text_add(&name, item->prefix);
+    nn__text_put(&name, item->name ? item->name : item->number,
+                 strlen(item->name ? item->name : item->number) + 1);
+    if (name.status == NN_OK) nn__text_key(t, name.bytes);
+    else t->status = name.status;
+    NN_FREE(name.bytes);
+    nn__text_add(t, "{");
+    nn__text_string_member(t, "dtype", nn__float_of(item->width)->name);
+    nn__text_key(t, "shape");
+    for (int i = 0; i < item->rank; i++) {
+        nn__text_add(t, i ? "," : "[");
+        nn__text_whole(t, item->shape[i]);
+    }
+    nn__text_add(t, item->rank ? "]" : "[]");
+    nn__text_key(t, "data_offsets");
+    nn__text_add(t, "[");
+    nn__text_whole(t, begin);
+    nn__text_add(t, ",");
+    nn__text_whole(t, begin + item->count * item->width);
+    nn__text_add(t, "]}");
+}
+
+/* The 8 bytes of length and the header, padded so that the data is aligned. */
+static nn_status nn__make_header(nn__contents *c, nn__text *t)
+{
+    size_t data = 0;
+    nn_status status = c->status != NN_OK ? c->status : c->about.status;
+    if (status != NN_OK) return status;
+    if (c->count) qsort(c->items, c->count, sizeof *c->items, nn__compare_names);
+    for (size_t i = 1; i < c->count; i++)
+        if (nn__compare_names(&c->items[i - 1], &c->items[i]) == 0)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT, "two tensors would be called '%s%s'",
+                            c->items[i].prefix,
+                            c->items[i].name ? c->items[i].name : c->items[i].number);
+    if (c->count) qsort(c->items, c->count, sizeof *c->items, nn__compare_items);
+    nn__text_put(t, "\0\0\0\0\0\0\0\0{", 9);
+    nn__text_key(t, "__metadata__");
+    nn__text_add(t, "{");
+    nn__text_key(t, "nn.h");
+    nn__text_string(t, c->about.bytes, c->about.size);
+    nn__text_add(t, "}");
+    for (size_t i = 0; i < c->count; data += c->items[i].count * c->items[i].width, i++)
+        nn__text_item(t, &c->items[i], data);
+    nn__text_add(t, "}");
+    while (t->status == NN_OK && t->size % 8) nn__text_add(t, " ");
+    if (t->status != NN_OK) return t->status;
+    if (t->size - 8 > NN__MAX_HEADER)
+        return nn__fail(NN_ERROR_TOO_LARGE, "a header of %llu bytes, at most %d are possible",
+                        (nn__ull)(t->size - 8), NN__MAX_HEADER);
+    for (unsigned i = 0; i < 8; i++)
+        t->bytes[i] = (char)(unsigned char)((uint64_t)(t->size - 8) >> 8 * i);
+    return NN_OK;
+}
+
+static void nn__put_item(nn__writer *w, const nn__item *item)
+{
+    unsigned char swapped[4096];
+    const unsigned char *data = (const unsigned char *)item->data;
+    const size_t bytes = item->count * item->width, width = item->width;
+    if (nn__is_little_endian()) nn__writer_put(w, data, bytes);
+    else
+        for (size_t i = 0, n; i < bytes; i += n) {
+            n = nn__min_size(bytes - i, sizeof swapped);
+            for (size_t j = 0; j < n; j++)
+                swapped[j] = data[i + j / width * width + (width - 1 - j % width)];
+            nn__writer_put(w, swapped, n);
+        }
+}
+
+static void nn__put_contents(nn__writer *w, const nn__contents *c, const nn__text *header)
+{
+    nn__writer_put(w, header->bytes, header->size);
+    for (size_t i = 0; i < c->count; i++) nn__put_item(w, &c->items[i]);
+}
+
+/* Into memory from NN_MALLOC. */
+static nn_status nn__write_memory(nn__contents *c, void **out, size_t *size)
+{
+    nn__text header = {NULL, 0, 0, NN_OK};
+    nn__writer w;
+    nn_status status = nn__make_header(c, &header);
+    size_t bytes = header.size, item;
+    memset(&w, 0, sizeof w);
+    for (size_t i = 0; status == NN_OK && i < c->count; i++)
+        if (!nn__multiply(c->items[i].count, c->items[i].width, &item) ||
+            !nn__add_sizes(bytes, item, &bytes))
+            status = nn__fail(NN_ERROR_TOO_LARGE, "the file does not fit the address space");
+    if (status == NN_OK) w.memory = (unsigned char *)nn__allocate(bytes, 1);
+    if (status == NN_OK && !w.memory) status = NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) {
+        *out = w.memory, *size = bytes;
+        nn__put_contents(&w, c, &header);
+    }
+    NN_FREE(header.bytes);
+    return status;
+}
+
+#ifndef NN_NO_STDIO
+static nn_status nn__write_file(nn__contents *c, const char *call, const char *path)
+{
+    nn__text header = {NULL, 0, 0, NN_OK};
+    nn__writer w;
+    nn_status status = nn__make_header(c, &header);
+    if (status == NN_OK) status = nn__writer_open(&w, call, path);
+    if (status == NN_OK) {
+        nn__put_contents(&w, c, &header);
+        status = nn__writer_close(&w, NN_OK);
+    }
+    NN_FREE(header.bytes);
+    return status;
+}
+#endif
+
+/* -------------------------------------------------------------------------------------- >>save
+   What a file of this library says beside its tensors is one JSON object, the string "nn.h" in the
+   metadata:
+
+       {"version":1, "output":4,
+        "tensors":[{"id":0,"op":"input","shape":[784]}, {"id":1,"op":"parameter",...}, ...],
+        "data":{...}, "training":{...}, "trainer":{...}}
+
+   Tensors stand in the order of their making with what nn_op.describe gives; the inputs that losses
+   make are left out. data is what nn__remember_data keeps, its scales and shifts are tensors. In
+   this section it is written.
+
+   To let an operation be saved: give its record a `describe` (see nn_description) and name it in
+   nn__operations. tests/test_save.c then wants a network with it. */
+
+static const nn_op *const nn__operations[] = {
+    &nn__input_op, &nn__parameter_op, &nn__buffer_op, &nn__add.op, &nn__sub.op, &nn__mul.op,
+    &nn__div.op, &nn__maximum.op, &nn__minimum.op, &nn__exp.op, &nn__log.op, &nn__sqrt.op,
+    &nn__abs.op, &nn__pow.op, &nn__clamp.op, &nn__scale, &nn__reshape, &nn__permute, &nn__concat,
+    &nn__slice, &nn__sum, &nn__mean, &nn__max, &nn__softmax, &nn__log_softmax, &nn__matmul,
+    &nn__dense, &nn__activation, &nn__dropout, &nn__weight_penalty, &nn__conv2d, &nn__conv1d,
+    &nn__conv2d_transpose, &nn__max_pool, &nn__average_pool, &nn__upsample, &nn__pad, &nn__crop,
+    &nn__spatial_dropout, &nn__batch_norm, &nn__group_norm, &nn__layer_norm};
+
+enum { NN__FORMAT_VERSION = 1, NN__FORMAT_TENSORS = 1 << 16 };
+
+/* The prefixes of tensors that are not the network's own. */
+#define NN__PREFIX_DATA "data."
+#define NN__PREFIX_STATE_0 "optimizer.0."
+#define NN__PREFIX_STATE_1 "optimizer.1."
+#define NN__PREFIX_LAST "last."
+#define NN__PREFIX_AVERAGE "average."
+#define NN__PREFIX_SLOW "slow."
+#define NN__PREFIX_HISTORY "history."
+
+NN_DEF void nn_free(void *block) { NN_FREE(block); }
+
+static int nn__is_custom(const nn_op *op) { return op->forward && !(op->flags & NN__OP_CLAIMS); }
+
+/* Parameters, then buffers; NULL past the last. */
+static nn_tensor *nn__state_tensor(const nn_net *net, size_t i)
+{
+    return i < net->parameters.count ? net->parameters.items[i]
+                                     : nn_net_buffer(net, i - net->parameters.count);
+}
+
+/* The name of a parameter or buffer in a file. */
+static const char *nn__state_name(const nn_tensor *t, char number[40])
+{
+    snprintf(number, 40, "tensor.%llu", (nn__ull)t->id);
+    return t->name[0] ? t->name : number;
+}
+
+/* -- descriptions, written -- */
+
+/* nn_description.visit: a member, unless it is 0 or empty. */
+static void nn__write_member(nn_description *d, const char *key, nn_field field, void *values,
+                             size_t *count, size_t max)
+{
+    nn__text *t = (nn__text *)d->file;
+    const int *ints = (const int *)values;
+    const size_t *sizes = (const size_t *)values;
+    const int is_list = field >= NN_FIELD_INTS;
+    const nn_real *reals = field == NN_FIELD_REALS ? *(const nn_real **)values : NULL;
+    double real = field == NN_FIELD_REAL ? *(const double *)values : 0;
+    (void)max;
+    if (field == NN_FIELD_REALS ? !reals : *count == 0) return;
+    if ((field == NN_FIELD_INT || field == NN_FIELD_CHOICE) && *ints == 0) return;
+    if (field == NN_FIELD_SIZE && *sizes == 0) return;
+    if (field == NN_FIELD_REAL && real == 0 && !(1 / real < 0)) return;
+    nn__text_key(t, key);
+    if (field == NN_FIELD_CHOICE) {
+        nn__text_string(t, d->names[*ints], strlen(d->names[*ints]));
+        return;
+    }
+    if (is_list) nn__text_add(t, "[");
+    for (size_t i = 0; i < *count; i++) {
+        if (i) nn__text_add(t, ",");
+        if (field == NN_FIELD_SIZE || field == NN_FIELD_SIZES) nn__text_whole(t, sizes[i]);
+        else if (field == NN_FIELD_INT || field == NN_FIELD_INTS) nn__text_real(t, ints[i]);
+        else nn__text_real(t, reals ? (double)reals[i] : real);
+    }
+    if (is_list) nn__text_add(t, "]");
+}
+
+static nn_description nn__writing(nn__text *text)
+{
+    nn_description d;
+    memset(&d, 0, sizeof d);
+    d.visit = nn__write_member;
+    d.file = text;
+    return d;
+}
+
+/* Other parts of a file are described in the same way. */
+#ifndef NN_NO_TRAINING
+static void nn__optimizer_describe(nn_description *d, nn_optimizer_desc *o)
+{
+    int kind = (int)o->kind, schedule = (int)o->schedule.kind;
+    nn_describe_int(d, "kind", &kind);
+    nn_describe_int(d, "nesterov", &o->nesterov);
+    for (size_t i = 0; i < sizeof nn__optimizer_ranges / sizeof *nn__optimizer_ranges; i++)
+        nn_describe_real(d, nn__optimizer_ranges[i].name,
+                         (double *)(void *)((char *)o + nn__optimizer_ranges[i].offset));
+    nn_describe_int(d, "schedule.kind", &schedule);
+    nn_describe_size(d, "schedule.warm_up", &o->schedule.warm_up);
+    nn_describe_size(d, "schedule.period", &o->schedule.period);
+    nn_describe_size(d, "schedule.total", &o->schedule.total);
+    nn_describe_real(d, "schedule.gamma", &o->schedule.gamma);
+    nn_describe_real(d, "schedule.final_rate", &o->schedule.final_rate);
+    o->kind = (nn_optimizer_kind)kind, o->schedule.kind = (nn_schedule_kind)schedule;
+}
+
+/* 64 bits in two halves, which a size_t holds everywhere. */
+static void nn__describe_bits(nn_description *d, const char *key, uint64_t *bits)
+{
+    size_t halves[2], count = 2;
+    halves[0] = (size_t)(*bits & 0xffffffff), halves[1] = (size_t)(*bits >> 32);
+    nn_describe_sizes(d, key, halves, &count, 2);
+    *bits = (uint64_t)halves[1] << 32 | (halves[0] & 0xffffffff);
+}
+
+static void nn__training_describe(nn_description *d, nn__optimizer *o, nn_rng *rng)
+{
+    nn__optimizer_describe(d, &o->filled);
+    nn_describe_size(d, "steps", &o->steps);
+    nn_describe_real(d, "reduction", &o->reduction);
+    nn_describe_real(d, "rate", &o->rate);
+    nn__describe_bits(d, "rng.key", &rng->key);
+    nn__describe_bits(d, "rng.counter", &rng->counter);
+}
+#endif
+
+static void nn__data_describe(nn_description *d, nn_dataset *data)
+{
+    size_t rank = (size_t)data->rank;
+    int bytes = data->dtype == NN_DTYPE_U8, csv = data->columns != NULL;
+    static const struct nn__columns some = {0, NULL, NULL};
+    nn_describe_sizes(d, "shape", data->shape, &rank, NN_MAX_RANK);
+    nn_describe_int(d, "channels_first", &data->channels_first);
+    nn_describe_int(d, "bytes", &bytes);
+    nn_describe_int(d, "classes", &data->classes);
+    nn_describe_int(d, "csv", &csv);
+    data->rank = (int)rank;
+    data->dtype = bytes ? NN_DTYPE_U8 : NN_DTYPE_REAL;
+    data->columns = csv ? &some : NULL;
+}
+
+/* -- the parts of a file -- */
+
+/* {"id":3,"op":"dense","src":[0,1,2],"name":"hidden", and what the operation says. */
+static void nn__text_tensor(nn__text *text, const nn_tensor *t)
+{
+    nn_description d = nn__writing(text);
+    d.net = t->net, d.op = t->op, d.src_count = t->src_count, d.src = t->src;
+    nn__text_add(text, text->bytes[text->size - 1] == '[' ? "{" : ",{");
+    nn__text_member(text, "id", t->id);
+    nn__text_string_member(text, nn__is_custom(t->op) ? "custom" : "op", t->op->name);
+    for (size_t i = 0; i < t->src_count; i++) {
+        if (i) nn__text_add(text, ",");
+        else {
+            nn__text_key(text, "src");
+            nn__text_add(text, "[");
+        }
+        nn__text_whole(text, t->src[i]->id);
+    }
+    if (t->src_count) nn__text_add(text, "]");
+    if (t->name[0]) nn__text_string_member(text, "name", t->name);
+    t->op->describe(&d, t);
+    nn__text_add(text, "}");
+}
+
+/* The first tensor that cannot be saved; NULL when all can. */
+static const nn_tensor *nn__unsaved(const nn_net *net)
+{
+    for (size_t i = 0; i < net->tensors.count; i++)
+        if (!net->tensors.items[i]->op->describe) return net->tensors.items[i];
+    return NULL;
+}
+
+static void nn__text_architecture(nn__text *text, const nn_net *net)
+{
+    nn__text_key(text, "tensors");
+    nn__text_add(text, "[");
+    for (size_t i = 0; i < net->tensors.count && text->status == NN_OK; i++) {
+        const nn__input *input = nn__as_input(net->tensors.items[i]);
+        if (!input || !input->loss) nn__text_tensor(text, net->tensors.items[i]);
+    }
+    nn__text_add(text, "]");
+}
+
+static void nn__put_data(nn__contents *c, const nn_dataset *data)
+{
+    nn_dataset copy = *data;
+    nn_description d = nn__writing(&c->about);
+    nn__text_key(&c->about, "data");
+    nn__text_add(&c->about, "{");
+    nn__data_describe(&d, &copy);
+    for (int i = 0; data->class_names && i < data->classes; i++) {
+        if (i) nn__text_add(&c->about, ",");
+        else {
+            nn__text_key(&c->about, "class_names");
+            nn__text_add(&c->about, "[");
+        }
+        nn__text_string(&c->about, data->class_names[i], strlen(data->class_names[i]));
+    }
+    nn__text_add(&c->about, data->class_names && data->classes ? "]}" : "}");
+    if (data->norm_count == 0) return;
+    nn__contents_add(c, NN__PREFIX_DATA, "scale", sizeof(nn_real), 1, &data->norm_count,
+                     data->scale);
+    nn__contents_add(c, NN__PREFIX_DATA, "shift", sizeof(nn_real), 1, &data->norm_count,
+                     data->shift);
+}
+
+/* Something as large as a parameter or buffer, under its name. */
+static void nn__put_state(nn__contents *c, const char *prefix, const nn_tensor *t,
+                          const nn_real *values)
+{
+    char number[40];
+    const char *name = nn__state_name(t, number);
+    nn__item *item = nn__contents_add(c, prefix, name == number ? NULL : name, sizeof *values,
+                                      t->rank, t->shape, values);
+    if (item && !item->name) memcpy(item->number, number, sizeof number);
+}
+
+#ifndef NN_NO_TRAINING
+static void nn__put_training(nn__contents *c, const nn_net *net)
+{
+    static const char *const prefixes[] = {NN__PREFIX_STATE_0, NN__PREFIX_STATE_1};
+    nn__optimizer o = *net->optimizer;
+    nn_rng rng = net->rng;
+    nn_description d = nn__writing(&c->about);
+    nn__text_key(&c->about, "training");
+    nn__text_add(&c->about, "{");
+    nn__training_describe(&d, &o, &rng);
+    nn__text_add(&c->about, "}");
+    for (size_t i = 0; i < net->parameters.count; i++)
+        for (int k = 0; k < nn__state_count(&net->optimizer->desc); k++) {
+            const nn_tensor *p = net->parameters.items[i];
+            const nn_real *state = nn__store_of(p)->state[k];
+            if (state) nn__put_state(c, prefixes[k], p, state + nn__place(p));
+        }
+}
+#else
+#define nn__put_training(c, net) (void)(net) /* no network has an optimiser */
+#endif
+
+/* -- the output, and saving -- */
+
+/* The loss that says what classes are: the first that takes labels, else the first. */
+static nn_tensor *nn__answering_loss(const nn_net *net)
+{
+    nn_tensor *found = NULL;
+    for (size_t i = net->tensors.count; i-- > 0;) {
+        nn_tensor *t = net->tensors.items[i];
+        if (nn__is_loss(t) && (!found || nn__takes_labels(t) || !nn__takes_labels(found)))
+            found = t;
+    }
+    return found;
+}
+
+NN_DEF nn_tensor *nn_net_output(const nn_net *net)
+{
+    if (!net) return NULL;
+    nn_tensor *loss = nn__answering_loss(net);
+    if (net->output || loss) return net->output ? net->output : loss->src[0];
+    for (size_t i = net->tensors.count; i-- > 0;)
+        if (net->tensors.items[i]->batched && !nn__is_leaf(net->tensors.items[i]))
+            return net->tensors.items[i];
+    nn__fail(NN_ERROR_EMPTY, "nn_net_output: the network has no tensor that depends on an input");
+    return NULL;
+}
+
+NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output)
+{
+    const char *const call = "nn_net_set_output";
+    if (!net) return nn__fail_null(call, "network");
+    if (output && output->net != net)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: the tensor belongs to another network", call);
+    net->output = output;
+    return NN_OK;
+}
+
+/* All of a network but its values. */
+static nn_status nn__put_about(nn__contents *c, const char *call, const nn_net *net,
+                               const nn_save_desc *desc, int must_open)
+{
+    const nn_tensor *output = nn_net_output(net), *unsaved = nn__unsaved(net);
+    const int weights_only = desc && desc->weights_only, training = desc && desc->training;
+    if (weights_only && training)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: training is set beside weights_only", call);
+    if (training && !net->optimizer)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: training is set, but the network has no "
+                                               "optimiser", call);
+    if (unsaved && must_open && !weights_only)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: tensor %llu, '%s', has no nn_op.describe, so that nn_open could not "
+                        "make it again: weights_only leaves the architecture out", call,
+                        (nn__ull)unsaved->id, unsaved->op->name);
+    nn__text_add(&c->about, "{");
+    nn__text_member(&c->about, "version", NN__FORMAT_VERSION);
+    if (!weights_only && !unsaved) {
+        if (output) nn__text_member(&c->about, "output", output->id);
+        nn__text_architecture(&c->about, net);
+    }
+    if (!weights_only && net->trained_on) nn__put_data(c, net->trained_on);
+    if (training) nn__put_training(c, net);
+    return NN_OK;
+}
+
+static nn_status nn__put_net(nn__contents *c, const char *call, const nn_net *net,
+                             const nn_save_desc *desc)
+{
+    memset(c, 0, sizeof *c);
+    if (!net) return nn__fail_null(call, "network");
+    nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__put_about(c, call, net, desc, 1);
+    const nn_tensor *t;
+    for (size_t i = 0; status == NN_OK && (t = nn__state_tensor(net, i)) != NULL; i++)
+        nn__put_state(c, "", t, t->data);
+    nn__text_add(&c->about, "}");
+    return status;
+}
+
+#ifndef NN_NO_STDIO
+NN_DEF nn_status nn_save(const nn_net *net, const char *path, const nn_save_desc *desc)
+{
+    nn__contents c;
+    nn_status status = nn__put_net(&c, "nn_save", net, desc);
+    if (status == NN_OK) status = nn__write_file(&c, "nn_save", path);
+    nn__contents_free(&c);
+    return status;
+}
+#endif
+
+NN_DEF nn_status nn_save_memory(const nn_net *net, const nn_save_desc *desc, void **bytes,
+                                size_t *size)
+{
+    nn__contents c;
+    nn_status status = nn__put_net(&c, "nn_save_memory", net, desc);
+    if (status == NN_OK && (!bytes || !size))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_save_memory: %s is NULL",
+                          bytes ? "size" : "bytes");
+    if (status == NN_OK) status = nn__write_memory(&c, bytes, size);
+    nn__contents_free(&c);
+    return status;
+}
+
+/* -------------------------------------------------------------------------------------- >>load
+   Values from a file into a network that is there. Everything is looked up and compared before the
+   first value is copied, and a file on a disk is read through once before, so that the network gets
+   all of it or stays as it was. */
+
+/* A tensor of the network, and what it is filled from. */
+typedef struct nn__match {
+    nn_tensor *t;
+    nn__entry *entry; /* NULL: the file does not have it */
+    nn_load_as as;
+    const nn_name_map *map; /* or NULL */
+} nn__match;
+
+/* What the file says beside its tensors. */
+typedef struct nn__about {
+    nn__document document;
+    char *text;
+    nn__json *root; /* NULL: the file is not of this library */
+} nn__about;
+
+static void nn__about_free(nn__about *about)
+{
+    nn__document_free(&about->document);
+    NN_FREE(about->text);
+}
+
+static nn_status nn__read_about(const nn__archive *a, nn__about *about)
+{
+    const nn__json *m = nn__member(a->metadata, "nn.h", '"');
+    size_t version = 0;
+    memset(about, 0, sizeof *about);
+    if (!m) return NN_OK;
+    about->text = (char *)nn__allocate(m->size + 1, 1);
+    if (!about->text) return NN_ERROR_OUT_OF_MEMORY;
+    memcpy(about->text, m->text, m->size + 1);
+    nn_status status = nn__document_read(&about->document, a->name, about->text, m->size);
+    if (status != NN_OK) return status;
+    about->root = about->document.values;
+    if (!nn__json_size(nn__member(about->root, "version", '0'), &version) || version == 0)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: __metadata__ 'nn.h' has no version", a->name);
+    if (version > NN__FORMAT_VERSION)
+        return nn__fail(NN_ERROR_BAD_FORMAT,
+                        "%s: its format has version %llu, this nn.h reads up to %d: use a newer "
+                        "nn.h", a->name, (nn__ull)version, NN__FORMAT_VERSION);
+    return NN_OK;
+}
+
+/* -- descriptions, read -- */
+
+typedef struct nn__reading {
+    nn__json *object;
+    const char *where; /* for messages */
+    nn_status status;
+} nn__reading;
+
+static int nn__json_int(const nn__json *v, int *number)
+{
+    double x = 0;
+    if (!nn__json_real(v, &x) || x != floor(x) || x < INT_MIN || x > INT_MAX) return 0;
+    *number = (int)x;
+    return 1;
+}
+
+/* One number of a member. */
+static int nn__read_number(const nn__json *v, nn_field field, void *values, size_t i)
+{
+    switch (field) {
+    case NN_FIELD_INT:
+    case NN_FIELD_INTS: return nn__json_int(v, (int *)values + i);
+    case NN_FIELD_SIZE:
+    case NN_FIELD_SIZES: return nn__json_size(v, (size_t *)values + i);
+    case NN_FIELD_REAL: return nn__json_real(v, (double *)values + i);
+    case NN_FIELD_CHOICE:
+    case NN_FIELD_REALS: break;
+    }
+    return 0;
+}
+
+static int nn__read_choice(const nn_description *d, const nn__json *v, int *value, size_t count)
+{
+    for (size_t i = 0; v->kind == '"' && i < count; i++)
+        if (strcmp(d->names[i], v->text) == 0) return *value = (int)i, 1;
+    return 0;
+}
+
+/* Reals in the network's memory. */
+static int nn__read_reals(const nn_description *d, const nn__json *v, const nn_real **values)
+{
+    double x = 0;
+    nn_real *copy = (nn_real *)nn__arena(d->net, v->size, sizeof *copy);
+    for (size_t i = 0; copy && i < v->size; i++) {
+        if (!nn__json_real(v + 1 + i, &x)) return 0;
+        copy[i] = (nn_real)x;
+    }
+    *values = copy;
+    return copy != NULL;
+}
+
+/* nn_description.visit: a member, if it is there. */
+static void nn__read_member(nn_description *d, const char *key, nn_field field, void *values,
+                            size_t *count, size_t max)
+{
+    nn__reading *r = (nn__reading *)d->file;
+    const int is_list = field >= NN_FIELD_INTS;
+    nn__json *v = r->object + 1, *const end = r->object + r->object->span;
+    while (v < end && strcmp(v->key, key) != 0) v += v->span;
+    if (v == end || r->status != NN_OK) return;
+    v->is_used = 1;
+    int is_right = is_list ? v->kind == '[' && v->span == v->size + 1 : v->span == 1;
+    if (is_right && is_list)
+        is_right = field == NN_FIELD_REALS ? v->size == max : v->size <= max;
+    if (is_right && field == NN_FIELD_CHOICE)
+        is_right = nn__read_choice(d, v, (int *)values, max);
+    else if (is_right && field == NN_FIELD_REALS)
+        is_right = nn__read_reals(d, v, (const nn_real **)values);
+    else
+        for (size_t i = 0; is_right && i < (is_list ? v->size : 1); i++)
+            is_right = nn__read_number(is_list ? v + 1 + i : v, field, values, i);
+    if (is_right && is_list && field != NN_FIELD_REALS) *count = v->size;
+    if (!is_right)
+        r->status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: '%s' has a value that it cannot have",
+                             r->where, key);
+}
+
+static nn_description nn__reading_of(nn__reading *r, nn__json *object, const char *where)
+{
+    nn_description d;
+    memset(&d, 0, sizeof d);
+    r->object = object, r->where = where, r->status = NN_OK;
+    d.visit = nn__read_member;
+    d.file = r;
+    return d;
+}
+
+/* A member that nobody has asked for is of a version that is not this one. */
+static nn_status nn__check_all_used(const nn__reading *r)
+{
+    nn__json *const end = r->object + r->object->span;
+    for (nn__json *v = r->object + 1; r->status == NN_OK && v < end; v += v->span)
+        if (!v->is_used)
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: '%.80s' is unknown to this nn.h", r->where,
+                            v->key);
+    return r->status;
+}
+
+/* -- what is filled from what -- */
+
+static const nn_name_map *nn__mapped(const nn_load_desc *desc, const char *name)
+{
+    for (size_t i = 0; i < desc->map_count; i++)
+        if (strcmp(desc->map[i].net, name) == 0) return &desc->map[i];
+    return NULL;
+}
+
+/* How the file's dimensions lie in a tensor's: as PyTorch has them. 0 when they do not fit. */
+static int nn__place_entry(const nn__match *m, nn__placement *p)
+{
+    const nn__entry *e = m->entry;
+    const nn_tensor *t = m->t;
+    size_t product = 1, dims = 0;
+    memset(p, 0, sizeof *p);
+    if (m->as == NN_LOAD_AS_IT_IS) {
+        int same = e->rank == (size_t)t->rank;
+        for (size_t i = 0; same && i < e->rank; i++) same = nn__entry_dim(e, i) == t->shape[i];
+        return same;
+    }
+    p->dim[dims++] = e->rank > 0 ? nn__entry_dim(e, 0) : 0;
+    if (m->as == NN_LOAD_AFTER_FLATTEN) {
+        p->dim[dims++] = m->map->channels, p->dim[dims++] = m->map->height;
+        p->dim[dims++] = m->map->width;
+    } else
+        for (size_t i = 1; i < e->rank && i < 4; i++) p->dim[dims++] = nn__entry_dim(e, i);
+    p->rank = dims;
+    if (e->rank != (m->as == NN_LOAD_OIHW ? 4u : 2u) || e->count != t->size) return 0;
+    /* out, in, ... becomes ..., in, out */
+    for (size_t i = 0; i < dims; i++) {
+        const size_t from = i == 0 ? 0 : i == 1 ? 1 : dims + 1 - i;
+        p->step[from] = product;
+        if (!nn__multiply(product, p->dim[from], &product)) return 0;
+    }
+    if (product != t->size || t->shape[t->rank - 1] != p->dim[0]) return 0;
+    if (t->rank != (m->as == NN_LOAD_OIHW ? 4 : 2)) return 0;
+    return m->as != NN_LOAD_OIHW || (t->shape[0] == p->dim[2] && t->shape[1] == p->dim[3]);
+}
+
+static nn_status nn__check_match(const nn__archive *a, const nn__match *m)
+{
+    nn__placement place;
+    char wanted[NN__SHAPE_TEXT], found[NN__SHAPE_TEXT];
+    size_t shape[NN_MAX_RANK], rank = nn__min_size(m->entry->rank, NN_MAX_RANK);
+    for (size_t i = 0; i < rank; i++) shape[i] = nn__entry_dim(m->entry, i);
+    if (nn__place_entry(m, &place)) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_SHAPE, "%s: tensor '%.80s' has shape %s, expected %s for '%.80s'",
+                    a->name, m->entry->name, nn__shape_text((int)rank, shape, 0, found),
+                    nn__tensor_shape(m->t, wanted), m->t->name);
+}
+
+static nn_status nn__read_match(nn__archive *a, const nn__match *m, nn_real *to)
+{
+    nn__placement place;
+    if (!nn__place_entry(m, &place)) return nn__check_match(a, m);
+    return nn__entry_read(a, m->entry, to, sizeof *to,
+                          m->as == NN_LOAD_AS_IT_IS ? NULL : &place);
+}
+
+/* A match for each parameter and buffer, with the prefix in front of the file's names. */
+static nn_status nn__find_matches(nn__archive *a, const nn_net *net, const char *prefix,
+                                  const nn_load_desc *desc, nn__match *matches)
+{
+    char number[40];
+    nn_tensor *t;
+    for (size_t i = 0; (t = nn__state_tensor(net, i)) != NULL; i++) {
+        const char *name = nn__state_name(t, number);
+        nn__match *m = &matches[i];
+        memset(m, 0, sizeof *m);
+        m->t = t, m->map = nn__mapped(desc, name);
+        if (m->map) m->as = m->map->as;
+        m->entry = nn__find_entry(a, prefix, m->map ? m->map->file : name);
+        if (m->map && !m->entry)
+            return nn__fail(NN_ERROR_MISMATCH, "%s: the map names tensor '%.80s', which the file "
+                                               "does not have", a->name, m->map->file);
+        if (!m->entry && !desc->partial)
+            return nn__fail(NN_ERROR_MISMATCH, "%s: it has no tensor '%s%.80s'", a->name, prefix,
+                            name);
+        if (!m->entry) continue;
+        m->entry->is_used = 1;
+        nn_status status = nn__check_match(a, m);
+        if (status != NN_OK) return status;
+    }
+    return NN_OK;
+}
+
+/* Tensors of a file of this library that are not the network's own: of its data and history, and
+   what stands beside a parameter of the file. A layer that is called "last" has none such. */
+static int nn__is_extra(nn__archive *a, const nn__entry *e)
+{
+    static const char *const alone[] = {NN__PREFIX_DATA "scale", NN__PREFIX_DATA "shift",
+                                        NN__PREFIX_HISTORY "checks",
+                                        NN__PREFIX_HISTORY "step_loss"};
+    static const char *const beside[] = {NN__PREFIX_STATE_0, NN__PREFIX_STATE_1, NN__PREFIX_LAST,
+                                         NN__PREFIX_AVERAGE, NN__PREFIX_SLOW};
+    for (size_t i = 0; i < sizeof alone / sizeof *alone; i++)
+        if (strcmp(e->name, alone[i]) == 0) return 1;
+    for (size_t i = 0; i < sizeof beside / sizeof *beside; i++)
+        if (strncmp(e->name, beside[i], strlen(beside[i])) == 0)
+            return nn__find_entry(a, "", e->name + strlen(beside[i])) != NULL;
+    return 0;
+}
+
+static nn_status nn__check_left_over(nn__archive *a, int is_ours, const nn_load_desc *desc)
+{
+    for (size_t i = 0; i < a->count; i++) {
+        nn__entry *e = &a->entries[i];
+        if (is_ours && nn__is_extra(a, e)) e->is_used = 1;
+        if (!e->is_used && !desc->partial)
+            return nn__fail(NN_ERROR_MISMATCH, "%s: the network has no tensor '%.80s': "
+                                               "nn_load_desc.partial leaves it out", a->name,
+                            e->name);
+    }
+    return NN_OK;
+}
+
+/* Reads a file that is not in memory to its end: what was promised is there. */
+static nn_status nn__read_through(nn__archive *a)
+{
+    enum { PIECE = 1 << 16 };
+    nn_status status = NN_OK;
+    if (a->bytes || a->count == 0) return NN_OK;
+    char *piece = (char *)nn__allocate(PIECE, 1);
+    if (!piece) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t at = a->entries[0].begin, n; status == NN_OK && at < a->size; at += n) {
+        n = nn__min_size(a->size - at, PIECE);
+        status = nn__archive_copy(a, at, piece, n);
+    }
+    NN_FREE(piece);
+    return status;
+}
+
+static size_t nn__count_not_finite(const nn_tensor *t)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < t->size; i++) count += !nn__is_finite((double)t->data[i]);
+    return count;
+}
+
+/* -- the report -- */
+
+NN_DEF void nn_load_report_free(nn_load_report *report)
+{
+    if (!report) return;
+    NN_FREE((void *)report->missing);
+    memset(report, 0, sizeof *report);
+}
+
+/* Lists of names in one block: what the network misses, what the file has left over. */
+static nn_status nn__make_report(nn__archive *a, const nn__match *matches, size_t count,
+                                 nn_load_report *report)
+{
+    char number[40];
+    size_t bytes = 0, names = 0;
+    memset(report, 0, sizeof *report);
+    for (size_t i = 0; i < count; i++) {
+        report->loaded += matches[i].entry != NULL;
+        if (!matches[i].entry)
+            bytes += strlen(nn__state_name(matches[i].t, number)) + 1, report->missing_count++;
+    }
+    for (size_t i = 0; i < a->count; i++)
+        if (!a->entries[i].is_used)
+            bytes += strlen(a->entries[i].name) + 1, report->left_over_count++;
+    names = report->missing_count + report->left_over_count;
+    report->missing = (const char **)nn__allocate(
+        nn__bytes(1, names, sizeof *report->missing) + bytes, 1); /* fits: they are in memory */
+    if (!report->missing) return NN_ERROR_OUT_OF_MEMORY;
+    report->left_over = report->missing + report->missing_count;
+    char *text = (char *)(report->missing + names);
+    const char **at = report->missing;
+    for (size_t i = 0; i < count + a->count; i++) {
+        const char *name = i < count ? nn__state_name(matches[i].t, number)
+                                     : a->entries[i - count].name;
+        if (i < count ? matches[i].entry != NULL : a->entries[i - count].is_used) continue;
+        *at++ = (const char *)memcpy(text, name, strlen(name) + 1);
+        text += strlen(name) + 1;
+    }
+    return NN_OK;
+}
+
+/* -- data and training -- */
+
+/* The parts of the data that describe gives fit each other and the tensors of its normalisation. */
+static int nn__data_fits(nn_dataset *data, const nn__json *names, const nn__entry *scale,
+                         const nn__entry *shift)
+{
+    int fits = data->rank > 0 && nn__shape_size(data->rank, data->shape, &data->features) &&
+               data->features > 0 && data->classes >= 0 && !scale == !shift;
+    if (fits && scale)
+        fits = scale->rank == 1 && shift->rank == 1 && scale->count == shift->count &&
+               (scale->count == 1 || scale->count == data->features);
+    if (fits && names)
+        fits = names->size == (size_t)data->classes && names->span == names->size + 1;
+    for (size_t i = 0; fits && names && i < names->size; i++) fits = names[1 + i].kind == '"';
+    return fits;
+}
+
+/* What the network was trained on, for nn__set_trained_on; NULL when the file does not say. */
+static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *net,
+                               nn_dataset **kept)
+{
+    nn__json *object = nn__member(about->root, "data", '{');
+    const nn__json *names = nn__member(object, "class_names", '[');
+    nn__entry *scale = nn__find_entry(a, NN__PREFIX_DATA, "scale");
+    nn__entry *shift = nn__find_entry(a, NN__PREFIX_DATA, "shift");
+    const size_t n = scale ? scale->count : 0, listed = names ? names->size : 0;
+    nn_dataset data;
+    nn__reading r;
+    memset(&data, 0, sizeof data);
+    *kept = NULL;
+    if (!object) return NN_OK;
+    nn_description d = nn__reading_of(&r, object, a->name);
+    nn__data_describe(&d, &data);
+    nn_status status = nn__check_all_used(&r);
+    if (status == NN_OK && !nn__data_fits(&data, names, scale, shift))
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: its data, its normalisation and its class "
+                                               "names do not fit each other", a->name);
+    if (status != NN_OK) return status;
+    nn_real *norm = (nn_real *)nn__allocate(n, 2 * sizeof *norm);
+    char **list = (char **)nn__allocate(listed, sizeof *list);
+    if (!norm || !list) status = NN_ERROR_OUT_OF_MEMORY;
+    data.count = 1, data.norm_count = n;
+    if (n) data.scale = norm;
+    if (n && norm) data.shift = norm + n;
+    data.class_names = names ? list : NULL;
+    for (size_t i = 0; list && i < listed; i++) /* which are only read */
+        memcpy(&list[i], &names[1 + i].text, sizeof *list);
+    if (status == NN_OK && n) status = nn__entry_read(a, scale, data.scale, sizeof *norm, NULL);
+    if (status == NN_OK && n) status = nn__entry_read(a, shift, data.shift, sizeof *norm, NULL);
+    if (status == NN_OK) *kept = nn__copy_kin(net, &data);
+    if (status == NN_OK && !*kept) status = NN_ERROR_OUT_OF_MEMORY;
+    NN_FREE(norm);
+    NN_FREE(list);
+    return status;
+}
+
+#ifdef NN_NO_TRAINING
+static nn_status nn__read_training(const nn__archive *a, const nn__about *about, const nn_net *net)
+{
+    (void)about, (void)net;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: NN_NO_TRAINING leaves out what reads the state of "
+                                           "a training", a->name);
+}
+#else
+/* State number k of a parameter in the file; NULL when it has none, which stands for zeros. */
+static nn_status nn__state_match(nn__archive *a, nn_tensor *p, int k, nn__match *m)
+{
+    char number[40];
+    memset(m, 0, sizeof *m);
+    m->t = p;
+    m->entry = nn__find_entry(a, k ? NN__PREFIX_STATE_1 : NN__PREFIX_STATE_0,
+                              nn__state_name(p, number));
+    return m->entry ? nn__check_match(a, m) : NN_OK;
+}
+
+/* The optimiser that the file describes is one that could have been set. */
+static nn_status nn__check_training(const nn__archive *a, const nn_net *net, nn__optimizer *o)
+{
+    nn_optimizer_desc *d = &o->filled;
+    const nn_optimizer_desc *present = nn_net_optimizer(net);
+    if (d->schedule.kind == NN_SCHEDULE_CUSTOM && present) { /* a file holds no function */
+        d->schedule.rate = present->schedule.rate;
+        d->schedule.user = present->schedule.user;
+    }
+    nn_status status = nn__check_optimizer(a->name, d);
+    if (status == NN_OK && !(o->reduction >= 0 && o->reduction <= 1))
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: the learning rate's reduction is %g", a->name,
+                          o->reduction);
+    return status;
+}
+
+/* The optimiser, its state and the generator. Nothing changes unless all of it is right. */
+static nn_status nn__read_training(nn__archive *a, const nn__about *about, nn_net *net)
+{
+    nn__json *object = nn__member(about->root, "training", '{');
+    nn__optimizer o;
+    nn_rng rng = net->rng;
+    nn__match m;
+    nn__reading r;
+    memset(&o, 0, sizeof o);
+    if (!object)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: it has no state of a training", a->name);
+    nn_description d = nn__reading_of(&r, object, a->name);
+    nn__training_describe(&d, &o, &rng);
+    nn_status status = nn__check_all_used(&r);
+    if (status == NN_OK) status = nn__check_training(a, net, &o);
+    if (status != NN_OK) return status;
+    const nn_optimizer_desc numbers = nn__optimizer_numbers(o.filled);
+    const size_t states = (size_t)nn__state_count(&numbers), count = net->parameters.count;
+    for (size_t i = 0; status == NN_OK && i < states * count; i++)
+        status = nn__state_match(a, net->parameters.items[i / states], (int)(i % states), &m);
+    if (status == NN_OK) status = nn__set_optimizer(a->name, net, &o.filled);
+    for (size_t i = 0; status == NN_OK && i < states * count; i++) {
+        nn_tensor *p = net->parameters.items[i / states];
+        const int k = (int)(i % states);
+        status = nn__state_match(a, p, k, &m);
+        if (status == NN_OK && m.entry)
+            status = nn__read_match(a, &m, nn__store_of(p)->state[k] + nn__place(p));
+    }
+    if (status != NN_OK) return status;
+    net->optimizer->steps = o.steps;
+    net->optimizer->reduction = o.reduction, net->optimizer->rate = o.rate;
+    net->rng = rng;
+    return NN_OK;
+}
+#endif
+
+/* -- loading -- */
+
+static nn_status nn__check_load_desc(const char *call, const nn_load_desc *d)
+{
+    if (d->map_count && !d->map)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: map is NULL, map_count %llu", call,
+                        (nn__ull)d->map_count);
+    for (size_t i = 0; i < d->map_count; i++) {
+        const nn_name_map *m = &d->map[i];
+        const int has_size = m->channels || m->height || m->width;
+        if (!m->file || !m->net || (unsigned)m->as > NN_LOAD_AFTER_FLATTEN)
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: map[%llu] has no file, no net or no such as", call, (nn__ull)i);
+        if (has_size != (m->as == NN_LOAD_AFTER_FLATTEN))
+            return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                            "%s: map[%llu]: channels, height and width %s NN_LOAD_AFTER_FLATTEN",
+                            call, (nn__ull)i, has_size ? "belong to" : "are missing for");
+    }
+    return NN_OK;
+}
+
+/* Copies what the matches say, and all else that was asked for. */
+static nn_status nn__fill_net(nn__archive *a, const nn__about *about, nn_net *net,
+                              const nn_load_desc *desc, const nn__match *matches, size_t count)
+{
+    nn_dataset *kept = NULL;
+    nn_status status = nn__read_through(a);
+    if (status == NN_OK && !desc->partial) status = nn__read_data(a, about, net, &kept);
+    if (status == NN_OK && desc->training) status = nn__read_training(a, about, net);
+    if (status == NN_OK && kept) nn__set_trained_on(net, kept);
+    else nn__net_release(net, kept);
+    for (size_t i = 0; status == NN_OK && i < count; i++)
+        if (matches[i].entry) status = nn__read_match(a, &matches[i], matches[i].t->data);
+    return status;
+}
+
+static nn_status nn__load_from(nn__archive *a, nn_net *net, const nn_load_desc *desc,
+                               nn_load_report *report)
+{
+    nn__about about;
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn__match *matches = (nn__match *)nn__allocate(count, sizeof *matches);
+    nn_status status = matches ? nn__read_about(a, &about) : NN_ERROR_OUT_OF_MEMORY;
+    if (!matches) return status;
+    if (status == NN_OK) status = nn__find_matches(a, net, "", desc, matches);
+    if (status == NN_OK) status = nn__check_left_over(a, about.root != NULL, desc);
+    if (status == NN_OK && report) status = nn__make_report(a, matches, count, report);
+    if (status == NN_OK) status = nn__fill_net(a, &about, net, desc, matches, count);
+    for (size_t i = 0; status == NN_OK && report && i < count; i++)
+        if (matches[i].entry) report->not_finite += nn__count_not_finite(matches[i].t);
+    if (status != NN_OK) nn_load_report_free(report);
+    nn__about_free(&about);
+    NN_FREE(matches);
+    return status;
+}
+
+static nn_status nn__load(const char *call, nn_net *net, const char *path, const void *bytes,
+                          size_t size, const nn_load_desc *desc, nn_load_report *report)
+{
+    nn__archive a;
+    nn_load_desc d;
+    memset(&d, 0, sizeof d);
+    if (desc) d = *desc;
+    if (report) memset(report, 0, sizeof *report);
+    if (!net) return nn__fail_null(call, "network");
+    nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__check_load_desc(call, &d);
+    if (status == NN_OK) status = nn__archive_open(&a, call, path, bytes, size);
+    if (status != NN_OK) return status;
+    status = nn__load_from(&a, net, &d, report);
+    nn__archive_close(&a);
+    return status;
+}
+
+#ifndef NN_NO_STDIO
+NN_DEF nn_status nn_load(nn_net *net, const char *path, const nn_load_desc *desc,
+                         nn_load_report *report)
+{
+    if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load: the path is NULL");
+    return nn__load("nn_load", net, path, NULL, 0, desc, report);
+}
+#endif
+
+NN_DEF nn_status nn_load_memory(nn_net *net, const void *bytes, size_t size,
+                                const nn_load_desc *desc, nn_load_report *report)
+{
+    return nn__load("nn_load_memory", net, NULL, bytes, size, desc, report);
+}
+
+/* -------------------------------------------------------------------------------------- >>open
+   A network from a file alone: each operation is made again by its own builder, so that a file can
+   ask for nothing that a program could not. Then what such a network is for: raw samples in,
+   classes out. */
+
+typedef struct nn__opening {
+    nn__archive a;
+    nn__about about;
+    nn_net *net;
+    const nn_op *ops; /* the user's own */
+    size_t op_count;
+    char where[160];  /* for messages: the tensor that is being made */
+} nn__opening;
+
+static const nn_op *nn__find_operation(const nn__opening *o, const nn__json *name, int is_custom)
+{
+    for (size_t i = 0; is_custom && i < o->op_count; i++)
+        if (o->ops[i].name && o->ops[i].describe && strcmp(o->ops[i].name, name->text) == 0)
+            return &o->ops[i];
+    for (size_t i = 0; !is_custom && i < sizeof nn__operations / sizeof *nn__operations; i++)
+        if (strcmp(nn__operations[i]->name, name->text) == 0) return nn__operations[i];
+    for (size_t i = 0; !is_custom && i < NN_LOSS_COUNT; i++)
+        if (strcmp(nn__loss_kinds[i].op.name, name->text) == 0) return &nn__loss_kinds[i].op;
+    nn__fail(NN_ERROR_BAD_FORMAT, is_custom ? "%s: the operation is the program's own: "
+                                              "nn_open_desc.ops does not have it"
+                                            : "%s: this nn.h has no such operation", o->where);
+    return NULL;
+}
+
+/* A parameter or buffer is as large as the file's own tensor of that name: a short file cannot ask
+   for much memory. */
+static nn_status nn__check_promised(nn__opening *o, nn__json *v, size_t id, const char *name)
+{
+    char number[40];
+    const nn__json *shape = nn__member(v, "shape", '[');
+    snprintf(number, sizeof number, "tensor.%llu", (nn__ull)id);
+    const nn__entry *e = nn__find_entry(&o->a, "", name ? name : number);
+    size_t n = 0;
+    int same = e && e->rank == (shape ? shape->size : 0);
+    for (size_t i = 0; same && i < e->rank; i++)
+        same = nn__json_size(shape + 1 + i, &n) && n == nn__entry_dim(e, i);
+    return same ? NN_OK
+                : nn__fail(NN_ERROR_MISMATCH, "%s: the file has no tensor '%.80s' of that shape",
+                           o->where, name ? name : number);
+}
+
+/* The tensors that a list of numbers names; NULL for those that are not made yet. */
+static nn_status nn__read_sources(const nn__opening *o, const nn__json *list, nn_tensor **src)
+{
+    for (size_t i = 0, id; list && i < list->size; i++) {
+        if (!nn__json_size(list + 1 + i, &id) || list->span != list->size + 1)
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: src is no list of numbers", o->where);
+        src[i] = nn_net_tensor(o->net, id);
+    }
+    return NN_OK;
+}
+
+/* The tensor that was made has the number and the sources that the file said. */
+static nn_status nn__check_made(const nn__opening *o, const nn_tensor *t, const nn__json *list,
+                                size_t id)
+{
+    int same = t->id == id && t->src_count == (list ? list->size : 0);
+    for (size_t i = 0, n; same && i < t->src_count; i++)
+        same = nn__json_size(list + 1 + i, &n) && n == t->src[i]->id;
+    return same ? NN_OK
+                : nn__fail(NN_ERROR_BAD_FORMAT, "%s: it became tensor %llu of %llu sources, which "
+                                                "differs from the file", o->where, (nn__ull)t->id,
+                           (nn__ull)t->src_count);
+}
+
+/* Calls the operation's describe, and says where its builder failed. */
+static nn_status nn__make_described(nn__opening *o, const nn_op *op, nn__json *v, size_t src_count,
+                                    nn_tensor *const *src, nn_tensor **made)
+{
+    char why[sizeof nn__message];
+    nn__reading r;
+    nn_description d = nn__reading_of(&r, v, o->where);
+    d.net = o->net, d.op = op, d.src_count = src_count, d.src = src;
+    nn__message[0] = 0;
+    *made = op->describe(&d, NULL);
+    if (r.status != NN_OK) return r.status;
+    if (*made) return nn__check_all_used(&r);
+    memcpy(why, nn__message, sizeof why);
+    return nn__fail(o->net->status != NN_OK ? o->net->status : NN_ERROR_BAD_FORMAT, "%s: %s",
+                    o->where, why[0] ? why : "describe made no tensor");
+}
+
+static nn_status nn__make_tensor(nn__opening *o, nn__json *v)
+{
+    size_t id = 0;
+    nn__json *built_in = nn__member(v, "op", '"'), *custom = nn__member(v, "custom", '"');
+    nn__json *list = nn__member(v, "src", '['), *name = nn__member(v, "name", '"');
+    const nn__json *kind = built_in ? built_in : custom;
+    nn_tensor *made = NULL;
+    if (!kind || !nn__json_size(nn__member(v, "id", '0'), &id))
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: a tensor without id or op", o->a.name);
+    snprintf(o->where, sizeof o->where, "%.60s: tensor %llu (%.40s)", o->a.name, (nn__ull)id,
+             kind->text);
+    const nn_op *op = nn__find_operation(o, kind, !built_in);
+    if (!op) return NN_ERROR_BAD_FORMAT;
+    if (o->net->tensors.count >= NN__FORMAT_TENSORS)
+        return nn__fail(NN_ERROR_TOO_LARGE, "%s: more than %d tensors", o->where,
+                        NN__FORMAT_TENSORS);
+    const size_t count = list ? list->size : 0;
+    nn_tensor **src = (nn_tensor **)nn__allocate_zeros(count, sizeof *src);
+    nn_status status = src ? nn__read_sources(o, list, src) : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK && (op == &nn__parameter_op || op == &nn__buffer_op))
+        status = nn__check_promised(o, v, id, name ? name->text : NULL);
+    if (status == NN_OK) status = nn__make_described(o, op, v, count, src, &made);
+    if (status == NN_OK) status = nn__check_made(o, made, list, id);
+    if (status == NN_OK && name && !nn__name(o->where, made, name->text)) status = o->net->status;
+    NN_FREE(src);
+    return status;
+}
+
+static nn_status nn__make_net(nn__opening *o)
+{
+    nn__json *tensors = nn__member(o->about.root, "tensors", '[');
+    size_t output = 0;
+    nn_status status = NN_OK;
+    if (!tensors)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: it has no architecture: build the network and use "
+                                           "nn_load", o->a.name);
+    for (nn__json *v = tensors + 1; status == NN_OK && v < tensors + tensors->span; v += v->span)
+        status = nn__make_tensor(o, v);
+    nn__json *number = nn__member(o->about.root, "output", '0');
+    if (status != NN_OK || !number) return status;
+    if (!nn__json_size(number, &output) || !nn_net_tensor(o->net, output))
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: its output is no tensor of it", o->a.name);
+    o->net->output = nn_net_tensor(o->net, output);
+    return NN_OK;
+}
+
+/* The values, and all else. */
+static nn_status nn__fill_opened(nn__opening *o, int training)
+{
+    nn_load_desc desc;
+    const size_t count = o->net->parameters.count + o->net->buffers.count;
+    nn__match *matches = (nn__match *)nn__allocate(count, sizeof *matches);
+    memset(&desc, 0, sizeof desc);
+    if (!matches) return NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = nn__find_matches(&o->a, o->net, "", &desc, matches);
+    if (status == NN_OK) status = nn__check_left_over(&o->a, 1, &desc);
+    for (size_t i = 0; status == NN_OK && i < count; i++)
+        status = nn__read_match(&o->a, &matches[i], matches[i].t->data);
+    if (status == NN_OK) status = nn__read_data(&o->a, &o->about, o->net, &o->net->trained_on);
+    if (status == NN_OK && training) status = nn__read_training(&o->a, &o->about, o->net);
+    NN_FREE(matches);
+    return status;
+}
+
+static nn_net *nn__open(const char *call, const char *path, const void *bytes, size_t size,
+                        const nn_open_desc *desc)
+{
+    nn__opening o;
+    memset(&o, 0, sizeof o);
+    nn_status status = nn__archive_open(&o.a, call, path, bytes, size);
+    if (status == NN_OK) status = nn__read_about(&o.a, &o.about);
+    if (status == NN_OK) o.net = nn_net_create(desc ? &desc->net : NULL);
+    if (status == NN_OK && !o.net) status = nn__message_status;
+    if (desc) o.ops = desc->ops, o.op_count = desc->op_count;
+    if (status == NN_OK) status = nn__make_net(&o);
+    if (status == NN_OK) status = nn__fill_opened(&o, desc && desc->training);
+    nn__about_free(&o.about);
+    nn__archive_close(&o.a);
+    if (status == NN_OK) return o.net;
+    nn_net_destroy(o.net);
+    nn__keep_cause(status);
+    return NULL;
+}
+
+#ifndef NN_NO_STDIO
+NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc)
+{
+    if (path) return nn__open("nn_open", path, NULL, 0, desc);
+    nn__keep_cause(nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_open: the path is NULL"));
+    return NULL;
+}
+#endif
+
+NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc *desc)
+{
+    return nn__open("nn_open_memory", NULL, bytes, size, desc);
+}
+
+/* -- what it answers -- */
+
+NN_DEF nn_tensor *nn_net_input(const nn_net *net)
+{
+    nn__session s;
+    nn_tensor *output = nn_net_output(net);
+    if (!output) return NULL;
+    const nn_status status = nn__open_session(&s, "nn_net_input", output);
+    nn__close_session(&s);
+    return status == NN_OK ? s.input : NULL;
+}
+
+NN_DEF const char *nn_class_name(const nn_net *net, int label)
+{
+    const nn_dataset *data = net ? net->trained_on : NULL;
+    const int is_named = data && data->class_names && label >= 0 && label < data->classes;
+    return is_named ? data->class_names[label] : "";
+}
+
+NN_DEF nn_status nn_dataset_normalize_for(nn_dataset *data, const nn_net *net)
+{
+    const char *const call = "nn_dataset_normalize_for";
+    if (!net) return nn__fail_null(call, "network");
+    if (!net->trained_on)
+        return nn__fail(NN_ERROR_EMPTY, "%s: the network does not know what it was trained on",
+                        call);
+    nn_status status = nn__check_data(call, data);
+    if (status == NN_OK && data->features != net->trained_on->features)
+        status = nn__fail(NN_ERROR_BAD_SHAPE, "%s: %llu features, the training set had %llu", call,
+                          (nn__ull)data->features, (nn__ull)net->trained_on->features);
+    return status == NN_OK ? nn__copy_norm(data, net->trained_on) : status;
+}
+
+/* How outputs become probabilities. */
+typedef enum nn__chances {
+    NN__CHANCES_NONE, NN__CHANCES_THEMSELVES, NN__CHANCES_EXP, NN__CHANCES_SIGMOID,
+    NN__CHANCES_SOFTMAX
+} nn__chances;
+
+static nn__chances nn__chances_of(const nn_tensor *output)
+{
+    const nn_tensor *loss = nn__answering_loss(output->net);
+    if (output->op == &nn__softmax || nn__activation_of(output) == NN_ACTIVATION_SIGMOID)
+        return NN__CHANCES_THEMSELVES;
+    if (output->op == &nn__log_softmax) return NN__CHANCES_EXP;
+    if (!loss || loss->src[0] != output)
+        return output->row_size > 1 ? NN__CHANCES_SOFTMAX : NN__CHANCES_SIGMOID;
+    if (loss->op == &nn__loss_kinds[NN_LOSS_SOFTMAX_CROSS_ENTROPY].op) return NN__CHANCES_SOFTMAX;
+    if (loss->op == &nn__loss_kinds[NN_LOSS_SIGMOID_CROSS_ENTROPY].op) return NN__CHANCES_SIGMOID;
+    if (loss->op == &nn__loss_kinds[NN_LOSS_KL_DIVERGENCE].op) return NN__CHANCES_EXP;
+    return NN__CHANCES_NONE;
+}
+
+static void nn__make_chances(nn__chances kind, size_t n, const nn_real *y, nn_real *p)
+{
+    nn_real one = 0, *to = n == 1 ? &one : p;
+    if (kind == NN__CHANCES_SOFTMAX) nn_mat_softmax(1, n, y, to);
+    else if (kind == NN__CHANCES_SIGMOID) nn_vec_activate(NN_ACTIVATION_SIGMOID, 0, n, y, to);
+    else if (kind == NN__CHANCES_EXP) nn__exp_value(NULL, n, y, to);
+    else memcpy(to, y, n * sizeof *y);
+    if (n == 1) p[0] = 1 - one, p[1] = one;
+}
+
+typedef struct nn__classification {
+    const char *call;
+    int *labels;
+    nn_real *probabilities;
+    nn__chances chances;
+    double threshold;
+} nn__classification;
+
+static nn_status nn__classify_chunk(void *user, const nn_tensor *output, size_t first)
+{
+    const nn__classification *c = (const nn__classification *)user;
+    const size_t n = output->row_size, classes = n == 1 ? 2 : n;
+    for (size_t i = 0; i < nn__rows(output); i++) {
+        const nn_real *row = output->data + i * n;
+        const size_t found = nn__predicted_class(row, n, c->threshold);
+        if (found == SIZE_MAX)
+            return nn__fail(NN_ERROR_NOT_FINITE, "%s: the output for sample %llu is not a number",
+                            c->call, (nn__ull)(first + i));
+        if (c->labels) c->labels[first + i] = (int)found;
+        if (c->probabilities)
+            nn__make_chances(c->chances, n, row, c->probabilities + (first + i) * classes);
+    }
+    return NN_OK;
+}
+
+static nn_status nn__classify(const char *call, nn_net *net, nn_dtype dtype, const void *samples,
+                              size_t rows, int *labels, nn_real *probabilities)
+{
+    nn_dataset data;
+    nn__classification c = {call, labels, probabilities, NN__CHANCES_NONE, 0};
+    nn__prediction p = {call, NULL, &data, NULL, rows, nn__classify_chunk, &c, NULL};
+    if (!net) return nn__fail_null(call, "network");
+    nn_status status = nn_net_status(net);
+    if (status != NN_OK) return status;
+    const nn_tensor *input = nn_net_input(net);
+    p.output = nn_net_output(net);
+    if (!p.output || !input) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network has no output "
+                                             "that depends on one input of samples", call);
+    status = nn__dataset_from(call, dtype, samples, rows, input->row_size, NULL, 0, &data);
+    if (status == NN_OK && net->trained_on && net->trained_on->features != data.features)
+        status = nn__check_features(call, input, net->trained_on);
+    if (status != NN_OK) return status;
+    if (net->trained_on) {
+        data.scale = net->trained_on->scale, data.shift = net->trained_on->shift;
+        data.norm_count = net->trained_on->norm_count;
+        data.rank = net->trained_on->rank, data.channels_first = net->trained_on->channels_first;
+        memcpy(data.shape, net->trained_on->shape, sizeof data.shape);
+    }
+    c.chances = nn__chances_of(p.output);
+    if (p.output->row_size == 1) c.threshold = nn__threshold(p.output);
+    if (probabilities && c.chances == NN__CHANCES_NONE)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the outputs of tensor %llu are no "
+                                               "probabilities: probabilities must be NULL", call,
+                        (nn__ull)p.output->id);
+    return nn__run_prediction(&p);
+}
+
+NN_DEF nn_status nn_classify(nn_net *net, const nn_real *samples, size_t rows, int *labels,
+                             nn_real *probabilities)
+{
+    return nn__classify("nn_classify", net, NN_DTYPE_REAL, samples, rows, labels, probabilities);
+}
+
+NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t rows, int *labels,
+                                   nn_real *probabilities)
+{
+    return nn__classify("nn_classify_bytes", net, NN_DTYPE_U8, samples, rows, labels,
+                        probabilities);
+}
+
+/* ----------------------------------------------------------------------------------- >>history
+   What a training reports: checks and losses in a history, as a file, and while it runs. */
+#ifndef NN_NO_TRAINING
 
 NN_DEF void nn_history_free(nn_history *history)
 {
@@ -13699,8 +20410,18 @@ typedef int nn__progress;
 #define nn__progress_check(p, c, has_validation) (void)(p)
 #define nn__progress_end(p) (void)(p)
 #endif
+#endif
 
-/* -- the trainer -- */
+/* -------------------------------------------------------------------------------- >>checkpoint
+   A trainer in a file: the network with its optimiser, and all that a run depends on, so that N
+   steps, a crash and N steps more give the bits of 2N steps. The order of the samples is not kept
+   but drawn again, from the generator's state at the beginning of the epoch.
+
+   Under their own names stand the values that the run would end with now: with restore_best those
+   of the best check, or else the averages, or the slow weights of Lookahead; and then the present
+   ones follow as "last.NAME", averages as "average.NAME", slow weights as "slow.NAME". A file also
+   says what it depends on, the run: a run of another data set, desc or network is refused. */
+#ifndef NN_NO_TRAINING
 
 /* A sum over the samples of an epoch. */
 typedef struct nn__epoch_mean {
@@ -13711,23 +20432,550 @@ struct nn_trainer {
     const char *call; /* that takes the steps, for messages */
     nn__session training, validation;
     nn_train_desc desc;
+    nn_optimizer_desc chosen; /* the optimiser that the run began with */
     nn_history *history;
     nn__progress progress;
     size_t *order;     /* sample numbers in this epoch's order */
-    nn_real *best;     /* values at the best check, with restore_best: */
-    size_t best_parameters, best_buffers; /* of so many parameters and buffers */
+    nn_rng epoch_rng;  /* before they were shuffled */
+    nn__variation variation; /* of the samples, with the run's key */
+    nn__shadow best, average, slow; /* with restore_best, ema_decay and lookahead_steps */
     double best_loss;
-    int has_best, stop, is_finished;
+    int has_best, stop, stopped_early, is_finished;
     size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
     nn__epoch_mean mean;
     double start;
+    int has_sums; /* over all samples of the data sets, to tell them from others: */
+    uint64_t data_sum, validation_sum;
 };
 
 static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
 
+NN_DEF int nn_trainer_is_done(const nn_trainer *t)
+{
+    return !t || t->stop || t->epoch >= t->desc.epochs;
+}
+
+#ifndef NN_NO_STDIO
+/* What it has of parameter or buffer i, counted as nn__state_tensor counts; NULL when that was made
+   later, or there is no shadow. */
+static nn_real *nn__shadow_of(const nn_net *net, const nn__shadow *s, size_t i)
+{
+    const size_t parameters = net->parameters.count;
+    nn_real *a = s->values;
+    const size_t place = i < parameters ? i : i - parameters + s->parameters;
+    if (!a || (i < parameters && i >= s->parameters) || !nn__shadowed(net, s, place)) return NULL;
+    for (size_t j = 0; j < place; j++) a += nn__shadowed(net, s, j)->size;
+    return a;
+}
+
+/* What parameter or buffer i would be if the run ended now; NULL when that is its present value. */
+static const nn_real *nn__end_values(const nn_trainer *t, size_t i)
+{
+    const nn_net *net = nn__trained_net(t);
+    const nn_real *best = t->has_best ? nn__shadow_of(net, &t->best, i) : NULL;
+    if (best) return best;
+    return nn__shadow_of(net, t->average.values ? &t->average : &t->slow, i);
+}
+
+static int nn__has_shadows(const nn_trainer *t)
+{
+    return (t->best.values && t->has_best) || t->average.values || t->slow.values;
+}
+
+/* -- what a run depends on -- */
+
+static uint64_t nn__sum_bytes(uint64_t sum, const void *bytes, size_t size)
+{
+    const unsigned char *at = (const unsigned char *)bytes;
+    uint64_t eight;
+    for (; size >= sizeof eight; size -= sizeof eight, at += sizeof eight) {
+        memcpy(&eight, at, sizeof eight);
+        sum = nn__mix(sum ^ eight);
+    }
+    for (; size > 0; size--) sum = nn__mix(sum ^ *at++);
+    return sum;
+}
+
+/* A hash of all that a data set gives to a training. */
+static uint64_t nn__sum_data(const nn_dataset *data)
+{
+    if (!data) return 0;
+    const size_t width = data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real);
+    const size_t row_bytes = data->features * width;
+    uint64_t s = nn__mix(data->count ^ (uint64_t)data->features << 32);
+    for (size_t i = 0; i < data->count; i++) {
+        const size_t row = nn__row(data, i);
+        s = nn__sum_bytes(s, (const char *)data->samples + row * row_bytes, row_bytes);
+        if (data->labels) s = nn__mix(s ^ (uint64_t)(unsigned)data->labels[i]);
+        if (data->targets)
+            s = nn__sum_bytes(s, data->targets + row * data->target_size,
+                              data->target_size * sizeof *data->targets);
+    }
+    s = nn__sum_bytes(s, data->scale, data->norm_count * sizeof *data->scale);
+    return nn__sum_bytes(s, data->shift, data->norm_count * sizeof *data->shift);
+}
+
+static void nn__augment_describe(nn_description *d, nn_augment *a)
+{
+    int flip = (int)a->flip;
+    nn_describe_int(d, "augment.flip", &flip);
+    nn_describe_real(d, "augment.rotation", &a->rotation);
+    nn_describe_size(d, "augment.shift", &a->shift);
+    nn_describe_int(d, "augment.reflect", &a->reflect);
+    nn_describe_real(d, "augment.brightness", &a->brightness);
+    nn_describe_real(d, "augment.contrast", &a->contrast);
+    nn_describe_real(d, "augment.noise", &a->noise);
+    nn_describe_size(d, "augment.cutout", &a->cutout);
+    nn_describe_real(d, "augment.mixup", &a->mixup);
+}
+
+static void nn__run_describe(nn_description *d, nn_trainer *t)
+{
+    nn_train_desc *desc = &t->desc;
+    size_t samples = t->training.data->count;
+    if (!t->has_sums) {
+        t->data_sum = nn__sum_data(t->training.data);
+        t->validation_sum = nn__sum_data(desc->validation);
+        t->has_sums = 1;
+    }
+    nn_describe_size(d, "samples", &samples);
+    nn__describe_bits(d, "the content of the data set", &t->data_sum);
+    nn__describe_bits(d, "the content of the validation set", &t->validation_sum);
+    nn_describe_size(d, "batch_size", &desc->batch_size);
+    nn_describe_int(d, "no_shuffle", &desc->no_shuffle);
+    nn_describe_int(d, "drop_last", &desc->drop_last);
+    nn_describe_size(d, "check_every", &t->check_every);
+    nn_describe_int(d, "evaluate_training", &desc->evaluate_training);
+    nn_describe_size(d, "patience", &desc->patience);
+    nn_describe_int(d, "restore_best", &desc->restore_best);
+    nn_describe_int(d, "log_steps", &desc->log_steps);
+    nn_describe_real(d, "ema_decay", &desc->ema_decay);
+    nn_describe_size(d, "lookahead_steps", &desc->lookahead_steps);
+    nn_describe_real(d, "lookahead_rate", &desc->lookahead_rate);
+    nn__augment_describe(d, &desc->augment);
+}
+
+/* Where the run stands. */
+static void nn__trainer_describe(nn_description *d, nn_trainer *t, nn_history *h)
+{
+    double seconds = nn__now() - t->start;
+    nn_describe_size(d, "step", &t->step);
+    nn_describe_size(d, "epoch", &t->epoch);
+    nn_describe_size(d, "index", &t->index);
+    nn_describe_size(d, "worse_checks", &t->worse_checks);
+    nn_describe_size(d, "plateau", &t->plateau);
+    nn_describe_int(d, "has_best", &t->has_best);
+    nn_describe_int(d, "stopped_early", &t->stopped_early);
+    nn_describe_real(d, "best_loss", &t->best_loss);
+    nn_describe_real(d, "mean.loss", &t->mean.loss);
+    nn_describe_real(d, "mean.correct", &t->mean.correct);
+    nn_describe_real(d, "mean.rows", &t->mean.rows);
+    nn__describe_bits(d, "epoch_rng.key", &t->epoch_rng.key);
+    nn__describe_bits(d, "epoch_rng.counter", &t->epoch_rng.counter);
+    nn__describe_bits(d, "augment.key", &t->variation.key);
+    nn_describe_real(d, "seconds", &seconds);
+    nn_describe_size(d, "history.epochs", &h->epochs);
+    nn_describe_size(d, "history.best", &h->best);
+    t->start = nn__now() - seconds;
+}
+
+/* {"run":{..., "optimizer":{...}}} */
+static void nn__text_run(nn__text *text, nn_trainer *t)
+{
+    nn_description d = nn__writing(text);
+    nn_optimizer_desc chosen = t->chosen;
+    nn__text_key(text, "run");
+    nn__text_add(text, "{");
+    nn__run_describe(&d, t);
+    nn__text_key(text, "optimizer");
+    nn__text_add(text, "{");
+    nn__optimizer_describe(&d, &chosen);
+    nn__text_add(text, "}}");
+}
+
+/* -- history -- */
+
+enum { NN__CHECK_NUMBERS = 12 };
+
+/* A check as doubles, which hold its counts exactly; or back. */
+static void nn__check_numbers(nn_check *c, double *x, int back)
+{
+    double *const reals[] = {&c->train_loss,      &c->train_accuracy,      &c->batch_loss,
+                             &c->batch_accuracy,  &c->validation_loss,     &c->validation_accuracy,
+                             &c->validation_metric, &c->learning_rate,     &c->seconds};
+    if (back) c->step = (size_t)x[0], c->epoch = (size_t)x[1], c->improved = x[2] != 0;
+    else x[0] = (double)c->step, x[1] = (double)c->epoch, x[2] = c->improved;
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
+        if (back) *reals[i] = x[3 + i];
+        else x[3 + i] = *reals[i];
+    }
+}
+
+/* The checks as a table, which *numbers keeps until the file is written. */
+static nn_status nn__put_history(nn__contents *c, const nn_history *h, double **numbers)
+{
+    size_t shape[2];
+    *numbers = NULL;
+    if (!h) return NN_OK;
+    shape[0] = h->check_count, shape[1] = NN__CHECK_NUMBERS;
+    *numbers = (double *)nn__allocate(h->check_count, NN__CHECK_NUMBERS * sizeof **numbers);
+    if (!*numbers) return NN_ERROR_OUT_OF_MEMORY;
+    for (size_t i = 0; i < h->check_count; i++)
+        nn__check_numbers(&h->checks[i], *numbers + i * NN__CHECK_NUMBERS, 0);
+    nn__contents_add(c, NN__PREFIX_HISTORY, "checks", sizeof(double), 2, shape, *numbers);
+    nn__contents_add(c, NN__PREFIX_HISTORY, "step_loss", sizeof(double), 1, &h->step_count,
+                     h->step_loss);
+    return NN_OK;
+}
+
+/* The file's history in a new one, which is empty when the file has none. */
+static nn_status nn__read_history(nn__archive *a, nn_history *h)
+{
+    const nn__entry *checks = nn__find_entry(a, NN__PREFIX_HISTORY, "checks");
+    const nn__entry *losses = nn__find_entry(a, NN__PREFIX_HISTORY, "step_loss");
+    memset(h, 0, sizeof *h);
+    if (!checks || !losses) return NN_OK;
+    if (checks->rank != 2 || nn__entry_dim(checks, 1) != NN__CHECK_NUMBERS || losses->rank != 1)
+        return nn__fail(NN_ERROR_BAD_FORMAT, "%s: its history has another shape", a->name);
+    const size_t count = nn__entry_dim(checks, 0);
+    double *numbers = (double *)nn__allocate(checks->count, sizeof *numbers);
+    h->checks = (nn_check *)nn__allocate_zeros(count, sizeof *h->checks);
+    h->step_loss = (double *)nn__allocate(losses->count, sizeof *h->step_loss);
+    h->check_count = h->check_capacity = count;
+    h->step_count = h->step_capacity = losses->count;
+    nn_status status = numbers && h->checks && h->step_loss ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__entry_read(a, checks, numbers, sizeof *numbers, NULL);
+    if (status == NN_OK) status = nn__entry_read(a, losses, h->step_loss, sizeof(double), NULL);
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        double *row = numbers + i * NN__CHECK_NUMBERS;
+        if (!(row[0] >= 0 && row[0] < 9e15 && row[1] >= 0 && row[1] < 9e15))
+            status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: its history counts steps as %g", a->name,
+                              row[0]);
+        else nn__check_numbers(&h->checks[i], row, 1);
+    }
+    NN_FREE(numbers);
+    return status;
+}
+
+/* -- saving -- */
+
+/* Shadows that are kept beside what the run would end with. */
+enum { NN__SHADOWS = 2 };
+static const char *const nn__shadow_prefixes[NN__SHADOWS] = {NN__PREFIX_AVERAGE, NN__PREFIX_SLOW};
+
+static const nn__shadow *nn__kept_shadow(const nn_trainer *t, size_t k)
+{
+    return k ? &t->slow : &t->average;
+}
+
+static nn_status nn__put_trainer(nn__contents *c, const char *call, nn_trainer *t, double **numbers)
+{
+    nn_net *net = nn__trained_net(t);
+    nn_save_desc desc;
+    nn_tensor *p;
+    nn_history none;
+    nn_description d = nn__writing(&c->about);
+    memset(&desc, 0, sizeof desc);
+    memset(&none, 0, sizeof none);
+    desc.training = 1;
+    nn_status status = nn__put_about(c, call, net, &desc, 0);
+    if (status != NN_OK) return status;
+    nn__text_key(&c->about, "trainer");
+    nn__text_add(&c->about, "{");
+    nn__trainer_describe(&d, t, t->history ? t->history : &none);
+    nn__text_run(&c->about, t);
+    nn__text_add(&c->about, "}}");
+    for (size_t i = 0; (p = nn__state_tensor(net, i)) != NULL; i++) {
+        const nn_real *end = nn__end_values(t, i);
+        nn__put_state(c, "", p, end ? end : p->data);
+        if (nn__has_shadows(t)) nn__put_state(c, NN__PREFIX_LAST, p, p->data);
+        for (size_t k = 0; k < NN__SHADOWS; k++) {
+            const nn_real *values = nn__shadow_of(net, nn__kept_shadow(t, k), i);
+            if (values) nn__put_state(c, nn__shadow_prefixes[k], p, values);
+        }
+    }
+    return nn__put_history(c, t->history, numbers);
+}
+
+static nn_status nn__save_trainer(const char *call, nn_trainer *t, const char *path)
+{
+    nn__contents c;
+    double *numbers = NULL;
+    memset(&c, 0, sizeof c);
+    nn_status status = nn__put_trainer(&c, call, t, &numbers);
+    if (status == NN_OK) status = nn__write_file(&c, call, path);
+    nn__contents_free(&c);
+    NN_FREE(numbers);
+    return status;
+}
+
+NN_DEF nn_status nn_trainer_save(nn_trainer *t, const char *path)
+{
+    const char *const call = "nn_trainer_save";
+    if (!t || !path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the %s is NULL", call, t ? "path" : "trainer");
+    if (t->is_finished && (t->best.values || nn__has_shadows(t)))
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the training is done and the best weights are "
+                                               "back: nn_save keeps the network", call);
+    return nn__save_trainer(call, t, path);
+}
+
+/* -- going on -- */
+
+static int nn__same_value(const nn__json *a, const nn__json *b)
+{
+    if (a->span != b->span) return 0;
+    for (size_t i = 0; i < a->span; i++)
+        if (a[i].kind != b[i].kind || a[i].size != b[i].size ||
+            (a[i].text && memcmp(a[i].text, b[i].text, a[i].size) != 0))
+            return 0;
+    return 1;
+}
+
+/* A value for a message. What is not written is 0. */
+static const char *nn__value_text(const nn__json *v, char text[64])
+{
+    if (!v) return "0";
+    if (!v->text) return v->kind == '[' ? "another list" : "something else";
+    snprintf(text, 64, "%.*s", (int)nn__min_size(v->size, 60), v->text);
+    return text;
+}
+
+/* Two objects have the same members, those within them included. `file` is what the file says. */
+static nn_status nn__check_same_object(const char *where, nn__json *file, nn__json *ours)
+{
+    char text[64], other_text[64];
+    for (int side = 0; side < 2; side++) {
+        nn__json *const from = side ? ours : file, *const to = side ? file : ours;
+        for (nn__json *v = from + 1; v < from + from->span; v += v->span) {
+            nn__json *w = to + 1;
+            while (w < to + to->span && strcmp(v->key, w->key) != 0) w += w->span;
+            if (w == to + to->span) w = NULL;
+            if (w && v->kind == '{' && w->kind == '{') {
+                nn_status status =
+                    nn__check_same_object(where, side ? w : v, side ? v : w);
+                if (status != NN_OK) return status;
+            } else if (!w || !nn__same_value(v, w))
+                return nn__fail(NN_ERROR_MISMATCH, "%s: %.60s is %s in the file, %s here", where,
+                                v->key, nn__value_text(side ? w : v, text),
+                                nn__value_text(side ? v : w, other_text));
+        }
+    }
+    return NN_OK;
+}
+
+/* The file's network is this one, tensor by tensor. */
+static nn_status nn__check_same_tensors(const char *name, nn__json *file, nn__json *ours)
+{
+    char where[200];
+    size_t i = 0;
+    if (!file || !ours) return NN_OK; /* operations without a description */
+    for (nn__json *v = file + 1, *w = ours + 1; i < nn__min_size(file->size, ours->size); i++) {
+        snprintf(where, sizeof where, "%.150s: tensor %llu of the network", name, (nn__ull)i);
+        nn_status status = v->kind == '{' ? nn__check_same_object(where, v, w)
+                                          : nn__fail(NN_ERROR_BAD_FORMAT, "%s", where);
+        if (status != NN_OK) return status;
+        v += v->span, w += w->span;
+    }
+    if (file->size == ours->size) return NN_OK;
+    return nn__fail(NN_ERROR_MISMATCH, "%s: the file's network has %llu tensors, this one %llu",
+                    name, (nn__ull)file->size, (nn__ull)ours->size);
+}
+
+/* The file belongs to this network, these data sets, this desc. */
+static nn_status nn__check_same_run(const char *name, nn__json *root, nn_trainer *t)
+{
+    nn__text text = {NULL, 0, 0, NN_OK};
+    nn__document ours;
+    nn__json *run = nn__member(nn__member(root, "trainer", '{'), "run", '{');
+    if (!run)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: it has no state of nn_train to go on from", name);
+    nn__text_add(&text, "{");
+    nn__text_run(&text, t);
+    if (!nn__unsaved(nn__trained_net(t))) nn__text_architecture(&text, nn__trained_net(t));
+    nn__text_add(&text, "}");
+    nn_status status = text.status;
+    if (status == NN_OK) status = nn__document_read(&ours, name, text.bytes, text.size);
+    if (status == NN_OK) {
+        status = nn__check_same_tensors(name, nn__member(root, "tensors", '['),
+                                        nn__member(ours.values, "tensors", '['));
+        if (status == NN_OK)
+            status = nn__check_same_object(name, run, nn__member(ours.values, "run", '{'));
+        nn__document_free(&ours);
+    }
+    NN_FREE(text.bytes);
+    return status;
+}
+
+/* Shuffles again as the epoch's beginning did. */
+static void nn__draw_order(nn_trainer *t)
+{
+    nn_rng rng = t->epoch_rng;
+    const size_t count = t->training.data->count;
+    for (size_t i = 0; i < count; i++) t->order[i] = i;
+    if (!t->desc.no_shuffle) nn_rng_shuffle(&rng, t->order, count);
+}
+
+/* Where the file's run stands: a copy of the trainer that goes on from there. */
+static nn_status nn__read_position(const nn__archive *a, const nn__about *about,
+                                   const nn_trainer *t, nn_trainer *next, nn_history *h)
+{
+    nn__json *object = nn__member(about->root, "trainer", '{');
+    nn__reading r;
+    nn_description d = nn__reading_of(&r, object, a->name);
+    nn__member(object, "run", '{');
+    *next = *t;
+    nn__trainer_describe(&d, next, h);
+    nn_status status = nn__check_all_used(&r);
+    if (status == NN_OK && (next->index >= t->steps_per_epoch || h->best > h->check_count))
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: it stands at step %llu of an epoch of %llu",
+                          a->name, (nn__ull)next->index, (nn__ull)t->steps_per_epoch);
+    next->stop = next->stopped_early != 0;
+    return status;
+}
+
+/* Where a file has the values of parameters and buffers: the present ones, those that the run would
+   have ended with, the shadows beside those. */
+typedef struct nn__run_matches {
+    nn__match *last, *end, *shadows[NN__SHADOWS];
+} nn__run_matches;
+
+static nn_status nn__find_run(nn__archive *a, const nn_trainer *t, nn__run_matches *m)
+{
+    const nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_load_desc strict, some;
+    memset(&strict, 0, sizeof strict);
+    memset(&some, 0, sizeof some);
+    some.partial = 1; /* slow weights have no buffers */
+    for (size_t k = 0; k < NN__SHADOWS; k++) m->shadows[k] = m->last + (2 + k) * count;
+    m->end = m->last + count;
+    nn_status status =
+        nn__find_matches(a, net, nn__has_shadows(t) ? NN__PREFIX_LAST : "", &strict, m->last);
+    if (status == NN_OK) status = nn__find_matches(a, net, "", &strict, m->end);
+    for (size_t k = 0; status == NN_OK && k < NN__SHADOWS; k++) {
+        status = nn__find_matches(a, net, nn__shadow_prefixes[k], &some, m->shadows[k]);
+        for (size_t i = 0; status == NN_OK && i < count; i++)
+            if (nn__shadow_of(net, nn__kept_shadow(t, k), i) && !m->shadows[k][i].entry)
+                status = nn__fail(NN_ERROR_MISMATCH, "%s: it has no tensor '%s%.80s'", a->name,
+                                  nn__shadow_prefixes[k], m->shadows[k][i].t->name);
+    }
+    return status == NN_OK ? nn__check_left_over(a, 1, &strict) : status;
+}
+
+/* Takes over what has been read and checked. Nothing is left to fail but the disk. */
+static nn_status nn__take_over(nn__archive *a, const nn__about *about, nn_trainer *t,
+                               const nn_trainer *next, const nn__run_matches *m)
+{
+    nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_status status = nn__read_through(a);
+    if (status == NN_OK) status = nn__read_training(a, about, net);
+    if (status != NN_OK) return status;
+    *t = *next;
+    for (size_t i = 0; status == NN_OK && i < count; i++) {
+        nn_real *best = t->has_best ? nn__shadow_of(net, &t->best, i) : NULL;
+        status = nn__read_match(a, &m->last[i], m->last[i].t->data);
+        if (status == NN_OK && best) status = nn__read_match(a, &m->end[i], best);
+        for (size_t k = 0; status == NN_OK && k < NN__SHADOWS; k++) {
+            nn_real *values = nn__shadow_of(net, nn__kept_shadow(t, k), i);
+            if (values) status = nn__read_match(a, &m->shadows[k][i], values);
+        }
+    }
+    nn__draw_order(t);
+    t->progress.steps = t->step;
+    return status;
+}
+
+static nn_status nn__resume_from(nn__archive *a, const nn__about *about, nn_trainer *t)
+{
+    const nn_net *net = nn__trained_net(t);
+    const size_t count = net->parameters.count + net->buffers.count;
+    nn_history history;
+    nn_trainer next;
+    nn__run_matches m;
+    memset(&history, 0, sizeof history);
+    m.last = (nn__match *)nn__allocate(count, (2 + NN__SHADOWS) * sizeof *m.last);
+    nn_status status = m.last ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) status = nn__check_same_run(a->name, about->root, t);
+    if (status == NN_OK) status = nn__read_history(a, &history);
+    if (status == NN_OK) status = nn__read_position(a, about, t, &next, &history);
+    if (status == NN_OK) status = nn__find_run(a, &next, &m);
+    if (status == NN_OK) status = nn__take_over(a, about, t, &next, &m);
+    if (status == NN_OK && t->history && nn__find_entry(a, NN__PREFIX_HISTORY, "checks")) {
+        history.stopped_early = t->stopped_early;
+        nn_history_free(t->history);
+        *t->history = history;
+    } else nn_history_free(&history);
+    NN_FREE(m.last);
+    return status;
+}
+
+/* When the desc says so, goes on from its save_path; from the beginning when there is no such
+   file. */
+static nn_status nn__resume(nn_trainer *t)
+{
+    nn__archive a;
+    nn__about about;
+    if (!t->desc.resume) return NN_OK;
+    errno = 0;
+    nn_status status = nn__archive_open(&a, t->call, t->desc.save_path, NULL, 0);
+#ifdef ENOENT
+    if (status == NN_ERROR_CANNOT_OPEN && errno == ENOENT) return NN_OK;
+#endif
+    if (status != NN_OK) return status;
+    status = nn__read_about(&a, &about);
+    if (status == NN_OK) status = nn__resume_from(&a, &about, t);
+    nn__about_free(&about);
+    nn__archive_close(&a);
+    return status;
+}
+
+static nn_status nn__check_saving(const char *call, const nn_train_desc *d)
+{
+    if (d->save_best_path && !d->validation)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: save_best_path needs a validation set", call);
+    if ((d->save_every || d->resume) && !d->save_path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a save_path", call,
+                        d->resume ? "resume" : "save_every");
+    return NN_OK;
+}
+
+static nn_status nn__save_best(const nn_trainer *t)
+{
+    const char *path = t->desc.save_best_path;
+    return path ? nn_save(nn__trained_net(t), path, NULL) : NN_OK;
+}
+
+/* Every so many steps, else at the end of an epoch; and always at the end of a run. */
+static nn_status nn__save_when_due(nn_trainer *t)
+{
+    const size_t every = t->desc.save_every;
+    const int is_due =
+        nn_trainer_is_done(t) || (every ? t->step % every == 0 : t->index == 0);
+    if (!t->desc.save_path || !is_due) return NN_OK;
+    return nn__save_trainer(t->call, t, t->desc.save_path);
+}
+#else
+#define nn__resume(t) NN_OK
+#define nn__check_saving(call, d) NN_OK
+#define nn__save_best(t) NN_OK
+#define nn__save_when_due(t) NN_OK
+#endif
+#endif
+
+/* ------------------------------------------------------------------------------------- >>train
+   A loop of one's own on the public calls above can do what a trainer does: an order of the samples
+   for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
+   a check, which is what early stopping, the best weights and the history are made of. */
+#ifndef NN_NO_TRAINING
+
 static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
                                       const nn_dataset *data)
 {
+    static const nn__range ranges[] = {
+        {"ema_decay", offsetof(nn_train_desc, ema_decay), 0, NN__BELOW_1, "0 <= ema_decay < 1", 0},
+        {"lookahead_rate", offsetof(nn_train_desc, lookahead_rate), 0, 1, "0 to 1", 0}};
     const char *needs_validation = d->patience ? "patience"
                                    : d->restore_best ? "restore_best"
                                    : d->metric       ? "metric"
@@ -13744,7 +20992,12 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     if (d->check_every && d->checks_per_epoch)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: check_every and checks_per_epoch are both set",
                         call);
-    return NN_OK;
+    if (d->lookahead_rate != 0 && !d->lookahead_steps)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                        "%s: lookahead_rate is set, but lookahead_steps is 0", call);
+    nn_status status = nn__check_saving(call, d);
+    if (status != NN_OK) return status;
+    return nn__check_ranges(call, "", d, ranges, sizeof ranges / sizeof *ranges, 0);
 }
 
 /* KEEP asks for nothing: a member beside it was meant for an optimiser that is not named. */
@@ -13789,30 +21042,36 @@ static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
     return nn__set_optimizer(call, nn__trained_net(t), &d);
 }
 
-/* Copies the values of all parameters and buffers out of the network (or back into it). */
-static void nn__copy_values(const nn_trainer *t, int back)
-{
-    nn_real *best = t->best;
-    for (size_t i = 0; i < t->best_parameters + t->best_buffers; i++) {
-        nn_net *net = nn__trained_net(t);
-        nn_tensor *p = i < t->best_parameters ? nn_net_parameter(net, i)
-                                              : nn_net_buffer(net, i - t->best_parameters);
-        memcpy(back ? p->data : best, back ? best : p->data, p->size * sizeof *best);
-        best += p->size;
-    }
-}
-
-static nn_status nn__make_best(nn_trainer *t)
+/* The shadows that the desc asks for. */
+static nn_status nn__make_shadows(nn_trainer *t)
 {
     nn_net *net = nn__trained_net(t);
-    const nn_tensor *p;
-    size_t count = 0; /* fits: the values have been allocated */
-    if (!t->desc.restore_best) return NN_OK;
-    t->best_parameters = net->parameters.count, t->best_buffers = net->buffers.count;
-    count = nn_net_parameter_count(net);
-    for (size_t i = 0; (p = nn_net_buffer(net, i)) != NULL; i++) count += p->size;
-    t->best = (nn_real *)nn__net_alloc(net, nn__bytes(1, nn__max_size(count, 1), sizeof *t->best));
-    return t->best ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    nn_status status = t->desc.restore_best ? nn__make_shadow(net, 1, &t->best) : NN_OK;
+    if (status == NN_OK && t->desc.ema_decay > 0) status = nn__make_shadow(net, 1, &t->average);
+    if (status == NN_OK && t->desc.lookahead_steps) status = nn__make_shadow(net, 0, &t->slow);
+    return status;
+}
+
+/* After a step: the slow weights are met every so often, and the average follows. */
+static void nn__follow(nn_trainer *t)
+{
+    nn_net *net = nn__trained_net(t);
+    const nn_train_desc *d = &t->desc;
+    const size_t step = t->step + 1;
+    if (d->lookahead_steps && step % d->lookahead_steps == 0) {
+        nn__use_shadow(net, &t->slow, NN__SHADOW_APPROACH, nn__or_default(d->lookahead_rate, 0.5));
+        nn__use_shadow(net, &t->slow, NN__SHADOW_RESTORE, 0);
+    }
+    nn__use_shadow(net, &t->average, NN__SHADOW_APPROACH,
+                   (1 - d->ema_decay) / (1 - nn__power(d->ema_decay, step)));
+}
+
+/* The weights that are checked and that the run ends with change places with those in the network,
+   where they are others. */
+static void nn__swap_checked(nn_trainer *t)
+{
+    nn__use_shadow(nn__trained_net(t), t->average.values ? &t->average : &t->slow, NN__SHADOW_SWAP,
+                   0);
 }
 
 static nn_status nn__start_training(nn_trainer *t, const char *call)
@@ -13827,10 +21086,15 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
     nn_status status = nn__choose_optimizer(t, call);
     if (status != NN_OK) return status;
+    t->chosen = *nn_net_optimizer(nn__trained_net(t));
     t->order = (size_t *)nn__net_alloc(nn__trained_net(t), nn__bytes(1, count, sizeof *t->order));
-    status = t->order ? nn__make_best(t) : NN_ERROR_OUT_OF_MEMORY;
+    status = t->order ? nn__make_shadows(t) : NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) status = nn__remember_data(nn__trained_net(t), t->training.data);
     if (status != NN_OK) return status;
+    if (nn__is_augmented(&d->augment)) {
+        t->variation.augment = &d->augment;
+        t->variation.key = nn_rng_next(&nn__trained_net(t)->rng);
+    }
     nn__progress_start(&t->progress, d, wanted);
     t->start = nn__now();
     if (!t->history) return NN_OK;
@@ -13847,6 +21111,8 @@ static nn_status nn__open_trainer(const char *call, nn_tensor *loss, const nn_da
     if (status == NN_OK) status = nn__check_loss_tensor(call, loss);
     if (status == NN_OK) status = nn__use_data(&t->training, call, data);
     if (status == NN_OK) status = nn__check_train_desc(call, &t->desc, data);
+    if (status == NN_OK) status = nn__check_augment(call, "augment.", &t->desc.augment, data);
+    if (status == NN_OK && t->desc.augment.mixup > 0) status = nn__check_mixup(&t->training);
     if (status != NN_OK || !t->desc.validation) return status;
     char text[64];
     snprintf(text, sizeof text, "%s: validation", call);
@@ -13872,6 +21138,7 @@ static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_
     t->call = strcmp(call, "nn_train") == 0 ? call : "nn_trainer_step";
     status = nn__open_trainer(call, loss, data, t);
     if (status == NN_OK) status = nn__start_training(t, call);
+    if (status == NN_OK) status = nn__resume(t);
     if (status == NN_OK) *out = t;
     else {
         t->is_finished = 1;
@@ -13893,7 +21160,8 @@ static void nn__finish(nn_trainer *t)
 {
     if (t->is_finished) return;
     t->is_finished = 1;
-    if (t->best && t->has_best) nn__copy_values(t, 1);
+    nn__swap_checked(t);
+    if (t->has_best) nn__use_shadow(nn__trained_net(t), &t->best, NN__SHADOW_RESTORE, 0);
     if (t->history) t->history->seconds = nn__now() - t->start;
     nn__progress_end(&t->progress);
 }
@@ -13905,14 +21173,11 @@ NN_DEF void nn_trainer_destroy(nn_trainer *t)
     nn_net *net = nn__trained_net(t);
     nn__close_session(&t->training);
     nn__close_session(&t->validation);
-    nn__net_release(net, t->best);
+    nn__net_release(net, t->best.values);
+    nn__net_release(net, t->average.values);
+    nn__net_release(net, t->slow.values);
     nn__net_release(net, t->order);
     nn__net_release(net, t);
-}
-
-NN_DEF int nn_trainer_is_done(const nn_trainer *t)
-{
-    return !t || t->stop || t->epoch == t->desc.epochs;
 }
 
 /* NN_SCHEDULE_PLATEAU: a lower learning rate after so many checks without a better one. */
@@ -13938,10 +21203,10 @@ static void nn__early_stopping(nn_trainer *t, nn_check *c)
         t->has_best = 1;
         t->best_loss = c->validation_loss;
         t->worse_checks = 0;
-        if (t->best) nn__copy_values(t, 0);
+        nn__use_shadow(nn__trained_net(t), &t->best, NN__SHADOW_KEEP, 0);
         if (t->history) t->history->best = t->history->check_count;
     } else if (++t->worse_checks >= d->patience && d->patience) {
-        t->stop = 1;
+        t->stop = t->stopped_early = 1;
         if (t->history) t->history->stopped_early = 1;
     }
     nn__reduce_on_plateau(t, c);
@@ -13969,7 +21234,7 @@ static nn_status nn__measure_check(nn_trainer *t, nn_check *c)
     return NN_OK;
 }
 
-static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+static nn_status nn__make_check_now(nn_trainer *t, double loss, double accuracy)
 {
     const nn_train_desc *d = &t->desc;
     nn_net *net = nn__trained_net(t);
@@ -13983,8 +21248,17 @@ static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
     c.seconds = nn__now() - t->start;
     nn__early_stopping(t, &c);
     if (t->history) status = nn__log_check(t->history, &c);
+    if (status == NN_OK && c.improved) status = nn__save_best(t);
     nn__progress_check(&t->progress, &c, d->validation != NULL);
     if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
+    return status;
+}
+
+static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+{
+    nn__swap_checked(t);
+    nn_status status = nn__make_check_now(t, loss, accuracy);
+    nn__swap_checked(t);
     return status;
 }
 
@@ -13994,6 +21268,7 @@ static void nn__begin_epoch(nn_trainer *t)
     const size_t count = t->training.data->count;
     memset(&t->mean, 0, sizeof t->mean);
     if (t->history) t->history->epochs = t->epoch + 1;
+    t->epoch_rng = nn__trained_net(t)->rng;
     for (size_t i = 0; i < count; i++) t->order[i] = i;
     if (!t->desc.no_shuffle) nn_rng_shuffle(&nn__trained_net(t)->rng, t->order, count);
 }
@@ -14006,7 +21281,9 @@ static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, doub
     nn_net *net = nn__trained_net(t);
     const size_t first = t->index * d->batch_size;
     *rows = nn__min_size(d->batch_size, t->training.data->count - first);
-    nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows);
+    t->variation.epoch = t->epoch;
+    nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows,
+                                      t->variation.augment ? &t->variation : NULL);
     net->mode = NN__MODE_TRAINING;
     if (status == NN_OK) status = nn_forward(t->training.target);
     *loss = t->training.target->value;
@@ -14018,6 +21295,7 @@ static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, doub
     if (status == NN_OK) *correct = nn__count_correct(&t->training, t->order + first, 0);
     if (status == NN_OK) status = nn_backward(t->training.target);
     if (status == NN_OK) status = nn_step(net);
+    if (status == NN_OK) nn__follow(t);
     net->mode = NN__MODE_OPEN;
     return status;
 }
@@ -14065,6 +21343,7 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *t)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the training is done");
     nn_status status = nn__train_step(t);
     if (status == NN_OK && nn_trainer_is_done(t)) status = nn__check_weights(t);
+    if (status == NN_OK) status = nn__save_when_due(t);
     if (status != NN_OK) t->stop = 1;
     if (nn_trainer_is_done(t)) nn__finish(t);
     return status;

@@ -1,8 +1,11 @@
 /* 784-64-10 on MNIST as in TDT4265 assignment 2, task 3c: improved sigmoid, weights scaled by the
    fan in, momentum. 20,000 training images, validation on the 10,000 test images, early stopping.
 
+   With --save it keeps the run in a file: Ctrl-C stops it there, --resume goes on to the same bits,
+   and examples/predict.c uses the network.
+
    cc -O2 examples/mnist_mlp.c -lm -o mnist_mlp && ./mnist_mlp [--data DIR] [--seed N]
-   [--export FILE] [--help] */
+   [--save FILE] [--resume FILE] [--export FILE] [--help] */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "program.h"
@@ -11,14 +14,22 @@
 
 static int fail(void) { return fprintf(stderr, "mnist_mlp: %s\n", nn_last_error()), 1; }
 
+static int on_step(void *user, nn_net *net, size_t step, double loss)
+{
+    (void)user, (void)net, (void)step, (void)loss;
+    return program_interrupted();
+}
+
 int main(int argc, char **argv)
 {
-    const char *data = "data", *seed = "0", *export_to = NULL;
+    const char *data = "data", *seed = "0", *save = NULL, *resume = NULL, *export_to = NULL;
     const program_option options[] = {
         {"--data", "DIR", "the folder that mnist/ is in (default data; `make data`)", &data},
         {"--seed", "N", "of the weights and the shuffles (default 0)", &seed},
-        {"--export", "FILE", "writes the network as a C file that needs no nn.h", &export_to}};
-    program_options(argc, argv, "mnist_mlp", "784-64-10 on MNIST with momentum", 3, options);
+        {"--save", "FILE", "keep the run in FILE, after every epoch and when interrupted", &save},
+        {"--resume", "FILE", "the same, and go on from FILE when it is there", &resume},
+        {"--export", "FILE", "write the network as a C file that needs no nn.h", &export_to}};
+    program_options(argc, argv, "mnist_mlp", "784-64-10 on MNIST with momentum", 5, options);
     nn_net_desc net_desc = {0};
     net_desc.seed = program_number("--seed", seed, 0, UINT64_MAX);
 
@@ -52,8 +63,16 @@ int main(int argc, char **argv)
     desc.checks_per_epoch = 5;
     desc.patience = 50;
     desc.progress = stderr;
+    desc.save_path = resume ? resume : save;
+    desc.resume = resume != NULL;
+    if (desc.save_path) {
+        program_catch_interrupt();
+        desc.on_step = on_step;
+    }
     nn_history history = {0};
     if (nn_train(loss, &train, &desc, &history) != NN_OK) return fail();
+    if (program_interrupted())
+        printf("interrupted; to go on: %s --resume %s\n", argv[0], desc.save_path);
 
     nn_result on_train, on_test;
     if (nn_evaluate(loss, &train, &on_train) != NN_OK) return fail();

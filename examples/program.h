@@ -7,6 +7,7 @@
 #define PROGRAM_H
 
 #include <errno.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -134,5 +135,22 @@ PROGRAM_DEF void program_no_data(const char *error, const char *set, const char 
                     "and CIFAR-10 into data/cifar10 (170 MB); --data DIR names another folder.",
                  error, set, folder);
 }
+
+static volatile sig_atomic_t program__is_interrupted;
+
+static void program__interrupt(int number)
+{
+    program__is_interrupted = 1;
+    signal(number, SIG_DFL); /* a second time ends the program at once */
+}
+
+/* From now on Ctrl-C is only noted, for program_interrupted. */
+PROGRAM_DEF void program_catch_interrupt(void)
+{
+    program__is_interrupted = 0;
+    signal(SIGINT, program__interrupt);
+}
+
+PROGRAM_DEF int program_interrupted(void) { return program__is_interrupted != 0; }
 
 #endif /* PROGRAM_H */

@@ -102,7 +102,7 @@ clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body     
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
 -Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float double |
-ASan and UBSan         | $cc                 | $sanitize              | data npy plain graph train optim | float    |
+ASan and UBSan         | $cc                 | $sanitize | data npy plain graph train optim conv save norm augment | float |
 ASan and UBSan, double | $cc                 | $sanitize              | data plain                   | double       |
 ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
@@ -110,11 +110,12 @@ bits, gcc -O3          | gcc                 | -O3 -march=native      | determin
 bits, clang -O0        | clang               | -O0                    | determinism                  | float double |
 bits, clang -O2        | clang               | -O2                    | determinism                  | float double |
 bits, clang -O3        | clang               | -O3 -march=native      | determinism                  | float        |
+bits, contract=fast    | clang               | -O2 -ffp-contract=fast | determinism                  | float        | avx2
 loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
 OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
-OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph                  | float        |
+OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph conv augment     | float        |
 -m32                   | $cc                 | -O2 $m32               | determinism                  | float double |
-NEON, gcc              | $arm-gcc            | -O2 -static            | determinism plain            | float double | neon
+NEON, gcc              | $arm-gcc            | -O2 -static            | determinism plain conv       | float double | neon
 NEON, clang -O2        | clang --target=$arm | -O2 -static -Werror    | determinism                  | float        | neon
 NEON, clang -O0        | clang --target=$arm | -O0 -static -Werror    | determinism                  | double       | neon
 TABLE
@@ -188,12 +189,19 @@ step 'names that other headers take' hostile
 small() { $cc -std=c99 -O1 tests/small.c -o "$dir/small" -lm && "$dir/small"; }
 step 'without files, training and thread-local storage' small
 step 'the licence' sh tests/licence.sh
+contraction() { # fused products would give other bits: refused, where the compiler can make them
+  printf '#define NN_IMPLEMENTATION\n#include "nn.h"\nint main(void) { return nn_net_create(NULL) != NULL || !strstr(nn_last_error(), "-ffp-contract=off"); }\n' >"$dir/fused.c"
+  clang -O2 -mfma -ffp-contract=fast -I. "$dir/fused.c" -o "$dir/fused" -lm && "$dir/fused"
+}
+if have clang && grep -qw fma /proc/cpuinfo 2>/dev/null; then step 'contracted products are refused' contraction
+else skip 'contracted products are refused: no clang or no CPU with fused multiply-add'
+fi
 
 # -- a locale with a decimal comma --
 if have localedef && mkdir -p "$dir/locale" &&
   localedef -i de_DE -f UTF-8 "$dir/locale/de_DE.UTF-8" >/dev/null 2>&1; then
   comma() {
-    for test in test_data_float test_train_float; do
+    for test in test_data_float test_train_float test_save_float; do
       make -s "$build/$test" && mkdir -p "$build/tmp/$test" || return 1
       LOCPATH=$(cd "$dir/locale" && pwd) "$build/$test" | tee "$dir/comma.txt" || return 1
       tail -n 1 "$dir/comma.txt" | grep -q ' 0 failed, 0 skipped' || return 1
@@ -249,7 +257,32 @@ installs() {
 }
 step 'make install' installs
 
+# -- files that outlive the process, and Python's --
+kill_9() { $cc -O2 tests/kill.c -o "$dir/kill" -lm && "$dir/kill" 20 "$dir/kill.safetensors"; }
+step 'a training killed at 20 moments ends with the same bits' kill_9
+python=${PYTHON:-python3}
+interop() {
+  for real in float double; do
+    $cc -O1 $([ $real = float ] || echo -DNN_DOUBLE) tests/interop_torch.c -o "$dir/interop_$real" -lm &&
+      "$python" tests/interop_torch.py "$dir/interop_$real" $real || return 1
+  done
+}
+if "$python" -c 'import numpy, torch, safetensors' 2>/dev/null; then
+  step 'files to and from PyTorch' interop
+else skip "files to and from PyTorch: $python has no numpy, torch and safetensors"
+fi
+
 # -- real data --
+saved_mnist() { # the network of mnist_mlp, interrupted and resumed, in predict: an IDX file, a PGM
+  file=$dir/mnist.safetensors
+  images=$data/mnist/t10k-images-idx3-ubyte
+  timeout -s INT 1 "$build/mnist_mlp" --data "$data" --save "$file" 2>/dev/null
+  "$build/mnist_mlp" --data "$data" --resume "$file" 2>/dev/null | grep 'validation loss 0\.14' &&
+    "$build/predict" --net "$file" --input "$images" --labels "$data/mnist/t10k-labels-idx1-ubyte" |
+      grep '^96[0-9][0-9] of 10000 right' &&
+    { printf 'P5\n# the first of them, a 7\n28 28 255\n'; tail -c +17 "$images" | head -c 784; } >"$dir/seven.pgm" &&
+    "$build/predict" --net "$file" --input "$dir/seven.pgm" | grep '^0: class 7  probability'
+}
 real_data() { make -s "$build/real_data" && "$build/real_data" "$@"; }
 step 'digits over ten seeds' real_data digits
 if [ -f "$data/mnist/train-images-idx3-ubyte" ]; then
@@ -263,6 +296,7 @@ if [ -f "$data/mnist/train-images-idx3-ubyte" ]; then
     done
   }
   step 'MNIST: the exported network' exported
+  step 'MNIST: saved, opened again, asked about pictures' saved_mnist
 else skip "MNIST: $data/mnist is not there (make data)"
 fi
 if [ -f "$data/cifar10/data_batch_1.bin" ]; then

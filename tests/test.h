@@ -4,6 +4,7 @@
 #ifndef TEST_H
 #define TEST_H
 
+#include <float.h>
 #include <locale.h>
 #include <math.h>
 #include <stdio.h>
@@ -71,6 +72,47 @@ static void test_fail(const char *file, int line)
         if (FAILS(test_s == NN_OK))                                                                \
             printf("%s: %s (%s)\n", #call, nn_status_string(test_s), nn_last_error());             \
     } while (0)
+
+/* a b + c in one rounding: fma and fmaf, but for the C libraries that get them wrong. There the sum
+   is rounded to odd first, which no second rounding spoils (Boldo and Melquiond, IEEE Transactions on
+   Computers 57, 2008); doubles must be far from the ends of their range. */
+#ifdef NN_H
+#if defined(_WIN32) || defined(__wasi__)
+static inline double test_sum_error(double a, double b, double sum)
+{
+    const double part = sum - a;
+    return (a - (sum - part)) + (b - part);
+}
+
+static inline double test_odd_sum(double a, double b)
+{
+    double sum = a + b;
+    const double error = test_sum_error(a, b, sum);
+    uint64_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    if (fabs(sum) <= DBL_MAX && error != 0 && !(bits & 1))
+        bits += (error > 0) == (sum > 0) ? 1 : (uint64_t)-1;
+    memcpy(&sum, &bits, sizeof sum);
+    return sum;
+}
+
+static inline double test_fma(double a, double b, double c)
+{
+    if (sizeof(nn_real) == sizeof(float)) return (double)(float)test_odd_sum(a * b, c);
+    const double split = 134217729, ta = split * a, tb = split * b;
+    const double ah = ta - (ta - a), al = a - ah, bh = tb - (tb - b), bl = b - bh, p = a * b;
+    const double low = ((ah * bh - p) + ah * bl + al * bh) + al * bl;
+    const double inner = c + low, high = p + inner;
+    return high + test_odd_sum(test_sum_error(c, low, inner), test_sum_error(p, inner, high));
+}
+#else
+static inline double test_fma(double a, double b, double c)
+{
+    if (sizeof(nn_real) == sizeof(double)) return fma(a, b, c);
+    return (double)fmaf((float)a, (float)b, (float)c);
+}
+#endif
+#endif /* NN_H */
 
 static void test_run(const char *name, void (*function)(void))
 {

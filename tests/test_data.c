@@ -1796,6 +1796,39 @@ static nn_csv_desc passenger_desc(nn_missing fill)
     return desc;
 }
 
+/* Where each feature comes from, in a view too; nothing to say of other sets and past the end. */
+static void csv_feature_names(void)
+{
+    static const char *const names[] = {"class", "sex", "sex", "age", "fare", "port", "port",
+                                        "port"};
+    static const char *const categories[] = {"", "male", "female", "", "", "S", "C", "Q"};
+    nn_csv_desc desc = passenger_desc(NN_MISSING_MEAN);
+    const char *category = "";
+    const nn_real x[2] = {0, 0};
+    nn_dataset d, view, plain;
+    CHECK_OK(load_csv(passengers, &desc, &d));
+    CHECK_OK(nn_dataset_subset(&d, 1, 2, &view));
+    CHECK_INT(d.features, 8);
+    for (size_t i = 0; i < 8; i++) {
+        CHECK_STR(nn_dataset_feature_name(i % 2 ? &view : &d, i, &category), names[i]);
+        CHECK_STR(category ? category : "", categories[i]);
+        CHECK(nn_dataset_feature_name(&d, i, NULL) != NULL);
+    }
+    CHECK(nn_dataset_feature_name(&d, 8, &category) == NULL && category == NULL);
+    CHECK(nn_dataset_feature_name(NULL, 0, NULL) == NULL);
+    nn_dataset_free(&view);
+    nn_dataset_free(&d);
+    CHECK_OK(nn_dataset_from_arrays(x, 2, 1, NULL, 0, &plain));
+    CHECK(nn_dataset_feature_name(&plain, 0, &category) == NULL && category == NULL);
+    nn_dataset_free(&plain);
+    desc = csv_desc(0, -1, 0, 0);
+    desc.labels = "1", desc.one_hot = "2";
+    CHECK_OK(load_csv("0,red\n1,blue\n", &desc, &d));
+    CHECK(nn_dataset_feature_name(&d, 1, &category) == NULL);
+    CHECK_STR(category ? category : "", "blue");
+    nn_dataset_free(&d);
+}
+
 static void csv_categories_and_gaps(void)
 {
     static const double mean[] = {3, 1, 0, 22, 7.25, 1, 0, 0, 1, 0, 1, 27, 71.28, 0, 1, 0,
@@ -2689,6 +2722,22 @@ static void standardize_per_channel(void)
     CHECK_ERROR(nn_dataset_standardize(NULL, NN_PER_SET), NN_ERROR_BAD_ARGUMENT, "NULL", "");
     CHECK_INT(d.norm_count, 0);
     CHECK_OK(nn_dataset_set_shape(&d, 3, channels));
+    d.channels_first = 1;
+    CHECK_OK(nn_dataset_standardize(&d, NN_PER_CHANNEL));
+    CHECK_INT(d.norm_count, 6);
+    check_gathered(&d, 12, expected, 4 * eps);
+    nn_dataset_free(&d);
+}
+
+/* The same values with a pixel's channels side by side. */
+static void standardize_per_last_channel(void)
+{
+    static const nn_real x[] = {1, 10, 5, 3, 10, 5, 3, 30, 5, 1, 30, 5};
+    static const double expected[] = {-1, -1, 0, 1, -1, 0, 1, 1, 0, -1, 1, 0};
+    static const size_t pixels[] = {1, 2, 3};
+    nn_dataset d;
+    CHECK_OK(nn_dataset_from_arrays(x, 2, 6, NULL, 0, &d));
+    CHECK_OK(nn_dataset_set_shape(&d, 3, pixels));
     CHECK_OK(nn_dataset_standardize(&d, NN_PER_CHANNEL));
     CHECK_INT(d.norm_count, 6);
     check_gathered(&d, 12, expected, 4 * eps);
@@ -3204,6 +3253,7 @@ static void test_readers(void)
     RUN(csv_numeric_classes);
     RUN(csv_many_classes);
     RUN(csv_categories_and_gaps);
+    RUN(csv_feature_names);
     RUN(csv_codes);
     RUN(csv_like);
     RUN(csv_classes_agree);
@@ -3237,6 +3287,7 @@ int main(void)
     RUN(standardize_far_from_zero);
     RUN(standardize_of_a_constant);
     RUN(standardize_per_channel);
+    RUN(standardize_per_last_channel);
     RUN(not_finite_is_refused);
     RUN(failure_is_reported_by_every_call);
     RUN(normalize_like);

@@ -1,4 +1,4 @@
-/* The same seed gives the same bits: two small networks are trained on the digits with about
+/* The same seed gives the same bits: small networks are trained on the digits with about
    everything that computes (dropout, penalties, four activations, odd batch sizes, schedules), and a
    hash of their weights is compared with constants that hold for every compiler, optimisation level,
    instruction set and number of threads. A change of any order of summation or of any polynomial
@@ -90,6 +90,82 @@ static uint64_t train_sgd(int threads)
     return hash;
 }
 
+/* Convolutions of every kind of kernel: wide and depthwise, with stride, groups and dilation, and a
+   transposed one. */
+static uint64_t train_convolutions(int threads)
+{
+    static const size_t image[] = {8, 8, 1};
+    nn_dataset all, data;
+    nn_net_desc net_desc = {0};
+    nn_conv_desc strided = {0}, depthwise = {0}, grouped = {0};
+    nn_train_desc desc = {0};
+    CHECK_OK(digits_load(&all));
+    CHECK_OK(nn_dataset_subset(&all, 0, 200, &data));
+    CHECK_OK(nn_dataset_rescale(&data, 8, 16, 0, 1));
+    net_desc.seed = 7;
+    net_desc.threads = threads;
+    nn_net *net = nn_net_create(&net_desc);
+    nn_tensor *x = nn_relu(nn_conv2d(nn_input_shape(net, 3, image), 18, 3));
+    strided.filters = 34, strided.kernel = 3, strided.stride = 2;
+    strided.activation = NN_ACTIVATION_SILU;
+    x = nn_max_pool(nn_conv2d_transpose(nn_conv2d_with(x, &strided), 20, 2, 2), 2);
+    depthwise.filters = depthwise.groups = 20, depthwise.kernel = 3;
+    grouped.filters = 40, grouped.groups = 2, grouped.kernel_height = 2, grouped.kernel_width = 3;
+    grouped.dilation = 2, grouped.activation = NN_ACTIVATION_ELU;
+    x = nn_add(nn_conv2d_with(x, &depthwise), x);
+    x = nn_conv2d(nn_conv2d_with(x, &grouped), 16, 1);
+    nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(nn_global_average_pool(x), 10));
+    desc.epochs = 2;
+    desc.batch_size = 29;
+    desc.optimizer = nn_sgd(0.05, 0.9);
+    CHECK_OK(nn_train(loss, &data, &desc, NULL));
+    uint64_t hash = hash_parameters(net);
+    nn_net_destroy(net);
+    nn_dataset_free(&data);
+    nn_dataset_free(&all);
+    return hash;
+}
+
+/* Images of 8 x 8 through what lies between convolutions. */
+static uint64_t train_images(int threads)
+{
+    const size_t shape[3] = {8, 8, 1};
+    nn_dataset all, data;
+    nn_net_desc net_desc = {0};
+    nn_batch_norm_desc norm = {0};
+    nn_pool_desc pool = {0};
+    nn_train_desc desc = {0};
+    CHECK_OK(digits_load(&all));
+    CHECK_OK(nn_dataset_subset(&all, 0, 300, &data));
+    CHECK_OK(nn_dataset_set_shape(&data, 3, shape));
+    net_desc.threads = threads;
+    nn_net *net = nn_net_create(&net_desc);
+    norm.activation = NN_ACTIVATION_RELU;
+    pool.kernel = 3, pool.stride = 2, pool.pad_height = pool.pad_width = 1;
+    nn_tensor *h = nn_batch_norm_with(nn_dense(nn_batch_norm(nn_input_shape(net, 3, shape)), 40),
+                                      &norm);
+    h = nn_group_norm(nn_dense(nn_max_pool_with(nn_max_pool(h, 2), &pool), 12), 3);
+    h = nn_spatial_dropout(nn_layer_norm(nn_average_pool_with(nn_upsample(h, 2), &pool)), 0.1);
+    nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(nn_flatten(h), 10));
+    desc.epochs = 2;
+    desc.batch_size = 31;
+    desc.optimizer = nn_adam(0.01);
+    CHECK_OK(nn_train(loss, &data, &desc, NULL));
+    uint64_t hash = hash_parameters(net);
+    const nn_tensor *buffer;
+    for (size_t i = 0; (buffer = nn_net_buffer(net, i)) != NULL; i++)
+        hash = hash_reals(hash, buffer->data, buffer->size);
+    nn_net_destroy(net);
+    nn_dataset_free(&data);
+    nn_dataset_free(&all);
+    return hash;
+}
+
+static void test_images(void)
+{
+    CHECK_HASH(train_images(0), UINT64_C(0xE8699848FB8F1770), UINT64_C(0xA28D6A765ADE7A14));
+}
+
 static void test_adam(void)
 {
     CHECK_HASH(train_adam(0), UINT64_C(0xEB05F90E085D7C7E), UINT64_C(0xC5AE9F8F50A84A54));
@@ -100,14 +176,22 @@ static void test_sgd(void)
     CHECK_HASH(train_sgd(0), UINT64_C(0x7455AB7BA5E1ACFB), UINT64_C(0xA5ACA1F3F0654589));
 }
 
+static void test_convolutions(void)
+{
+    CHECK_HASH(train_convolutions(0), UINT64_C(0x061C67800EFA4B92), UINT64_C(0x9C9BFD7082E6C6CE));
+}
+
 /* Numbers of threads that divide the work evenly and that do not. */
 static void test_threads(void)
 {
     static const int counts[] = {1, 2, 3, 7};
-    uint64_t adam = train_adam(0), sgd = train_sgd(0);
+    uint64_t adam = train_adam(0), sgd = train_sgd(0), images = train_images(0);
+    uint64_t convolutions = train_convolutions(0);
     for (size_t i = 0; i < COUNT(counts); i++) {
         CHECK(train_adam(counts[i]) == adam);
         CHECK(train_sgd(counts[i]) == sgd);
+        CHECK(train_images(counts[i]) == images);
+        CHECK(train_convolutions(counts[i]) == convolutions);
     }
 }
 
@@ -150,9 +234,7 @@ static void check_product(size_t m, size_t n, size_t depth, size_t step)
                 for (size_t k = 0; k < depth; k++) {
                     nn_real x = a[ta ? k * m + i : i * depth + k];
                     nn_real y = b[tb ? j * depth + k : k * n + j];
-                    sum = sizeof(nn_real) == sizeof(float)
-                              ? (nn_real)fmaf((float)x, (float)y, (float)sum)
-                              : (nn_real)fma((double)x, (double)y, (double)sum);
+                    sum = (nn_real)test_fma((double)x, (double)y, (double)sum);
                 }
                 CHECK(memcmp(&sum, &c[i * n + j], sizeof sum) == 0);
             }
@@ -174,6 +256,8 @@ int main(void)
 {
     RUN(test_adam);
     RUN(test_sgd);
+    RUN(test_convolutions);
+    RUN(test_images);
     RUN_THREADS(test_threads);
     RUN(test_every_element_once);
     RUN(test_large_product);

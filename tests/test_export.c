@@ -383,7 +383,7 @@ static nn_status forward_nothing(nn_tensor *t) { return t->data[0] = 0, NN_OK; }
 
 static void errors(void)
 {
-    static const nn_op mine = {"mine", forward_nothing, NULL, NULL, NULL, 0};
+    static const nn_op mine = {"mine", forward_nothing, NULL, NULL, NULL, 0, NULL};
     static const char *const names[] = {"", "3d", "a b", "a-b", "a\"", "\xc3\xa4"};
     const size_t two[1] = {2};
     nn_net *net = nn_net_create(NULL);

@@ -1,13 +1,14 @@
 /* The gradient checker: right gradients pass, and every way of breaking one is caught. */
+#ifndef TEST_LINKED /* else the body of nn.h is linked: compiled once for many tests */
 #define NN_IMPLEMENTATION
+#endif
 #include "../nn.h"
 #include "test.h"
 
-#ifdef NN_DOUBLE
 #define SLIGHTLY 1.01 /* a factor that the default tolerances must refuse */
-#define STEP 1e-5     /* the default h */
+#ifdef NN_DOUBLE
+#define STEP 1e-5 /* the default h */
 #else
-#define SLIGHTLY 1.1
 #define STEP 1e-2
 #endif
 
@@ -41,6 +42,15 @@ static nn_gradcheck_desc default_desc(void)
     nn_gradcheck_desc desc;
     memset(&desc, 0, sizeof desc);
     return desc;
+}
+
+static nn_op make_op(const char *name, nn_status (*forward)(nn_tensor *),
+                     nn_status (*backward)(nn_tensor *))
+{
+    nn_op op;
+    memset(&op, 0, sizeof op);
+    op.name = name, op.forward = forward, op.backward = backward;
+    return op;
 }
 
 /* --------------------------------------------- an affine operation whose gradient can be broken */
@@ -107,7 +117,8 @@ static void break_gradients(fault f, double *dw, double *db, double *dx)
     if (f == NAN_ELEMENT) dw[BROKEN] = NAN;
     if (f == INFINITE) dw[BROKEN] = INFINITY;
     for (size_t i = 0; i < IN * OUT; i++) dw[i] *= all;
-    for (size_t j = 0; j < OUT; j++) db[j] *= f == NO_BIAS ? 0 : f == BIAS_OFF ? 1. / ROWS : all;
+    for (size_t j = 0; j < OUT; j++)
+        db[j] *= f == NO_BIAS ? 0 : f == BIAS_OFF ? 1. / (double)ROWS : all;
     for (size_t i = 0; i < ROWS * IN; i++) dx[i] *= f == INPUT_SIGN ? -1 : all;
 }
 
@@ -133,10 +144,8 @@ static nn_status affine_backward(nn_tensor *t)
 static nn_tensor *affine_loss(nn_net *net, fault *f)
 {
     static const size_t weight[] = {IN, OUT}, bias[] = {OUT};
-    nn_op op;
+    const nn_op op = make_op("affine", affine_forward, affine_backward);
     nn_tensor *src[3];
-    memset(&op, 0, sizeof op);
-    op.name = "affine", op.forward = affine_forward, op.backward = affine_backward;
     src[0] = nn_name(nn_input(net, IN), "pixels");
     src[1] = nn_parameter(net, 2, weight, zero_init, "weight");
     src[2] = nn_parameter(net, 1, bias, zero_init, "bias");
@@ -359,9 +368,7 @@ static nn_tensor *kinked_loss(nn_net *net, double *slope)
 {
     static const size_t shape[] = {4};
     static const nn_real x[] = {0, 0, (nn_real)0.75, (nn_real)-0.5}, weights[] = {3, -2, 1, 1};
-    nn_op op;
-    memset(&op, 0, sizeof op);
-    op.name = "ramp", op.forward = ramp_forward, op.backward = ramp_backward;
+    const nn_op op = make_op("ramp", ramp_forward, ramp_backward);
     nn_tensor *p = nn_parameter(net, 1, shape, zero_init, "x");
     nn_tensor *c = nn_parameter(net, 1, shape, zero_init, "factor");
     memcpy(p->data, x, sizeof x);
@@ -445,17 +452,21 @@ static void test_small_kinks(void)
     }
 }
 
-static nn_tensor *huber_of_1(nn_tensor *y) { return nn_huber(y, 1); }
+static nn_tensor *huber(nn_tensor *y)
+{
+    return nn_huber(y, 1);
+}
 
-static void check_loss_kink(nn_tensor *(*make)(nn_tensor *), nn_activation kind, double alpha,
-                            size_t kinks)
+static void check_loss_kink(nn_tensor *(*make)(nn_tensor *), nn_activation kind, size_t kinks)
 {
     static const nn_real scores[] = {0, 1, (nn_real)0.5}, targets[] = {0, 1, (nn_real)0.75};
     static const int label = 1;
     nn_gradcheck_desc desc = default_desc();
     nn_gradcheck_report report;
     nn_net *net = nn_net_create(NULL);
-    nn_tensor *x = nn_input(net, 3), *loss = make(nn_activate(x, kind, alpha));
+    nn_tensor *x = nn_input(net, 3), *y = x;
+    if (kind != NN_ACTIVATION_IDENTITY) y = nn_activate(x, kind, kind == NN_ACTIVATION_ELU);
+    nn_tensor *loss = make(y);
     desc.inputs = 1;
     x->requires_grad = 1;
     CHECK_OK(nn_net_status(net));
@@ -473,13 +484,13 @@ static void check_loss_kink(nn_tensor *(*make)(nn_tensor *), nn_activation kind,
    difference confirms. */
 static void test_kinks_of_the_library(void)
 {
-    check_loss_kink(nn_hinge, NN_ACTIVATION_IDENTITY, 0, 2);
-    check_loss_kink(nn_l1_loss, NN_ACTIVATION_IDENTITY, 0, 0);
-    check_loss_kink(nn_sum, NN_ACTIVATION_RELU, 0, 1);
-    check_loss_kink(nn_sum, NN_ACTIVATION_LEAKY_RELU, 0.01, 1);
-    check_loss_kink(nn_sum, NN_ACTIVATION_ELU, 1, 0); /* with alpha 1 its slope has no step */
-    check_loss_kink(nn_mse, NN_ACTIVATION_IDENTITY, 0, 0);
-    check_loss_kink(huber_of_1, NN_ACTIVATION_IDENTITY, 0, 0);
+    check_loss_kink(nn_hinge, NN_ACTIVATION_IDENTITY, 2);
+    check_loss_kink(nn_l1_loss, NN_ACTIVATION_IDENTITY, 0);
+    check_loss_kink(nn_sum, NN_ACTIVATION_RELU, 1);
+    check_loss_kink(nn_sum, NN_ACTIVATION_LEAKY_RELU, 1);
+    check_loss_kink(nn_sum, NN_ACTIVATION_ELU, 0); /* with alpha 1 its slope has no step */
+    check_loss_kink(nn_mse, NN_ACTIVATION_IDENTITY, 0);
+    check_loss_kink(huber, NN_ACTIVATION_IDENTITY, 0);
 }
 
 /* -------------------------------------------------------------------- functions written by hand */
@@ -574,8 +585,8 @@ static void check_calls(curve *c, const nn_real *g, size_t limit, size_t calls)
     CHECK_INT(c->calls, calls);
 }
 
-/* The value where nothing is moved is found once; an element costs two more, a wrong one another
-   two, for the smaller step. */
+/* The value where nothing is moved is found once; an element costs two more, a wrong one at least a
+   curve of 12 pairs, at most 144 pairs. */
 static void test_calls(void)
 {
     curve c;
@@ -586,7 +597,9 @@ static void test_calls(void)
     check_calls(&c, g, 0, 1 + 2 * 8);
     check_calls(&c, g, 3, 1 + 2 * 3);
     g[6] += 1;
-    check_calls(&c, g, 0, 1 + 2 * 8 + 2);
+    c.calls = 0;
+    CHECK(nn_gradcheck_function("squares", sum_of_squares, &c, 8, c.x, g, NULL, NULL) != NN_OK);
+    CHECK(c.calls >= 1 + 2 * 8 + 2 * 12 && c.calls <= 1 + 2 * 8 + 2 * 144);
 }
 
 /* Only the elements that are moved show which were checked. */
@@ -727,7 +740,7 @@ static void test_not_finite_in_the_middle(void)
     static const size_t shape[] = {4};
     curve c;
     const nn_real ones[8] = {1, 1, 1, 1, 1, 1, 1, 1};
-    nn_op op;
+    const nn_op op = make_op("hole", hole_forward, hole_backward);
     nn_gradcheck_report report;
     memset(&c, 0, sizeof c);
     CHECK_ERROR(nn_gradcheck_function("hole", hole, &c, 1, c.x, ones, NULL, &report),
@@ -735,8 +748,6 @@ static void test_not_finite_in_the_middle(void)
     CHECK_INT(report.wrong, 0);
     nn_net *net = nn_net_create(NULL);
     nn_tensor *x = nn_parameter(net, 1, shape, zero_init, "x");
-    memset(&op, 0, sizeof op);
-    op.name = "hole", op.forward = hole_forward, op.backward = hole_backward;
     nn_tensor *loss = nn_sum(nn_custom(1, &x, 0, 1, shape, &op, NULL));
     memcpy(x->data, ones, 4 * sizeof *ones);
     CHECK_OK(nn_gradcheck(loss, NULL, NULL));
@@ -806,7 +817,7 @@ static double regression_loss(void *user)
     regression_scores(m, scores);
     nn_mat_log_softmax(SAMPLES, CLASSES, scores, scores);
     for (size_t r = 0; r < SAMPLES; r++) sum -= (double)scores[r * CLASSES + (size_t)m->labels[r]];
-    return sum / SAMPLES;
+    return sum / (double)SAMPLES;
 }
 
 static void regression_gradient(const regression *m, nn_real *gradient)
@@ -816,7 +827,7 @@ static void regression_gradient(const regression *m, nn_real *gradient)
     nn_mat_softmax(SAMPLES, CLASSES, p, p);
     CHECK_OK(nn_mat_one_hot(SAMPLES, CLASSES, m->labels, y));
     nn_vec_sub(SAMPLES * CLASSES, p, y, p);
-    nn_vec_scale(SAMPLES * CLASSES, (nn_real)(1. / SAMPLES), p, p);
+    nn_vec_scale(SAMPLES * CLASSES, (nn_real)(1. / (double)SAMPLES), p, p);
     nn_mat_mul(1, 0, FEATURES, CLASSES, SAMPLES, m->x, FEATURES, p, CLASSES, gradient, CLASSES, 0);
     nn_mat_column_sums(SAMPLES, CLASSES, p, gradient + WEIGHTS, 0);
 }
@@ -844,7 +855,7 @@ static void test_softmax_regression(void)
     CHECK_OK(check_regression(&m, right, &count));
     CHECK_INT(count, 0);
     /* The usual slips: a sum instead of the mean, the transpose, a forgotten bias. */
-    for (size_t i = 0; i < COUNT(right); i++) wrong[i] = SAMPLES * right[i];
+    for (size_t i = 0; i < COUNT(right); i++) wrong[i] = (nn_real)SAMPLES * right[i];
     CHECK(check_regression(&m, wrong, &count) == NN_ERROR_GRADIENT_WRONG);
     memcpy(wrong, right, sizeof right);
     for (size_t i = 0; i < FEATURES; i++)
@@ -854,6 +865,372 @@ static void test_softmax_regression(void)
     for (size_t j = 0; j < CLASSES; j++) wrong[WEIGHTS + j] = 0;
     CHECK(check_regression(&m, wrong, &count) == NN_ERROR_GRADIENT_WRONG);
     CHECK_INT(count, CLASSES);
+}
+
+/* --------------------------------------------------------------------- random networks and faults
+   Networks drawn at random, of layers whose backward pass can be broken: a right one must never be
+   called wrong, whatever its scales, and a broken one always. */
+
+typedef enum planted {
+    RIGHT,
+    WRONG_SIGN,    /* of a unit's weights */
+    FACTOR,        /* 1.05, of a unit's weights */
+    LOST_TERM,     /* the last sample is left out of the weight's gradient */
+    SKIPPED_BIAS,
+    WRONG_AXIS,    /* the weight's gradient is laid out as its transpose */
+    PLANTED_COUNT
+} planted;
+
+static const char *const planted_names[] = {"none",         "sign",       "factor 1.05",
+                                            "missing term", "skipped bias", "wrong axis"};
+
+typedef struct layer {
+    size_t in, out, unit;
+    planted fault;
+} layer;
+
+static nn_status layer_forward(nn_tensor *t)
+{
+    const layer *l = (const layer *)t->settings;
+    const size_t rows = t->size / l->out;
+    nn_mat_mul(0, 0, rows, l->out, l->in, t->src[0]->data, l->in, t->src[1]->data, l->out, t->data,
+               l->out, 0);
+    nn_mat_add_row(rows, l->out, t->data, t->src[2]->data);
+    return NN_OK;
+}
+
+static void break_layer(const layer *l, nn_real *dw)
+{
+    const nn_real factor = l->fault == FACTOR ? (nn_real)1.05 : (nn_real)-1;
+    for (size_t i = 0; i < l->in && (l->fault == WRONG_SIGN || l->fault == FACTOR); i++)
+        dw[i * l->out + l->unit] *= factor;
+}
+
+static nn_status layer_backward(nn_tensor *t)
+{
+    const layer *l = (const layer *)t->settings;
+    nn_real *dw = t->src[1]->grad;
+    const size_t rows = t->size / l->out, used = rows - (l->fault == LOST_TERM);
+    if (l->fault == WRONG_AXIS) /* dY' X instead of X' dY */
+        nn_mat_mul(1, 0, l->out, l->in, rows, t->grad, l->out, t->src[0]->data, l->in, dw, l->in,
+                   1);
+    else
+        nn_mat_mul(1, 0, l->in, l->out, used, t->src[0]->data, l->in, t->grad, l->out, dw, l->out,
+                   1);
+    break_layer(l, dw);
+    if (l->fault != SKIPPED_BIAS)
+        nn_mat_column_sums(rows, l->out, t->grad, t->src[2]->grad, 1);
+    if (t->src[0]->grad)
+        nn_mat_mul(0, 1, rows, l->in, l->out, t->grad, l->out, t->src[1]->data, l->out,
+                   t->src[0]->grad, l->in, 1);
+    return NN_OK;
+}
+
+enum { MAX_LAYERS = 4, MAX_ROWS = 1000, MAX_WIDTH = 32 };
+
+typedef struct random_net {
+    nn_net *net;
+    nn_tensor *loss;
+    layer layers[MAX_LAYERS];
+    size_t count; /* of layers */
+    nn_rng rng;
+    char text[300]; /* what was drawn */
+} random_net;
+
+static size_t draw_size(nn_rng *rng, const size_t *choices, size_t count)
+{
+    return choices[nn_rng_below(rng, count)];
+}
+
+/* 10^uniform in [low, high] */
+static double draw_scale(nn_rng *rng, double low, double high)
+{
+    return pow(10, low + (high - low) * nn_rng_uniform(rng));
+}
+
+static nn_tensor *draw_layer(random_net *r, nn_tensor *x, size_t out, double spread)
+{
+    layer *l = &r->layers[r->count++];
+    nn_op op;
+    nn_tensor *src[3];
+    size_t shape[2];
+    memset(&op, 0, sizeof op);
+    op.name = "layer", op.forward = layer_forward, op.backward = layer_backward;
+    l->in = x->row_size, l->out = out, l->unit = (size_t)nn_rng_below(&r->rng, out);
+    l->fault = RIGHT;
+    shape[0] = l->in, shape[1] = out;
+    src[0] = x;
+    src[1] = nn_parameter(r->net, 2, shape,
+                          nn_init_normal(0, spread / sqrt((double)l->in)), NULL);
+    src[2] = nn_parameter(r->net, 1, shape + 1, nn_init_normal(0, 0.3), NULL);
+    return nn_custom(3, src, 1, 1, shape + 1, &op, l);
+}
+
+static void draw_input(random_net *r, nn_tensor *x, size_t rows)
+{
+    static nn_real data[MAX_ROWS * MAX_WIDTH];
+    const double scale = draw_scale(&r->rng, -2, 4);
+    const uint64_t kind = nn_rng_below(&r->rng, 4); /* normal, positive, whole, sparse */
+    for (size_t i = 0; i < rows * x->row_size; i++) {
+        const double u = nn_rng_uniform(&r->rng), n = nn_rng_normal(&r->rng);
+        const double v = kind == 0 ? n : kind == 1 ? u : kind == 2 ? floor(10 * u) / 10
+                                                               : (u < 0.7 ? 0 : n);
+        data[i] = (nn_real)(scale * v);
+    }
+    sprintf(r->text + strlen(r->text), "%d rows, inputs %.1e (%d), ", (int)rows, scale, (int)kind);
+    CHECK_OK(nn_feed(x, data, rows));
+}
+
+static void draw_answers(random_net *r, nn_loss_kind kind, size_t rows, size_t classes)
+{
+    static nn_real targets[MAX_ROWS * MAX_WIDTH];
+    static int labels[MAX_ROWS];
+    const double scale = draw_scale(&r->rng, -1, 2);
+    if (kind == NN_LOSS_SOFTMAX_CROSS_ENTROPY || kind == NN_LOSS_HINGE) {
+        for (size_t i = 0; i < rows; i++) labels[i] = (int)nn_rng_below(&r->rng, classes);
+        CHECK_OK(nn_feed_labels(r->loss, labels, rows));
+        return;
+    }
+    for (size_t i = 0; i < rows * classes; i++)
+        targets[i] = (nn_real)(scale * nn_rng_normal(&r->rng));
+    for (size_t i = 0; i < rows * classes && kind == NN_LOSS_SIGMOID_CROSS_ENTROPY; i++)
+        targets[i] = (nn_real)nn_rng_uniform(&r->rng);
+    if (kind == NN_LOSS_KL_DIVERGENCE) nn_mat_softmax(rows, classes, targets, targets);
+    CHECK_OK(nn_feed_targets(r->loss, targets, rows));
+}
+
+/* The network that belongs to a seed, without a fault. */
+static void draw_net(random_net *r, uint64_t seed)
+{
+    static const size_t sizes[] = {1, 2, 3, 5, 8, 16, 32};
+    static const size_t batches[] = {1, 2, 5, 17, 100, 1000};
+    nn_loss_desc desc;
+    nn_net_desc net_desc;
+    memset(r, 0, sizeof *r);
+    memset(&desc, 0, sizeof desc);
+    memset(&net_desc, 0, sizeof net_desc);
+    r->rng = nn_rng_seed(seed);
+    net_desc.seed = seed;
+    r->net = nn_net_create(&net_desc);
+    const size_t rows = draw_size(&r->rng, batches, COUNT(batches));
+    const size_t depth = 1 + (size_t)nn_rng_below(&r->rng, MAX_LAYERS - 1);
+    const double spread = draw_scale(&r->rng, -0.5, 0.5);
+    const nn_loss_kind kind = (nn_loss_kind)nn_rng_below(&r->rng, NN_LOSS_COUNT);
+    nn_tensor *x = nn_input(r->net, draw_size(&r->rng, sizes, COUNT(sizes))), *y = x;
+    draw_input(r, x, rows);
+    for (size_t i = 0; i < depth; i++) {
+        const nn_activation f = (nn_activation)nn_rng_below(&r->rng, NN_ACTIVATION_COUNT);
+        const size_t units = draw_size(&r->rng, sizes + (i == depth - 1), 5);
+        y = draw_layer(r, y, units, spread);
+        sprintf(r->text + strlen(r->text), "%d ", (int)units);
+        if (i == depth - 1) break;
+        y = nn_activate(y, f, f == NN_ACTIVATION_LEAKY_RELU ? 0.1 : f == NN_ACTIVATION_ELU);
+        sprintf(r->text + strlen(r->text), "%s ", nn_activation_string(f));
+        if (nn_rng_below(&r->rng, 6) == 0) y = nn_dropout(y, 0.3);
+    }
+    const size_t classes = y->row_size;
+    if (kind == NN_LOSS_KL_DIVERGENCE) y = nn_log_softmax(y);
+    desc.reduction = nn_rng_below(&r->rng, 2) ? NN_REDUCE_SUM : NN_REDUCE_MEAN;
+    r->loss = nn_loss(y, kind, &desc);
+    draw_answers(r, kind, rows, classes);
+    sprintf(r->text + strlen(r->text), "%s%s", r->loss->op->name,
+            desc.reduction == NN_REDUCE_SUM ? " (sum)" : "");
+    if (nn_rng_below(&r->rng, 4) == 0) r->loss = nn_weight_penalty(r->loss, 1e-3, 1e-2);
+    CHECK_OK(nn_net_status(r->net));
+}
+
+/* How far a planted fault moves a gradient, as a share of the largest in its tensor and in the
+   network. `before` holds the right gradients of all parameters. */
+static void measure_fault(const random_net *r, const double *before, double *of_tensor,
+                          double *of_net)
+{
+    const nn_tensor *p;
+    double largest_move = 0, largest = 0;
+    *of_tensor = 0;
+    for (size_t i = 0; (p = nn_net_parameter(r->net, i)) != NULL; i++) {
+        double move = 0, size = 0;
+        for (size_t k = 0; k < p->size; k++, before++) {
+            move = fmax(move, fabs((double)p->grad[k] - *before));
+            size = fmax(size, fabs(*before));
+        }
+        if (move > 0) *of_tensor = fmax(*of_tensor, move / size);
+        largest_move = fmax(largest_move, move), largest = fmax(largest, size);
+    }
+    *of_net = largest > 0 ? largest_move / largest : 0;
+}
+
+static void run_backward(random_net *r, uint64_t seed)
+{
+    *nn_net_rng(r->net) = nn_rng_seed(seed); /* the same dropout in every run */
+    CHECK_OK(nn_forward(r->loss));
+    CHECK_OK(nn_backward(r->loss));
+}
+
+/* Breaks one layer; 0 where that makes no difference that counts: less than one per cent of the
+   largest gradient in the tensor or in the network, or a network whose outputs are saturated and
+   right, so that its loss and gradients are next to nothing but rounding. */
+static int plant(random_net *r, uint64_t seed, planted kind)
+{
+    static double before[MAX_LAYERS * (MAX_WIDTH + 1) * MAX_WIDTH];
+    const nn_tensor *p;
+    double of_tensor, of_net, *to = before;
+    nn_net_set_training(r->net, 1);
+    run_backward(r, seed);
+    for (size_t i = 0; (p = nn_net_parameter(r->net, i)) != NULL; i++)
+        for (size_t k = 0; k < p->size; k++) *to++ = (double)p->grad[k];
+    r->layers[nn_rng_below(&r->rng, r->count)].fault = kind;
+    run_backward(r, seed);
+    measure_fault(r, before, &of_tensor, &of_net);
+    *nn_net_rng(r->net) = nn_rng_seed(seed);
+    return of_tensor > 0.01 && of_net > 0.01 && r->loss->value > 1e-4;
+}
+
+static size_t random_count; /* networks; the program's first argument */
+
+/* No correct network is called wrong: inputs of 1e-2 to 1e4, up to 1,000 rows, every loss. */
+static void test_random_networks_pass(void)
+{
+    nn_gradcheck_desc desc = default_desc();
+    size_t checked = 0, unsure = 0;
+    desc.max_per_tensor = 60;
+    desc.allow_zero = 1; /* saturated or dead ones are correct, too */
+    for (uint64_t seed = 0; seed < random_count; seed++) {
+        random_net r;
+        nn_gradcheck_report report;
+        draw_net(&r, seed);
+        test_current = r.text;
+        CHECK_OK(nn_gradcheck(r.loss, &desc, &report));
+        CHECK_INT(report.wrong, 0);
+        checked += report.checked, unsure += report.unsure;
+        nn_net_destroy(r.net);
+    }
+    test_current = "";
+    CHECK(unsure < checked / 8 || random_count < 20); /* few may be hard ones */
+}
+
+static void test_planted_faults_are_found(void)
+{
+    nn_gradcheck_desc desc = default_desc();
+    size_t planted_count = 0, found[PLANTED_COUNT] = {0};
+    desc.allow_zero = 1;
+    for (uint64_t seed = 0; planted_count < random_count; seed++) {
+        const planted kind = (planted)(1 + seed % (PLANTED_COUNT - 1));
+        random_net r;
+        nn_gradcheck_report report;
+        draw_net(&r, seed);
+        strcat(strcat(r.text, ": "), planted_names[kind]);
+        test_current = r.text;
+        if (plant(&r, seed, kind)) {
+            planted_count++, found[kind]++;
+            CHECK_ERROR(nn_gradcheck(r.loss, &desc, &report), NN_ERROR_GRADIENT_WRONG, "", "");
+            CHECK(report.wrong > 0);
+        }
+        nn_net_destroy(r.net);
+    }
+    test_current = "";
+    for (int f = 1; f < PLANTED_COUNT; f++)
+        CHECK(found[f] > random_count / 20 || random_count < 20);
+}
+
+/* --------------------------------------------------------------------------------------- scales */
+
+/* sin(factor x), whose step has to be far below 1 / factor; or factor x^2, of tiny slopes. */
+static double wave(void *user)
+{
+    const curve *c = (const curve *)user;
+    return sin(c->factor * (double)c->x[0]);
+}
+
+static double flat_parabola(void *user)
+{
+    const curve *c = (const curve *)user;
+    return c->factor * (double)c->x[0] * (double)c->x[0];
+}
+
+static void check_slope(double (*f)(void *), double factor, double x, double slope)
+{
+    static const double wrong[] = {0, -1, 1.05, 0.95, 1e3};
+    curve c;
+    nn_gradcheck_report report;
+    memset(&c, 0, sizeof c);
+    c.factor = factor, c.x[0] = (nn_real)x;
+    nn_real analytic = (nn_real)slope;
+    CHECK_OK(nn_gradcheck_function("f", f, &c, 1, c.x, &analytic, NULL, &report));
+    CHECK_NEAR(report.numeric, slope, 1e-3 * fabs(slope));
+    CHECK_INT(report.unsure, 0);
+    for (size_t k = 0; k < COUNT(wrong); k++) {
+        analytic = (nn_real)(wrong[k] * slope);
+        CHECK_ERROR(nn_gradcheck_function("f", f, &c, 1, c.x, &analytic, NULL, &report),
+                    NN_ERROR_GRADIENT_WRONG, "'f'", "+-");
+        CHECK_NEAR(report.numeric, slope, 1e-3 * fabs(slope));
+        CHECK(report.uncertainty < 0.02 * fabs(slope));
+        CHECK_INT(report.wrong, 1);
+    }
+}
+
+/* What is found does not depend on the units of x or f. */
+static void test_scale_is_found(void)
+{
+    for (double factor = 1e-3; factor < 1e6; factor *= 10) {
+        check_slope(wave, factor, 0, factor);
+        check_slope(wave, factor, 1 / factor, factor * cos(factor * (double)(nn_real)(1 / factor)));
+    }
+    for (double factor = 1e-12; factor < 1e13; factor *= 10)
+        check_slope(flat_parabola, factor, 0.5, factor);
+    check_slope(flat_parabola, 1, 1e5, 2e5);
+}
+
+/* A slope that drowns in the rounding of f is not called wrong, and the report says so. */
+static double drowned(void *user)
+{
+    const curve *c = (const curve *)user;
+    const nn_real big = (nn_real)(sizeof(nn_real) == sizeof(double) ? 1e16 : 1e8);
+    volatile nn_real sum = big * (1 + c->x[1]) + c->x[0] / 100;
+    return (double)sum;
+}
+
+static void test_unsure(void)
+{
+    curve c;
+    const nn_real right = (nn_real)0.01, wrong = (nn_real)-0.01;
+    nn_gradcheck_report report;
+    memset(&c, 0, sizeof c);
+    CHECK_OK(nn_gradcheck_function("drowned", drowned, &c, 1, c.x, &right, NULL, &report));
+    CHECK_INT(report.unsure, 1);
+    CHECK_OK(nn_gradcheck_function("drowned", drowned, &c, 1, c.x, &wrong, NULL, &report));
+    CHECK_INT(report.unsure, 1);
+    CHECK_INT(report.wrong, 0);
+}
+
+/* The two cases that users met: inputs of 0 to 100 into tanh, and a sum over 100 rows of ReLU. */
+static void test_large_inputs_and_sums(void)
+{
+    static nn_real x[100 * 50];
+    static int labels[100];
+    nn_rng rng = nn_rng_seed(7);
+    for (int sum = 0; sum < 2; sum++)
+        for (double scale = 1e-2; scale < 2e4; scale *= 100) {
+            nn_gradcheck_desc desc = default_desc();
+            nn_gradcheck_report report;
+            nn_loss_desc loss_desc;
+            memset(&loss_desc, 0, sizeof loss_desc);
+            loss_desc.reduction = sum ? NN_REDUCE_SUM : NN_REDUCE_MEAN;
+            const size_t rows = sum ? 100 : 5;
+            for (size_t i = 0; i < COUNT(x); i++) x[i] = (nn_real)(scale * nn_rng_uniform(&rng));
+            for (size_t i = 0; i < rows; i++) labels[i] = (int)(i % 10);
+            nn_net *net = nn_net_create(NULL);
+            nn_tensor *in = nn_input(net, 50), *h = nn_dense(in, 16);
+            h = sum ? nn_relu(h) : nn_tanh(h);
+            nn_tensor *loss = nn_loss(nn_dense(h, 10), NN_LOSS_SOFTMAX_CROSS_ENTROPY, &loss_desc);
+            CHECK_OK(nn_feed(in, x, rows));
+            CHECK_OK(nn_feed_labels(loss, labels, rows));
+            desc.max_per_tensor = 20;
+            desc.allow_zero = 1;
+            CHECK_OK(nn_gradcheck(loss, &desc, &report));
+            CHECK_INT(report.wrong, 0);
+            CHECK_INT(report.checked, 20 + 16 + 20 + 10);
+            nn_net_destroy(net);
+        }
 }
 
 /* ------------------------------------------------------------------ what the check leaves alone */
@@ -897,6 +1274,56 @@ static void test_network_is_unchanged(void)
         CHECK(loss->value == value);
         nn_net_destroy(net);
     }
+}
+
+/* Values and gradients are those of a run that nobody has shaken, in the network's own mode. */
+static void test_gradients_are_left(void)
+{
+    fault f = NONE;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *loss = fed_affine_loss(net, &f), *weight = nn_net_find(net, "weight");
+    nn_real before[IN * OUT];
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    const double value = loss->value;
+    memcpy(before, weight->grad, sizeof before);
+    CHECK_OK(nn_gradcheck(loss, NULL, NULL));
+    CHECK(loss->value == value);
+    CHECK(memcmp(before, weight->grad, sizeof before) == 0);
+    nn_net_destroy(net);
+}
+
+static void *refusing_alloc(void *user, size_t bytes)
+{
+    return *(const int *)user ? NULL : malloc(bytes);
+}
+
+static void plain_release(void *user, void *block)
+{
+    (void)user;
+    free(block);
+}
+
+/* The check needs memory beside the network's; without it nothing has been judged. */
+static void test_out_of_memory(void)
+{
+    int refuse = 0;
+    fault f = SIGN;
+    nn_net_desc desc;
+    nn_gradcheck_report report;
+    memset(&desc, 0, sizeof desc);
+    desc.allocator.alloc = refusing_alloc, desc.allocator.release = plain_release;
+    desc.allocator.user = &refuse;
+    nn_net *net = nn_net_create(&desc);
+    nn_tensor *loss = fed_affine_loss(net, &f);
+    CHECK_OK(nn_forward(loss));
+    CHECK_OK(nn_backward(loss));
+    refuse = 1;
+    CHECK_ERROR(nn_gradcheck(loss, NULL, &report), NN_ERROR_OUT_OF_MEMORY, "", "");
+    CHECK_INT(report.checked, 0);
+    refuse = 0;
+    CHECK(nn_gradcheck(loss, NULL, &report) == NN_ERROR_GRADIENT_WRONG);
+    nn_net_destroy(net);
 }
 
 /* With a new mask in every evaluation the differences would be noise; after the check the next mask
@@ -972,8 +1399,51 @@ static void test_function_arguments(void)
     CHECK_OK(nn_gradcheck_function("f", sum_of_squares, &c, 8, c.x, g, &desc, NULL));
 }
 
-int main(void)
+/* ---------------------------------------------------------------------------- scales of inputs */
+
+/* A correct network is right whatever its inputs are like: at 0 to 100 a weight's step of 0.01
+   moves what tanh sees by 1; summed over 100 rows a ReLU's kinks lie closer than any step. */
+static void check_scale(size_t inputs, nn_activation kind, size_t units, size_t rows, double scale,
+                        nn_reduction reduction)
 {
+    enum { KINDS = 10, MOST = 100 };
+    static nn_real x[MOST * 100];
+    int labels[MOST];
+    nn_loss_desc loss_desc;
+    nn_gradcheck_desc desc;
+    nn_gradcheck_report report;
+    nn_rng rng = nn_rng_seed(7);
+    memset(&loss_desc, 0, sizeof loss_desc);
+    memset(&desc, 0, sizeof desc);
+    desc.max_per_tensor = 60;
+    loss_desc.reduction = reduction;
+    for (size_t i = 0; i < rows * inputs; i++) x[i] = (nn_real)(scale * nn_rng_uniform(&rng));
+    for (size_t i = 0; i < rows; i++) labels[i] = (int)(i % KINDS);
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *in = nn_input(net, inputs);
+    nn_tensor *z = nn_dense(nn_activate(nn_dense(in, units), kind, 0), KINDS);
+    nn_tensor *loss = nn_loss(z, NN_LOSS_SOFTMAX_CROSS_ENTROPY, &loss_desc);
+    CHECK_OK(nn_feed(in, x, rows));
+    CHECK_OK(nn_feed_labels(loss, labels, rows));
+    CHECK_OK(nn_gradcheck(loss, &desc, &report));
+    CHECK_INT(report.wrong, 0);
+    nn_net_destroy(net);
+}
+
+static void test_scales(void)
+{
+    check_scale(8, NN_ACTIVATION_TANH, 16, 5, 100, NN_REDUCE_MEAN);
+    check_scale(8, NN_ACTIVATION_SIGMOID, 16, 5, 1e4, NN_REDUCE_MEAN);
+    check_scale(8, NN_ACTIVATION_RELU, 16, 5, 1e4, NN_REDUCE_MEAN);
+    check_scale(8, NN_ACTIVATION_GELU, 16, 100, 1e-3, NN_REDUCE_SUM);
+    check_scale(100, NN_ACTIVATION_RELU, 16, 100, 1, NN_REDUCE_SUM);
+}
+
+int main(int argc, char **argv)
+{
+    /* Every path computes the same bits; the portable one may have to compute them in software. */
+    random_count = strcmp(nn_kernel_path(), "portable") == 0 ? 10 : 40;
+    if (argc > 1) random_count = (size_t)strtoul(argv[1], NULL, 10);
     RUN(test_right_gradient_passes);
     RUN(test_faults_are_caught);
     RUN(test_allow_zero_is_no_excuse);
@@ -995,9 +1465,17 @@ int main(void)
     RUN(test_nan_loss);
     RUN(test_inputs_of_other_parts);
     RUN(test_softmax_regression);
+    RUN(test_random_networks_pass);
+    RUN(test_planted_faults_are_found);
+    RUN(test_scale_is_found);
+    RUN(test_unsure);
+    RUN(test_large_inputs_and_sums);
     RUN(test_network_is_unchanged);
+    RUN(test_gradients_are_left);
+    RUN(test_out_of_memory);
     RUN(test_dropout_keeps_its_mask);
     RUN(test_network_arguments);
     RUN(test_function_arguments);
+    RUN(test_scales);
     return test_done("test_gradcheck");
 }

@@ -136,7 +136,7 @@ static nn_status probe_backward(nn_tensor *t)
 
 static nn_tensor *probe(nn_tensor *y)
 {
-    static const nn_op op = {"probe", probe_forward, probe_backward, NULL, NULL, 0};
+    static const nn_op op = {"probe", probe_forward, probe_backward, NULL, NULL, 0, NULL};
     nn_tensor *t = nn_custom(1, &y, 0, 0, NULL, &op, NULL);
     CHECK(!t || t->id < COUNT(probe_center));
     return t;
@@ -905,7 +905,7 @@ static void test_custom_value(void)
 {
     static const double one[] = {1};
     for (int flag = 0; flag < 2; flag++) {
-        nn_op op = {"third", third_forward, NULL, NULL, NULL, 0};
+        nn_op op = {"third", third_forward, NULL, NULL, NULL, 0, NULL};
         op.flags = flag ? NN_OP_VALUE : 0;
         nn_net *net = nn_net_create(NULL);
         nn_tensor *x = given(net, 0, 1, 0, one);

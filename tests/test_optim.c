@@ -748,6 +748,12 @@ static void rejected_schedules(void)
     REJECT_SCHEDULE(NN_SCHEDULE_STEP_DECAY, gamma, (double)NAN, "gamma");
     REJECT_SCHEDULE(NN_SCHEDULE_EXPONENTIAL, gamma, -0.5, "gamma");
     REJECT_SCHEDULE(NN_SCHEDULE_EXPONENTIAL, gamma, (double)INFINITY, "gamma");
+    {
+        nn_optimizer_desc bad = make(NN_OPTIMIZER_SGD, 0.1); /* would never lower the rate */
+        bad.schedule.kind = NN_SCHEDULE_PLATEAU, bad.schedule.period = 2, bad.schedule.gamma = 1;
+        CHECK(!(nn_learning_rate(&bad, 0) >= 0));
+        CHECK(strstr(nn_last_error(), "schedule.gamma is 1, expected 0 <= gamma < 1") != NULL);
+    }
     REJECT_SCHEDULE(NN_SCHEDULE_COSINE, final_rate, -0.5, "final_rate");
     REJECT_SCHEDULE(NN_SCHEDULE_COSINE, final_rate, (double)NAN, "final_rate");
     REJECT_SCHEDULE(NN_SCHEDULE_TRIANGULAR, period, 0, "period");

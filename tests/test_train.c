@@ -2245,7 +2245,7 @@ static nn_tensor *loss_of(nn_tensor *y, nn_loss_kind kind, nn_reduction reductio
 static void make_scalars(nn_tensor *z, nn_tensor *y, nn_tensor **out)
 {
     static const nn_real weights[CLASSES] = {(nn_real)0.5, 1, 3};
-    static const nn_op mean_op = {"mean_of_all", mean_forward, NULL, NULL, NULL, 0};
+    static const nn_op mean_op = {"mean_of_all", mean_forward, NULL, NULL, NULL, 0, NULL};
     const nn_loss_kind ce = NN_LOSS_SOFTMAX_CROSS_ENTROPY;
     nn_tensor *w = nn_weight(z), *mse = nn_mse(y);
     size_t n = 0;

@@ -1,8 +1,8 @@
 #!/bin/sh
 # bench.sh: builds the benchmark with plain -O2 and runs it on one thread: matrix products against the
 # BLAS libraries that are installed and the physical peak, training and inference against NumPy and
-# PyTorch where Python has them, and kann where KANN names the folder of its sources; then, with
-# OpenMP, two threads against one. Results also go to out/bench.csv.
+# PyTorch where Python has them, and kann where KANN names the folder of its sources; convolutions as
+# parts of the peak; then, with OpenMP, two threads against one. Results also go to out/bench.csv.
 set -eu
 build=${BUILD:-build}
 mkdir -p "$build" out
@@ -19,6 +19,9 @@ if [ -n "${KANN:-}" ]; then
     ${CC:-cc} -O3 -march=native -w -I"$KANN" $sources -o "$BENCH_KANN" -lm
 fi
 "$build/bench" "$@"
+if [ $# = 0 ]; then
+  ${CC:-cc} -std=c99 -O2 -Wall -Wextra tests/bench/conv.c -o "$build/bench_conv" -lm && "$build/bench_conv"
+fi
 if [ $# = 0 ] && ${CC:-cc} -std=c99 -O2 -fopenmp tests/bench/bench.c -o "$build/bench_threads" -lm -ldl 2>/dev/null; then
   unset OMP_NUM_THREADS
   "$build/bench_threads" threads
