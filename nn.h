@@ -51,7 +51,8 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
-        train on images               nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool...;
+        see images, sequences         nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool,
+                                      nn_flatten or nn_global_average_pool, then nn_dense;
                                       nn_train_desc.augment, nn_predict_with
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
                                       nn_net_optimizer, nn_change_optimizer at any time
@@ -560,7 +561,9 @@ NN_DEF nn_status nn_backward_add(nn_tensor *loss);
                                                                   ox s + kw d - left, c])
 
    with stride s, dilation d and zeros outside of the image, in one chain of fused multiply-adds
-   over kh, kw, c. A W that is not finite meets no zero outside: neither Inf nor NaN leaks in. */
+   over kh, kw, c, which begins with b[o]. A W that is not finite meets no zero outside: neither Inf
+   nor NaN leaks in. For working memory each thread has a part of the image, with its zeros, of some
+   160 KB, or a few rows if they are longer. */
 typedef enum nn_padding {
     NN_PADDING_SAME,    /* oh = ceil(height / stride). The padding this takes is split in halves,
                            the odd row or column behind the image, as TensorFlow does */
@@ -573,7 +576,7 @@ typedef struct nn_conv_desc {
     size_t filters;                      /* channels of the result */
     size_t kernel;                       /* its height and width, or length; or instead of it */
     size_t kernel_height, kernel_width;  /* both (not in one dimension) */
-    size_t stride, dilation;             /* default 1 */
+    size_t stride, dilation;             /* in both directions; default 1 */
     nn_padding padding;                  /* default NN_PADDING_SAME */
     size_t pad_height, pad_width;        /* of NN_PADDING_EXPLICIT; a sequence has a width only */
     size_t groups; /* a filter sees the channels of its own group only: as many groups as channels
