@@ -51,12 +51,13 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
-        train on images               nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool...;
-                                      nn_train_desc.augment, nn_predict_with
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
                                       nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
-                                      nn_net_set_training where there is dropout
+                                      nn_net_set_training where there is dropout or nn_batch_norm
+        work on images                nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool,
+                                      nn_global_average_pool, nn_flatten;
+                                      nn_train_desc.augment, nn_predict_with
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv
@@ -1332,11 +1333,11 @@ typedef struct nn_gradcheck_report {
 } nn_gradcheck_report;
 
 /* Checks what nn_backward gives for a loss whose inputs and labels have been fed, over the
-   parameters made before it. Dropout draws the same mask in every evaluation. The network's values
-   are as before afterwards, buffers among them. NN_ERROR_GRADIENT_WRONG comes with the worst
-   element, NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or
-   infinite at a value or at any step from it. desc and report may be NULL. An element takes 2
-   evaluations, or 26 to 290 where the step is searched for. */
+   parameters made before it. Dropout draws the same mask in every evaluation. The network's values,
+   of buffers too, are as before afterwards. NN_ERROR_GRADIENT_WRONG comes with the worst element,
+   NN_ERROR_GRADIENT_ZERO with the tensor; NN_ERROR_NOT_FINITE when the loss is NaN or infinite at a
+   value or at any step from it. desc and report may be NULL. An element takes 2 evaluations, or 26
+   to 290 where the step is searched for. */
 NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
                               nn_gradcheck_report *report);
 /* The same for any function: f(user) evaluates at the present x[n]; analytic[n] is df/dx by hand.
@@ -8598,7 +8599,7 @@ static nn__pool *nn__pool_of(const nn_tensor *t) { return (nn__pool *)t->setting
 typedef struct nn__pool_pass {
     const nn__pool *pool;
     int down, zero, add;
-    size_t large, small; /* reals in an image */
+    size_t outer, inner; /* reals in a large image, and in a small one */
     const nn_real *from;
     nn_real *to;
     nn_real *which; /* of a maximum: which pixel of a window it was, from 0; or NULL */
@@ -8607,10 +8608,10 @@ typedef struct nn__pool_pass {
 static void nn__pool_range(void *context, size_t begin, size_t end)
 {
     const nn__pool_pass *s = (const nn__pool_pass *)context;
-    const size_t from_size = s->down ? s->large : s->small, to_size = s->down ? s->small : s->large;
+    const size_t from_size = s->down ? s->outer : s->inner, to_size = s->down ? s->inner : s->outer;
     for (size_t i = begin; i < end; i++) {
         const nn_real *from = s->from + i * from_size;
-        nn_real *to = s->to + i * to_size, *which = s->which ? s->which + i * s->small : NULL;
+        nn_real *to = s->to + i * to_size, *which = s->which ? s->which + i * s->inner : NULL;
         if (s->zero) memset(to, 0, to_size * sizeof *to);
         if (s->down && which) nn__k()->max_pool(s->pool, from, to, which);
         else if (s->down) nn__k()->sum_pool(s->pool, from, to, s->add);
@@ -8636,10 +8637,10 @@ static void nn__pool_run(const nn_tensor *t, int down, const nn_real *from, nn_r
     const nn__pool *p = nn__pool_of(t);
     nn__pool_pass s;
     s.pool = p, s.down = down, s.from = from, s.to = to, s.which = which;
-    s.large = p->in[0] * p->in[1] * p->channels, s.small = p->out[0] * p->out[1] * p->channels;
+    s.outer = p->in[0] * p->in[1] * p->channels, s.inner = p->out[0] * p->out[1] * p->channels;
     s.zero = !down && !accumulate && !nn__is_tiled(p);
     s.add = accumulate || s.zero;
-    nn__parallel(t->net->threads, nn__rows(t), nn__grain_rows(s.large), nn__pool_range, &s);
+    nn__parallel(t->net->threads, nn__rows(t), nn__grain_rows(s.outer), nn__pool_range, &s);
 }
 
 static nn_status nn__pool_backward(nn_tensor *t, int down, nn_real *which)
@@ -8932,20 +8933,20 @@ NN_DEF nn_tensor *nn_upsample(nn_tensor *x, size_t factor)
 
 /* The part of a large image, from (top, left) on, that a small one is. */
 typedef struct nn__frame {
-    size_t large[2], small[2], begin[2], channels;
+    size_t outer[2], inner[2], begin[2], channels;
 } nn__frame;
 
 /* Copies the part of each image to the small ones, or from there into the large ones. */
 static void nn__frame_copy(const nn_tensor *t, int to_large, const nn_real *from, nn_real *to)
 {
     const nn__frame *f = (const nn__frame *)t->settings;
-    const size_t run = f->small[1] * f->channels, row = f->large[1] * f->channels;
+    const size_t run = f->inner[1] * f->channels, row = f->outer[1] * f->channels;
     const size_t offset = f->begin[0] * row + f->begin[1] * f->channels;
-    if (to_large) memset(to, 0, nn__rows(t) * f->large[0] * row * sizeof *to);
+    if (to_large) memset(to, 0, nn__rows(t) * f->outer[0] * row * sizeof *to);
     for (size_t i = 0; i < nn__rows(t); i++)
-        for (size_t y = 0; y < f->small[0]; y++) {
-            const size_t at = (i * f->large[0] + y) * row + offset;
-            const size_t inside = (i * f->small[0] + y) * run;
+        for (size_t y = 0; y < f->inner[0]; y++) {
+            const size_t at = (i * f->outer[0] + y) * row + offset;
+            const size_t inside = (i * f->inner[0] + y) * run;
             memcpy(to + (to_large ? at : inside), from + (to_large ? inside : at),
                    run * sizeof *to);
         }
@@ -9003,16 +9004,16 @@ static nn_tensor *nn__frame_new(nn_tensor *x, int pad, size_t top, size_t bottom
     for (int d = 0; d < 2; d++) {
         size_t both;
         const int fits = nn__add_sizes(begin[d], end[d], &both);
-        f.begin[d] = begin[d], f.large[d] = f.small[d] = p.in[d];
-        if (pad && (!fits || !nn__add_sizes(both, p.in[d], &f.large[d])))
+        f.begin[d] = begin[d], f.outer[d] = f.inner[d] = p.in[d];
+        if (pad && (!fits || !nn__add_sizes(both, p.in[d], &f.outer[d])))
             return nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: the sum does not fit", call);
         if (!pad && (!fits || both >= p.in[d]))
             return nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
                                 "nn_crop: %llu and %llu of %llu pixels, expected less in all",
                                 (nn__ull)begin[d], (nn__ull)end[d], (nn__ull)p.in[d]);
-        if (!pad) f.small[d] = p.in[d] - both;
+        if (!pad) f.inner[d] = p.in[d] - both;
     }
-    nn_tensor *t = nn__image_new(x, pad ? &nn__pad : &nn__crop, sizeof f, pad ? f.large : f.small);
+    nn_tensor *t = nn__image_new(x, pad ? &nn__pad : &nn__crop, sizeof f, pad ? f.outer : f.inner);
     if (t) *(nn__frame *)t->settings = f;
     return t;
 }
@@ -9033,7 +9034,7 @@ static nn_tensor *nn__frame_describe(nn_description *d, const nn_tensor *t)
     size_t sides[4] = {0}, four = 4;
     for (int i = 0; f && i < 2; i++) {
         sides[2 * i] = f->begin[i];
-        sides[2 * i + 1] = f->large[i] - f->begin[i] - f->small[i];
+        sides[2 * i + 1] = f->outer[i] - f->begin[i] - f->inner[i];
     }
     nn_describe_sizes(d, "sides", sides, &four, 4);
     if (t) return NULL;
@@ -11546,7 +11547,6 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn__checker c;
     nn__graph_value v;
     memset(&c, 0, sizeof c);
-    if (report) *report = c.report;
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
@@ -11556,13 +11556,13 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     for (size_t i = 0; i < net->buffers.count; i++) values += net->buffers.items[i]->size;
     v.loss = loss, v.rng = net->rng, v.status = NN_OK;
     v.buffers = (nn_real *)nn__net_alloc(net, nn__bytes(1, values, sizeof *v.buffers));
-    if (!v.buffers) return NN_ERROR_OUT_OF_MEMORY;
-    nn__copy_buffers(net, v.buffers, 0);
+    if (v.buffers) nn__copy_buffers(net, v.buffers, 0);
+    else v.status = NN_ERROR_OUT_OF_MEMORY;
     c.desc = nn__gradcheck_defaults(desc);
     c.f = nn__evaluate_graph, c.user = &v;
     if (mode == NN__MODE_OPEN) net->mode = NN__MODE_TRAINING;
-    nn_status checked = nn__check_graph(&c, &v);
-    nn__copy_buffers(net, v.buffers, 1);
+    nn_status checked = v.status == NN_OK ? nn__check_graph(&c, &v) : v.status;
+    if (v.buffers) nn__copy_buffers(net, v.buffers, 1);
     nn__net_release(net, v.buffers);
     net->rng = v.rng;
     net->mode = mode;

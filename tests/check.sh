@@ -98,7 +98,7 @@ clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body     
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
 -Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float double |
-ASan and UBSan         | $cc                 | $sanitize              | data plain graph train optim conv augment save | float |
+ASan and UBSan         | $cc                 | $sanitize              | data plain graph train optim conv norm augment save | float |
 ASan and UBSan, double | $cc                 | $sanitize              | data plain                   | double       |
 ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |

@@ -341,7 +341,6 @@ static void test_gradients(void)
         desc.inputs = 1;
         desc.max_per_tensor = 200;
         desc.allow_zero = k % 3 == 2 && nn_bias(y) != NULL;
-        if (sizeof(nn_real) == sizeof(float)) desc.h = 4e-3;
         if (mean) CHECK_OK(nn_get_values(mean, before, mean->size));
         CHECK_OK(nn_gradcheck(loss, &desc, &report));
         CHECK(report.checked > 0 && report.wrong == 0);
