@@ -58,8 +58,9 @@
                                       nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
                                       nn_net_set_training where there is dropout or nn_batch_norm
-        work on images                nn_input_shape, nn_batch_norm, nn_max_pool,
-                                      nn_global_average_pool, nn_flatten
+        work on images                nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool,
+                                      nn_global_average_pool, nn_flatten;
+                                      nn_train_desc.augment, nn_predict_with
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv, nn_load_npy
@@ -11650,7 +11651,6 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn__checker c;
     nn__graph_value v;
     memset(&c, 0, sizeof c);
-    if (report) *report = c.report;
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
@@ -12944,11 +12944,11 @@ static void nn__gather_values(const nn_dataset *data, size_t row, size_t first, 
 /* The same of a whole image [channels, height, width] as [height, width, channels]. */
 static void nn__gather_pixels(const nn_dataset *data, size_t row, nn_real *out)
 {
-    enum { BLOCK = 256 };
-    nn_real block[BLOCK];
+    enum { PIXELS_AT_ONCE = 256 };
+    nn_real block[PIXELS_AT_ONCE];
     const size_t channels = data->shape[0], pixels = data->features / channels;
-    for (size_t i = 0; i < pixels; i += BLOCK)
-        for (size_t c = 0, n = nn__min_size(BLOCK, pixels - i); c < channels; c++) {
+    for (size_t i = 0; i < pixels; i += PIXELS_AT_ONCE)
+        for (size_t c = 0, n = nn__min_size(PIXELS_AT_ONCE, pixels - i); c < channels; c++) {
             nn__gather_values(data, row, c * pixels + i, n, block);
             for (size_t j = 0; j < n; j++) out[(i + j) * channels + c] = block[j];
         }
@@ -13261,8 +13261,8 @@ static nn__drawing nn__drawing_of(const nn__variation *v, const nn_dataset *data
 static void nn__draw_sample(const nn__variation *v, const nn_dataset *data, size_t sample,
                             int by_pixel, nn_real *out)
 {
-    enum { BLOCK = 256 };
-    nn_real block[BLOCK], others[BLOCK];
+    enum { VALUES_AT_ONCE = 256 };
+    nn_real block[VALUES_AT_ONCE], others[VALUES_AT_ONCE];
     const nn__mixture mix = nn__draw_mixture(v, data, sample);
     nn__drawing own = nn__drawing_of(v, data, sample), other = own;
     if (mix.share < 1) other = nn__drawing_of(v, data, mix.other);
@@ -13271,8 +13271,8 @@ static void nn__draw_sample(const nn__variation *v, const nn_dataset *data, size
     for (size_t line = 0; line < m.planes * m.height; line++) {
         nn_real *place = by_pixel ? out + line % m.height * values * planes + line / m.height
                                   : out + line * values;
-        for (size_t first = 0; first < values; first += BLOCK) {
-            const size_t n = nn__min_size(BLOCK, values - first);
+        for (size_t first = 0; first < values; first += VALUES_AT_ONCE) {
+            const size_t n = nn__min_size(VALUES_AT_ONCE, values - first);
             nn__draw_values(&own, line, first, n, block);
             if (mix.share < 1) nn__draw_values(&other, line, first, n, others);
             for (size_t i = 0; mix.share < 1 && i < n; i++)
