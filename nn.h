@@ -1277,18 +1277,12 @@ NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc
 NN_DEF nn_tensor *nn_net_output(const nn_net *net);
 NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output); /* NULL: not any more */
 NN_DEF nn_tensor *nn_net_input(const nn_net *net);
-<<<<<<< HEAD
 /* Classes of raw samples[rows, features], in the numbers and the order that the training data had,
    CIFAR's channels first: they are normalised as it was. labels[rows] and probabilities[rows,
-   classes] may be NULL; a single output has two classes. NN_ERROR_BAD_ARGUMENT where the outputs of
-   a hinge loss or a regression are asked for probabilities. */
-=======
-/* Classes of raw samples[rows, features], in the numbers that the training data had: they are
-   normalised as it was. labels[rows] and probabilities[rows, classes] may be NULL. features and
-   classes are the row_size of nn_net_input and nn_net_output, but a single output has two classes:
-   ask them before you trust a file to have as many as your arrays. NN_ERROR_BAD_ARGUMENT where the
-   outputs of a hinge loss or a regression are asked for probabilities. */
->>>>>>> save
+   classes] may be NULL. features and classes are the row_size of nn_net_input and nn_net_output,
+   but a single output has two classes: ask them before you trust a file to have as many as your
+   arrays. NN_ERROR_BAD_ARGUMENT where the outputs of a hinge loss or a regression are asked for
+   probabilities. */
 NN_DEF nn_status nn_classify(nn_net *net, const nn_real *samples, size_t rows, int *labels,
                              nn_real *probabilities);
 NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t rows, int *labels,
