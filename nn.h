@@ -51,14 +51,13 @@
     WHICH CALLS DO I NEED?
         train a classifier            nn_load_*, nn_net_create, nn_input, nn_dense, nn_relu...,
                                       nn_softmax_cross_entropy, nn_train, nn_evaluate, nn_predict
-        train on images               nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool...;
+        see images, sequences         nn_input_like, nn_conv2d, nn_batch_norm, nn_max_pool,
+                                      nn_flatten or nn_global_average_pool, then nn_dense;
                                       nn_train_desc.augment, nn_predict_with
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
                                       nn_net_optimizer, nn_change_optimizer at any time
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
                                       nn_net_set_training where there is dropout or nn_batch_norm
-        work on images                nn_input_shape, nn_batch_norm, nn_max_pool,
-                                      nn_global_average_pool, nn_flatten
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
         add an operation of my own    nn_custom, then nn_gradcheck
         use other data                nn_dataset_from_arrays, nn_load_idx, nn_load_csv, nn_load_npy
@@ -576,7 +575,9 @@ NN_DEF nn_status nn_backward_add(nn_tensor *loss);
                                                                   ox s + kw d - left, c])
 
    with stride s, dilation d and zeros outside of the image, in one chain of fused multiply-adds
-   over kh, kw, c. A W that is not finite meets no zero outside: neither Inf nor NaN leaks in. */
+   over kh, kw, c, which begins with b[o]. A W that is not finite meets no zero outside: neither Inf
+   nor NaN leaks in. For working memory each thread has a part of the image, with its zeros, of some
+   160 KB, or a few rows if they are longer. */
 typedef enum nn_padding {
     NN_PADDING_SAME,    /* oh = ceil(height / stride). The padding this takes is split in halves,
                            the odd row or column behind the image, as TensorFlow does */
@@ -589,7 +590,7 @@ typedef struct nn_conv_desc {
     size_t filters;                      /* channels of the result */
     size_t kernel;                       /* its height and width, or length; or instead of it */
     size_t kernel_height, kernel_width;  /* both (not in one dimension) */
-    size_t stride, dilation;             /* default 1 */
+    size_t stride, dilation;             /* in both directions; default 1 */
     nn_padding padding;                  /* default NN_PADDING_SAME */
     size_t pad_height, pad_width;        /* of NN_PADDING_EXPLICIT; a sequence has a width only */
     size_t groups; /* a filter sees the channels of its own group only: as many groups as channels
@@ -1314,8 +1315,10 @@ NN_DEF nn_status nn_net_set_output(nn_net *net, nn_tensor *output); /* NULL: not
 NN_DEF nn_tensor *nn_net_input(const nn_net *net);
 /* Classes of raw samples[rows, features], in the numbers and the order that the training data had,
    CIFAR's channels first: they are normalised as it was. labels[rows] and probabilities[rows,
-   classes] may be NULL; a single output has two classes. NN_ERROR_BAD_ARGUMENT where the outputs of
-   a hinge loss or a regression are asked for probabilities. */
+   classes] may be NULL. features and classes are the row_size of nn_net_input and nn_net_output,
+   but a single output has two classes: ask them before you trust a file to have as many as your
+   arrays. NN_ERROR_BAD_ARGUMENT where the outputs of a hinge loss or a regression are asked for
+   probabilities. */
 NN_DEF nn_status nn_classify(nn_net *net, const nn_real *samples, size_t rows, int *labels,
                              nn_real *probabilities);
 NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t rows, int *labels,
@@ -11764,7 +11767,6 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn__checker c;
     nn__graph_value v;
     memset(&c, 0, sizeof c);
-    if (report) *report = c.report;
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
@@ -13091,11 +13093,11 @@ static void nn__gather_values(const nn_dataset *data, size_t row, size_t first, 
 /* The same of a whole image [channels, height, width] as [height, width, channels]. */
 static void nn__gather_pixels(const nn_dataset *data, size_t row, nn_real *out)
 {
-    enum { BLOCK = 256 };
-    nn_real block[BLOCK];
+    enum { PIXELS_AT_ONCE = 256 };
+    nn_real block[PIXELS_AT_ONCE];
     const size_t channels = data->shape[0], pixels = data->features / channels;
-    for (size_t i = 0; i < pixels; i += BLOCK)
-        for (size_t c = 0, n = nn__min_size(BLOCK, pixels - i); c < channels; c++) {
+    for (size_t i = 0; i < pixels; i += PIXELS_AT_ONCE)
+        for (size_t c = 0, n = nn__min_size(PIXELS_AT_ONCE, pixels - i); c < channels; c++) {
             nn__gather_values(data, row, c * pixels + i, n, block);
             for (size_t j = 0; j < n; j++) out[(i + j) * channels + c] = block[j];
         }
@@ -13408,8 +13410,8 @@ static nn__drawing nn__drawing_of(const nn__variation *v, const nn_dataset *data
 static void nn__draw_sample(const nn__variation *v, const nn_dataset *data, size_t sample,
                             int by_pixel, nn_real *out)
 {
-    enum { BLOCK = 256 };
-    nn_real block[BLOCK], others[BLOCK];
+    enum { VALUES_AT_ONCE = 256 };
+    nn_real block[VALUES_AT_ONCE], others[VALUES_AT_ONCE];
     const nn__mixture mix = nn__draw_mixture(v, data, sample);
     nn__drawing own = nn__drawing_of(v, data, sample), other = own;
     if (mix.share < 1) other = nn__drawing_of(v, data, mix.other);
@@ -13418,8 +13420,8 @@ static void nn__draw_sample(const nn__variation *v, const nn_dataset *data, size
     for (size_t line = 0; line < m.planes * m.height; line++) {
         nn_real *place = by_pixel ? out + line % m.height * values * planes + line / m.height
                                   : out + line * values;
-        for (size_t first = 0; first < values; first += BLOCK) {
-            const size_t n = nn__min_size(BLOCK, values - first);
+        for (size_t first = 0; first < values; first += VALUES_AT_ONCE) {
+            const size_t n = nn__min_size(VALUES_AT_ONCE, values - first);
             nn__draw_values(&own, line, first, n, block);
             if (mix.share < 1) nn__draw_values(&other, line, first, n, others);
             for (size_t i = 0; mix.share < 1 && i < n; i++)
