@@ -20,8 +20,8 @@ DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test suite check embed portability examples tasks data reproduce bench
-.PHONY: bench-reproduce install help clean
+.PHONY: all run test suite check interop embed portability examples tasks data reproduce
+.PHONY: bench bench-reproduce install help clean
 
 all: examples
 
@@ -116,6 +116,18 @@ suite: $(SUITE)
 check:
 	@CC="$(CC)" sh tests/check.sh
 
+# What NumPy and onnxruntime say to the files that nn.h writes.
+$(BUILD)/interop_files_float: tests/interop_files.c $(BUILD)/nn_float.o
+	@$(CC) $(WITH_FLOAT)
+
+$(BUILD)/interop_files_double: tests/interop_files.c $(BUILD)/nn_double.o
+	@$(CC) -DNN_DOUBLE $(WITH_DOUBLE)
+
+interop: $(BUILD)/interop_files_float $(BUILD)/interop_files_double $(BUILD)/test_export_float $(BUILD)/test_export_double
+	@mkdir -p $(BUILD)/tmp/test_export_float $(BUILD)/tmp/test_export_double
+	@CC="$(CC)" $(BUILD)/test_export_float && CC="$(CC)" $(BUILD)/test_export_double
+	@$(PYTHON) tests/interop.py $(BUILD)
+
 embed:
 	@CC="$(CC)" sh tests/embed.sh
 
@@ -149,6 +161,7 @@ help:
 	@echo 'make run        train on the embedded digits, write pictures to out/'
 	@echo 'make test       every test, in float and double, on every kernel path of this CPU'
 	@echo 'make check      compilers, standards, warnings, sanitizers, real data (NN_DATA)'
+	@echo 'make interop    files against NumPy and onnxruntime, where PYTHON has them'
 	@echo 'make embed      an exported network on microcontrollers that qemu plays'
 	@echo 'make portability'
 	@echo '                bits and suites on other processors and systems that have an emulator here'

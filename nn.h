@@ -64,7 +64,7 @@
         keep a network, use it later  nn_save; nn_open, nn_classify, nn_class_name
         go on after an interruption   nn_train_desc.save_path and resume
         take weights from PyTorch     nn_load with a map of names
-        run it without this library   nn_export_c
+        run it without this library   nn_export_c, nn_export_onnx
 
 
     TABLE OF CONTENTS   (search for the tag; a section of the implementation uses those above it)
@@ -77,9 +77,9 @@
                          >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
                          >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
                          >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
-                         >>evaluate  >>shadows  >>export-text  >>export-ops  >>export  >>json
-                         >>safetensors  >>save  >>load  >>open  >>history  >>checkpoint  >>train
-                         >>licence
+                         >>evaluate  >>shadows  >>export-text  >>export-ops  >>export  >>onnx
+                         >>json  >>safetensors  >>save  >>load  >>open  >>history  >>checkpoint
+                         >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -88,6 +88,12 @@
         NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets, histories and files; all three or
                                     none. Networks take an allocator in nn_net_desc, else these
         NN_NO_SIMD            impl  compile the portable kernels only
+        NN_NO_STDIO           all   no files: no loaders, no export, no summary, no progress line;
+                                    networks are saved to memory and opened from it
+        NN_NO_TRAINING        all   no optimisers, no trainer, no gradient check. All of the code
+                                    takes 320 KB on x86-64 (gcc -O2) and 134 KB on a Cortex-M4 (-Os,
+                                    NN_NO_SIMD): 226 and 75 KB without files, 304 and 114 KB without
+                                    training, 203 and 61 KB without both
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
         NN_THREAD_LOCAL       impl  how a variable of each thread is declared; empty: none, for
@@ -132,7 +138,9 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#ifndef NN_NO_STDIO
 #include <stdio.h>
+#endif
 
 #ifdef __cplusplus
 extern "C" {
@@ -363,12 +371,18 @@ typedef struct nn_net_desc {
     uint64_t seed;  /* of initial weights, shuffles, dropout (default 0, a seed like any other) */
     int threads;    /* up to 256; default: NN_THREADS, else OpenMP's number */
     nn_allocator allocator;
+    void *memory;       /* in place of an allocator: the network takes all its memory from these */
+    size_t memory_size; /* bytes; NN_ERROR_OUT_OF_MEMORY where they do not suffice */
 } nn_net_desc;
 
 /* A new, empty network; NULL when out of memory or when only one of alloc/release is given. desc
    may be NULL. */
 NN_DEF nn_net *nn_net_create(const nn_net_desc *desc);
 NN_DEF void nn_net_destroy(nn_net *net); /* NULL is fine */
+/* Of desc.memory: how many bytes have been in use at most. After a first prediction for the largest
+   batch a network that only predicts takes no more, and this is what the firmware has to set aside.
+   0 for a network with an allocator. */
+NN_DEF size_t nn_net_memory(const nn_net *net);
 /* The first error made while the network was built, NN_OK when there is none.
    NN_ERROR_BAD_ARGUMENT for NULL. nn_last_error() tells the rest when called right after this. */
 NN_DEF nn_status nn_net_status(const nn_net *net);
@@ -388,11 +402,13 @@ NN_DEF nn_rng *nn_net_rng(nn_net *net);
    in the state of a new network. */
 NN_DEF void nn_net_set_training(nn_net *net, int training);
 NN_DEF int nn_net_is_training(const nn_net *net); /* for operations with NN_OP_TRAINING */
+#ifndef NN_NO_STDIO
 /* A table of operations with their shapes, parameters (each counted where it is used first),
    multiply-adds of products and convolutions, and bytes of values, the last two for one sample;
    below it sums, and what gradients take in training. NN_ERROR_CANNOT_WRITE when the stream
    fails. */
 NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream);
+#endif
 /* Names a tensor (copied). Returns the tensor; NULL for a name that another tensor has. */
 NN_DEF nn_tensor *nn_name(nn_tensor *t, const char *name);
 
@@ -817,6 +833,7 @@ typedef struct nn_optimizer_desc {
     nn_schedule schedule;
 } nn_optimizer_desc;
 
+#ifndef NN_NO_TRAINING
 /* Descs with the members that matter most; the others may be set afterwards. */
 NN_DEF nn_optimizer_desc nn_sgd(double learning_rate, double momentum);
 NN_DEF nn_optimizer_desc nn_adam(double learning_rate);
@@ -840,6 +857,7 @@ NN_DEF size_t nn_step_count(const nn_net *net);
    NaN with a message for a desc that nn_set_optimizer would refuse. Of NN_SCHEDULE_PLATEAU the rate
    without reductions. */
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t);
+#endif
 
 /* ------------------------------------------------------------------------------------- >>api-data
    A data set keeps samples as they came (bytes stay bytes) and normalises while a batch is
@@ -874,6 +892,7 @@ typedef struct nn_dataset {
     char failure[256];         /* owns nothing, and every call on it returns this status and text */
 } nn_dataset;
 
+#ifndef NN_NO_STDIO
 /* MNIST, Fashion-MNIST, ...: the folder's train-images-idx3-ubyte, train-labels-idx1-ubyte and the
    t10k pair (also with '.' for the last '-', and .gz with NN_USE_ZLIB). Pixels are scaled to [0,
    1]. train or test may be NULL; both are loaded or none. */
@@ -958,6 +977,7 @@ typedef struct nn_csv_desc {
    taken as they are; other numbers are classes in numeric order, and texts are classes in order of
    appearance: class_names. Errors name line and column. Read all files of a task like the first. */
 NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out);
+#endif
 /* The name of the column that a feature (from 0) of a CSV file comes from, and in *category the
    text that a one-hot feature stands for; NULL where there is none such. category may be NULL. The
    set that was loaded owns the texts, views borrow them. */
@@ -1095,11 +1115,15 @@ typedef struct nn_history {
     double seconds;   /* of the last run */
 } nn_history;
 
+#ifndef NN_NO_TRAINING
 NN_DEF void nn_history_free(nn_history *history);
+#ifndef NN_NO_STDIO
 /* step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,
    validation_accuracy,learning_rate,seconds: one line per check, each number with the fewest digits
    that read back as it, a decimal point whatever the locale, an empty cell for NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
+#endif
+#endif
 
 /* How training varies samples, drawn anew for each of them in each epoch: by the run's seed, which
    comes from the network's generator, the epoch and the sample's number alone. What is stored stays
@@ -1157,6 +1181,7 @@ typedef struct nn_train_desc {
     size_t patience;       /* stop after so many checks without a lower validation loss (0: off) */
     int restore_best;      /* end with the weights of the best check instead of the last */
     int log_steps;         /* keep every step's loss in the history */
+#ifndef NN_NO_STDIO
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
     const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save): */
     size_t save_every;     /* after so many steps (default: every epoch), and at the end */
@@ -1164,6 +1189,7 @@ typedef struct nn_train_desc {
                               without a break. NN_ERROR_MISMATCH says what another network, data
                               set or desc differs in; more epochs are no difference */
     const char *save_best_path; /* keep the network at each check that is the best so far */
+#endif
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
                      const nn_real *targets); /* summed over rows of the validation set */
     int (*on_step)(void *user, nn_net *net, size_t step, double loss); /* not 0: stop here */
@@ -1171,6 +1197,7 @@ typedef struct nn_train_desc {
     void *user;
 } nn_train_desc;
 
+#ifndef NN_NO_TRAINING
 /* Trains the network that `loss` belongs to, any scalar that depends on one input of samples; its
    losses are fed from the data set's labels, or from its targets where they take none.
    history may be NULL. NN_ERROR_NOT_FINITE: stopped because the loss was not finite, or the weights
@@ -1188,27 +1215,32 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *trainer);  /* one update, and its c
 NN_DEF nn_status nn_trainer_epoch(nn_trainer *trainer); /* to the end of the epoch, or of all */
 /* Whether there is nothing left to do: all epochs, early stopping, a callback or an error. */
 NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
+#ifndef NN_NO_STDIO
 /* Keeps the run where it is, for nn_train_desc.resume. */
 NN_DEF nn_status nn_trainer_save(nn_trainer *trainer, const char *path);
+#endif
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
+#endif
 
 /* ------------------------------------------------------------------------------------- >>api-save
    A network in a file: safetensors, which Python reads as it is (examples/load_in_pytorch.py), with
    the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
    them, in the file's metadata: the architecture, and what the network was trained on, with its
-   normalisation and the names of its classes. Files are written to PATH.tmp, which then becomes
-   PATH: after any failure the old file is as it was. Nothing in a file is trusted. How a CSV file
-   was read (nn_csv_desc.like) is not in it. */
+   normalisation and the names of its classes. Files are written beside PATH, to PATH.PROCESS.tmp,
+   which then becomes PATH: after any failure the old file is as it was. Nothing in a file is
+   trusted. How a CSV file was read (nn_csv_desc.like) is not in it. */
 
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
     int training;     /* the optimiser with its state, the step count and the generator, too */
 } nn_save_desc;
 
+#ifndef NN_NO_STDIO
 /* desc may be NULL. NN_ERROR_CANNOT_WRITE: no room, no permission. An operation of the user's own
    needs nn_op.describe, unless weights_only. */
 NN_DEF nn_status nn_save(const nn_net *net, const char *path, const nn_save_desc *desc);
+#endif
 /* The same file in memory: *bytes of *size, for nn_free to release. */
 NN_DEF nn_status nn_save_memory(const nn_net *net, const nn_save_desc *desc, void **bytes,
                                 size_t *size);
@@ -1251,8 +1283,10 @@ typedef struct nn_load_report {
    NN_ERROR_BAD_SHAPE say which is not. F16, BF16, F64 and integers are converted. After an error
    the network is as it was. Except in a partial load, what the network was trained on comes from
    the file as well. desc and report may be NULL. */
+#ifndef NN_NO_STDIO
 NN_DEF nn_status nn_load(nn_net *net, const char *path, const nn_load_desc *desc,
                          nn_load_report *report);
+#endif
 NN_DEF nn_status nn_load_memory(nn_net *net, const void *bytes, size_t size,
                                 const nn_load_desc *desc, nn_load_report *report);
 NN_DEF void nn_load_report_free(nn_load_report *report);
@@ -1267,7 +1301,9 @@ typedef struct nn_open_desc {
 /* The network that nn_save wrote, made anew with all its tensors, losses and names: to predict, or
    to be trained further. NULL when that fails; nn_last_error() then names file and tensor. desc
    may be NULL. */
+#ifndef NN_NO_STDIO
 NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc);
+#endif
 NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc *desc);
 
 /* The tensor that predictions are read from: one that was set, here or before the network was
@@ -1340,12 +1376,13 @@ NN_DEF void nn_describe_sizes(nn_description *d, const char *key, size_t *values
 NN_DEF void nn_describe_reals(nn_description *d, const char *key, const nn_real **values,
                               size_t count);
 /* --------------------------------------------------------------------------------- >>api-export
-   A trained network as a C file of its own. */
+   A trained network as a C file of its own, or for other libraries. */
 
+#ifndef NN_NO_STDIO
 typedef struct nn_export_report {
     size_t constant_bytes;    /* weights, and what else the file has in constant arrays */
     size_t working_bytes;     /* static memory of NAME_predict */
-    size_t samples;           /* of desc.check; 0 without it, and then what follows is 0 */
+    size_t samples;           /* of desc.data; 0 without it, and then what follows is 0 */
     double accuracy;          /* on it, as reals; NaN without labels */
     double exported_accuracy; /* as exported */
     double max_difference;    /* of an output, between the two */
@@ -1357,7 +1394,7 @@ typedef struct nn_export_desc {
     int int8;                /* weights of dense layers as int8, in steps of each unit's largest
                                 weight / 127; their inputs as int8 in steps of each row's largest
                                 value / 127; sums in 32 bits, all else in reals */
-    const nn_dataset *check; /* its first three samples are what NAME_test tries, and accuracy is
+    const nn_dataset *data;  /* its first three samples are what NAME_test tries, and accuracy is
                                 measured on it. Normalised as the training set was */
     nn_export_report *report; /* filled when not NULL */
 } nn_export_desc;
@@ -1378,6 +1415,11 @@ typedef struct nn_export_desc {
    nn_pow, nn_custom. desc may be NULL. The file appears at the path when it is complete. */
 NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc);
 
+/* Writes an ONNX file (opset 13, 32-bit reals) with one input, "input", and one output, "output",
+   batch first. It takes samples after normalisation. Losses and nn_custom cannot be exported. */
+NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path);
+#endif
+
 /* -------------------------------------------------------------------------------- >>api-gradcheck
    Compares gradients with numeric slopes of f, signed, one element x at a time. First with
    (f(x + u) - f(x - u)) / 2u at a step u = h max(1, |x|), or the one that was right for the element
@@ -1392,6 +1434,7 @@ NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_expor
    at a kink any slope between those of its sides is right. Errors are at least what the last bits
    of all that is computed make of f, and roundings are what they make of a (nn_gradcheck finds both
    by changing them at random; nn_gradcheck_function takes epsilon |f| / 4 and 0). */
+#ifndef NN_NO_TRAINING
 typedef struct nn_gradcheck_desc {
     double h;         /* first step, relative to max(1, |x|): default 1e-5, in float 1e-2 */
     double atol;      /* default 0 */
@@ -1426,6 +1469,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
 NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user), void *user,
                                        size_t n, nn_real *x, const nn_real *analytic,
                                        const nn_gradcheck_desc *desc, nn_gradcheck_report *report);
+#endif
 
 #ifdef __cplusplus
 }
@@ -1446,6 +1490,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #include <locale.h>
 #include <math.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -1461,6 +1506,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__ISATTY(fd) isatty(fd)
 #define NN__SYNC(stream) fsync(fileno(stream))
 #define NN__REPLACE(from, to) rename(from, to)
+#define NN__PROCESS getpid()
 #if defined(__linux__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
 extern int fsync(int fd); /* -std=c99 hides them */
 extern int fileno(FILE *stream);
@@ -1469,6 +1515,7 @@ extern int fileno(FILE *stream);
 #define NN__ISATTY(fd) 0
 #define NN__SYNC(stream) 0
 #define NN__REPLACE(from, to) (remove(to), rename(from, to))
+#define NN__PROCESS 0
 #endif
 
 #if !defined(NN_NO_SIMD) && (defined(__GNUC__) || defined(__clang__))
@@ -1631,7 +1678,7 @@ static int nn__is_finite(double x)
 
 /* Seconds since some moment, from the best clock that the language level in use offers; on Windows,
    where clock() is that of the wall and the others ask for a library, from clock(). */
-static double nn__now(void)
+NN__UNUSED static double nn__now(void)
 {
 #if defined(_WIN32)
     return (double)clock() / CLOCKS_PER_SEC;
@@ -1663,7 +1710,7 @@ static double nn__log_scalar(double x)
 }
 
 /* cos(pi t) for t in [0, 1], by the series of sin(pi (1/2 - t)). */
-static double nn__cos_pi(double t)
+NN__UNUSED static double nn__cos_pi(double t)
 {
     double u = 3.14159265358979323846 * (0.5 - t), z = u * u, sum = 1;
     for (int k = 20; k >= 2; k -= 2) sum = 1 - sum * z / (k * (k + 1.0));
@@ -5443,6 +5490,8 @@ struct nn_net {
     nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
 
+static size_t nn__round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
+
 static void *nn__default_alloc(void *user, size_t bytes)
 {
     (void)user;
@@ -5453,6 +5502,59 @@ static void nn__default_release(void *user, void *block)
 {
     (void)user;
     NN_FREE(block);
+}
+
+/* -- a caller's memory, a stack: blocks one behind the other, each with a note of where it begins
+   and ends. A block that is given back makes room when it is the last. -- */
+
+#define NN__STACK_ALIGN 16
+
+typedef struct nn__stack {
+    size_t size, used, peak; /* bytes, from the stack itself on */
+} nn__stack;
+
+typedef struct nn__stack_note {
+    size_t begin, end;
+} nn__stack_note;
+
+static void *nn__stack_alloc(void *user, size_t bytes)
+{
+    nn__stack *stack = (nn__stack *)user;
+    nn__stack_note note;
+    const size_t at = nn__round_up(stack->used + sizeof note, NN__STACK_ALIGN);
+    if (at > stack->size || bytes > stack->size - at) return NULL;
+    note.begin = stack->used, note.end = at + bytes;
+    char *block = (char *)user + at;
+    memcpy(block - sizeof note, &note, sizeof note);
+    stack->used = note.end;
+    stack->peak = nn__max_size(stack->peak, stack->used);
+    return block;
+}
+
+static void nn__stack_release(void *user, void *block)
+{
+    nn__stack *stack = (nn__stack *)user;
+    nn__stack_note note;
+    memcpy(&note, (const char *)block - sizeof note, sizeof note);
+    if (note.end == stack->used) stack->used = note.begin;
+}
+
+/* A stack at the beginning of the memory; NULL when there is no room for one. */
+static nn__stack *nn__stack_new(void *memory, size_t size)
+{
+    const size_t past = (size_t)((uintptr_t)memory % NN__STACK_ALIGN);
+    const size_t skip = past ? NN__STACK_ALIGN - past : 0;
+    if (size < skip || size - skip < sizeof(nn__stack)) return NULL;
+    nn__stack *stack = (nn__stack *)(void *)((char *)memory + skip);
+    stack->size = size - skip;
+    stack->used = stack->peak = sizeof *stack;
+    return stack;
+}
+
+NN_DEF size_t nn_net_memory(const nn_net *net)
+{
+    if (!net || net->allocator.alloc != nn__stack_alloc) return 0;
+    return ((const nn__stack *)net->allocator.user)->peak + NN__STACK_ALIGN - 1;
 }
 
 static void *nn__net_alloc(nn_net *net, size_t bytes)
@@ -5468,8 +5570,6 @@ static void nn__net_release(nn_net *net, void *block)
 {
     if (block) net->allocator.release(net->allocator.user, block);
 }
-
-static size_t nn__round_up(size_t n, size_t to) { return (n + to - 1) / to * to; }
 
 /* `bytes` that begin at a multiple of NN__ALIGN. What the allocator gave, which is aligned for
    pointers, is noted in front of them. */
@@ -5619,7 +5719,7 @@ static nn_status nn__store_grads(nn_net *net)
 }
 
 /* The optimiser's state: what is missing starts at 0; `clear` sets the rest to 0, too. */
-static nn_status nn__store_state(nn_net *net, int count, int clear)
+NN__UNUSED static nn_status nn__store_state(nn_net *net, int count, int clear)
 {
     for (nn__store *s = net->stores; s; s = s->next)
         for (int i = 0; i < count; i++) {
@@ -5658,6 +5758,16 @@ NN_DEF nn_net *nn_net_create(const nn_net_desc *desc)
         status = nn__fail(NN_ERROR_BAD_ARGUMENT,
                           "nn_net_create: nn.h is compiled with -ffp-contract=fast for a CPU with "
                           "fused multiply-add, which changes results: use -ffp-contract=off");
+    else if (d.allocator.alloc ? d.memory != NULL || d.memory_size : !d.memory != !d.memory_size)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_net_create: memory and memory_size go "
+                                                 "together, and without an allocator");
+    if (d.memory && status == NN_OK) {
+        d.allocator.alloc = nn__stack_alloc, d.allocator.release = nn__stack_release;
+        d.allocator.user = nn__stack_new(d.memory, d.memory_size);
+        if (!d.allocator.user)
+            status = nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu bytes for the network",
+                              (nn__ull)d.memory_size);
+    }
     if (!d.allocator.alloc)
         d.allocator.alloc = nn__default_alloc, d.allocator.release = nn__default_release;
     nn_net *net = NULL;
@@ -9914,6 +10024,7 @@ static nn_tensor *nn__layer_norm_describe(nn_description *d, const nn_tensor *t)
 
 /* ----------------------------------------------------------------------------------- >>summary
    The network as a table. */
+#ifndef NN_NO_STDIO
 
 /* Multiply-adds of a sample: of products alone, beside which the rest is small. */
 static double nn__multiply_adds(const nn_tensor *t)
@@ -9999,6 +10110,7 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
         return nn__fail(NN_ERROR_CANNOT_WRITE, "nn_net_summary: the stream cannot be written");
     return NN_OK;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------ >>losses
    A loss compares lines of its source, the last dimension, with src[1], an input that it makes
@@ -10768,6 +10880,7 @@ NN_DEF nn_tensor *nn_weight_penalty(nn_tensor *loss, double l1, double l2)
 
    To add a kind: its value in nn_optimizer_kind with the formula, a line here, its members in the
    table of ranges, a case in the kernel `update`, and a reference in tests/test_optim.c. */
+#ifndef NN_NO_TRAINING
 
 typedef struct nn__optimizer_kind {
     int state;      /* arrays as large as the parameters */
@@ -11186,6 +11299,7 @@ NN_DEF nn_status nn_step(nn_net *net)
     o->steps++;
     return NN_OK;
 }
+#endif
 
 /* From here on kernels, files and messages are called, hardly anything is computed: gcc need not
    try hard, which is half a second of every compilation. */
@@ -11200,6 +11314,7 @@ NN_DEF nn_status nn_step(nn_net *net)
    into a jump. So f is sampled at steps that shrink by 2^(1/4), and a curve is laid through every
    twelve of them. Its residuals show all that makes its slope uncertain; the scale at which that is
    least is the right one, and what is left of it goes into the tolerance. */
+#ifndef NN_NO_TRAINING
 
 enum {
     NN__SAMPLES = 12,    /* of one curve */
@@ -11387,10 +11502,12 @@ static nn__slope nn__search_slope(nn__checker *c, nn_real *x, double analytic)
     }
     return count ? nn__best_slope(c, analytic, slopes, count) : slopes[0];
 }
+#endif
 
 /* ------------------------------------------------------------------------------- >>gradcheck
    Walks through the elements and judges. An analytic slope is known up to rounding, too: how far it
    and the loss can be off is found by computing them again with other last bits. */
+#ifndef NN_NO_TRAINING
 
 enum { NN__SHAKES = 3 };
 
@@ -11675,6 +11792,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
         status = nn__fail(NN_ERROR_GRADIENT_ZERO, "nn_gradcheck: there is nothing to check");
     return status != NN_OK ? status : checked;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------- >>files
    Files are read as streams, because a path can name a pipe or a file that grows: a size that was
@@ -11714,6 +11832,58 @@ static void *nn__allocate_zeros(size_t count, size_t size)
     return block;
 }
 
+/* A download can turn out to be something else than the data. */
+static nn_status nn__check_content(const char *name, const unsigned char *bytes, size_t size)
+{
+    static const char *const starts[][2] = {
+        {"<!DOCTYPE", "an HTML page"}, {"<!doctype", "an HTML page"}, {"<html", "an HTML page"},
+        {"<HTML", "an HTML page"}, {"<?xml", "an XML page"}, {"PK\003\004", "a zip archive"},
+        {"version https://git-lfs", "a Git LFS pointer"}, {"BZh", "bzip2"}, {"\3757zXZ", "xz"}};
+    size_t at = 0;
+    if (size == 0) return nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", name);
+    if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
+        return nn__fail(NN_ERROR_COMPRESSED,
+                        "%s: compressed: gunzip it or compile with NN_USE_ZLIB", name);
+    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
+    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
+        size_t length = strlen(starts[i][0]);
+        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
+            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, starts[i][1]);
+    }
+    return NN_OK;
+}
+
+/* A real of 16 bits: sign, 5 bits of exponent, 10 of fraction. */
+static double nn__half(uint64_t bits)
+{
+    const int exponent = (int)(bits >> 10 & 31);
+    const double fraction = (double)(bits & 1023) + (exponent ? 1024 : 0);
+    const double size = exponent == 31 ? ((bits & 1023) ? NAN : HUGE_VAL)
+                                       : ldexp(fraction, (exponent ? exponent : 1) - 25);
+    return bits >> 15 ? -size : size;
+}
+
+/* Where bytes go: to memory that is large enough, to a file, or nowhere: they are counted then, and
+   summed up. */
+typedef struct nn__writer {
+    unsigned char *memory;
+    size_t total; /* bytes so far */
+#ifndef NN_NO_STDIO
+    const char *path;
+    char *temporary; /* NULL for a device or a pipe */
+    FILE *file;
+    int failed, cause; /* errno at the first failure */
+    uint32_t crc;
+#endif
+} nn__writer;
+
+#ifdef NN_NO_STDIO
+static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
+{
+    if (size) memcpy(w->memory + w->total, bytes, size);
+    w->total += size;
+}
+#else
 /* Where the C library says why reading failed, a folder is told from a fault. */
 static nn_status nn__read_failed(const char *path)
 {
@@ -11814,27 +11984,6 @@ static size_t nn__stream_hint(nn__stream *s)
 }
 #endif
 
-/* A download can turn out to be something else than the data. */
-static nn_status nn__check_content(const char *name, const unsigned char *bytes, size_t size)
-{
-    static const char *const starts[][2] = {
-        {"<!DOCTYPE", "an HTML page"}, {"<!doctype", "an HTML page"}, {"<html", "an HTML page"},
-        {"<HTML", "an HTML page"}, {"<?xml", "an XML page"}, {"PK\003\004", "a zip archive"},
-        {"version https://git-lfs", "a Git LFS pointer"}, {"BZh", "bzip2"}, {"\3757zXZ", "xz"}};
-    size_t at = 0;
-    if (size == 0) return nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", name);
-    if (size >= 2 && bytes[0] == 0x1f && bytes[1] == 0x8b)
-        return nn__fail(NN_ERROR_COMPRESSED,
-                        "%s: compressed: gunzip it or compile with NN_USE_ZLIB", name);
-    while (at < size && at < 64 && memchr(" \r\n", bytes[at], 3)) at++;
-    for (size_t i = 0; i < sizeof starts / sizeof *starts; i++) {
-        size_t length = strlen(starts[i][0]);
-        if (size - at >= length && memcmp(bytes + at, starts[i][0], length) == 0)
-            return nn__fail(NN_ERROR_BAD_FORMAT, "%s: looks like %s", name, starts[i][1]);
-    }
-    return NN_OK;
-}
-
 /* A whole file in memory. */
 typedef struct nn__file {
     const char *path;
@@ -11908,17 +12057,29 @@ static uint32_t nn__crc32(uint32_t crc, const unsigned char *bytes, size_t size)
     return ~crc;
 }
 
-/* -- writing: into a file beside the path, which takes the path's place once all of it is written,
-   so that a full disk leaves an old file as it was. Devices and pipes are written directly. -- */
+/* -- writing: into a file beside the path, which takes the path's place once all of it is on the
+   disk: whatever happens, there is the old file or the new one. Devices and pipes are written
+   directly. -- */
 
-typedef struct nn__writer {
-    const char *path;
-    char *temporary; /* NULL for a device or a pipe */
-    FILE *file;      /* NULL: nothing is written, only counted and summed up */
-    size_t total;    /* bytes so far */
-    uint32_t crc;
-    int failed;
-} nn__writer;
+static void nn__writer_check(nn__writer *w, int is_right)
+{
+    if (is_right || w->failed) return;
+    w->failed = 1, w->cause = errno;
+}
+
+static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
+{
+    if (w->memory && size) memcpy(w->memory + w->total, bytes, size);
+    else if (!w->file) w->crc = nn__crc32(w->crc, (const unsigned char *)bytes, size);
+    else if (size && !w->failed) nn__writer_check(w, fwrite(bytes, 1, size, w->file) == size);
+    w->total += size;
+}
+
+static nn_status nn__write_failed(const char *path, const char *what, int cause)
+{
+    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be %s: %s", path, what,
+                    cause ? strerror(cause) : "the C library does not say why");
+}
 
 static int nn__is_device(const char *path)
 {
@@ -11936,23 +12097,16 @@ static nn_status nn__writer_open(nn__writer *w, const char *call, const char *pa
     if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the path is NULL", call);
     w->path = path;
     if (!nn__is_device(path)) {
-        const size_t size = strlen(path) + sizeof ".part";
+        const size_t size = strlen(path) + 32;
         w->temporary = (char *)nn__allocate(size, 1);
         if (!w->temporary) return NN_ERROR_OUT_OF_MEMORY;
-        snprintf(w->temporary, size, "%s.part", path);
+        snprintf(w->temporary, size, "%s.%llu.tmp", path, (nn__ull)NN__PROCESS);
     }
+    errno = 0;
     w->file = fopen(w->temporary ? w->temporary : path, "wb");
     if (w->file) return NN_OK;
     NN_FREE(w->temporary);
-    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be opened for writing: %s", path,
-                    strerror(errno));
-}
-
-static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
-{
-    w->total += size;
-    if (!w->file) w->crc = nn__crc32(w->crc, (const unsigned char *)bytes, size);
-    if (w->file && size && fwrite(bytes, 1, size, w->file) != size) w->failed = 1;
+    return nn__write_failed(path, "opened for writing", errno);
 }
 
 static void nn__writer_text(nn__writer *w, const char *text)
@@ -11979,21 +12133,17 @@ static void nn__writer_print(nn__writer *w, const char *format, ...)
 static nn_status nn__writer_close(nn__writer *w, nn_status status)
 {
     errno = 0;
-    w->failed |= ferror(w->file) != 0;
-    w->failed |= fclose(w->file) != 0;
-    if (status == NN_OK && w->failed)
-        status = nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be written%s%s", w->path,
-                          errno ? ": " : "", errno ? strerror(errno) : "");
-#ifdef _WIN32
-    if (status == NN_OK && w->temporary) remove(w->path); /* rename does not replace there */
-#endif
-    if (status == NN_OK && w->temporary && rename(w->temporary, w->path) != 0)
-        status = nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be replaced: %s", w->path,
-                          strerror(errno));
+    nn__writer_check(w, fflush(w->file) == 0 && ferror(w->file) == 0);
+    if (status == NN_OK && w->temporary) nn__writer_check(w, NN__SYNC(w->file) == 0);
+    nn__writer_check(w, fclose(w->file) == 0);
+    if (status == NN_OK && w->failed) status = nn__write_failed(w->path, "written", w->cause);
+    if (status == NN_OK && w->temporary && NN__REPLACE(w->temporary, w->path) != 0)
+        status = nn__write_failed(w->path, "replaced", errno);
     if (status != NN_OK && w->temporary) remove(w->temporary);
     NN_FREE(w->temporary);
     return status;
 }
+#endif
 
 /* ----------------------------------------------------------------------------------- >>dataset
    A data set borrows or owns its samples; a view is a list of another set's rows. Whatever makes a
@@ -12024,7 +12174,7 @@ struct nn__columns {
     nn__column *columns;
 };
 
-static int nn__is_feature(const nn__column *c)
+NN__UNUSED static int nn__is_feature(const nn__column *c)
 {
     return c->role >= NN__ROLE_FEATURE && c->role <= NN__ROLE_CODE;
 }
@@ -12402,7 +12552,7 @@ static void nn__set_trained_on(nn_net *net, nn_dataset *kept)
     net->trained_on = kept;
 }
 
-static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+NN__UNUSED static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
 {
     nn_dataset *kept = nn__copy_kin(net, data);
     if (kept) nn__set_trained_on(net, kept);
@@ -13115,7 +13265,7 @@ static const char *nn__pixel_member(const nn_augment *a)
                                : NULL;
 }
 
-static int nn__is_augmented(const nn_augment *a)
+NN__UNUSED static int nn__is_augmented(const nn_augment *a)
 {
     return nn__pixel_member(a) || a->noise > 0 || a->mixup > 0;
 }
@@ -13349,6 +13499,7 @@ NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, s
 /* ----------------------------------------------------------------------------------- >>formats
    Readers check every count against the size of the file before they use it. Bytes of an image
    file become the data set's storage where they stand. */
+#ifndef NN_NO_STDIO
 
 /* An array of numbers within a file, row by row. */
 typedef struct nn__numeric {
@@ -13382,16 +13533,6 @@ static nn_status nn__numeric_check(nn__numeric *x, size_t offset)
                         (nn__ull)(file->size - offset), (nn__ull)bytes);
     x->values = file->bytes + offset;
     return NN_OK;
-}
-
-/* A real of 16 bits: sign, 5 bits of exponent, 10 of fraction. */
-static double nn__half(uint64_t bits)
-{
-    const int exponent = (int)(bits >> 10 & 31);
-    const double fraction = (double)(bits & 1023) + (exponent ? 1024 : 0);
-    const double size = exponent == 31 ? ((bits & 1023) ? NAN : HUGE_VAL)
-                                       : ldexp(fraction, (exponent ? exponent : 1) - 25);
-    return bits >> 15 ? -size : size;
 }
 
 /* Value i; exactly, but for integers beyond 2^53. */
@@ -13717,6 +13858,7 @@ NN_DEF nn_status nn_load_cifar100(const char *folder, int coarse, nn_dataset *tr
     return nn__load_parts("nn_load_cifar100", folder, nn__load_cifar_part, coarse ? &broad : &fine,
                           train, test);
 }
+#endif
 
 /* -------------------------------------------------------------------------------------- >>text
    What a file says in letters: numbers, independent of the locale, and distinct texts, which are
@@ -13732,12 +13874,6 @@ static nn__span nn__span_of(const char *text)
 {
     nn__span s = {text, text + strlen(text)};
     return s;
-}
-
-static int nn__same_text(nn__span a, nn__span b)
-{
-    size_t size = nn__span_size(a);
-    return size == nn__span_size(b) && (size == 0 || !memcmp(a.begin, b.begin, size));
 }
 
 /* strtod wants the locale's decimal point, so it gets a copy with that in place of '.'. */
@@ -13852,7 +13988,14 @@ static nn__span nn__number_name(double x, char text[64])
     return nn__span_of(nn__shortest(x == 0 ? 0 : x, 0, text));
 }
 
+#ifndef NN_NO_STDIO
 /* -- distinct texts, numbered in order of appearance: a hash table over their concatenation -- */
+
+static int nn__same_text(nn__span a, nn__span b)
+{
+    size_t size = nn__span_size(a);
+    return size == nn__span_size(b) && (size == 0 || !memcmp(a.begin, b.begin, size));
+}
 
 typedef struct nn__words {
     char *text;            /* each ends with a zero byte */
@@ -14020,11 +14163,13 @@ static nn_status nn__words_match(const nn__words *w, char **list, size_t count, 
     }
     return status;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------ >>records
    RFC 4180, read as a stream through a small buffer, so that what grows is the data set alone. A
    record is cut into cells; one that does not end in the buffer is looked at again when more of
    the file is there. */
+#ifndef NN_NO_STDIO
 
 typedef struct nn__cell {
     nn__span text;
@@ -14262,11 +14407,13 @@ static nn_status nn__csv_open(nn__csv *csv)
     if (csv->limit >= 3 && memcmp(bytes, "\xEF\xBB\xBF", 3) == 0) csv->begin = 3;
     return NN_OK;
 }
+#endif
 
 /* ------------------------------------------------------------------------------------ >>columns
    Lists of names and numbers give every column a role, and each cell is stored by the role of its
    column: a number as it is, a text as its number among the distinct texts of the column, a gap as
    NaN. */
+#ifndef NN_NO_STDIO
 
 /* Another delimiter that the line seems to have: a surer one, or any where it is one cell. */
 static const char *nn__csv_separator(const nn__csv *csv)
@@ -14688,10 +14835,12 @@ static nn_status nn__csv_rows(nn__csv *csv)
                               csv->skipped ? " without a gap" : "");
     return status == NN_OK ? nn__csv_set_rows(csv, csv->rows) : status;
 }
+#endif
 
 /* ---------------------------------------------------------------------------------------- >>csv
    What texts and gaps become is decided when the whole file has been read, and kept for the next
    one. */
+#ifndef NN_NO_STDIO
 
 /* What the texts of column c mean: text i is category (*map)[i], and the column gets the names of
    the categories. They are those of `like`, or in an order of their own when it is NULL. */
@@ -14958,10 +15107,12 @@ NN_DEF nn_status nn_write_csv(const char *path, size_t rows, size_t cols, const 
         }
     return nn__writer_close(&w, NN_OK);
 }
+#endif
 
 /* --------------------------------------------------------------------------------------- >>npy
    NumPy's files. An npy file is a line of Python, which says type, order and shape, and the values
    behind it; an npz file is a zip archive of them, here always stored as they are. */
+#ifndef NN_NO_STDIO
 
 typedef struct nn__python {
     const char *at, *end;
@@ -14981,11 +15132,11 @@ static int nn__python_next(nn__python *p, char c)
     return 1;
 }
 
-static int nn__python_word(nn__python *p, const char *word)
+static int nn__python_text(nn__python *p, const char *text)
 {
-    const size_t n = strlen(word);
+    const size_t n = strlen(text);
     nn__python_blanks(p);
-    if ((size_t)(p->end - p->at) < n || memcmp(p->at, word, n) != 0) return 0;
+    if ((size_t)(p->end - p->at) < n || memcmp(p->at, text, n) != 0) return 0;
     p->at += n;
     return 1;
 }
@@ -15009,7 +15160,7 @@ static int nn__python_tuple(nn__python *p, int *rank, size_t shape[NN_MAX_RANK])
         if (*rank != commas || *rank == NN_MAX_RANK) return 0;
         const size_t digits = nn__parse_digits(&p->at, p->end, &number);
         if (digits < 1 || digits > 18 || number > SIZE_MAX) return 0;
-        nn__python_word(p, "L"); /* Python 2's long integers */
+        nn__python_text(p, "L"); /* Python 2's long integers */
         shape[(*rank)++] = (size_t)number;
     }
     return *rank == 1 ? commas == 1 : commas <= *rank;
@@ -15030,8 +15181,8 @@ static int nn__npy_dict(nn__python *p, nn__span *descr, int *fortran, nn__numeri
         seen |= 1u << i;
         if (i == 0) read = nn__python_string(p, descr);
         if (i == 1) {
-            *fortran = nn__python_word(p, "True");
-            read = *fortran || nn__python_word(p, "False");
+            *fortran = nn__python_text(p, "True");
+            read = *fortran || nn__python_text(p, "False");
         }
         if (i == 2) read = nn__python_tuple(p, &array->rank, array->shape);
         if (!read) return 0;
@@ -15539,6 +15690,7 @@ NN_DEF nn_status nn_dataset_write_npz(const nn_dataset *data, const char *path)
     const size_t n = nn__dataset_sources(data, shape, targets, s);
     return nn__npz_write(call, path, s, n);
 }
+#endif
 
 /* ---------------------------------------------------------------------------------- >>evaluate
    A scalar over a data set, in chunks; predictions, and what they are worth. A data set is larger
@@ -15649,7 +15801,7 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
 }
 
 /* Mixed labels are targets, of which no class has a weight of its own or is ignored. */
-static nn_status nn__check_mixup(const nn__session *s)
+NN__UNUSED static nn_status nn__check_mixup(const nn__session *s)
 {
     for (size_t i = 0; i < s->losses.count; i++) {
         const nn_tensor *t = s->losses.items[i];
@@ -16141,6 +16293,7 @@ NN_DEF nn_status nn_confusion_matrix(nn_tensor *output, const nn_dataset *data, 
    Copies of a network's values beside them: the best so far, their average, the slow weights of
    Lookahead. A shadow is one array: the parameters that there were when it was made, in their
    order, and the buffers. */
+#ifndef NN_NO_TRAINING
 
 typedef struct nn__shadow {
     nn_real *values; /* NULL: there is none */
@@ -16170,18 +16323,6 @@ static nn_status nn__make_shadow(nn_net *net, int has_buffers, nn__shadow *s)
     return NN_OK;
 }
 
-/* What it has of parameter or buffer i, counted as nn__state_tensor counts; NULL when that was made
-   later, or there is no shadow. */
-static nn_real *nn__shadow_of(const nn_net *net, const nn__shadow *s, size_t i)
-{
-    const size_t parameters = net->parameters.count;
-    nn_real *a = s->values;
-    const size_t place = i < parameters ? i : i - parameters + s->parameters;
-    if (!a || (i < parameters && i >= s->parameters) || !nn__shadowed(net, s, place)) return NULL;
-    for (size_t j = 0; j < place; j++) a += nn__shadowed(net, s, j)->size;
-    return a;
-}
-
 /* For each value w of the network and a of the shadow. */
 typedef enum nn__shadow_use {
     NN__SHADOW_KEEP,    /* a = w */
@@ -16207,11 +16348,13 @@ static void nn__use_shadow(nn_net *net, const nn__shadow *s, nn__shadow_use use,
         }
     }
 }
+#endif
 
 /* ------------------------------------------------------------------------------- >>export-text
    What nn_export_c writes of >>math and >>kernels: the same steps for one number at a time, so that
    the bits are the same. In these texts @ is the network's name, $R the type of reals, $U that of
    their bits, and $a, $b, ... are the numbers of nn__export_numbers, $#a as a whole number. */
+#ifndef NN_NO_STDIO
 
 enum { /* a function of the generated file; those that it needs come before it */
     NN__NEED_BITS, NN__NEED_FMA, NN__NEED_ABS, NN__NEED_QUOTIENT, NN__NEED_EXP_REDUCED,
@@ -16520,6 +16663,7 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
     {nn__export_int8, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
     {nn__export_matmul, NN__NEEDS(FMA)},
     {"", 0}};
+#endif
 
 /* -------------------------------------------------------------------------------- >>export-ops
    nn_export_c walks the plan of the output twice: once without a file, to learn which functions and
@@ -16527,6 +16671,7 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
    a constant array, or at an offset of the working memory that is free while it lives.
 
    To add an operation: a function that writes its block, and a row in nn__export_ops. */
+#ifndef NN_NO_STDIO
 
 enum { NN__OWN_MEMORY, NN__IN_PLACE, NN__ALIAS }; /* may share its source's memory; is its source */
 
@@ -16540,6 +16685,8 @@ typedef struct nn__slot {
 
 typedef struct nn__exporter {
     nn__writer w;
+    const char *call;
+    int (*knows)(const nn_tensor *t); /* whether there is a way to write its operation */
     const char *name;
     nn_net *net;
     nn_tensor *input, *output;
@@ -16547,7 +16694,7 @@ typedef struct nn__exporter {
     unsigned needs;           /* of nn__export_helpers */
     size_t work, codes, constants; /* reals; bytes; bytes */
     int int8, raw;            /* raw: a function for raw samples is possible */
-    const nn_dataset *check;
+    const nn_dataset *data;
     nn_real *x, *y;           /* the test's samples and what is expected of them */
     size_t rows;
     uint8_t *bytes;           /* the samples as bytes; NULL: they are reals */
@@ -16937,9 +17084,11 @@ static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
         if (nn__export_ops[i].op == t->op) return &nn__export_ops[i];
     return NULL;
 }
+#endif
 
 /* -------------------------------------------------------------------------------------- >>export
    Memory, constants, the test and the file around them. What depends on no input is a constant. */
+#ifndef NN_NO_STDIO
 
 /* -- int8: a dense layer's weights in 255 steps per unit, its input in 255 steps per row -- */
 
@@ -17014,25 +17163,25 @@ static nn_status nn__export_predict(const nn__exporter *e, int int8, const nn_da
 
 static double nn__export_accuracy(const nn__exporter *e, const nn_real *y)
 {
-    const size_t n = e->output->row_size, count = e->check->count;
+    const size_t n = e->output->row_size, count = e->data->count;
     const double threshold = n == 1 ? nn__threshold(e->output) : 0;
     size_t correct = 0;
-    if (!e->check->labels) return NAN;
+    if (!e->data->labels) return NAN;
     for (size_t i = 0; i < count; i++)
-        correct += nn__predicted_class(y + i * n, n, threshold) == (size_t)e->check->labels[i];
+        correct += nn__predicted_class(y + i * n, n, threshold) == (size_t)e->data->labels[i];
     return (double)correct / (double)count;
 }
 
 /* Accuracy as reals and as int8, and how far the outputs are apart. */
 static nn_status nn__export_measure(nn__exporter *e)
 {
-    const size_t n = e->output->row_size, count = e->check->count;
+    const size_t n = e->output->row_size, count = e->data->count;
     nn_export_report *r = &e->report;
     nn_real *y = (nn_real *)nn__net_alloc(e->net, nn__bytes(count, n, 2 * sizeof *y));
     if (!y) return NN_ERROR_OUT_OF_MEMORY;
     nn_real *z = y + count * n;
-    nn_status status = nn__export_predict(e, 0, e->check, NULL, 0, y);
-    if (status == NN_OK && e->int8) status = nn__export_predict(e, 1, e->check, NULL, 0, z);
+    nn_status status = nn__export_predict(e, 0, e->data, NULL, 0, y);
+    if (status == NN_OK && e->int8) status = nn__export_predict(e, 1, e->data, NULL, 0, z);
     if (status == NN_OK) {
         r->samples = count;
         r->accuracy = nn__export_accuracy(e, y);
@@ -17056,21 +17205,21 @@ static nn_status nn__export_check(nn__exporter *e)
         if (nn__as_input(t)) {
             if (e->input || nn__as_input(t)->labels_per_row)
                 return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                                "nn_export_c: tensor %llu: expected one input, of samples",
+                                "%s: tensor %llu: expected one input, of samples", e->call,
                                 (nn__ull)t->id);
             e->input = t;
         }
         slot->varies = t == e->input;
         for (size_t j = 0; j < t->src_count; j++) slot->varies |= e->slots[t->src[j]->id].varies;
         if (nn__is_leaf(t) || !slot->varies) continue;
-        if (!nn__export_op_of(t) || !t->batched)
-            return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                            "nn_export_c: tensor %llu: the operation '%s' %s", (nn__ull)t->id,
-                            t->op->name, nn__export_op_of(t) ? "has no value of each sample here"
-                                                             : "cannot be exported");
+        if (e->knows(t) && t->batched) continue;
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: tensor %llu: the operation '%s' %s", e->call,
+                        (nn__ull)t->id, t->op->name,
+                        e->knows(t) ? "has no value of each sample here" : "cannot be exported");
     }
     if (e->slots[e->output->id].varies) return NN_OK;
-    return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: the output depends on no input");
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the output depends on no input",
+                    e->call);
 }
 
 /* Whose memory each tensor uses, and until when. In place: over the first source, when this is its
@@ -17367,7 +17516,7 @@ static nn_status nn__emit_file(nn__exporter *e)
 static nn_status nn__export_samples(nn__exporter *e)
 {
     const size_t n = e->input->row_size, m = e->output->row_size;
-    const nn_dataset *data = e->check, *trained = e->net->trained_on;
+    const nn_dataset *data = e->data, *trained = e->net->trained_on;
     nn_rng rng = nn_rng_seed(0);
     e->rows = data ? nn__min_size(3, data->count) : 3;
     e->x = (nn_real *)nn__net_alloc(e->net, nn__bytes(e->rows, n + m, sizeof *e->x));
@@ -17391,7 +17540,7 @@ static nn_status nn__export_all(nn__exporter *e, const char *path)
 {
     const nn_dataset *trained = e->net->trained_on;
     nn_status status = nn__export_check(e);
-    if (status == NN_OK && e->check) status = nn__export_measure(e);
+    if (status == NN_OK && e->data) status = nn__export_measure(e);
     if (status != NN_OK) return status;
     const int by_pixel = trained && nn__has_planes(trained) && e->input->rank == 4;
     e->raw = trained && !by_pixel && trained->features == e->input->row_size &&
@@ -17405,23 +17554,47 @@ static nn_status nn__export_all(nn__exporter *e, const char *path)
     return status == NN_OK ? nn__writer_close(&e->w, nn__emit_file(e)) : status;
 }
 
-static nn_status nn__check_export(const nn_tensor *output, const char *path,
-                                  const nn_export_desc *d)
+static nn_status nn__check_export(const nn_export_desc *d)
 {
-    nn_status status = nn__check_tensor("nn_export_c", output);
-    if (status == NN_OK && !path)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: the path is NULL");
-    if (status == NN_OK && d->check) status = nn__check_dataset("nn_export_c", d->check);
     size_t n = 0;
-    for (const char *c = d->name ? d->name : "net"; status == NN_OK && *c; c++, n++) {
+    for (const char *c = d->name ? d->name : "net"; *c; c++, n++) {
         const int is_letter = (*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || *c == '_';
         if (!is_letter && !(n && *c >= '0' && *c <= '9')) n = 100;
     }
-    if (status == NN_OK && (n < 1 || n > 64))
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: name is '%s', expected a C "
-                                                 "identifier of up to 64 letters", d->name);
-    return status;
+    if (n < 1 || n > 64)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_c: name is '%s', expected a C "
+                                               "identifier of up to 64 letters", d->name);
+    return d->data ? nn__check_dataset("nn_export_c", d->data) : NN_OK;
 }
+
+/* Lists what the output depends on, and makes room for what is to be known of it. */
+static nn_status nn__export_open(nn__exporter *e, const char *call,
+                                 int (*knows)(const nn_tensor *t), nn_tensor *output,
+                                 const char *path)
+{
+    nn_status status = nn__check_tensor(call, output);
+    memset(e, 0, sizeof *e);
+    if (status == NN_OK && !path)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the path is NULL", call);
+    if (status == NN_OK) status = nn__list_needed(output);
+    if (status != NN_OK) return status;
+    e->call = call, e->knows = knows, e->net = output->net, e->output = output;
+    const size_t bytes = nn__bytes(e->net->tensors.count, 1, sizeof *e->slots);
+    e->slots = (nn__slot *)nn__net_alloc(e->net, bytes);
+    if (!e->slots) return NN_ERROR_OUT_OF_MEMORY;
+    memset(e->slots, 0, bytes);
+    return NN_OK;
+}
+
+static void nn__export_close(nn__exporter *e)
+{
+    if (!e->net) return;
+    nn__net_release(e->net, e->slots);
+    nn__net_release(e->net, e->x);
+    nn__net_release(e->net, e->bytes);
+}
+
+static int nn__export_knows(const nn_tensor *t) { return nn__export_op_of(t) != NULL; }
 
 NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc)
 {
@@ -17429,23 +17602,574 @@ NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_expor
     nn_export_desc d;
     memset(&d, 0, sizeof d);
     if (desc) d = *desc;
-    nn_status status = nn__check_export(output, path, &d);
-    if (status == NN_OK) status = nn__list_needed(output);
-    if (status != NN_OK) return status;
-    memset(&e, 0, sizeof e);
-    e.name = d.name ? d.name : "net", e.net = output->net, e.output = output;
-    e.int8 = d.int8, e.check = d.check;
-    const size_t bytes = nn__bytes(e.net->tensors.count, 1, sizeof *e.slots);
-    e.slots = (nn__slot *)nn__net_alloc(e.net, bytes);
-    if (!e.slots) return NN_ERROR_OUT_OF_MEMORY;
-    memset(e.slots, 0, bytes);
-    status = nn__export_all(&e, path);
+    nn_status status = nn__export_open(&e, "nn_export_c", nn__export_knows, output, path);
+    if (status == NN_OK) status = nn__check_export(&d);
+    e.name = d.name ? d.name : "net", e.int8 = d.int8, e.data = d.data;
+    if (status == NN_OK) status = nn__export_all(&e, path);
     if (status == NN_OK && d.report) *d.report = e.report;
-    nn__net_release(e.net, e.slots);
-    nn__net_release(e.net, e.x);
-    nn__net_release(e.net, e.bytes);
+    nn__export_close(&e);
     return status;
 }
+#endif
+
+/* --------------------------------------------------------------------------------------- >>onnx
+   nn_export_onnx: the same walk, written as ONNX (onnx.proto, opset 13) in Protocol Buffers: fields
+   with a number each, of which only three kinds are needed. Messages are put together in memory
+   from the inside out; weights go from the network to the file. ONNX counts the batch as a
+   dimension, so that operands which broadcast get all dimensions of the result first. */
+#ifndef NN_NO_STDIO
+
+typedef struct nn__proto {
+    unsigned char *bytes;
+    size_t size, capacity;
+    nn_status status;
+} nn__proto;
+
+static void nn__proto_put(nn__proto *p, const void *bytes, size_t size)
+{
+    for (size_t i = 0; p->status == NN_OK && i < size; i++) {
+        p->status = nn__grow(&p->bytes, p->size, &p->capacity, 1);
+        if (p->status == NN_OK) p->bytes[p->size++] = ((const unsigned char *)bytes)[i];
+    }
+}
+
+/* Seven bits at a time, the lowest first. */
+static void nn__proto_varint(nn__proto *p, uint64_t n)
+{
+    unsigned char septet;
+    do {
+        septet = (unsigned char)(n & 127);
+        n >>= 7;
+        if (n) septet |= 128;
+        nn__proto_put(p, &septet, 1);
+    } while (n);
+}
+
+static void nn__proto_int(nn__proto *p, unsigned field, int64_t n)
+{
+    nn__proto_varint(p, field << 3);
+    nn__proto_varint(p, (uint64_t)n);
+}
+
+/* Little-endian, as all numbers of fixed width. */
+static void nn__proto_fixed(nn__proto *p, float x)
+{
+    unsigned char bytes[4];
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    nn__put_little(bytes, bits, 4);
+    nn__proto_put(p, bytes, 4);
+}
+
+static void nn__proto_bytes(nn__proto *p, unsigned field, const void *bytes, size_t size)
+{
+    nn__proto_varint(p, field << 3 | 2);
+    nn__proto_varint(p, size);
+    nn__proto_put(p, bytes, size);
+}
+
+static void nn__proto_text(nn__proto *p, unsigned field, const char *text)
+{
+    nn__proto_bytes(p, field, text, strlen(text));
+}
+
+/* Ends a message within p. */
+static void nn__proto_message(nn__proto *p, unsigned field, nn__proto *inner)
+{
+    nn__proto_bytes(p, field, inner->bytes, inner->size);
+    if (p->status == NN_OK) p->status = inner->status;
+    NN_FREE(inner->bytes);
+    memset(inner, 0, sizeof *inner);
+}
+
+typedef struct nn__onnx {
+    nn__exporter e;
+    nn__proto nodes; /* and small constants */
+    size_t names;    /* given so far to what lies between tensors */
+} nn__onnx;
+
+typedef struct nn__onnx_name {
+    char text[32];
+} nn__onnx_name;
+
+static nn__onnx_name nn__onnx_of(const nn__onnx *o, const nn_tensor *t)
+{
+    nn__onnx_name name;
+    if (t == o->e.input) strcpy(name.text, "input");
+    else if (t == o->e.output) strcpy(name.text, "output");
+    else snprintf(name.text, sizeof name.text, "t%llu", (nn__ull)t->id);
+    return name;
+}
+
+static nn__onnx_name nn__onnx_new(nn__onnx *o)
+{
+    nn__onnx_name name;
+    snprintf(name.text, sizeof name.text, "v%llu", (nn__ull)o->names++);
+    return name;
+}
+
+/* -- attributes -- */
+
+static nn__proto nn__onnx_attribute(const char *name, int type)
+{
+    nn__proto a;
+    memset(&a, 0, sizeof a);
+    nn__proto_text(&a, 1, name);
+    nn__proto_int(&a, 20, type);
+    return a;
+}
+
+static nn__proto nn__onnx_float(const char *name, double value)
+{
+    nn__proto a = nn__onnx_attribute(name, 1);
+    nn__proto_varint(&a, 2 << 3 | 5);
+    nn__proto_fixed(&a, (float)value);
+    return a;
+}
+
+static nn__proto nn__onnx_ints(const char *name, int count, const int64_t *values)
+{
+    nn__proto a = nn__onnx_attribute(name, 7);
+    for (int i = 0; i < count; i++) nn__proto_int(&a, 8, values[i]);
+    return a;
+}
+
+static nn__proto nn__onnx_int(const char *name, int64_t value)
+{
+    nn__proto a = nn__onnx_attribute(name, 2);
+    nn__proto_int(&a, 3, value);
+    return a;
+}
+
+/* -- nodes and constants -- */
+
+/* out = type(in[0], in[1], ...), with up to two attributes, which are given back. */
+static void nn__onnx_node(nn__onnx *o, const char *type, int count, const nn__onnx_name *in,
+                          nn__onnx_name out, nn__proto *first, nn__proto *second)
+{
+    nn__proto node;
+    memset(&node, 0, sizeof node);
+    for (int i = 0; i < count; i++) nn__proto_text(&node, 1, in[i].text);
+    nn__proto_text(&node, 2, out.text);
+    nn__proto_text(&node, 4, type);
+    if (first) nn__proto_message(&node, 5, first);
+    if (second) nn__proto_message(&node, 5, second);
+    nn__proto_message(&o->nodes, 1, &node);
+}
+
+static void nn__onnx_apply(nn__onnx *o, const char *type, nn__onnx_name in, nn__onnx_name out,
+                           nn__proto *attribute)
+{
+    nn__onnx_node(o, type, 1, &in, out, attribute, NULL);
+}
+
+static void nn__onnx_apply2(nn__onnx *o, const char *type, nn__onnx_name a, nn__onnx_name b,
+                            nn__onnx_name out)
+{
+    nn__onnx_name in[2];
+    in[0] = a, in[1] = b;
+    nn__onnx_node(o, type, 2, in, out, NULL, NULL);
+}
+
+/* A list of whole numbers as an input. */
+static nn__onnx_name nn__onnx_list(nn__onnx *o, int count, const int64_t *values)
+{
+    const nn__onnx_name name = nn__onnx_new(o);
+    nn__proto t;
+    memset(&t, 0, sizeof t);
+    nn__proto_int(&t, 1, count);
+    nn__proto_int(&t, 2, 7);
+    for (int i = 0; i < count; i++) nn__proto_int(&t, 7, values[i]);
+    nn__proto_text(&t, 8, name.text);
+    nn__proto_message(&o->nodes, 5, &t);
+    return name;
+}
+
+static nn__onnx_name nn__onnx_scalar(nn__onnx *o, double value)
+{
+    const nn__onnx_name name = nn__onnx_new(o);
+    nn__proto t;
+    memset(&t, 0, sizeof t);
+    nn__proto_int(&t, 2, 1);
+    nn__proto_varint(&t, 4 << 3 | 5);
+    nn__proto_fixed(&t, (float)value);
+    nn__proto_text(&t, 8, name.text);
+    nn__proto_message(&o->nodes, 5, &t);
+    return name;
+}
+
+static void nn__onnx_reshape(nn__onnx *o, nn__onnx_name x, int batched, int rank,
+                             const size_t *shape, nn__onnx_name out)
+{
+    int64_t list[NN_MAX_RANK + 2] = {-1};
+    for (int i = 0; i < rank; i++) list[batched + i] = (int64_t)shape[i];
+    nn__onnx_apply2(o, "Reshape", x, nn__onnx_list(o, rank + batched, list), out);
+}
+
+/* x with ones in front of a sample's dimensions until there are `rank`: only a batch has to stay in
+   front of them, constants get theirs by broadcasting. */
+static nn__onnx_name nn__onnx_wide(nn__onnx *o, const nn_tensor *x, nn__onnx_name name, int rank)
+{
+    size_t shape[NN_MAX_RANK + 2];
+    const int own = x->rank - x->batched;
+    if (!x->batched || own >= rank) return name;
+    for (int i = 0; i < rank; i++) shape[i] = i < rank - own ? 1 : x->shape[1 + i - (rank - own)];
+    const nn__onnx_name wide = nn__onnx_new(o);
+    nn__onnx_reshape(o, name, 1, rank, shape, wide);
+    return wide;
+}
+
+/* -- operations -- */
+
+static void nn__onnx_function(nn__onnx *o, const nn__function *f, nn__onnx_name x,
+                              nn__onnx_name out)
+{
+    static const char *const types[NN_ACTIVATION_COUNT] = {
+        "Identity", "Sigmoid", "Tanh", NULL, "Relu", "LeakyRelu", "Elu", NULL, NULL, "Softplus"};
+    nn__proto alpha;
+    if (f->kind == NN_ACTIVATION_LEAKY_RELU || f->kind == NN_ACTIVATION_ELU) {
+        alpha = nn__onnx_float("alpha", f->alpha);
+        nn__onnx_apply(o, types[f->kind], x, out, &alpha);
+    } else if (f->kind == NN_ACTIVATION_SCALED_TANH) {
+        const nn__onnx_name a = nn__onnx_new(o), b = nn__onnx_new(o);
+        nn__onnx_apply2(o, "Mul", x, nn__onnx_scalar(o, 2.0 / 3), a);
+        nn__onnx_apply(o, "Tanh", a, b, NULL);
+        nn__onnx_apply2(o, "Mul", b, nn__onnx_scalar(o, 1.7159), out);
+    } else if (f->kind == NN_ACTIVATION_GELU) { /* x (1 + erf(x / sqrt 2)) / 2 */
+        const nn__onnx_name a = nn__onnx_new(o), b = nn__onnx_new(o), c = nn__onnx_new(o);
+        const nn__onnx_name half = nn__onnx_new(o);
+        nn__onnx_apply2(o, "Mul", x, nn__onnx_scalar(o, 0.70710678118654752440), a);
+        nn__onnx_apply(o, "Erf", a, b, NULL);
+        nn__onnx_apply2(o, "Add", b, nn__onnx_scalar(o, 1), c);
+        nn__onnx_apply2(o, "Mul", x, nn__onnx_scalar(o, 0.5), half);
+        nn__onnx_apply2(o, "Mul", half, c, out);
+    } else if (f->kind == NN_ACTIVATION_SILU) {
+        const nn__onnx_name a = nn__onnx_new(o);
+        nn__onnx_apply(o, "Sigmoid", x, a, NULL);
+        nn__onnx_apply2(o, "Mul", x, a, out);
+    } else nn__onnx_apply(o, types[f->kind], x, out, NULL);
+}
+
+static void nn__onnx_activation(nn__onnx *o, const nn_tensor *t)
+{
+    nn__onnx_function(o, (const nn__function *)t->settings, nn__onnx_of(o, t->src[0]),
+                      nn__onnx_of(o, t));
+}
+
+static void nn__onnx_dense(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__function *f = (const nn__function *)t->settings;
+    const nn__onnx_name out = nn__onnx_of(o, t), x = nn__onnx_of(o, t->src[0]);
+    const nn__onnx_name w = nn__onnx_of(o, t->src[1]);
+    const int has_bias = t->src_count > 2, has_function = f->kind != NN_ACTIVATION_IDENTITY;
+    const nn__onnx_name sum = has_function ? nn__onnx_new(o) : out;
+    const nn__onnx_name product = has_bias ? nn__onnx_new(o) : sum;
+    nn__onnx_apply2(o, "MatMul", x, w, product);
+    if (has_bias) nn__onnx_apply2(o, "Add", product, nn__onnx_of(o, t->src[2]), sum);
+    if (has_function) nn__onnx_function(o, f, sum, out);
+}
+
+static void nn__onnx_binary(nn__onnx *o, const nn_tensor *t)
+{
+    static const char *const types[][2] = {{"add", "Add"}, {"sub", "Sub"}, {"mul", "Mul"},
+                                           {"div", "Div"}, {"maximum", "Max"}, {"minimum", "Min"}};
+    nn__onnx_name x[2];
+    size_t i = 0;
+    while (strcmp(types[i][0], t->op->name) != 0) i++;
+    for (int j = 0; j < 2; j++)
+        x[j] = nn__onnx_wide(o, t->src[j], nn__onnx_of(o, t->src[j]), t->rank - 1);
+    nn__onnx_apply2(o, types[i][1], x[0], x[1], nn__onnx_of(o, t));
+}
+
+static void nn__onnx_unary(nn__onnx *o, const nn_tensor *t)
+{
+    static const char *const types[][2] = {{"exp", "Exp"}, {"log", "Log"}, {"sqrt", "Sqrt"},
+                                           {"abs", "Abs"}, {"pow", "Pow"}, {"scale", "Mul"},
+                                           {"clamp", "Clip"}};
+    const nn__numbers *s = (const nn__numbers *)t->settings;
+    nn__onnx_name in[3];
+    int i = 0;
+    while (strcmp(types[i][0], t->op->name) != 0) i++;
+    in[0] = nn__onnx_of(o, t->src[0]);
+    if (i >= 4) in[1] = nn__onnx_scalar(o, s->a);
+    if (i == 6) in[2] = nn__onnx_scalar(o, s->b);
+    nn__onnx_node(o, types[i][1], i < 4 ? 1 : i < 6 ? 2 : 3, in, nn__onnx_of(o, t), NULL, NULL);
+}
+
+static void nn__onnx_softmax(nn__onnx *o, const nn_tensor *t)
+{
+    nn__proto axis = nn__onnx_int("axis", -1);
+    nn__onnx_apply(o, t->op == &nn__softmax ? "Softmax" : "LogSoftmax", nn__onnx_of(o, t->src[0]),
+                   nn__onnx_of(o, t), &axis);
+}
+
+static void nn__onnx_shape(nn__onnx *o, const nn_tensor *t)
+{
+    nn__onnx_reshape(o, nn__onnx_of(o, t->src[0]), 1, t->rank - 1, t->shape + 1,
+                     nn__onnx_of(o, t));
+}
+
+static void nn__onnx_identity(nn__onnx *o, const nn_tensor *t)
+{
+    nn__onnx_apply(o, "Identity", nn__onnx_of(o, t->src[0]), nn__onnx_of(o, t), NULL);
+}
+
+/* Which dimension of x moves by `step` and is not taken yet; of equal ones any will do. */
+static int nn__onnx_axis_of(const nn_tensor *x, size_t step, size_t dim, unsigned taken)
+{
+    for (int i = x->batched; i < x->rank; i++)
+        if (!(taken & 1u << i) && x->shape[i] == dim && nn__inner_size(x, i + 1) == step) return i;
+    return 0;
+}
+
+static void nn__onnx_permute(nn__onnx *o, const nn_tensor *t)
+{
+    int64_t axes[NN_MAX_RANK] = {0};
+    unsigned taken = 0;
+    for (int i = 1; i < t->rank; i++) {
+        const size_t step = ((const nn__permutation *)t->settings)->step[i - 1];
+        const int axis = nn__onnx_axis_of(t->src[0], step, t->shape[i], taken);
+        axes[i] = axis, taken |= 1u << axis;
+    }
+    nn__proto perm = nn__onnx_ints("perm", t->rank, axes);
+    nn__onnx_apply(o, "Transpose", nn__onnx_of(o, t->src[0]), nn__onnx_of(o, t), &perm);
+}
+
+static void nn__onnx_concat(nn__onnx *o, const nn_tensor *t)
+{
+    nn__proto node, axis = nn__onnx_int("axis", ((const nn__cut *)t->settings)->axis);
+    memset(&node, 0, sizeof node);
+    for (size_t i = 0; i < t->src_count; i++)
+        nn__proto_text(&node, 1, nn__onnx_of(o, t->src[i]).text);
+    nn__proto_text(&node, 2, nn__onnx_of(o, t).text);
+    nn__proto_text(&node, 4, "Concat");
+    nn__proto_message(&node, 5, &axis);
+    nn__proto_message(&o->nodes, 1, &node);
+}
+
+static void nn__onnx_slice(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__cut *cut = (const nn__cut *)t->settings;
+    const int64_t numbers[3] = {(int64_t)cut->begin,
+                                (int64_t)(cut->begin + t->shape[cut->axis]), cut->axis};
+    nn__onnx_name in[4];
+    in[0] = nn__onnx_of(o, t->src[0]);
+    for (int i = 0; i < 3; i++) in[1 + i] = nn__onnx_list(o, 1, &numbers[i]);
+    nn__onnx_node(o, "Slice", 4, in, nn__onnx_of(o, t), NULL, NULL);
+}
+
+static void nn__onnx_reduction(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__reduction *r = (const nn__reduction *)t->settings;
+    const nn_tensor *x = t->src[0];
+    const int64_t axis = nn__onnx_axis_of(x, r->inner, r->n, 0);
+    nn__proto keep = nn__onnx_int("keepdims", t->rank == x->rank), axes;
+    if (t->op == &nn__sum) { /* which has its axes as an input since opset 13 */
+        nn__onnx_name in[2];
+        in[0] = nn__onnx_of(o, x), in[1] = nn__onnx_list(o, 1, &axis);
+        nn__onnx_node(o, "ReduceSum", 2, in, nn__onnx_of(o, t), &keep, NULL);
+        return;
+    }
+    const nn__onnx_name in = nn__onnx_of(o, x);
+    axes = nn__onnx_ints("axes", 1, &axis);
+    nn__onnx_node(o, t->op == &nn__mean ? "ReduceMean" : "ReduceMax", 1, &in, nn__onnx_of(o, t),
+                  &keep, &axes);
+}
+
+/* An operand of a product with its last two dimensions swapped, when it asks for that. */
+static nn__onnx_name nn__onnx_turned(nn__onnx *o, const nn_tensor *x, int turn)
+{
+    int64_t axes[NN_MAX_RANK];
+    const nn__onnx_name name = nn__onnx_of(o, x);
+    if (!turn) return name;
+    for (int i = 0; i < x->rank; i++) axes[i] = i;
+    axes[x->rank - 1] = x->rank - 2, axes[x->rank - 2] = x->rank - 1;
+    const nn__onnx_name turned = nn__onnx_new(o);
+    nn__proto perm = nn__onnx_ints("perm", x->rank, axes);
+    nn__onnx_apply(o, "Transpose", name, turned, &perm);
+    return turned;
+}
+
+static void nn__onnx_matmul(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__matmul_settings *s = (const nn__matmul_settings *)t->settings;
+    const int turn[2] = {s->trans_a, s->trans_b};
+    int rank = 2;
+    nn__onnx_name in[2];
+    for (int i = 0; i < 2; i++) {
+        const int own = t->src[i]->rank - t->src[i]->batched;
+        rank = own > rank ? own : rank;
+    }
+    for (int i = 0; i < 2; i++) {
+        const nn_tensor *x = t->src[i];
+        nn_tensor swapped = *x;
+        in[i] = nn__onnx_turned(o, x, turn[i]);
+        if (turn[i]) {
+            swapped.shape[x->rank - 1] = x->shape[x->rank - 2];
+            swapped.shape[x->rank - 2] = x->shape[x->rank - 1];
+        }
+        in[i] = nn__onnx_wide(o, &swapped, in[i], rank);
+    }
+    const nn__onnx_name product = nn__onnx_new(o);
+    nn__onnx_apply2(o, "MatMul", in[0], in[1], product);
+    nn__onnx_reshape(o, product, 1, t->rank - 1, t->shape + 1, nn__onnx_of(o, t));
+}
+
+static const struct nn__onnx_op {
+    const nn_op *op;
+    void (*emit)(nn__onnx *o, const nn_tensor *t);
+} nn__onnx_ops[] = {
+    {&nn__dense, nn__onnx_dense},          {&nn__matmul, nn__onnx_matmul},
+    {&nn__activation, nn__onnx_activation}, {&nn__softmax, nn__onnx_softmax},
+    {&nn__log_softmax, nn__onnx_softmax},  {&nn__add.op, nn__onnx_binary},
+    {&nn__sub.op, nn__onnx_binary},        {&nn__mul.op, nn__onnx_binary},
+    {&nn__div.op, nn__onnx_binary},        {&nn__maximum.op, nn__onnx_binary},
+    {&nn__minimum.op, nn__onnx_binary},    {&nn__exp.op, nn__onnx_unary},
+    {&nn__log.op, nn__onnx_unary},         {&nn__sqrt.op, nn__onnx_unary},
+    {&nn__abs.op, nn__onnx_unary},         {&nn__pow.op, nn__onnx_unary},
+    {&nn__clamp.op, nn__onnx_unary},       {&nn__scale, nn__onnx_unary},
+    {&nn__reshape, nn__onnx_shape},        {&nn__dropout, nn__onnx_identity},
+    {&nn__permute, nn__onnx_permute},      {&nn__concat, nn__onnx_concat},
+    {&nn__slice, nn__onnx_slice},          {&nn__sum, nn__onnx_reduction},
+    {&nn__mean, nn__onnx_reduction},       {&nn__max, nn__onnx_reduction}};
+
+static const struct nn__onnx_op *nn__onnx_op_of(const nn_tensor *t)
+{
+    for (size_t i = 0; i < sizeof nn__onnx_ops / sizeof *nn__onnx_ops; i++)
+        if (nn__onnx_ops[i].op == t->op) return &nn__onnx_ops[i];
+    return NULL;
+}
+
+static int nn__onnx_knows(const nn_tensor *t) { return nn__onnx_op_of(t) != NULL; }
+
+/* -- the file -- */
+
+/* All of a TensorProto but the values, which are its last field. */
+static void nn__onnx_head(nn__onnx *o, const nn_tensor *t, nn__proto *head)
+{
+    memset(head, 0, sizeof *head);
+    for (int i = 0; i < t->rank; i++) nn__proto_int(head, 1, (int64_t)t->shape[i]);
+    nn__proto_int(head, 2, 1);
+    nn__proto_text(head, 8, nn__onnx_of(o, t).text);
+    nn__proto_varint(head, 9 << 3 | 2);
+    nn__proto_varint(head, 4 * (uint64_t)t->size);
+}
+
+/* name, type and shape of the input or the output */
+static void nn__onnx_value(nn__onnx *o, unsigned field, const nn_tensor *t)
+{
+    nn__proto value, type, tensor, shape, dim;
+    memset(&value, 0, sizeof value);
+    type = tensor = shape = dim = value;
+    for (int i = 0; i < t->rank; i++) {
+        if (i == 0) nn__proto_text(&dim, 2, "batch");
+        else nn__proto_int(&dim, 1, (int64_t)t->shape[i]);
+        nn__proto_message(&shape, 1, &dim);
+    }
+    nn__proto_int(&tensor, 1, 1);
+    nn__proto_message(&tensor, 2, &shape);
+    nn__proto_message(&type, 1, &tensor);
+    nn__proto_text(&value, 1, nn__onnx_of(o, t).text);
+    nn__proto_message(&value, 2, &type);
+    nn__proto_message(&o->nodes, field, &value);
+}
+
+static int nn__onnx_is_constant(const nn__onnx *o, const nn_tensor *t)
+{
+    return !o->e.slots[t->id].varies && o->e.slots[t->id].as_reals;
+}
+
+/* Numbers go out in pieces, as 32-bit reals. */
+static void nn__onnx_values(nn__writer *w, const nn_tensor *t)
+{
+    unsigned char piece[1024];
+    for (size_t i = 0; i < t->size; i += 256) {
+        const size_t n = nn__min_size(256, t->size - i);
+        for (size_t j = 0; j < n; j++) {
+            const float x = (float)t->data[i + j];
+            uint32_t bits;
+            memcpy(&bits, &x, sizeof bits);
+            nn__put_little(piece + 4 * j, bits, 4);
+        }
+        nn__writer_put(w, piece, 4 * n);
+    }
+}
+
+/* Weights are messages of the graph, whose size stands before it: it is counted first. */
+static nn_status nn__onnx_write(nn__onnx *o, nn__writer *w)
+{
+    const nn__list *order = &o->e.net->plan.order;
+    uint64_t size = o->nodes.size;
+    nn__proto model, opset, field, head;
+    memset(&model, 0, sizeof model);
+    opset = model;
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < order->count; i++) {
+            const nn_tensor *t = order->items[i];
+            if (!nn__onnx_is_constant(o, t)) continue;
+            memset(&field, 0, sizeof field);
+            nn__onnx_head(o, t, &head);
+            nn__proto_varint(&field, 5 << 3 | 2);
+            nn__proto_varint(&field, head.size + 4 * (uint64_t)t->size);
+            nn__proto_put(&field, head.bytes, head.size);
+            if (model.status == NN_OK) model.status = field.status;
+            if (pass == 0) size += field.size + 4 * (uint64_t)t->size;
+            else nn__writer_put(w, field.bytes, field.size), nn__onnx_values(w, t);
+            NN_FREE(field.bytes);
+            NN_FREE(head.bytes);
+        }
+        if (pass == 1) break;
+        nn__proto_int(&model, 1, 8); /* IR version */
+        nn__proto_text(&model, 2, "nn.h");
+        nn__proto_text(&opset, 1, "");
+        nn__proto_int(&opset, 2, 13);
+        nn__proto_message(&model, 8, &opset);
+        nn__proto_varint(&model, 7 << 3 | 2);
+        nn__proto_varint(&model, size);
+        nn__writer_put(w, model.bytes, model.size);
+        nn__writer_put(w, o->nodes.bytes, o->nodes.size);
+    }
+    NN_FREE(model.bytes);
+    if (model.status == NN_OK && size >= 2147483647)
+        return nn__fail(NN_ERROR_TOO_LARGE, "nn_export_onnx: %llu bytes, ONNX files end at 2 GB",
+                        (nn__ull)size);
+    return model.status;
+}
+
+static nn_status nn__onnx_all(nn__onnx *o, const char *path)
+{
+    const nn__list *order = &o->e.net->plan.order;
+    nn_status status = nn__export_check(&o->e);
+    if (status == NN_OK) status = nn__export_samples(&o->e); /* computes the constants */
+    if (status == NN_OK && o->e.output == o->e.input)
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_export_onnx: the output is the input itself");
+    if (status != NN_OK) return status;
+    nn__proto_text(&o->nodes, 2, "nn");
+    for (size_t i = 0; i < order->count; i++) {
+        const nn_tensor *t = order->items[i];
+        if (nn__is_leaf(t) || !o->e.slots[t->id].varies) continue;
+        nn__onnx_op_of(t)->emit(o, t);
+        for (size_t j = 0; j < t->src_count; j++) o->e.slots[t->src[j]->id].as_reals = 1;
+    }
+    nn__onnx_value(o, 11, o->e.input);
+    nn__onnx_value(o, 12, o->e.output);
+    nn__writer w;
+    status = o->nodes.status;
+    if (status == NN_OK) status = nn__writer_open(&w, "nn_export_onnx", path);
+    return status == NN_OK ? nn__writer_close(&w, nn__onnx_write(o, &w)) : status;
+}
+
+NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path)
+{
+    nn__onnx o;
+    memset(&o, 0, sizeof o);
+    nn_status status = nn__export_open(&o.e, "nn_export_onnx", nn__onnx_knows, output, path);
+    if (status == NN_OK) status = nn__onnx_all(&o, path);
+    nn__export_close(&o.e);
+    NN_FREE(o.nodes.bytes);
+    return status;
+}
+#endif
 
 /* -------------------------------------------------------------------------------------- >>json
    What a safetensors file says beside its numbers, as RFC 8259 has it: text that is put together,
@@ -17908,8 +18632,10 @@ typedef struct nn__archive {
     const unsigned char *bytes; /* all of it, or NULL when it is read from the stream */
     unsigned char *owned;
     size_t size;
+#ifndef NN_NO_STDIO
     nn__stream stream;
     int is_open;
+#endif
     char *header;
     nn__document document;
     nn__entry *entries;         /* in the order of their places */
@@ -17919,7 +18645,9 @@ typedef struct nn__archive {
 
 static void nn__archive_close(nn__archive *a)
 {
+#ifndef NN_NO_STDIO
     if (a->is_open) nn__stream_close(&a->stream, NN_OK);
+#endif
     nn__document_free(&a->document);
     NN_FREE(a->entries);
     NN_FREE(a->header);
@@ -17927,20 +18655,41 @@ static void nn__archive_close(nn__archive *a)
     memset(a, 0, sizeof *a);
 }
 
-/* Bytes that the size of the file has promised. */
-static nn_status nn__archive_copy(nn__archive *a, size_t at, void *to, size_t bytes)
+#ifndef NN_NO_STDIO
+/* A pipe is read into memory first. */
+static nn_status nn__archive_stream(nn__archive *a, const char *path)
+{
+    nn__file file = {path, NULL, 0};
+    nn_status status = nn__stream_open(path, &a->stream);
+    if (status != NN_OK) return status;
+    a->is_open = 1;
+    a->size = nn__stream_hint(&a->stream);
+    if (a->size) return NN_OK;
+    status = nn__file_fill(&a->stream, &file);
+    a->bytes = a->owned = file.bytes, a->size = file.size;
+    return status;
+}
+
+static nn_status nn__archive_fetch(nn__archive *a, size_t at, void *to, size_t bytes)
 {
     size_t got = 0;
-    if (a->bytes) {
-        if (bytes) memcpy(to, a->bytes + at, bytes);
-        return NN_OK;
-    }
     if (a->stream.total != at && !nn__stream_seek(&a->stream, at)) return nn__read_failed(a->name);
     nn_status status = nn__stream_read(&a->stream, to, bytes, &got);
     if (status == NN_OK && got < bytes)
         status = nn__fail(NN_ERROR_TRUNCATED, "%s: ends at byte %llu while it is read", a->name,
                           (nn__ull)(at + got));
     return status;
+}
+#endif
+
+/* Bytes that the size of the file has promised. */
+static nn_status nn__archive_copy(nn__archive *a, size_t at, void *to, size_t bytes)
+{
+#ifndef NN_NO_STDIO
+    if (!a->bytes) return nn__archive_fetch(a, at, to, bytes);
+#endif
+    if (bytes) memcpy(to, a->bytes + at, bytes);
+    return NN_OK;
 }
 
 static nn_status nn__entry_failed(const nn__archive *a, const nn__entry *e, const char *what)
@@ -18079,7 +18828,7 @@ static nn_status nn__read_header(nn__archive *a)
     return status == NN_OK ? nn__read_entries(a, 8 + length) : status;
 }
 
-/* From a path, or from bytes when the path is NULL. A pipe is read into memory first. */
+/* From a path, or from bytes when the path is NULL. */
 static nn_status nn__archive_open(nn__archive *a, const char *call, const char *path,
                                   const void *bytes, size_t size)
 {
@@ -18087,15 +18836,10 @@ static nn_status nn__archive_open(nn__archive *a, const char *call, const char *
     if (!path && !bytes) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: there is no file", call);
     a->name = path ? path : "the file in memory";
     a->bytes = (const unsigned char *)bytes, a->size = size;
-    nn_status status = path ? nn__stream_open(path, &a->stream) : NN_OK;
-    if (status != NN_OK) return status;
-    a->is_open = path != NULL;
-    if (path) a->size = nn__stream_hint(&a->stream);
-    if (path && a->size == 0) {
-        nn__file file = {path, NULL, 0};
-        status = nn__file_fill(&a->stream, &file);
-        a->bytes = a->owned = file.bytes, a->size = file.size;
-    }
+    nn_status status = NN_OK;
+#ifndef NN_NO_STDIO
+    if (path) status = nn__archive_stream(a, path);
+#endif
     if (status == NN_OK && a->size == 0)
         status = nn__fail(NN_ERROR_EMPTY, "%s: the file is empty", a->name);
     if (status == NN_OK) status = nn__read_header(a);
@@ -18279,117 +19023,64 @@ static nn_status nn__make_header(nn__contents *c, nn__text *t)
     return NN_OK;
 }
 
-/* Nothing there yet counts as a file that will be. */
-static int nn__is_plain_file(const char *path)
-{
-#if defined(__unix__) || defined(__APPLE__)
-    struct stat found;
-    return stat(path, &found) != 0 || S_ISREG(found.st_mode);
-#else
-    return (void)path, 1;
-#endif
-}
-
-/* Where a file is written: a stream, or memory that is large enough. */
-typedef struct nn__sink {
-    FILE *stream;
-    unsigned char *at;
-} nn__sink;
-
-static int nn__sink_put(nn__sink *s, const void *bytes, size_t size)
-{
-    if (size == 0) return 1;
-    if (s->stream) return fwrite(bytes, 1, size, s->stream) == size;
-    memcpy(s->at, bytes, size);
-    s->at += size;
-    return 1;
-}
-
-static int nn__sink_item(nn__sink *s, const nn__item *item)
+static void nn__put_item(nn__writer *w, const nn__item *item)
 {
     unsigned char swapped[4096];
     const unsigned char *data = (const unsigned char *)item->data;
     const size_t bytes = item->count * item->width, width = item->width;
-    if (nn__is_little_endian()) return nn__sink_put(s, data, bytes);
-    for (size_t i = 0, n; i < bytes; i += n) {
-        n = nn__min_size(bytes - i, sizeof swapped);
-        for (size_t j = 0; j < n; j++)
-            swapped[j] = data[i + j / width * width + (width - 1 - j % width)];
-        if (!nn__sink_put(s, swapped, n)) return 0;
-    }
-    return 1;
+    if (nn__is_little_endian()) nn__writer_put(w, data, bytes);
+    else
+        for (size_t i = 0, n; i < bytes; i += n) {
+            n = nn__min_size(bytes - i, sizeof swapped);
+            for (size_t j = 0; j < n; j++)
+                swapped[j] = data[i + j / width * width + (width - 1 - j % width)];
+            nn__writer_put(w, swapped, n);
+        }
 }
 
-static int nn__sink_all(nn__sink *s, const nn__contents *c, const nn__text *header)
+static void nn__put_contents(nn__writer *w, const nn__contents *c, const nn__text *header)
 {
-    int is_written = nn__sink_put(s, header->bytes, header->size);
-    for (size_t i = 0; is_written && i < c->count; i++)
-        is_written = nn__sink_item(s, &c->items[i]);
-    return is_written;
+    nn__writer_put(w, header->bytes, header->size);
+    for (size_t i = 0; i < c->count; i++) nn__put_item(w, &c->items[i]);
 }
 
 /* Into memory from NN_MALLOC. */
 static nn_status nn__write_memory(nn__contents *c, void **out, size_t *size)
 {
     nn__text header = {NULL, 0, 0, NN_OK};
+    nn__writer w;
     nn_status status = nn__make_header(c, &header);
     size_t bytes = header.size, item;
+    memset(&w, 0, sizeof w);
     for (size_t i = 0; status == NN_OK && i < c->count; i++)
         if (!nn__multiply(c->items[i].count, c->items[i].width, &item) ||
             !nn__add_sizes(bytes, item, &bytes))
             status = nn__fail(NN_ERROR_TOO_LARGE, "the file does not fit the address space");
-    nn__sink sink = {NULL, NULL};
-    if (status == NN_OK) sink.at = (unsigned char *)nn__allocate(bytes, 1);
-    if (status == NN_OK && !sink.at) status = NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK) w.memory = (unsigned char *)nn__allocate(bytes, 1);
+    if (status == NN_OK && !w.memory) status = NN_ERROR_OUT_OF_MEMORY;
     if (status == NN_OK) {
-        *out = sink.at, *size = bytes;
-        nn__sink_all(&sink, c, &header);
+        *out = w.memory, *size = bytes;
+        nn__put_contents(&w, c, &header);
     }
     NN_FREE(header.bytes);
     return status;
 }
 
-static nn_status nn__write_failed(const char *path, const char *what)
+#ifndef NN_NO_STDIO
+static nn_status nn__write_file(nn__contents *c, const char *call, const char *path)
 {
-    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be %s: %s", path, what,
-                    errno ? strerror(errno) : "the C library does not say why");
-}
-
-/* Writes the stream out to the disk and closes it. */
-static nn_status nn__close_written(FILE *stream, const char *path, int is_written, int sync)
-{
-    nn_status status = NN_OK;
-    if (!is_written || fflush(stream) != 0 || (sync && NN__SYNC(stream) != 0))
-        status = nn__write_failed(path, "written");
-    if (fclose(stream) != 0 && status == NN_OK) status = nn__write_failed(path, "written");
-    return status;
-}
-
-/* Into "PATH.tmp", which becomes PATH when all of it is on the disk: whatever happens there is the
-   old file or the new one. What is no file, as a pipe, is written to as it is. */
-static nn_status nn__write_file(nn__contents *c, const char *path)
-{
-    nn__text header = {NULL, 0, 0, NN_OK}, name = {NULL, 0, 0, NN_OK};
-    const int is_plain = nn__is_plain_file(path);
+    nn__text header = {NULL, 0, 0, NN_OK};
+    nn__writer w;
     nn_status status = nn__make_header(c, &header);
-    nn__text_add(&name, path);
-    nn__text_put(&name, ".tmp", is_plain ? 5 : 0);
-    if (!is_plain) nn__text_put(&name, "", 1);
-    if (status == NN_OK) status = name.status;
-    errno = 0;
-    nn__sink sink = {NULL, NULL};
-    if (status == NN_OK) sink.stream = fopen(name.bytes, "wb");
-    if (status == NN_OK && !sink.stream) status = nn__write_failed(path, "opened for writing");
-    else if (status == NN_OK) {
-        status = nn__close_written(sink.stream, path, nn__sink_all(&sink, c, &header), is_plain);
-        if (status == NN_OK && is_plain && NN__REPLACE(name.bytes, path) != 0)
-            status = nn__write_failed(path, "replaced");
-        if (status != NN_OK && is_plain) remove(name.bytes);
+    if (status == NN_OK) status = nn__writer_open(&w, call, path);
+    if (status == NN_OK) {
+        nn__put_contents(&w, c, &header);
+        status = nn__writer_close(&w, NN_OK);
     }
     NN_FREE(header.bytes);
-    NN_FREE(name.bytes);
     return status;
 }
+#endif
 
 /* -------------------------------------------------------------------------------------- >>save
    What a file of this library says beside its tensors is one JSON object, the string "nn.h" in the
@@ -18486,6 +19177,7 @@ static nn_description nn__writing(nn__text *text)
 }
 
 /* Other parts of a file are described in the same way. */
+#ifndef NN_NO_TRAINING
 static void nn__optimizer_describe(nn_description *d, nn_optimizer_desc *o)
 {
     int kind = (int)o->kind, schedule = (int)o->schedule.kind;
@@ -18512,6 +19204,17 @@ static void nn__describe_bits(nn_description *d, const char *key, uint64_t *bits
     *bits = (uint64_t)halves[1] << 32 | (halves[0] & 0xffffffff);
 }
 
+static void nn__training_describe(nn_description *d, nn__optimizer *o, nn_rng *rng)
+{
+    nn__optimizer_describe(d, &o->filled);
+    nn_describe_size(d, "steps", &o->steps);
+    nn_describe_real(d, "reduction", &o->reduction);
+    nn_describe_real(d, "rate", &o->rate);
+    nn__describe_bits(d, "rng.key", &rng->key);
+    nn__describe_bits(d, "rng.counter", &rng->counter);
+}
+#endif
+
 static void nn__data_describe(nn_description *d, nn_dataset *data)
 {
     size_t rank = (size_t)data->rank;
@@ -18525,16 +19228,6 @@ static void nn__data_describe(nn_description *d, nn_dataset *data)
     data->rank = (int)rank;
     data->dtype = bytes ? NN_DTYPE_U8 : NN_DTYPE_REAL;
     data->columns = csv ? &some : NULL;
-}
-
-static void nn__training_describe(nn_description *d, nn__optimizer *o, nn_rng *rng)
-{
-    nn__optimizer_describe(d, &o->filled);
-    nn_describe_size(d, "steps", &o->steps);
-    nn_describe_real(d, "reduction", &o->reduction);
-    nn_describe_real(d, "rate", &o->rate);
-    nn__describe_bits(d, "rng.key", &rng->key);
-    nn__describe_bits(d, "rng.counter", &rng->counter);
 }
 
 /* -- the parts of a file -- */
@@ -18614,6 +19307,7 @@ static void nn__put_state(nn__contents *c, const char *prefix, const nn_tensor *
     if (item && !item->name) memcpy(item->number, number, sizeof number);
 }
 
+#ifndef NN_NO_TRAINING
 static void nn__put_training(nn__contents *c, const nn_net *net)
 {
     static const char *const prefixes[] = {NN__PREFIX_STATE_0, NN__PREFIX_STATE_1};
@@ -18631,6 +19325,9 @@ static void nn__put_training(nn__contents *c, const nn_net *net)
             if (state) nn__put_state(c, prefixes[k], p, state + nn__place(p));
         }
 }
+#else
+#define nn__put_training(c, net) (void)(net) /* no network has an optimiser */
+#endif
 
 /* -- the output, and saving -- */
 
@@ -18709,16 +19406,16 @@ static nn_status nn__put_net(nn__contents *c, const char *call, const nn_net *ne
     return status;
 }
 
+#ifndef NN_NO_STDIO
 NN_DEF nn_status nn_save(const nn_net *net, const char *path, const nn_save_desc *desc)
 {
     nn__contents c;
     nn_status status = nn__put_net(&c, "nn_save", net, desc);
-    if (status == NN_OK && !path)
-        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_save: the path is NULL");
-    if (status == NN_OK) status = nn__write_file(&c, path);
+    if (status == NN_OK) status = nn__write_file(&c, "nn_save", path);
     nn__contents_free(&c);
     return status;
 }
+#endif
 
 NN_DEF nn_status nn_save_memory(const nn_net *net, const nn_save_desc *desc, void **bytes,
                                 size_t *size)
@@ -19115,6 +19812,14 @@ static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *n
     return status;
 }
 
+#ifdef NN_NO_TRAINING
+static nn_status nn__read_training(const nn__archive *a, const nn__about *about, const nn_net *net)
+{
+    (void)about, (void)net;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: NN_NO_TRAINING leaves out what reads the state of "
+                                           "a training", a->name);
+}
+#else
 /* State number k of a parameter in the file; NULL when it has none, which stands for zeros. */
 static nn_status nn__state_match(nn__archive *a, nn_tensor *p, int k, nn__match *m)
 {
@@ -19176,6 +19881,7 @@ static nn_status nn__read_training(nn__archive *a, const nn__about *about, nn_ne
     net->rng = rng;
     return NN_OK;
 }
+#endif
 
 /* -- loading -- */
 
@@ -19251,12 +19957,14 @@ static nn_status nn__load(const char *call, nn_net *net, const char *path, const
     return status;
 }
 
+#ifndef NN_NO_STDIO
 NN_DEF nn_status nn_load(nn_net *net, const char *path, const nn_load_desc *desc,
                          nn_load_report *report)
 {
     if (!path) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load: the path is NULL");
     return nn__load("nn_load", net, path, NULL, 0, desc, report);
 }
+#endif
 
 NN_DEF nn_status nn_load_memory(nn_net *net, const void *bytes, size_t size,
                                 const nn_load_desc *desc, nn_load_report *report)
@@ -19435,12 +20143,14 @@ static nn_net *nn__open(const char *call, const char *path, const void *bytes, s
     return NULL;
 }
 
+#ifndef NN_NO_STDIO
 NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc)
 {
     if (path) return nn__open("nn_open", path, NULL, 0, desc);
     nn__keep_cause(nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_open: the path is NULL"));
     return NULL;
 }
+#endif
 
 NN_DEF nn_net *nn_open_memory(const void *bytes, size_t size, const nn_open_desc *desc)
 {
@@ -19582,6 +20292,7 @@ NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t r
 
 /* ----------------------------------------------------------------------------------- >>history
    What a training reports: checks and losses in a history, as a file, and while it runs. */
+#ifndef NN_NO_TRAINING
 
 NN_DEF void nn_history_free(nn_history *history)
 {
@@ -19609,6 +20320,7 @@ static nn_status nn__log_check(nn_history *h, const nn_check *c)
     return status;
 }
 
+#ifndef NN_NO_STDIO
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path)
 {
     if (!history || !path)
@@ -19641,8 +20353,9 @@ typedef struct nn__progress {
     size_t steps, total_steps, images;
 } nn__progress;
 
-static void nn__progress_start(nn__progress *p, FILE *stream, size_t total_steps)
+static void nn__progress_start(nn__progress *p, const nn_train_desc *desc, size_t total_steps)
 {
+    FILE *stream = desc->progress;
     memset(p, 0, sizeof *p);
     p->stream = stream;
     p->is_terminal = (stream == stderr && NN__ISATTY(2)) || (stream == stdout && NN__ISATTY(1));
@@ -19692,6 +20405,14 @@ static void nn__progress_check(nn__progress *p, const nn_check *c, int has_valid
     fprintf(p->stream, "  %.2f s\n", c->seconds);
     fflush(p->stream);
 }
+#else
+typedef int nn__progress;
+#define nn__progress_start(p, desc, total_steps) (void)(*(p) = (int)(total_steps > 0))
+#define nn__progress_step(p, images, epoch, loss) (void)(p)
+#define nn__progress_check(p, c, has_validation) (void)(p)
+#define nn__progress_end(p) (void)(p)
+#endif
+#endif
 
 /* -------------------------------------------------------------------------------- >>checkpoint
    A trainer in a file: the network with its optimiser, and all that a run depends on, so that N
@@ -19702,6 +20423,7 @@ static void nn__progress_check(nn__progress *p, const nn_check *c, int has_valid
    of the best check, or else the averages, or the slow weights of Lookahead; and then the present
    ones follow as "last.NAME", averages as "average.NAME", slow weights as "slow.NAME". A file also
    says what it depends on, the run: a run of another data set, desc or network is refused. */
+#ifndef NN_NO_TRAINING
 
 /* A sum over the samples of an epoch. */
 typedef struct nn__epoch_mean {
@@ -19729,6 +20451,24 @@ struct nn_trainer {
 };
 
 static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
+
+NN_DEF int nn_trainer_is_done(const nn_trainer *t)
+{
+    return !t || t->stop || t->epoch >= t->desc.epochs;
+}
+
+#ifndef NN_NO_STDIO
+/* What it has of parameter or buffer i, counted as nn__state_tensor counts; NULL when that was made
+   later, or there is no shadow. */
+static nn_real *nn__shadow_of(const nn_net *net, const nn__shadow *s, size_t i)
+{
+    const size_t parameters = net->parameters.count;
+    nn_real *a = s->values;
+    const size_t place = i < parameters ? i : i - parameters + s->parameters;
+    if (!a || (i < parameters && i >= s->parameters) || !nn__shadowed(net, s, place)) return NULL;
+    for (size_t j = 0; j < place; j++) a += nn__shadowed(net, s, j)->size;
+    return a;
+}
 
 /* What parameter or buffer i would be if the run ended now; NULL when that is its present value. */
 static const nn_real *nn__end_values(const nn_trainer *t, size_t i)
@@ -19965,7 +20705,7 @@ static nn_status nn__save_trainer(const char *call, nn_trainer *t, const char *p
     double *numbers = NULL;
     memset(&c, 0, sizeof c);
     nn_status status = nn__put_trainer(&c, call, t, &numbers);
-    if (status == NN_OK) status = nn__write_file(&c, path);
+    if (status == NN_OK) status = nn__write_file(&c, call, path);
     nn__contents_free(&c);
     NN_FREE(numbers);
     return status;
@@ -20173,11 +20913,13 @@ static nn_status nn__resume_from(nn__archive *a, const nn__about *about, nn_trai
     return status;
 }
 
-/* Goes on from desc.save_path; from the beginning when there is no such file. */
+/* When the desc says so, goes on from its save_path; from the beginning when there is no such
+   file. */
 static nn_status nn__resume(nn_trainer *t)
 {
     nn__archive a;
     nn__about about;
+    if (!t->desc.resume) return NN_OK;
     errno = 0;
     nn_status status = nn__archive_open(&a, t->call, t->desc.save_path, NULL, 0);
 #ifdef ENOENT
@@ -20191,10 +20933,44 @@ static nn_status nn__resume(nn_trainer *t)
     return status;
 }
 
+static nn_status nn__check_saving(const char *call, const nn_train_desc *d)
+{
+    if (d->save_best_path && !d->validation)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: save_best_path needs a validation set", call);
+    if ((d->save_every || d->resume) && !d->save_path)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a save_path", call,
+                        d->resume ? "resume" : "save_every");
+    return NN_OK;
+}
+
+static nn_status nn__save_best(const nn_trainer *t)
+{
+    const char *path = t->desc.save_best_path;
+    return path ? nn_save(nn__trained_net(t), path, NULL) : NN_OK;
+}
+
+/* Every so many steps, else at the end of an epoch; and always at the end of a run. */
+static nn_status nn__save_when_due(nn_trainer *t)
+{
+    const size_t every = t->desc.save_every;
+    const int is_due =
+        nn_trainer_is_done(t) || (every ? t->step % every == 0 : t->index == 0);
+    if (!t->desc.save_path || !is_due) return NN_OK;
+    return nn__save_trainer(t->call, t, t->desc.save_path);
+}
+#else
+#define nn__resume(t) NN_OK
+#define nn__check_saving(call, d) NN_OK
+#define nn__save_best(t) NN_OK
+#define nn__save_when_due(t) NN_OK
+#endif
+#endif
+
 /* ------------------------------------------------------------------------------------- >>train
    A loop of one's own on the public calls above can do what a trainer does: an order of the samples
    for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
    a check, which is what early stopping, the best weights and the history are made of. */
+#ifndef NN_NO_TRAINING
 
 static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
                                       const nn_dataset *data)
@@ -20205,8 +20981,7 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     const char *needs_validation = d->patience ? "patience"
                                    : d->restore_best ? "restore_best"
                                    : d->metric       ? "metric"
-                                   : d->save_best_path ? "save_best_path"
-                                                       : NULL;
+                                                     : NULL;
     if (d->epochs == 0)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: epochs is 0, expected at least 1", call);
     if (d->batch_size == 0 || d->batch_size > data->count)
@@ -20222,9 +20997,8 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     if (d->lookahead_rate != 0 && !d->lookahead_steps)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: lookahead_rate is set, but lookahead_steps is 0", call);
-    if ((d->save_every || d->resume) && !d->save_path)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a save_path", call,
-                        d->resume ? "resume" : "save_every");
+    nn_status status = nn__check_saving(call, d);
+    if (status != NN_OK) return status;
     return nn__check_ranges(call, "", d, ranges, sizeof ranges / sizeof *ranges, 0);
 }
 
@@ -20323,7 +21097,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
         t->variation.augment = &d->augment;
         t->variation.key = nn_rng_next(&nn__trained_net(t)->rng);
     }
-    nn__progress_start(&t->progress, d->progress, wanted);
+    nn__progress_start(&t->progress, d, wanted);
     t->start = nn__now();
     if (!t->history) return NN_OK;
     t->history->best = t->history->check_count;
@@ -20366,7 +21140,7 @@ static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_
     t->call = strcmp(call, "nn_train") == 0 ? call : "nn_trainer_step";
     status = nn__open_trainer(call, loss, data, t);
     if (status == NN_OK) status = nn__start_training(t, call);
-    if (status == NN_OK && desc->resume) status = nn__resume(t);
+    if (status == NN_OK) status = nn__resume(t);
     if (status == NN_OK) *out = t;
     else {
         t->is_finished = 1;
@@ -20406,11 +21180,6 @@ NN_DEF void nn_trainer_destroy(nn_trainer *t)
     nn__net_release(net, t->slow.values);
     nn__net_release(net, t->order);
     nn__net_release(net, t);
-}
-
-NN_DEF int nn_trainer_is_done(const nn_trainer *t)
-{
-    return !t || t->stop || t->epoch >= t->desc.epochs;
 }
 
 /* NN_SCHEDULE_PLATEAU: a lower learning rate after so many checks without a better one. */
@@ -20481,8 +21250,7 @@ static nn_status nn__make_check_now(nn_trainer *t, double loss, double accuracy)
     c.seconds = nn__now() - t->start;
     nn__early_stopping(t, &c);
     if (t->history) status = nn__log_check(t->history, &c);
-    if (status == NN_OK && c.improved && d->save_best_path)
-        status = nn_save(net, d->save_best_path, NULL);
+    if (status == NN_OK && c.improved) status = nn__save_best(t);
     nn__progress_check(&t->progress, &c, d->validation != NULL);
     if (status == NN_OK && d->on_check && d->on_check(d->user, net, &c)) t->stop = 1;
     return status;
@@ -20570,14 +21338,6 @@ static nn_status nn__train_step(nn_trainer *t)
     return status;
 }
 
-/* Every so many steps, else at the end of an epoch; and always at the end of a run. */
-static int nn__is_time_to_save(const nn_trainer *t)
-{
-    const size_t every = t->desc.save_every;
-    if (!t->desc.save_path) return 0;
-    return nn_trainer_is_done(t) || (every ? t->step % every == 0 : t->index == 0);
-}
-
 NN_DEF nn_status nn_trainer_step(nn_trainer *t)
 {
     if (!t) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the trainer is NULL");
@@ -20585,8 +21345,7 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *t)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_trainer_step: the training is done");
     nn_status status = nn__train_step(t);
     if (status == NN_OK && nn_trainer_is_done(t)) status = nn__check_weights(t);
-    if (status == NN_OK && nn__is_time_to_save(t))
-        status = nn__save_trainer(t->call, t, t->desc.save_path);
+    if (status == NN_OK) status = nn__save_when_due(t);
     if (status != NN_OK) t->stop = 1;
     if (nn_trainer_is_done(t)) nn__finish(t);
     return status;
@@ -20608,6 +21367,7 @@ NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_trai
     nn_trainer_destroy(t);
     return status;
 }
+#endif
 
 /* End of the implementation: give back the compiler options that were set under >>base. */
 #if defined(__clang__)

@@ -83,7 +83,7 @@ int main(int argc, char **argv)
     if (export_to) {
         nn_export_desc export_desc = {0};
         export_desc.name = "mnist";
-        export_desc.check = &test;
+        export_desc.data = &test;
         if (nn_export_c(logits, export_to, &export_desc) != NN_OK) return fail();
     }
     nn_history_free(&history);

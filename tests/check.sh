@@ -81,6 +81,10 @@ gcc C++20              | g++      | -std=c++20 $w -fsyntax-only      | body     
 gcc C++, three units   | g++      | -std=c++17 $w -O1                | units      | float        |
 gcc, three units       | gcc      | -std=c99 $c -O2 -DNDEBUG         | units      | float        |
 gcc, no SIMD           | gcc      | -std=c99 $c -O2 -DNN_NO_SIMD     | body       | float        |
+gcc, no files          | gcc      | -std=c99 $c -O1 -DNN_NO_STDIO    | body use static | float   |
+gcc, no training       | gcc      | -std=c99 $c -O1 -DNN_NO_TRAINING | body use static | float   |
+gcc, neither           | gcc      | -std=c99 $c -O1 -DNN_NO_STDIO -DNN_NO_TRAINING | units | float |
+clang++, neither       | clang++  | -std=c++11 $w -O1 -DNN_NO_STDIO -DNN_NO_TRAINING | units | float |
 gcc, strict            | gcc      | -std=c99 $w -fsyntax-only        | sources    | float        |
 clang C99              | clang    | -std=c99 $c -O1                  | body       | float double |
 clang C99, other files | clang    | -std=c99 $c -O0                  | use static | float        |
@@ -161,6 +165,7 @@ while IFS='|' read -r name compiler flags what reals paths <&3; do
       sources | examples)
         sources=examples/*.c; [ $item = examples ] || sources="tests/*.c examples/*.c"
         for file in $sources; do
+          [ "$file" != tests/exported_mnist.c ] || continue # which includes what is exported
           later "$name: $file" $compiler $flags -DTEST_TMP='"x"' -I"$build/stb" "$file"
         done ;;
       *) tests="$tests $item" ;;
@@ -181,6 +186,8 @@ step 'symbols' symbols
 step 'sections of nn.h' sh tests/sections.sh
 hostile() { ${CC:-cc} -std=c99 -O0 tests/hostile.c -o "$dir/hostile" -lm && "$dir/hostile"; }
 step 'names that other headers take' hostile
+small() { $cc -std=c99 -O1 tests/small.c -o "$dir/small" -lm && "$dir/small"; }
+step 'without files, training and thread-local storage' small
 step 'the licence' sh tests/licence.sh
 contraction() { # fused products would give other bits: refused, where the compiler can make them
   printf '#define NN_IMPLEMENTATION\n#include "nn.h"\nint main(void) { return nn_net_create(NULL) != NULL || !strstr(nn_last_error(), "-ffp-contract=off"); }\n' >"$dir/fused.c"
@@ -239,6 +246,9 @@ step 'the quickstart in a fresh clone' quickstart_alone
 if have arm-none-eabi-gcc && have qemu-system-arm; then step 'a network on microcontrollers' sh tests/embed.sh
 else skip 'a network on microcontrollers: no arm-none-eabi-gcc or no qemu-system-arm'
 fi
+if ${PYTHON:-python3} -c 'import numpy' >/dev/null 2>&1; then step 'NumPy and onnxruntime' make -s interop
+else skip 'NumPy and onnxruntime: Python has no numpy (PYTHON names another)'
+fi
 installs() {
   make -s install PREFIX="$(pwd)/$dir/prefix" && cp "$dir/body.c" "$dir/prefix/prog.c" &&
     sed -i 's/"nn.h"/<nn.h>/' "$dir/prefix/prog.c" &&
@@ -277,6 +287,15 @@ real_data() { make -s "$build/real_data" && "$build/real_data" "$@"; }
 step 'digits over ten seeds' real_data digits
 if [ -f "$data/mnist/train-images-idx3-ubyte" ]; then
   step 'MNIST: the courses'"'"' numbers' real_data mnist "$data"
+  exported() { # as plain C, with fused multiply-add in hardware where there is, and as C++
+    from=$data/mnist/t10k-images-idx3-ubyte at=$(pwd)/$dir
+    real_data export "$data" "$dir" || return 1
+    for how in "$cc -O2" "$cc -O2 -march=native" "${CXX:-c++} -O1 -xc++"; do
+      $how "-DNETWORK=\"$at/mnist.c\"" "-DINT8=\"$at/mnist8.c\"" tests/exported_mnist.c \
+        -o "$dir/exported" && "$dir/exported" "$from" "$dir/mnist.out" || return 1
+    done
+  }
+  step 'MNIST: the exported network' exported
   step 'MNIST: saved, opened again, asked about pictures' saved_mnist
 else skip "MNIST: $data/mnist is not there (make data)"
 fi

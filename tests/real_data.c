@@ -1,4 +1,5 @@
-/* Numbers on real data: real_data digits | mnist DIR | cifar10 DIR. */
+/* Numbers on real data: real_data digits | mnist DIR | cifar10 DIR | export DIR OUT, which leaves
+   what exported_mnist.c tries. */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "../examples/digits.h"
@@ -148,6 +149,51 @@ static void momentum_over_five_seeds(void)
     nn_dataset_free(&all);
 }
 
+static const char *out_folder = ".";
+
+static const char *in_out(const char *name)
+{
+    static char path[1024];
+    snprintf(path, sizeof path, "%s/%s", out_folder, name);
+    return path;
+}
+
+/* int8 keeps the accuracy to a tenth of a point, and both their sizes. */
+static void export_784_64_10(void)
+{
+    static float out[100000];
+    nn_dataset train, test;
+    nn_train_desc desc = {0};
+    nn_dense_desc hidden = {0}, output = {0};
+    nn_export_report report;
+    nn_export_desc export_desc = {0};
+    CHECK_OK(nn_load_mnist(in_folder("mnist"), &train, &test));
+    CHECK_OK(nn_dataset_standardize(&train, NN_PER_SET));
+    CHECK_OK(nn_dataset_normalize_like(&test, &train));
+    nn_net *net = nn_net_create(NULL);
+    hidden.units = 64, hidden.activation = NN_ACTIVATION_SCALED_TANH;
+    output.units = 10, output.no_bias = 1;
+    nn_tensor *logits = nn_dense_with(nn_dense_with(nn_input(net, 784), &hidden), &output);
+    desc.epochs = 2, desc.batch_size = 32, desc.optimizer = nn_sgd(0.02, 0.9);
+    CHECK_OK(nn_train(nn_softmax_cross_entropy(logits), &train, &desc, NULL));
+    CHECK_OK(nn_predict(logits, &test, out));
+    write_file(in_out("mnist.out"), out, sizeof out);
+    export_desc.data = &test, export_desc.report = &report;
+    export_desc.name = "mnist";
+    CHECK_OK(nn_export_c(logits, in_out("mnist.c"), &export_desc));
+    CHECK_INT(report.working_bytes, 256);
+    CHECK_INT(report.constant_bytes, 4 * (784 * 64 + 64 + 640));
+    export_desc.name = "mnist8", export_desc.int8 = 1;
+    CHECK_OK(nn_export_c(logits, in_out("mnist8.c"), &export_desc));
+    printf("accuracy %.4f, as int8 %.4f\n", report.accuracy, report.exported_accuracy);
+    CHECK(report.accuracy > 0.95);
+    CHECK_NEAR(report.exported_accuracy, report.accuracy, 0.001);
+    CHECK_INT(report.constant_bytes, 784 * 64 + 640 + 4 * (64 + 64 + 10));
+    nn_net_destroy(net);
+    nn_dataset_free(&train);
+    nn_dataset_free(&test);
+}
+
 static void cifar10_loads(void)
 {
     nn_dataset train, test;
@@ -172,5 +218,7 @@ int main(int argc, char **argv)
         RUN(momentum_over_five_seeds);
     }
     if (!strcmp(what, "cifar10")) RUN(cifar10_loads);
+    if (argc > 3) out_folder = argv[3];
+    if (!strcmp(what, "export")) RUN(export_784_64_10);
     return test_done("real_data");
 }

@@ -80,11 +80,30 @@ static nn_real *predicted(nn_tensor *output, const nn_real *x, size_t rows)
     return y;
 }
 
+/* As ONNX, with inputs and outputs for tests/interop.py. */
+static void write_onnx(const char *name, nn_tensor *output, const nn_real *x, size_t rows,
+                       const nn_real *y)
+{
+    char path[200];
+    size_t shape[NN_MAX_RANK];
+    const nn_tensor *both[2];
+    both[0] = output->net->tensors.items[0], both[1] = output;
+    snprintf(path, sizeof path, TEST_TMP "/%s.onnx", name);
+    CHECK_OK(nn_export_onnx(output, path));
+    for (int i = 0; i < 2; i++) {
+        memcpy(shape, both[i]->shape, sizeof shape);
+        shape[0] = rows;
+        snprintf(path, sizeof path, TEST_TMP "/%s_%s.npy", name, i ? "out" : "in");
+        CHECK_OK(nn_write_npy(path, both[i]->rank, shape, i ? y : x));
+    }
+}
+
 static void check_same(const char *name, nn_tensor *output, const nn_real *x, size_t rows)
 {
     CHECK_OK(nn_net_status(output ? output->net : NULL));
     if (!output) return;
     nn_real *y = predicted(output, x, rows);
+    write_onnx(name, output, x, rows, y);
     check_export(name, output, x, rows, NULL, y);
     free(y);
 }
@@ -294,7 +313,7 @@ static void data_sets(void)
     CHECK_OK(nn_dataset_standardize(&data, NN_PER_FEATURE));
     nn_tensor *logits = trained(net, &data);
     memset(&desc, 0, sizeof desc);
-    desc.check = &data, desc.report = &report;
+    desc.data = &data, desc.report = &report;
     CHECK_OK(nn_dataset_gather(&data, NULL, SAMPLES, in));
     CHECK_OK(nn_predict(logits, &data, out));
     check_export("bytes", logits, in, SAMPLES, &desc, out);
@@ -394,8 +413,16 @@ static void errors(void)
     CHECK_ERROR(nn_export_c(y, TEST_TMP "/no/such/error.c", NULL), NN_ERROR_CANNOT_WRITE,
                 "no/such/error.c", "");
 #ifdef __linux__
+    CHECK_ERROR(nn_export_onnx(y, "/dev/full"), NN_ERROR_CANNOT_WRITE, "/dev/full", "");
     CHECK_ERROR(nn_export_c(y, "/dev/full", NULL), NN_ERROR_CANNOT_WRITE, "/dev/full", "");
 #endif
+    CHECK_ERROR(nn_export_onnx(NULL, path), NN_ERROR_BAD_ARGUMENT, "nn_export_onnx", "NULL");
+    CHECK_ERROR(nn_export_onnx(y, NULL), NN_ERROR_BAD_ARGUMENT, "nn_export_onnx", "path");
+    CHECK_ERROR(nn_export_onnx(x, path), NN_ERROR_BAD_ARGUMENT, "nn_export_onnx", "input itself");
+    CHECK_ERROR(nn_export_onnx(nn_custom(1, &y, 1, 1, two, &mine, NULL), path),
+                NN_ERROR_BAD_ARGUMENT, "nn_export_onnx", "'mine' cannot be exported");
+    CHECK_ERROR(nn_export_onnx(nn_max(y), path), NN_ERROR_BAD_ARGUMENT, "'max'",
+                "no value of each sample");
     w->data[1] = (nn_real)INFINITY;
     CHECK_ERROR(nn_export_c(nn_add(y, w), path, NULL), NN_ERROR_NOT_FINITE, "weight", "element 1");
     FILE *f = fopen(path, "rb"); /* nothing is left behind */

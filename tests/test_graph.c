@@ -2820,8 +2820,69 @@ static void test_initialize(void)
     nn_net_destroy(other);
 }
 
+/* A network in a caller's memory: the same values, nothing from malloc, and with the bytes that it
+   says to have used it can be made again, with fewer not. */
+static nn_net *net_in(void *memory, size_t size, nn_tensor **out)
+{
+    nn_net_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.seed = 3, desc.memory = memory, desc.memory_size = size;
+    nn_net *net = nn_net_create(&desc);
+    *out = net ? nn_softmax(nn_dense(nn_gelu(nn_dense(nn_input(net, 5), 20)), 3)) : NULL;
+    return net;
+}
+
+static void test_memory_of_the_caller(void)
+{
+    static char memory[40000];
+    nn_real x[7 * 5], y[7 * 3], again[7 * 3];
+    nn_tensor *out;
+    nn_net_desc desc;
+    fill(x, 35, 1);
+    nn_net *net = net_in(NULL, 0, &out);
+    CHECK_OK(nn_predict_rows(out, x, 7, y));
+    CHECK_INT(nn_net_memory(net), 0);
+    nn_net_destroy(net);
+    const size_t calls = plain.calls;
+    net = net_in(memory + 1, sizeof memory - 1, &out);
+    CHECK_OK(nn_predict_rows(out, x, 7, again));
+    CHECK(memcmp(y, again, sizeof y) == 0);
+    const size_t used = nn_net_memory(net);
+    CHECK(used > 20 * 5 * sizeof *x && used < sizeof memory);
+    for (size_t rows = 1; rows <= 7; rows++) CHECK_OK(nn_predict_rows(out, x, rows, again));
+    CHECK_INT(nn_net_memory(net), used); /* no more, however often */
+    nn_net_destroy(net);
+    for (size_t offset = 0; offset < 16; offset += 5) {
+        memset(memory, 0x5A, sizeof memory);
+        net = net_in(memory + offset, used, &out);
+        CHECK_OK(nn_predict_rows(out, x, 7, again));
+        CHECK(memcmp(y, again, sizeof y) == 0);
+        for (size_t i = used + offset; i < sizeof memory; i++) CHECK(memory[i] == 0x5A);
+        nn_net_destroy(net);
+    }
+    for (size_t size = 1; size + 16 < used; size += 7) { /* anywhere it may end: an error */
+        memset(memory, 0x5A, sizeof memory);
+        net = net_in(memory, size, &out);
+        CHECK_ERROR(nn_predict_rows(out, x, 7, again), NN_ERROR_OUT_OF_MEMORY, "out of memory", "");
+        CHECK(memory[size] == 0x5A);
+        nn_net_destroy(net);
+    }
+    CHECK_INT(plain.calls, calls);
+    memset(&desc, 0, sizeof desc);
+    desc.memory = memory;
+    CHECK(nn_net_create(&desc) == NULL);
+    CHECK_ERROR(NN_ERROR_BAD_ARGUMENT, NN_ERROR_BAD_ARGUMENT, "memory_size", "together");
+    desc.memory_size = sizeof memory;
+    desc.allocator.alloc = heap_alloc, desc.allocator.release = heap_release;
+    desc.allocator.user = &plain;
+    CHECK(nn_net_create(&desc) == NULL);
+    CHECK_ERROR(NN_ERROR_BAD_ARGUMENT, NN_ERROR_BAD_ARGUMENT, "memory_size", "allocator");
+    CHECK_INT(nn_net_memory(NULL), 0);
+}
+
 int main(void)
 {
+    RUN(test_memory_of_the_caller);
     RUN(test_create);
     RUN(test_null_network);
     RUN(test_parameter_count);

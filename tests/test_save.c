@@ -522,7 +522,9 @@ static void test_paths(void)
     setrlimit(RLIMIT_FSIZE, &limit);
     CHECK_INT(status, NN_ERROR_CANNOT_WRITE);
     CHECK(strstr(said, path) && strstr(said, "written"));
-    FILE *left = fopen(path_of("net.safetensors.tmp"), "rb");
+    char temporary[64];
+    snprintf(temporary, sizeof temporary, "net.safetensors.%ld.tmp", (long)getpid());
+    FILE *left = fopen(path_of(temporary), "rb");
     CHECK(left == NULL);
     if (left) fclose(left);
     FILE *full = fopen("/dev/full", "wb");

@@ -34,7 +34,7 @@ int main(int argc, char **argv)
     nn_export_desc export_desc = {0};
     export_desc.name = "digits";
     export_desc.int8 = (int)program_number("--int8", int8, 0, 1);
-    export_desc.check = &test;
+    export_desc.data = &test;
     export_desc.report = &report;
     if (nn_export_c(probabilities, out, &export_desc) != NN_OK) return fail();
     printf("%s: %d bytes of constants, %d of working memory, accuracy %.4f (as float %.4f)\n", out,
