@@ -56,10 +56,15 @@ int main(int argc, char **argv)
     for (int i = 0; i < NETS; i++) {
         struct trial *t = &trials[i];
         t->run = assignment_train(&a, a.seeds, dd2424_cost, &t->net, &a.train, &desc);
-        assignment_row(&a, "course", t->task, assignment_text("%s: training cost", t->label), NAN,
-                       &t->run->train.loss, NULL);
         assignment_row(&a, "public", t->task, assignment_text("%s: test accuracy, %%", t->label),
                        NAN, &t->run->test.accuracy, t->note);
+        assignment_row(&a, "course", t->task, assignment_text("%s: training cost", t->label), NAN,
+                       &t->run->train.loss, NULL);
+        assignment_row(&a, "course", t->task, assignment_text("%s: training accuracy, %%", t->label),
+                       NAN, &t->run->train.accuracy, NULL);
+        assignment_row(&a, "course", t->task,
+                       assignment_text("%s: validation accuracy, %%", t->label), NAN,
+                       &t->run->validation.accuracy, NULL);
     }
     for (int i = 0; i < a.seeds; i++)
         gain[i] = trials[NINE_BN].run[i].test.accuracy - trials[NINE_PLAIN].run[i].test.accuracy;

@@ -1,6 +1,7 @@
 /* Gathers what the course programs left in a folder: OUT/results.csv, all numbers in one table, and
    OUT/report.html, one page with every task, its settings, figures and numbers, that needs no other
-   file. --check compares the numbers with what they should be and fails where one is not.
+   file; with --more OUT/more_results.csv and OUT/more.html, of the tasks beyond the five reports.
+   --check compares the numbers with what they should be and fails where one is not.
 
    cc -O2 examples/report.c -lm -o report && ./report [--out DIR] [--check] [--help] */
 #include "program.h"
@@ -9,30 +10,66 @@
 
 /* ------------------------------------------------------------------------ the tasks, page order */
 
-static const struct { const char *program, *title, *settings; } chapters[] = {
-    {"tdt4265_a1", "TDT4265 assignment 1: logistic and softmax regression (R1, R2)",
+/* There are two pages: the five reports, and with --more what comes after them in the courses. */
+static const struct { const char *results, *page, *title, *about; } pages[] = {
+    {"results.csv", "report.html", "Five course reports, reproduced",
+     "Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 assignment 1 (R5), "
+     "computed by the programs in examples/ with nn.h. Where a report gives a number, ours stands "
+     "beside it: the mean and the sample deviation over the seeds. A figure shows the run with the "
+     "first seed."},
+    {"more_results.csv", "more.html", "More of the two courses, reproduced",
+     "What comes after the five reports in DD2424 (the bonus of assignment 1, assignments 2 and 3) "
+     "and TDT4265 (assignment 3), computed by the programs in examples/ with nn.h. Reported numbers "
+     "are those of a course's text (course) or of reports that students have published (public); "
+     "ours are the mean and the sample deviation over the seeds. A figure shows the run with the "
+     "first seed."}};
+static int more; /* which page */
+
+static const struct { int page; const char *id, *title, *settings; } chapters[] = {
+    {0, "tdt4265_a1", "TDT4265 assignment 1: logistic and softmax regression (R1, R2)",
      "MNIST, the first 20,000 training images; validation on the 10,000 test images. Pixels scaled "
      "to [-1, 1], a constant 1 as the 785th input, weights start at 0. The last partial batch is "
      "left out; five checks in each epoch, the first after one step."},
-    {"tdt4265_a2", "TDT4265 assignment 2: a multi-layer network and its tricks (R3, R4)",
+    {0, "tdt4265_a2", "TDT4265 assignment 2: a multi-layer network and its tricks (R3, R4)",
      "MNIST, the first 20,000 training images; validation on the 10,000 test images. Pixels less "
      "their mean, divided by their deviation (one of each, from the training images), a constant 1 "
      "as the 785th input, no other biases. Softmax output, batch 32, a shuffle every epoch, at "
      "most 50 epochs with five checks each, early stopping after 50 checks (10 epochs) without a "
      "lower validation loss. The numbers are those of the last weights."},
-    {"dd2424_a1", "DD2424 assignment 1: one linear layer (R5)",
+    {0, "dd2424_a1", "DD2424 assignment 1: one linear layer (R5)",
      "CIFAR-10, batch 1 for training, batch 2 for validation, the test batch for the test. Pixels "
      "divided by 255, then standardised one by one with the mean and deviation of the training "
      "batch. W and b start from N(0, 0.01); the cost is the mean cross-entropy plus lambda times "
-     "the sum of the squares of W. Batches of 100 in order, 40 epochs."}};
+     "the sum of the squares of W. Batches of 100 in order, 40 epochs."},
+    {1, "dd2424_a1", "DD2424 assignment 1, bonus: one linear layer",
+     "CIFAR-10, standardised pixel by pixel; W and b start from N(0, 0.01), the cost is the mean "
+     "loss plus lambda times the sum of the squares of W. Batches of 100, 40 epochs, a shuffle "
+     "every epoch."},
+    {1, "dd2424_a2", "DD2424 assignment 2: two layers and cyclical learning rates",
+     "CIFAR-10, standardised pixel by pixel; 3072-50-10 with ReLU, weights from N(0, 1/sqrt(fan "
+     "in)), biases 0; the cost is the mean cross-entropy plus lambda times the sum of the squares "
+     "of the weights. Batches of 100; eta goes from 1e-5 up to 1e-1 in n_s steps and down in as "
+     "many."},
+    {1, "dd2424_a3", "DD2424 assignment 3: deeper nets, batch normalisation, patches",
+     "Data, cost and rates as in assignment 2; weights from N(0, sqrt(2/fan in)) (He)."},
+    {1, "tdt4265_a3", "TDT4265 assignment 3: convolutional nets",
+     "CIFAR-10, pixels from 0 to 1, less 0.5, divided by 0.25; 45,000 images for training, 5,000 "
+     "for validation, the test set for the test. Two checks in each epoch."}};
 enum { CHAPTERS = sizeof chapters / sizeof *chapters };
 
-static const char *const programs[] = {
-    "tdt4265_a1_task1_gradients", "tdt4265_a1_task2_logistic", "tdt4265_a1_task3_softmax",
-    "tdt4265_a1_task4_l2",        "tdt4265_a2_task1_gradients", "tdt4265_a2_task2_mlp",
-    "tdt4265_a2_task3_tricks",    "tdt4265_a2_task4_topology",  "dd2424_a1_gradients",
-    "dd2424_a1_linear"};
+static const struct { int chapter; const char *name; } programs[] = {
+    {0, "tdt4265_a1_task1_gradients"}, {0, "tdt4265_a1_task2_logistic"},
+    {0, "tdt4265_a1_task3_softmax"},   {0, "tdt4265_a1_task4_l2"},
+    {1, "tdt4265_a2_task1_gradients"}, {1, "tdt4265_a2_task2_mlp"},
+    {1, "tdt4265_a2_task3_tricks"},    {1, "tdt4265_a2_task4_topology"},
+    {2, "dd2424_a1_gradients"},        {2, "dd2424_a1_linear"},
+    {3, "dd2424_a1_bonus"},            {4, "dd2424_a2_cyclical"},
+    {4, "dd2424_a2_search"},           {5, "dd2424_a3_batch_norm"},
+    {5, "dd2424_a3_patchify"},         {6, "tdt4265_a3_task2_cnn"},
+    {6, "tdt4265_a3_task3_better"}};
 enum { PROGRAMS = sizeof programs / sizeof *programs };
+
+static int on_page(int chapter) { return chapters[chapter].page == more; }
 
 /* A row or figure belongs to the section that has its task, or else the first word of it, in
    `tasks`. */
@@ -207,8 +244,8 @@ static int section_of(int program, const char *task)
     for (int words = 0; words < 2; words++) { /* the whole task, then its first word */
         size_t length = words ? strcspn(task, " ") : strlen(task);
         for (int s = 0; s < SECTIONS; s++) {
-            const char *chapter = chapters[sections[s].chapter].program, *name = sections[s].tasks;
-            if (strncmp(programs[program], chapter, strlen(chapter)) != 0) continue;
+            const char *name = sections[s].tasks;
+            if (sections[s].chapter != programs[program].chapter) continue;
             for (;; name += strcspn(name, "|") + 1) {
                 if (strcspn(name, "|") == length && !strncmp(name, task, length)) return s;
                 if (!name[strcspn(name, "|")]) break;
@@ -221,7 +258,7 @@ static int section_of(int program, const char *task)
 /* The lines of OUT/PROGRAM + suffix; nothing when the program has not been run. */
 static void read_table(table *t, int program, const char *suffix, const char *head, int columns)
 {
-    const char *path = in_out(programs[program], suffix);
+    const char *path = in_out(programs[program].name, suffix);
     size_t size, number = 1, room = t->count;
     char *at = t->text[program] = slurp(path, &size), end = 0;
     if (!at) return;
@@ -279,7 +316,7 @@ static void finish(FILE *f, const char *file)
 
 static void write_results(const table *t)
 {
-    FILE *f = create("results.csv");
+    FILE *f = create(pages[more].results);
     fprintf(f, "%s\n", results_head);
     for (size_t i = 0; i < t->count; i++)
         for (int c = 0; c < COLUMNS; c++) {
@@ -291,7 +328,7 @@ static void write_results(const table *t)
             }
             fputs(c < NOTE ? quoted ? "\"," : "," : "\"\n", f);
         }
-    finish(f, "results.csv");
+    finish(f, pages[more].results);
 }
 
 /* ------------------------------------------------------------------------------------- the page */
@@ -380,7 +417,8 @@ static void figure(FILE *f, const line *l)
     const char *path = in_out(l->cell[FIGURE_FILE], "");
     size_t size;
     unsigned char *bytes = (unsigned char *)slurp(path, &size);
-    if (!bytes) program_stop(1, "%s, a figure of %s, is missing", path, programs[l->program]);
+    if (!bytes) program_stop(1, "%s, a figure of %s, is missing", path,
+                             programs[l->program].name);
     if (size < 24 || memcmp(bytes, png, sizeof png) != 0)
         program_stop(1, "%s is no PNG picture", path);
     fprintf(f, "<figure tabindex=\"0\"><img width=\"%lu\" height=\"%lu\" alt=\"",
@@ -470,11 +508,10 @@ enum { REPORTED_NUMBERS = SECTIONS, WALL_TIMES };
 
 static int belongs(const line *l, int which, int chapter)
 {
-    const char *prefix = chapters[chapter].program;
     int timed = strstr(l->cell[QUANTITY], "seconds") != NULL;
     if (which < SECTIONS) return l->section == which && !l->shown;
     if (which == WALL_TIMES) return timed;
-    return *l->cell[REPORTED] && !timed && !strncmp(programs[l->program], prefix, strlen(prefix));
+    return *l->cell[REPORTED] && !timed && programs[l->program].chapter == chapter;
 }
 
 static void rows(FILE *f, const table *t, int which, int chapter)
@@ -520,23 +557,21 @@ static void rows(FILE *f, const table *t, int which, int chapter)
 
 static void write_page(const table *results, const table *figures)
 {
-    FILE *f = create("report.html");
+    FILE *f = create(pages[more].page);
     fprintf(f,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-            "<title>Five course reports, reproduced</title>\n<style>%s</style>\n</head>\n"
+            "<title>%s</title>\n<style>%s</style>\n</head>\n"
             "<body>\n"
-            "<h1>Five course reports, reproduced</h1>\n"
-            "<p>Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 "
-            "assignment 1 (R5), computed by the programs in examples/ with nn.h. Where a report "
-            "gives a number, ours stands beside it: the mean and the sample deviation over the "
-            "seeds. A figure shows the run with the first seed.<span class=\"screen\"> Select a "
-            "figure to enlarge it.</span></p>\n"
+            "<h1>%s</h1>\n"
+            "<p>%s<span class=\"screen\"> Select a figure to enlarge it.</span></p>\n"
             "<nav aria-label=\"Contents\">\n<h3>Contents</h3>\n"
-            "<p><a href=\"#numbers\">The reported numbers and ours, wall times</a></p>\n",
-            style);
+            "<p><a href=\"#numbers\">The reported numbers and ours%s</a></p>\n",
+            pages[more].title, style, pages[more].title, pages[more].about,
+            more ? "" : ", wall times");
     for (int c = 0; c < CHAPTERS; c++) {
-        fprintf(f, "<p><a href=\"#%s\">", chapters[c].program);
+        if (!on_page(c)) continue;
+        fprintf(f, "<p><a href=\"#%s\">", chapters[c].id);
         html(f, chapters[c].title);
         fputs("</a></p>\n<ul>\n", f);
         for (int s = 0; s < SECTIONS; s++)
@@ -546,23 +581,27 @@ static void write_page(const table *results, const table *figures)
     }
     fputs("</nav>\n<h2 id=\"numbers\">The reported numbers and ours</h2>\n", f);
     for (int c = 0; c < CHAPTERS; c++) {
+        if (!on_page(c)) continue;
         fprintf(f, "<h3>%s</h3>\n", chapters[c].title);
         rows(f, results, REPORTED_NUMBERS, c);
     }
-    fputs("<h3>Wall time</h3>\n<p class=\"settings\">R1 gave up its task 4c; R4 gives the time of "
-          "its slowest figure, without and with early stopping.</p>\n", f);
-    rows(f, results, WALL_TIMES, 0);
+    if (!more) {
+        fputs("<h3>Wall time</h3>\n<p class=\"settings\">R1 gave up its task 4c; R4 gives the time "
+              "of its slowest figure, without and with early stopping.</p>\n", f);
+        rows(f, results, WALL_TIMES, 0);
+    }
     for (int s = 0; s < SECTIONS; s++) {
         int c = sections[s].chapter, drawn = 0;
+        if (!on_page(c)) continue;
         if (!s || sections[s - 1].chapter != c) {
-            fprintf(f, "<h2 id=\"%s\">%s</h2>\n<p class=\"settings\">", chapters[c].program,
+            fprintf(f, "<h2 id=\"%s\">%s</h2>\n<p class=\"settings\">", chapters[c].id,
                     chapters[c].title);
             html(f, chapters[c].settings);
             fputs("</p>\n", f);
             for (int p = 0; p < PROGRAMS; p++)
-                if (!results->text[p] &&
-                    !strncmp(programs[p], chapters[c].program, strlen(chapters[c].program)))
-                    fprintf(f, "<p class=\"missing\">%s has not been run.</p>\n", programs[p]);
+                if (!results->text[p] && programs[p].chapter == c)
+                    fprintf(f, "<p class=\"missing\">%s has not been run.</p>\n",
+                            programs[p].name);
         }
         fprintf(f, "<h3 id=\"s%d\">%s</h3>\n<p class=\"settings\">", s, sections[s].title);
         html(f, sections[s].settings);
@@ -577,10 +616,17 @@ static void write_page(const table *results, const table *figures)
         if (drawn) fputs("</div>\n", f);
     }
     fputs("</body>\n</html>\n", f);
-    finish(f, "report.html");
+    finish(f, pages[more].page);
 }
 
 /* --------------------------------------------------------------------------------------- checks */
+
+static int program_of(const char *name)
+{
+    int p = 0;
+    while (strcmp(programs[p].name, name) != 0) p++;
+    return p;
+}
 
 /* 1 when every number is where it should be, every program has run and none found a failure. */
 static int check(const table *t)
@@ -588,10 +634,11 @@ static int check(const table *t)
     int failures = 0;
     for (size_t b = 0; b < sizeof bands / sizeof *bands; b++) {
         const line *found = NULL;
+        int program = program_of(bands[b].program);
+        if (!on_page(programs[program].chapter)) continue;
         for (size_t i = 0; i < t->count && !found; i++) {
             const line *l = &t->lines[i];
-            if (!strcmp(programs[l->program], bands[b].program) &&
-                !strcmp(l->cell[REPORT], bands[b].report) &&
+            if (l->program == program && !strcmp(l->cell[REPORT], bands[b].report) &&
                 !strcmp(l->cell[TASK], bands[b].task) &&
                 !strcmp(l->cell[QUANTITY], bands[b].quantity))
                 found = l;
@@ -608,13 +655,13 @@ static int check(const table *t)
     for (size_t i = 0; i < t->count; i++)
         if (t->lines[i].section == SECTIONS || !strncmp(t->lines[i].cell[NOTE], "FAILS", 5)) {
             failures++;
-            printf("FAIL  %s, %s: %s\n", programs[t->lines[i].program],
+            printf("FAIL  %s, %s: %s\n", programs[t->lines[i].program].name,
                    t->lines[i].cell[QUANTITY], t->lines[i].cell[NOTE]);
         }
     for (int p = 0; p < PROGRAMS; p++)
-        if (!t->text[p]) {
+        if (on_page(programs[p].chapter) && !t->text[p]) {
             failures++;
-            printf("FAIL  %s has not been run\n", programs[p]);
+            printf("FAIL  %s has not been run\n", programs[p].name);
         }
     printf("%d failures\n", failures);
     return !failures;
@@ -623,13 +670,16 @@ static int check(const table *t)
 int main(int argc, char **argv)
 {
     static table results, figures;
-    const char *checking = NULL;
+    const char *checking = NULL, *further = NULL;
     const program_option options[] = {
         {"--out", "DIR", "the folder of what they wrote (default out)", &out},
+        {"--more", NULL, "the tasks beyond the five reports", &further},
         {"--check", NULL, "fail unless the numbers are where they should be", &checking}};
-    program_options(argc, argv, "report", "results.csv and report.html from the course programs", 2,
+    program_options(argc, argv, "report", "results.csv and report.html from the course programs", 3,
                     options);
+    more = further != NULL;
     for (int p = 0; p < PROGRAMS; p++) {
+        if (!on_page(programs[p].chapter)) continue;
         read_table(&results, p, ".csv", results_head, COLUMNS);
         read_table(&figures, p, ".figures.csv", "file,task,caption", FIGURE_COLUMNS);
     }
@@ -638,8 +688,8 @@ int main(int argc, char **argv)
                         "--out %s", out, out);
     write_results(&results);
     write_page(&results, &figures);
-    printf("%s/results.csv (%lu rows) and %s/report.html (%lu figures)\n", out,
-           (unsigned long)results.count, out, (unsigned long)figures.count);
+    printf("%s/%s (%lu rows) and %s/%s (%lu figures)\n", out, pages[more].results,
+           (unsigned long)results.count, out, pages[more].page, (unsigned long)figures.count);
     int well = !checking || check(&results);
     for (int p = 0; p < PROGRAMS; p++) {
         free(results.text[p]);

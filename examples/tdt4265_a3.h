@@ -46,23 +46,26 @@ CHART_DEF assignment_run *a3_train(assignment *a, assignment_net net, const void
     return assignment_train(a, a->seeds, net, settings, &a->train, &d);
 }
 
-/* The accuracies on all three sets, epochs and seconds. */
+/* The accuracies on all three sets, epochs, parameters and seconds. */
 CHART_DEF void a3_rows(assignment *a, assignment_run *run, const char *task, const char *label,
                        const char *note)
 {
     for (int i = 0; i < a->seeds; i++) {
         run[i].value[0] = (double)run[i].history.epochs;
-        run[i].value[1] = run[i].history.seconds;
+        run[i].value[1] = (double)nn_net_parameter_count(run[i].loss->net);
+        run[i].value[2] = run[i].history.seconds;
     }
+    assignment_row(a, "public", task, assignment_text("%s: test accuracy, %%", label), NAN,
+                   &run->test.accuracy, note);
     assignment_row(a, "course", task, assignment_text("%s: training accuracy, %%", label), NAN,
                    &run->train.accuracy, NULL);
     assignment_row(a, "course", task, assignment_text("%s: validation accuracy, %%", label), NAN,
                    &run->validation.accuracy, NULL);
-    assignment_row(a, "public", task, assignment_text("%s: test accuracy, %%", label), NAN,
-                   &run->test.accuracy, note);
     assignment_row(a, "course", task, assignment_text("%s: epochs begun", label), NAN,
                    &run->value[0], NULL);
-    assignment_row(a, "course", task, assignment_text("%s: seconds", label), NAN, &run->value[1],
+    assignment_row(a, "course", task, assignment_text("%s: parameters", label), NAN, &run->value[1],
+                   NULL);
+    assignment_row(a, "course", task, assignment_text("%s: seconds", label), NAN, &run->value[2],
                    NULL);
 }
 

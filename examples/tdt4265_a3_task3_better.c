@@ -25,8 +25,8 @@ typedef struct better {
                .augment = {.flip = NN_FLIP_ALTERNATING, .shift = 2, .reflect = 1}}
 
 static better nets[] = {
-    {"net 1", "course: over 75", {32, 64, 128}, {1, 1, 1}, RECIPE(8), NULL},
-    {"net 2", "course: over 80 within 10 epochs", {32, 64, 128}, {1, 2, 2}, RECIPE(8), NULL}};
+    {"net 1", "course: over 75", {32, 64, 128}, {1, 1, 1}, RECIPE(6), NULL},
+    {"net 2", "course: over 80 within 10 epochs", {32, 64, 128}, {1, 2, 2}, RECIPE(6), NULL}};
 
 static nn_tensor *better_net(uint64_t seed, const void *settings)
 {
