@@ -357,8 +357,8 @@ CHART_DEF void assignment_mnist(assignment *a)
     TRY(nn_dataset_subset(&a->all, 0, 20000, &a->train));
 }
 
-/* CIFAR-10: the first `train` images of the five batches of 10,000 into a->train, the next ones into
-   a->validation, the test batch into a->test. A second call divides the images anew. */
+/* CIFAR-10: the first `train` images of the five batches of 10,000 into a->train, the next ones
+   into a->validation, the test batch into a->test. A second call divides the images anew. */
 CHART_DEF void assignment_cifar10(assignment *a, size_t train, size_t validation)
 {
     const char *folder = program_path(a->data, "cifar10");

@@ -41,7 +41,7 @@ CHART_DEF nn_tensor *dd2424_cost(uint64_t seed, const void *settings)
     return nn_weight_penalty(nn_softmax_cross_entropy(nn_dense_with(x, &last)), 0, n->lambda);
 }
 
-/* eta from 1e-5 up to 1e-1 in n_s steps, down in as many, and so on (Smith 2017); in batches of 100,
+/* Batches of 100, eta from 1e-5 up to 1e-1 in n_s steps, down in as many, and so on (Smith 2017),
    over as many epochs as the cycles fill. */
 CHART_DEF nn_train_desc dd2424_cycles(const assignment *a, size_t n_s, size_t cycles)
 {

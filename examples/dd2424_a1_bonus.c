@@ -1,6 +1,6 @@
-/* DD2424 assignment 1, bonus: the linear layer on all of CIFAR-10's training images, with flips and a
-   rate that falls; then on batch 1 with other losses: sigmoids with binary cross-entropies, and the
-   multi-class SVM's hinge.
+/* DD2424 assignment 1, bonus: the linear layer on all of CIFAR-10's training images, with flips and
+   a rate that falls; then on batch 1 with other losses: sigmoids with binary cross-entropies, and
+   the multi-class SVM's hinge.
 
    cc -O2 examples/dd2424_a1_bonus.c -lm -o bonus && ./bonus [--data DIR] [--help] */
 #define NN_IMPLEMENTATION

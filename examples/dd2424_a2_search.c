@@ -34,7 +34,7 @@ static void train(assignment *a, trial *t, size_t n_s, size_t cycles)
     }
 }
 
-/* Trains with lambdas whose logarithms are evenly spaced. Gives the best, by the mean over seeds. */
+/* Trains with lambdas whose logarithms are evenly spaced. Gives the best by the mean over seeds. */
 static double search(assignment *a, trial *trials, int count, double from, double to, size_t cycles,
                      const char *task)
 {

@@ -63,8 +63,9 @@ int main(int argc, char **argv)
                        NAN, &t->run->test.accuracy, t->note);
         assignment_row(&a, "course", t->task, assignment_text("%s: training cost", t->label), NAN,
                        &t->run->train.loss, NULL);
-        assignment_row(&a, "course", t->task, assignment_text("%s: training accuracy, %%", t->label),
-                       NAN, &t->run->train.accuracy, NULL);
+        assignment_row(&a, "course", t->task,
+                       assignment_text("%s: training accuracy, %%", t->label), NAN,
+                       &t->run->train.accuracy, NULL);
         assignment_row(&a, "course", t->task,
                        assignment_text("%s: validation accuracy, %%", t->label), NAN,
                        &t->run->validation.accuracy, NULL);

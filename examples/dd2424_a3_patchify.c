@@ -120,7 +120,8 @@ static void draw(assignment *a, int first, int end, const char *title, const cha
 int main(int argc, char **argv)
 {
     assignment a;
-    assignment_start(&a, argc, argv, "dd2424_a3_patchify", "patches, two dense layers, long cycles");
+    assignment_start(&a, argc, argv, "dd2424_a3_patchify",
+                     "patches, two dense layers, long cycles");
     dd2424_data(&a, 49000, 1000);
     for (int i = 0; i < NETS; i++) train(&a, &trials[i]);
     draw(&a, SHORT, LONG, "Three cycles, n_s = 800", "dd2424_a3_short.png", "");

@@ -13,16 +13,16 @@
 /* There are two pages: the five reports, and with --more what comes after them in the courses. */
 static const struct { const char *results, *page, *title, *about; } pages[] = {
     {"results.csv", "report.html", "Five course reports, reproduced",
-     "Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 assignment 1 (R5), "
-     "computed by the programs in examples/ with nn.h. Where a report gives a number, ours stands "
-     "beside it: the mean and the sample deviation over the seeds. A figure shows the run with the "
-     "first seed."},
+     "Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 assignment 1 "
+     "(R5), computed by the programs in examples/ with nn.h. Where a report gives a number, ours "
+     "stands beside it: the mean and the sample deviation over the seeds. A figure shows the run "
+     "with the first seed."},
     {"more_results.csv", "more.html", "More of the two courses, reproduced",
      "What comes after the five reports in DD2424 (the bonus of assignment 1, assignments 2 and 3) "
-     "and TDT4265 (assignment 3), computed by the programs in examples/ with nn.h. Reported numbers "
-     "are those of a course's text (course) or of reports that students have published (public); "
-     "ours are the mean and the sample deviation over the seeds. A figure shows the run with the "
-     "first seed."}};
+     "and TDT4265 (assignment 3), computed by the programs in examples/ with nn.h. Reported "
+     "numbers are those of a course's text (course) or of reports that students have published "
+     "(public); ours are the mean and the sample deviation over the seeds. A figure shows the run "
+     "with the first seed."}};
 static int more; /* which page */
 
 static const struct { int page; const char *id, *title, *settings; } chapters[] = {

@@ -1,5 +1,5 @@
-/*  tdt4265_a3.h - how TDT4265 assignment 3 trains convolutional nets on CIFAR-10, for the programs of
-    its tasks 2 and 3. Include it after assignment.h. */
+/*  tdt4265_a3.h - how TDT4265 assignment 3 trains convolutional nets on CIFAR-10, for the programs
+    of its tasks 2 and 3. Include it after assignment.h. */
 #ifndef TDT4265_A3_H
 #define TDT4265_A3_H
 
