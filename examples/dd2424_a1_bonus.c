@@ -56,10 +56,14 @@ static assignment_run *train(assignment *a, const struct run *of)
         desc.optimizer.schedule.period = 15 * (a->train.count / BATCH);
     } else desc.evaluate_training = 1;
     assignment_run *run = assignment_train(a, a->seeds, linear, of, &a->train, &desc);
-    assignment_row(a, of->report, of->task, assignment_text("%s: training cost", of->label), NAN,
-                   &run->train.loss, NULL);
     assignment_row(a, of->report, of->task, assignment_text("%s: test accuracy, %%", of->label),
                    of->reported, &run->test.accuracy, of->note);
+    assignment_row(a, "course", of->task, assignment_text("%s: training cost", of->label), NAN,
+                   &run->train.loss, NULL);
+    assignment_row(a, "course", of->task, assignment_text("%s: training accuracy, %%", of->label),
+                   NAN, &run->train.accuracy, NULL);
+    assignment_row(a, "course", of->task, assignment_text("%s: validation accuracy, %%", of->label),
+                   NAN, &run->validation.accuracy, NULL);
     return run;
 }
 

@@ -25,11 +25,11 @@ static trial trials[NETS] = {
      "another report: 55.9", NULL},
     {"public", "short", "f 8, n_f 40", 8, 40, 50, 3, 0, 0.003, 0, 57.6, NULL, NULL},
     {"public", "short", "f 16, n_f 160", 16, 160, 50, 3, 0, 0.003, 0, 57.0, NULL, NULL},
-    {"public", "long", "long: f 8, n_f 40", 8, 40, 50, 3, 1, 0.003, 0, 60.4, NULL, NULL},
-    {"public", "long", "long: f 4, n_f 40", 4, 40, 50, 3, 1, 0.003, 0, 63.5, NULL, NULL},
-    {"public", "wide", "wide: n_h 300", 4, 40, 300, 4, 1, 0.0025, 0, 66.0,
+    {"public", "long", "f 8, n_f 40, long", 8, 40, 50, 3, 1, 0.003, 0, 60.4, NULL, NULL},
+    {"public", "long", "f 4, n_f 40, long", 4, 40, 50, 3, 1, 0.003, 0, 63.5, NULL, NULL},
+    {"public", "wide", "n_h 300", 4, 40, 300, 4, 1, 0.0025, 0, 66.0,
      "the course's best: 67.26", NULL},
-    {"course", "wide", "wide: smoothed labels", 4, 40, 300, 4, 1, 0.0025, 0.1, NAN, NULL, NULL}};
+    {"course", "wide", "n_h 300, smoothed", 4, 40, 300, 4, 1, 0.0025, 0.1, NAN, NULL, NULL}};
 
 static nn_tensor *patchify(uint64_t seed, const void *settings)
 {
@@ -124,8 +124,15 @@ int main(int argc, char **argv)
                      "patches, two dense layers, long cycles");
     dd2424_data(&a, 49000, 1000);
     for (int i = 0; i < NETS; i++) train(&a, &trials[i]);
-    draw(&a, SHORT, LONG, "Three cycles, n_s = 800", "dd2424_a3_short.png", "");
-    draw(&a, LONG, WIDE, "Three cycles, n_s doubles from 800", "dd2424_a3_long.png", "");
-    draw(&a, WIDE, NETS, "300 hidden units, four cycles", "dd2424_a3_wide.png", "");
+    draw(&a, SHORT, LONG, "Three cycles, n_s = 800", "dd2424_a3_short.png",
+         "Cycles end after 1,600, 3,200 and 4,800 steps, each at a peak. Three filters are too few; "
+         "the other nets are alike, whatever the size of their patches.");
+    draw(&a, LONG, WIDE, "Three cycles, n_s doubles from 800", "dd2424_a3_long.png",
+         "Cycles end after 1,600, 4,800 and 11,200 steps, each higher than the one before it. "
+         "Small patches, of which there are more, win.");
+    draw(&a, WIDE, NETS, "300 hidden units, four cycles", "dd2424_a3_wide.png",
+         assignment_text("Cycles end after 1,600, 4,800, 11,200 and 24,000 steps: %.2f %% with "
+                         "labels as they are, %.2f %% with smoothed ones.",
+                         trials[WIDE].run->test.accuracy, trials[SMOOTHED].run->test.accuracy));
     return assignment_finish(&a);
 }
