@@ -15,13 +15,14 @@ MAKEFLAGS += --jobs=$(CORES) --no-print-directory
 TESTS = random plain graph ops gradcheck optim train data save determinism conv npy export norm augment
 ALONE = graph train data save npy export augment
 EXAMPLES = $(filter-out examples/tdt4265% examples/dd2424% examples/report.c,$(wildcard examples/*.c))
-TASKS = $(wildcard examples/tdt4265*.c examples/dd2424*.c)
+MORE = $(wildcard examples/dd2424_a1_bonus.c examples/dd2424_a[23]*.c examples/tdt4265_a3*.c)
+TASKS = $(filter-out $(MORE),$(wildcard examples/tdt4265*.c examples/dd2424*.c))
 DOUBLE := $(shell grep -l '^.define NN_DOUBLE' examples/*.c)
 STB = $(BUILD)/stb/.found
 export BUILD
 
-.PHONY: all run test suite check interop embed portability examples tasks data reproduce
-.PHONY: bench bench-reproduce install help clean
+.PHONY: all run test suite check interop embed portability examples tasks more-tasks data
+.PHONY: reproduce reproduce-more bench bench-reproduce install help clean
 
 all: examples
 
@@ -141,8 +142,13 @@ data:
 
 tasks: $(TASKS:examples/%.c=$(BUILD)/%) $(BUILD)/report
 
+more-tasks: $(MORE:examples/%.c=$(BUILD)/%) $(BUILD)/report
+
 reproduce: tasks
 	@sh tests/reproduce.sh $(BUILD)
+
+reproduce-more: more-tasks
+	@MORE=1 sh tests/reproduce.sh $(BUILD)
 
 bench:
 	@CC="$(CC)" sh tests/bench/bench.sh
@@ -169,6 +175,8 @@ help:
 	@echo 'make data       fetch MNIST and CIFAR-10 into data/, or into the folder NN_DATA'
 	@echo 'make reproduce  every task of the five reports: figures, out/results.csv, out/report.html'
 	@echo '                (QUICK=1: one seed, results checked; SEEDS=n; NN_DATA=folder)'
+	@echo 'make reproduce-more'
+	@echo '                the rest of the two courses likewise: out/more_results.csv, out/more.html'
 	@echo 'make bench      speed against the peers that are installed (KANN=folder: against kann too)'
 	@echo 'make bench-reproduce'
 	@echo '                the report programs against NumPy: seconds, memory (minutes; NN_DATA)'

@@ -209,10 +209,11 @@ enum { ASSIGNMENT_CHECKS = 5 }; /* in an epoch, in all of TDT4265 */
 typedef struct assignment_run {
     nn_tensor *loss; /* of the trained net */
     nn_history history;
-    nn_check last;               /* the history's last check, */
-    nn_result train, validation; /* the same after the last step; all accuracies in % */
-    double value[6];             /* what else a program measures */
-    int count;                   /* private, as the next: of the runs that begin with this one */
+    nn_check last;       /* the history's last check, */
+    nn_result train, validation, test; /* the same after the last step, the last where there is a
+                                          test set; all accuracies in % */
+    double value[6];     /* what else a program measures */
+    int count;           /* private, as the next: of the runs that begin with this one */
     struct assignment_run *next;
 } assignment_run;
 
@@ -231,11 +232,13 @@ CHART_DEF assignment_run *assignment_train(assignment *a, int count, assignment_
         TRY(nn_train(r->loss, data, desc, &r->history));
         TRY(nn_evaluate(r->loss, data, &r->train));
         TRY(nn_evaluate(r->loss, desc->validation, &r->validation));
+        if (a->test.count) TRY(nn_evaluate(r->loss, &a->test, &r->test));
         r->last = r->history.checks[r->history.check_count - 1];
         r->last.train_accuracy *= 100;
         r->last.validation_accuracy *= 100;
         r->train.accuracy *= 100;
         r->validation.accuracy *= 100;
+        r->test.accuracy *= 100;
     }
     runs->count = count;
     runs->next = a->runs;
@@ -354,14 +357,17 @@ CHART_DEF void assignment_mnist(assignment *a)
     TRY(nn_dataset_subset(&a->all, 0, 20000, &a->train));
 }
 
-/* CIFAR-10: batch 1 into a->train, batch 2 into a->validation, the test batch into a->test. */
-CHART_DEF void assignment_cifar10(assignment *a)
+/* CIFAR-10: the first `train` images of the five batches of 10,000 into a->train, the next ones
+   into a->validation, the test batch into a->test. A second call divides the images anew. */
+CHART_DEF void assignment_cifar10(assignment *a, size_t train, size_t validation)
 {
     const char *folder = program_path(a->data, "cifar10");
-    if (nn_load_cifar10(folder, &a->all, &a->test) != NN_OK)
+    if (!a->all.count && nn_load_cifar10(folder, &a->all, &a->test) != NN_OK)
         program_no_data(nn_last_error(), "CIFAR-10", folder);
-    TRY(nn_dataset_subset(&a->all, 0, 10000, &a->train));
-    TRY(nn_dataset_subset(&a->all, 10000, 10000, &a->validation));
+    nn_dataset_free(&a->train);
+    nn_dataset_free(&a->validation);
+    TRY(nn_dataset_subset(&a->all, 0, train, &a->train));
+    TRY(nn_dataset_subset(&a->all, train, validation, &a->validation));
 }
 
 /* --------------------------------------------------------------------------- gradients by hand */

@@ -1,9 +1,7 @@
 /*  dd2424_a1.h - the linear classifier of DD2424 assignment 1, for its programs. Include it after
-    assignment.h. */
+    assignment.h and dd2424.h. */
 #ifndef DD2424_A1_H
 #define DD2424_A1_H
-
-enum { PIXELS = 3072, CLASSES = 10 };
 
 /* The cost mean(cross-entropy) + lambda sum(W^2) of a linear layer. */
 CHART_DEF nn_tensor *linear(uint64_t seed, const void *lambda)
@@ -16,14 +14,5 @@ CHART_DEF nn_tensor *linear(uint64_t seed, const void *lambda)
 }
 
 CHART_DEF nn_tensor *scores_of(nn_tensor *cost) { return cost->src[0]->src[0]; }
-
-/* Every pixel less its mean over the training images, divided by its deviation there. */
-CHART_DEF void linear_data(assignment *a)
-{
-    assignment_cifar10(a);
-    TRY(nn_dataset_standardize(&a->train, NN_PER_FEATURE));
-    TRY(nn_dataset_normalize_like(&a->validation, &a->train));
-    TRY(nn_dataset_normalize_like(&a->test, &a->train));
-}
 
 #endif /* DD2424_A1_H */

@@ -8,6 +8,7 @@
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"
+#include "dd2424.h"
 #include "dd2424_a1.h"
 
 enum { IMAGES = 20 };
@@ -89,7 +90,7 @@ int main(int argc, char **argv)
 {
     assignment a;
     assignment_start(&a, argc, argv, "dd2424_a1_gradients", "gradients of one linear layer");
-    linear_data(&a);
+    dd2424_data(&a, 10000, 10000);
     assignment_images(&a.train, IMAGES, PIXELS, x, columns);
     labels = a.train.labels;
     check_gradients(&a, 0);

@@ -5,6 +5,7 @@
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"
+#include "dd2424.h"
 #include "dd2424_a1.h"
 
 enum { RUNS = 4 };
@@ -26,11 +27,6 @@ static const nn_tensor *train(assignment *a, int e)
                           .optimizer = nn_sgd(of->eta, 0),
                           .validation = &a->validation, .evaluate_training = 1};
     assignment_run *run = assignment_train(a, a->seeds, linear, &of->lambda, &a->train, &desc);
-    for (int i = 0; i < a->seeds; i++) {
-        nn_result test;
-        TRY(nn_evaluate(run[i].loss, &a->test, &test));
-        run[i].value[0] = 100 * test.accuracy;
-    }
     const char *task = assignment_text("exp %d", e + 1);
     const char *title =
         assignment_text("Experiment %d: λ = %g, η = %g", e + 1, of->lambda, of->eta);
@@ -39,7 +35,7 @@ static const nn_tensor *train(assignment *a, int e)
                             "exp 2, 39.08 %" : NULL);
     assignment_row(a, "R5", task, "validation cost", of->validation_cost, &run->validation.loss,
                    NULL);
-    assignment_row(a, "R5", task, "test accuracy, %", of->accuracy, run->value, NULL);
+    assignment_row(a, "R5", task, "test accuracy, %", of->accuracy, &run->test.accuracy, NULL);
     assignment_losses(a, run, title, "cost with its penalty", 0, 0,
                       assignment_text("dd2424_a1_exp%d_cost.png", e + 1), task,
                       assignment_text("%s The cost at the end of each epoch; it ends at %.3f in "
@@ -48,7 +44,7 @@ static const nn_tensor *train(assignment *a, int e)
     assignment_accuracies(a, run, title, 0, 0,
                           assignment_text("dd2424_a1_exp%d_accuracy.png", e + 1), task,
                           assignment_text("Accuracy at the end of each epoch; %.2f %% of the test "
-                                          "set at the end.", run->value[0]));
+                                          "set at the end.", run->test.accuracy));
     return nn_weight(scores_of(run->loss));
 }
 
@@ -58,7 +54,7 @@ int main(int argc, char **argv)
                                                  "dog", "frog", "horse", "ship", "truck"};
     assignment a;
     assignment_start(&a, argc, argv, "dd2424_a1_linear", "one linear layer on CIFAR-10");
-    linear_data(&a);
+    dd2424_data(&a, 10000, 10000);
     const nn_tensor *weights[RUNS];
     const char *names[RUNS];
     for (int e = 0; e < RUNS; e++) weights[e] = train(&a, e);

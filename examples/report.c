@@ -1,6 +1,7 @@
 /* Gathers what the course programs left in a folder: OUT/results.csv, all numbers in one table, and
    OUT/report.html, one page with every task, its settings, figures and numbers, that needs no other
-   file. --check compares the numbers with what they should be and fails where one is not.
+   file; with --more OUT/more_results.csv and OUT/more.html, of the tasks beyond the five reports.
+   --check compares the numbers with what they should be and fails where one is not.
 
    cc -O2 examples/report.c -lm -o report && ./report [--out DIR] [--check] [--help] */
 #include "program.h"
@@ -9,30 +10,66 @@
 
 /* ------------------------------------------------------------------------ the tasks, page order */
 
-static const struct { const char *program, *title, *settings; } chapters[] = {
-    {"tdt4265_a1", "TDT4265 assignment 1: logistic and softmax regression (R1, R2)",
+/* There are two pages: the five reports, and with --more what comes after them in the courses. */
+static const struct { const char *results, *page, *title, *about; } pages[] = {
+    {"results.csv", "report.html", "Five course reports, reproduced",
+     "Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 assignment 1 "
+     "(R5), computed by the programs in examples/ with nn.h. Where a report gives a number, ours "
+     "stands beside it: the mean and the sample deviation over the seeds. A figure shows the run "
+     "with the first seed."},
+    {"more_results.csv", "more.html", "More of the two courses, reproduced",
+     "What comes after the five reports in DD2424 (the bonus of assignment 1, assignments 2 and 3) "
+     "and TDT4265 (assignment 3), computed by the programs in examples/ with nn.h. Reported "
+     "numbers are those of a course's text (course) or of reports that students have published "
+     "(public); ours are the mean and the sample deviation over the seeds. A figure shows the run "
+     "with the first seed."}};
+static int more; /* which page */
+
+static const struct { int page; const char *id, *title, *settings; } chapters[] = {
+    {0, "tdt4265_a1", "TDT4265 assignment 1: logistic and softmax regression (R1, R2)",
      "MNIST, the first 20,000 training images; validation on the 10,000 test images. Pixels scaled "
      "to [-1, 1], a constant 1 as the 785th input, weights start at 0. The last partial batch is "
      "left out; five checks in each epoch, the first after one step."},
-    {"tdt4265_a2", "TDT4265 assignment 2: a multi-layer network and its tricks (R3, R4)",
+    {0, "tdt4265_a2", "TDT4265 assignment 2: a multi-layer network and its tricks (R3, R4)",
      "MNIST, the first 20,000 training images; validation on the 10,000 test images. Pixels less "
      "their mean, divided by their deviation (one of each, from the training images), a constant 1 "
      "as the 785th input, no other biases. Softmax output, batch 32, a shuffle every epoch, at "
      "most 50 epochs with five checks each, early stopping after 50 checks (10 epochs) without a "
      "lower validation loss. The numbers are those of the last weights."},
-    {"dd2424_a1", "DD2424 assignment 1: one linear layer (R5)",
+    {0, "dd2424_a1", "DD2424 assignment 1: one linear layer (R5)",
      "CIFAR-10, batch 1 for training, batch 2 for validation, the test batch for the test. Pixels "
      "divided by 255, then standardised one by one with the mean and deviation of the training "
      "batch. W and b start from N(0, 0.01); the cost is the mean cross-entropy plus lambda times "
-     "the sum of the squares of W. Batches of 100 in order, 40 epochs."}};
+     "the sum of the squares of W. Batches of 100 in order, 40 epochs."},
+    {1, "dd2424_a1", "DD2424 assignment 1, bonus: one linear layer",
+     "CIFAR-10, standardised pixel by pixel; W and b start from N(0, 0.01), the cost is the mean "
+     "loss plus lambda times the sum of the squares of W. Batches of 100, 40 epochs, a shuffle "
+     "every epoch."},
+    {1, "dd2424_a2", "DD2424 assignment 2: two layers and cyclical learning rates",
+     "CIFAR-10, standardised pixel by pixel; 3072-50-10 with ReLU, weights from N(0, 1/sqrt(fan "
+     "in)), biases 0; the cost is the mean cross-entropy plus lambda times the sum of the squares "
+     "of the weights. Batches of 100; eta goes from 1e-5 up to 1e-1 in n_s steps and down in as "
+     "many."},
+    {1, "dd2424_a3", "DD2424 assignment 3: deeper nets, batch normalisation, patches",
+     "Data, cost and rates as in assignment 2; weights from N(0, sqrt(2/fan in)) (He)."},
+    {1, "tdt4265_a3", "TDT4265 assignment 3: convolutional nets",
+     "CIFAR-10, pixels from 0 to 1, less 0.5, divided by 0.25; 45,000 images for training, 5,000 "
+     "for validation, the test set for the test. Two checks in each epoch."}};
 enum { CHAPTERS = sizeof chapters / sizeof *chapters };
 
-static const char *const programs[] = {
-    "tdt4265_a1_task1_gradients", "tdt4265_a1_task2_logistic", "tdt4265_a1_task3_softmax",
-    "tdt4265_a1_task4_l2",        "tdt4265_a2_task1_gradients", "tdt4265_a2_task2_mlp",
-    "tdt4265_a2_task3_tricks",    "tdt4265_a2_task4_topology",  "dd2424_a1_gradients",
-    "dd2424_a1_linear"};
+static const struct { int chapter; const char *name; } programs[] = {
+    {0, "tdt4265_a1_task1_gradients"}, {0, "tdt4265_a1_task2_logistic"},
+    {0, "tdt4265_a1_task3_softmax"},   {0, "tdt4265_a1_task4_l2"},
+    {1, "tdt4265_a2_task1_gradients"}, {1, "tdt4265_a2_task2_mlp"},
+    {1, "tdt4265_a2_task3_tricks"},    {1, "tdt4265_a2_task4_topology"},
+    {2, "dd2424_a1_gradients"},        {2, "dd2424_a1_linear"},
+    {3, "dd2424_a1_bonus"},            {4, "dd2424_a2_cyclical"},
+    {4, "dd2424_a2_search"},           {5, "dd2424_a3_batch_norm"},
+    {5, "dd2424_a3_patchify"},         {6, "tdt4265_a3_task2_cnn"},
+    {6, "tdt4265_a3_task3_better"}};
 enum { PROGRAMS = sizeof programs / sizeof *programs };
+
+static int on_page(int chapter) { return chapters[chapter].page == more; }
 
 /* A row or figure belongs to the section that has its task, or else the first word of it, in
    `tasks`. */
@@ -83,7 +120,49 @@ static const struct section { int chapter; const char *tasks, *title, *settings;
     {2, "exp 2", "Experiment 2", "lambda 0, eta 0.001."},
     {2, "exp 3", "Experiment 3", "lambda 0.1, eta 0.001."},
     {2, "exp 4", "Experiment 4", "lambda 1, eta 0.001."},
-    {2, "exp 1-4", "The weights of all four", "One image of 32 x 32 RGB for each class."}};
+    {2, "exp 1-4", "The weights of all four", "One image of 32 x 32 RGB for each class."},
+    {3, "data", "More data",
+     "49,000 images of the five batches, mirrored with probability 1/2; lambda 0.01, eta 0.001, "
+     "multiplied by 0.1 after every 15 epochs. 1,000 images for validation."},
+    {3, "BCE", "Sigmoids and binary cross-entropy",
+     "Batch 1; the loss is the mean of ten binary cross-entropies, beside it softmax as in "
+     "experiment 2 of assignment 1."},
+    {3, "SVM", "The multi-class SVM's loss",
+     "Batch 1; the hinge loss with margin 1, in the four experiments of assignment 1."},
+    {4, "figure 3", "Exercise 3. One cycle",
+     "Batch 1 for training, batch 2 for validation; n_s 500, lambda 0.01."},
+    {4, "figure 4", "Exercise 4. Three cycles", "The same with n_s 800."},
+    {4, "coarse", "Exercise 5. A coarse search for lambda",
+     "45,000 images, 5,000 for validation; two cycles with n_s 900, eight values from 1e-5 to 0.1. "
+     "The best accuracy at the end of any epoch counts."},
+    {4, "fine", "Exercise 5. A fine search",
+     "Six values about the best one, three cycles. Reported for the best: 52.4 to 52.9."},
+    {4, "final", "Exercise 5. The best lambda on more data",
+     "49,000 images, 1,000 for validation; three cycles with n_s 1,960."},
+    {5, "3 layers", "Until 2024: three layers, without and with batch normalisation",
+     "Hidden layers of 50 and 50 units; 45,000 images, 5,000 for validation; two cycles with n_s "
+     "2,250, lambda 0.005. Batch normalisation before each ReLU, its averages kept at 0.9 in each "
+     "step, variances over n."},
+    {5, "9 layers", "Until 2024: nine layers", "Hidden layers of 50, 30, 20, 20, 10, 10, 10 and 10."},
+    {5, "sigma", "Until 2024: what the initial weights do",
+     "Three layers with weights from N(0, σ) in each. Reported: with a small σ only the nets with "
+     "batch normalisation learn."},
+    {5, "short", "Since 2025: patches of f x f pixels",
+     "A convolution of f x f with stride f and n_f filters, ReLU, 50 hidden units, ReLU, 10 "
+     "outputs; 49,000 images; three cycles with n_s 800, lambda 0.003."},
+    {5, "long", "Since 2025: longer cycles", "n_s 800, 1,600 and 3,200."},
+    {5, "wide", "Since 2025: 300 hidden units, smoothed labels",
+     "f 4, n_f 40; four cycles, n_s from 800 to 6,400, lambda 0.0025. Smoothed: the target of the "
+     "right class is 0.9, of each other 0.1 / 9."},
+    {6, "2", "2. The course's net",
+     "Three convolutions of 5 x 5 with 32, 64 and 128 filters, each with ReLU and a maximum of 2 x "
+     "2, 64 units with ReLU, 10 outputs; SGD, eta 0.05, batch 64, at most 10 epochs. Stops when "
+     "of the last four validation losses the first is the least; the best weights count."},
+    {6, "3", "3. Two better nets",
+     "Convolutions of 3 x 3 with batch normalisation and ReLU, in groups of 32, 64 and 128 "
+     "filters with a maximum of 2 x 2 after each; one in a group, or one, two and two. AdamW with "
+     "a rate that rises to 0.005 and falls to 0, batch 128, images flipped and moved by up to two "
+     "pixels."}};
 enum { SECTIONS = sizeof sections / sizeof *sections };
 
 /* ------------------------------------------------------------------------------- what must hold */
@@ -131,7 +210,47 @@ static const struct {
     {"dd2424_a1_linear", "R5", "exp 1", "test accuracy, %", 24, 32},
     {"dd2424_a1_linear", "R5", "exp 2", "test accuracy, %", 38, 40},
     {"dd2424_a1_linear", "R5", "exp 3", "test accuracy, %", 38.5, 40.5},
-    {"dd2424_a1_linear", "R5", "exp 4", "test accuracy, %", 36.5, 38.5}};
+    {"dd2424_a1_linear", "R5", "exp 4", "test accuracy, %", 36.5, 38.5},
+    /* beyond the reports: reported ranges, 0.7 wider at both ends for copies of the data that have
+       gone through JPEG. Of single reported numbers within 1, and the same 0.7. */
+    {"dd2424_a1_bonus", "public", "data", "49,000 images, flips, decay: test accuracy, %", 40.3,
+     41.95},
+    {"dd2424_a1_bonus", "public", "BCE", "BCE, λ 0, η 0.01: test accuracy, %", 36.6, 39},
+    {"dd2424_a2_cyclical", "course", "figure 3", "test accuracy, %", 44.3, 48.3},
+    {"dd2424_a2_cyclical", "course", "figure 4", "test accuracy, %", 45.5, 49.6},
+    {"dd2424_a2_search", "public", "coarse", "lambda 1e-05: best validation accuracy, %", 49.04,
+     52.44},
+    {"dd2424_a2_search", "public", "coarse", "lambda 3.73e-05: best validation accuracy, %", 48.98,
+     52.38},
+    {"dd2424_a2_search", "public", "coarse", "lambda 0.000139: best validation accuracy, %", 49.54,
+     52.94},
+    {"dd2424_a2_search", "public", "coarse", "lambda 0.000518: best validation accuracy, %", 50.2,
+     53.6},
+    {"dd2424_a2_search", "public", "coarse", "lambda 0.00193: best validation accuracy, %", 49.44,
+     52.84},
+    {"dd2424_a2_search", "public", "coarse", "lambda 0.0072: best validation accuracy, %", 49.28,
+     52.68},
+    {"dd2424_a2_search", "public", "coarse", "lambda 0.0268: best validation accuracy, %", 46.08,
+     49.48},
+    {"dd2424_a2_search", "public", "coarse", "lambda 0.1: best validation accuracy, %", 36.56,
+     39.96},
+    {"dd2424_a2_search", "public", "final", "test accuracy, %", 50.7, 55.2},
+    {"dd2424_a3_batch_norm", "public", "3 layers", "3 layers: test accuracy, %", 50.7, 54.7},
+    {"dd2424_a3_batch_norm", "public", "3 layers", "3 layers, BN: test accuracy, %", 50.7, 54.7},
+    {"dd2424_a3_batch_norm", "public", "9 layers", "9 layers: gain by batch normalisation, points",
+     2, 20},
+    {"dd2424_a3_batch_norm", "public", "sigma", "σ 0.0001: test accuracy, %", 9.9, 10.1},
+    {"dd2424_a3_batch_norm", "public", "sigma", "σ 0.0001, BN: test accuracy, %", 48, 56},
+    {"dd2424_a3_patchify", "public", "short", "f 2, n_f 3: test accuracy, %", 49.8, 53.2},
+    {"dd2424_a3_patchify", "course", "short", "f 4, n_f 10: test accuracy, %", 55.2, 58.3},
+    {"dd2424_a3_patchify", "public", "short", "f 8, n_f 40: test accuracy, %", 55.9, 59.3},
+    {"dd2424_a3_patchify", "public", "short", "f 16, n_f 160: test accuracy, %", 55.3, 58.7},
+    {"dd2424_a3_patchify", "public", "long", "f 8, n_f 40, long: test accuracy, %", 58.7, 62.1},
+    {"dd2424_a3_patchify", "public", "long", "f 4, n_f 40, long: test accuracy, %", 61.8, 65.2},
+    {"dd2424_a3_patchify", "public", "wide", "n_h 300: test accuracy, %", 64.3, 67.7},
+    {"tdt4265_a3_task2_cnn", "public", "2", "course net: test accuracy, %", 65.3, 73.7},
+    {"tdt4265_a3_task3_better", "public", "3", "net 1: test accuracy, %", 75, 85},
+    {"tdt4265_a3_task3_better", "public", "3", "net 2: test accuracy, %", 80, 90}};
 
 /* ------------------------------------------------------------------------------- files and CSV */
 
@@ -207,8 +326,8 @@ static int section_of(int program, const char *task)
     for (int words = 0; words < 2; words++) { /* the whole task, then its first word */
         size_t length = words ? strcspn(task, " ") : strlen(task);
         for (int s = 0; s < SECTIONS; s++) {
-            const char *chapter = chapters[sections[s].chapter].program, *name = sections[s].tasks;
-            if (strncmp(programs[program], chapter, strlen(chapter)) != 0) continue;
+            const char *name = sections[s].tasks;
+            if (sections[s].chapter != programs[program].chapter) continue;
             for (;; name += strcspn(name, "|") + 1) {
                 if (strcspn(name, "|") == length && !strncmp(name, task, length)) return s;
                 if (!name[strcspn(name, "|")]) break;
@@ -221,7 +340,7 @@ static int section_of(int program, const char *task)
 /* The lines of OUT/PROGRAM + suffix; nothing when the program has not been run. */
 static void read_table(table *t, int program, const char *suffix, const char *head, int columns)
 {
-    const char *path = in_out(programs[program], suffix);
+    const char *path = in_out(programs[program].name, suffix);
     size_t size, number = 1, room = t->count;
     char *at = t->text[program] = slurp(path, &size), end = 0;
     if (!at) return;
@@ -279,7 +398,7 @@ static void finish(FILE *f, const char *file)
 
 static void write_results(const table *t)
 {
-    FILE *f = create("results.csv");
+    FILE *f = create(pages[more].results);
     fprintf(f, "%s\n", results_head);
     for (size_t i = 0; i < t->count; i++)
         for (int c = 0; c < COLUMNS; c++) {
@@ -291,7 +410,7 @@ static void write_results(const table *t)
             }
             fputs(c < NOTE ? quoted ? "\"," : "," : "\"\n", f);
         }
-    finish(f, "results.csv");
+    finish(f, pages[more].results);
 }
 
 /* ------------------------------------------------------------------------------------- the page */
@@ -380,7 +499,8 @@ static void figure(FILE *f, const line *l)
     const char *path = in_out(l->cell[FIGURE_FILE], "");
     size_t size;
     unsigned char *bytes = (unsigned char *)slurp(path, &size);
-    if (!bytes) program_stop(1, "%s, a figure of %s, is missing", path, programs[l->program]);
+    if (!bytes) program_stop(1, "%s, a figure of %s, is missing", path,
+                             programs[l->program].name);
     if (size < 24 || memcmp(bytes, png, sizeof png) != 0)
         program_stop(1, "%s is no PNG picture", path);
     fprintf(f, "<figure tabindex=\"0\"><img width=\"%lu\" height=\"%lu\" alt=\"",
@@ -470,11 +590,10 @@ enum { REPORTED_NUMBERS = SECTIONS, WALL_TIMES };
 
 static int belongs(const line *l, int which, int chapter)
 {
-    const char *prefix = chapters[chapter].program;
     int timed = strstr(l->cell[QUANTITY], "seconds") != NULL;
     if (which < SECTIONS) return l->section == which && !l->shown;
     if (which == WALL_TIMES) return timed;
-    return *l->cell[REPORTED] && !timed && !strncmp(programs[l->program], prefix, strlen(prefix));
+    return *l->cell[REPORTED] && !timed && programs[l->program].chapter == chapter;
 }
 
 static void rows(FILE *f, const table *t, int which, int chapter)
@@ -520,23 +639,21 @@ static void rows(FILE *f, const table *t, int which, int chapter)
 
 static void write_page(const table *results, const table *figures)
 {
-    FILE *f = create("report.html");
+    FILE *f = create(pages[more].page);
     fprintf(f,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
             "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-            "<title>Five course reports, reproduced</title>\n<style>%s</style>\n</head>\n"
+            "<title>%s</title>\n<style>%s</style>\n</head>\n"
             "<body>\n"
-            "<h1>Five course reports, reproduced</h1>\n"
-            "<p>Every task of TDT4265 assignments 1 and 2 (reports R1 to R4) and of DD2424 "
-            "assignment 1 (R5), computed by the programs in examples/ with nn.h. Where a report "
-            "gives a number, ours stands beside it: the mean and the sample deviation over the "
-            "seeds. A figure shows the run with the first seed.<span class=\"screen\"> Select a "
-            "figure to enlarge it.</span></p>\n"
+            "<h1>%s</h1>\n"
+            "<p>%s<span class=\"screen\"> Select a figure to enlarge it.</span></p>\n"
             "<nav aria-label=\"Contents\">\n<h3>Contents</h3>\n"
-            "<p><a href=\"#numbers\">The reported numbers and ours, wall times</a></p>\n",
-            style);
+            "<p><a href=\"#numbers\">The reported numbers and ours%s</a></p>\n",
+            pages[more].title, style, pages[more].title, pages[more].about,
+            more ? "" : ", wall times");
     for (int c = 0; c < CHAPTERS; c++) {
-        fprintf(f, "<p><a href=\"#%s\">", chapters[c].program);
+        if (!on_page(c)) continue;
+        fprintf(f, "<p><a href=\"#%s\">", chapters[c].id);
         html(f, chapters[c].title);
         fputs("</a></p>\n<ul>\n", f);
         for (int s = 0; s < SECTIONS; s++)
@@ -546,23 +663,27 @@ static void write_page(const table *results, const table *figures)
     }
     fputs("</nav>\n<h2 id=\"numbers\">The reported numbers and ours</h2>\n", f);
     for (int c = 0; c < CHAPTERS; c++) {
+        if (!on_page(c)) continue;
         fprintf(f, "<h3>%s</h3>\n", chapters[c].title);
         rows(f, results, REPORTED_NUMBERS, c);
     }
-    fputs("<h3>Wall time</h3>\n<p class=\"settings\">R1 gave up its task 4c; R4 gives the time of "
-          "its slowest figure, without and with early stopping.</p>\n", f);
-    rows(f, results, WALL_TIMES, 0);
+    if (!more) {
+        fputs("<h3>Wall time</h3>\n<p class=\"settings\">R1 gave up its task 4c; R4 gives the time "
+              "of its slowest figure, without and with early stopping.</p>\n", f);
+        rows(f, results, WALL_TIMES, 0);
+    }
     for (int s = 0; s < SECTIONS; s++) {
         int c = sections[s].chapter, drawn = 0;
+        if (!on_page(c)) continue;
         if (!s || sections[s - 1].chapter != c) {
-            fprintf(f, "<h2 id=\"%s\">%s</h2>\n<p class=\"settings\">", chapters[c].program,
+            fprintf(f, "<h2 id=\"%s\">%s</h2>\n<p class=\"settings\">", chapters[c].id,
                     chapters[c].title);
             html(f, chapters[c].settings);
             fputs("</p>\n", f);
             for (int p = 0; p < PROGRAMS; p++)
-                if (!results->text[p] &&
-                    !strncmp(programs[p], chapters[c].program, strlen(chapters[c].program)))
-                    fprintf(f, "<p class=\"missing\">%s has not been run.</p>\n", programs[p]);
+                if (!results->text[p] && programs[p].chapter == c)
+                    fprintf(f, "<p class=\"missing\">%s has not been run.</p>\n",
+                            programs[p].name);
         }
         fprintf(f, "<h3 id=\"s%d\">%s</h3>\n<p class=\"settings\">", s, sections[s].title);
         html(f, sections[s].settings);
@@ -577,10 +698,17 @@ static void write_page(const table *results, const table *figures)
         if (drawn) fputs("</div>\n", f);
     }
     fputs("</body>\n</html>\n", f);
-    finish(f, "report.html");
+    finish(f, pages[more].page);
 }
 
 /* --------------------------------------------------------------------------------------- checks */
+
+static int program_of(const char *name)
+{
+    int p = 0;
+    while (strcmp(programs[p].name, name) != 0) p++;
+    return p;
+}
 
 /* 1 when every number is where it should be, every program has run and none found a failure. */
 static int check(const table *t)
@@ -588,10 +716,11 @@ static int check(const table *t)
     int failures = 0;
     for (size_t b = 0; b < sizeof bands / sizeof *bands; b++) {
         const line *found = NULL;
+        int program = program_of(bands[b].program);
+        if (!on_page(programs[program].chapter)) continue;
         for (size_t i = 0; i < t->count && !found; i++) {
             const line *l = &t->lines[i];
-            if (!strcmp(programs[l->program], bands[b].program) &&
-                !strcmp(l->cell[REPORT], bands[b].report) &&
+            if (l->program == program && !strcmp(l->cell[REPORT], bands[b].report) &&
                 !strcmp(l->cell[TASK], bands[b].task) &&
                 !strcmp(l->cell[QUANTITY], bands[b].quantity))
                 found = l;
@@ -608,13 +737,13 @@ static int check(const table *t)
     for (size_t i = 0; i < t->count; i++)
         if (t->lines[i].section == SECTIONS || !strncmp(t->lines[i].cell[NOTE], "FAILS", 5)) {
             failures++;
-            printf("FAIL  %s, %s: %s\n", programs[t->lines[i].program],
+            printf("FAIL  %s, %s: %s\n", programs[t->lines[i].program].name,
                    t->lines[i].cell[QUANTITY], t->lines[i].cell[NOTE]);
         }
     for (int p = 0; p < PROGRAMS; p++)
-        if (!t->text[p]) {
+        if (on_page(programs[p].chapter) && !t->text[p]) {
             failures++;
-            printf("FAIL  %s has not been run\n", programs[p]);
+            printf("FAIL  %s has not been run\n", programs[p].name);
         }
     printf("%d failures\n", failures);
     return !failures;
@@ -623,13 +752,16 @@ static int check(const table *t)
 int main(int argc, char **argv)
 {
     static table results, figures;
-    const char *checking = NULL;
+    const char *checking = NULL, *further = NULL;
     const program_option options[] = {
         {"--out", "DIR", "the folder of what they wrote (default out)", &out},
+        {"--more", NULL, "the tasks beyond the five reports", &further},
         {"--check", NULL, "fail unless the numbers are where they should be", &checking}};
-    program_options(argc, argv, "report", "results.csv and report.html from the course programs", 2,
+    program_options(argc, argv, "report", "results.csv and report.html from the course programs", 3,
                     options);
+    more = further != NULL;
     for (int p = 0; p < PROGRAMS; p++) {
+        if (!on_page(programs[p].chapter)) continue;
         read_table(&results, p, ".csv", results_head, COLUMNS);
         read_table(&figures, p, ".figures.csv", "file,task,caption", FIGURE_COLUMNS);
     }
@@ -638,8 +770,8 @@ int main(int argc, char **argv)
                         "--out %s", out, out);
     write_results(&results);
     write_page(&results, &figures);
-    printf("%s/results.csv (%lu rows) and %s/report.html (%lu figures)\n", out,
-           (unsigned long)results.count, out, (unsigned long)figures.count);
+    printf("%s/%s (%lu rows) and %s/%s (%lu figures)\n", out, pages[more].results,
+           (unsigned long)results.count, out, pages[more].page, (unsigned long)figures.count);
     int well = !checking || check(&results);
     for (int p = 0; p < PROGRAMS; p++) {
         free(results.text[p]);

@@ -219,7 +219,7 @@ fi
 
 # -- the documentation's programs, the examples, the installed header --
 step 'snippets' sh tests/snippets.sh
-step 'all examples as programs' make -s examples tasks # reproduce runs them further down
+step 'all examples as programs' make -s examples tasks more-tasks # reproduce runs them further down
 each_says() { # each_says STATUS TEXT OPTION...: every example answers so
   each_status=$1 each_text=$2; shift 2
   for each in examples/*.c; do
@@ -314,6 +314,15 @@ reproduce() { make -s reproduce QUICK=1 NN_DATA="$data" OUT="$dir/out" && [ -s "
 if [ -f "$data/mnist/train-images-idx3-ubyte" ] && [ -f "$data/cifar10/data_batch_1.bin" ]; then
   step 'make reproduce QUICK=1' reproduce
 else skip "make reproduce: MNIST and CIFAR-10 are not in $data (make data)"
+fi
+more() { # of what make reproduce-more runs only what takes seconds, and its page
+  "$build/dd2424_a2_cyclical" --data "$data" --out "$dir/more" >"$dir/more.txt" &&
+    grep -q '^course figure 3 test accuracy, %  *45\.85  *4[4-8]' "$dir/more.txt" &&
+    grep -q '^course figure 4 test accuracy, %  *47\.47  *4[5-9]' "$dir/more.txt" &&
+    "$build/report" --out "$dir/more" --more && [ -s "$dir/more/more.html" ]
+}
+if [ -f "$data/cifar10/data_batch_1.bin" ]; then step 'cyclical rates and the page of reproduce-more' more
+else skip "cyclical rates: CIFAR-10 is not in $data (make data)"
 fi
 without_data() {
   ! make -s reproduce NN_DATA="$dir/nowhere" OUT="$dir/out" >"$dir/without_data" 2>&1 &&

@@ -2,11 +2,13 @@
 # reproduce.sh BUILD: runs every program of the reports, as many at a time as there are cores, then
 # writes the results and the page. SEEDS (default 5) independent runs of what is random; with QUICK=1
 # one, and the results are checked against their bands. NN_DATA: where the data is (default data).
-# OUT: where results go (default out).
+# OUT: where results go (default out). MORE=1: the programs beyond the five reports instead; of the
+# convolutional nets, which take as long as all the others, one run unless SEEDS is set.
 set -u
 build=${1:?usage: reproduce.sh BUILD}
 data=${NN_DATA:-data}
 out=${OUT:-out}
+more=
 if [ "${QUICK:-0}" = 1 ]; then seeds=${SEEDS:-1}; else seeds=${SEEDS:-5}; fi
 
 # the longest first, so that no core waits for one at the end; with the percentage of all the work
@@ -14,7 +16,13 @@ programs='tdt4265_a2_task4_topology 39  tdt4265_a2_task3_tricks 18  tdt4265_a2_t
   tdt4265_a1_task4_l2 9  dd2424_a1_linear 9  tdt4265_a2_task2_mlp 6  tdt4265_a1_task3_softmax 3
   dd2424_a1_gradients 3  tdt4265_a1_task1_gradients 2  tdt4265_a1_task2_logistic 1'
 
+if [ "${MORE:-0}" = 1 ]; then
+  more=--more
+  programs='PROGRAMS'
+fi
+
 if [ $# -gt 1 ]; then # one program and its percentage, started by xargs below
+  case $2 in tdt4265_a3_*) seeds=${SEEDS:-1} ;; esac
   begin=$(date +%s)
   if ! "$build/$2" --data "$data" --out "$out" --seeds "$seeds" >"$out/log/$2.txt" 2>&1; then
     echo "FAILED: $2"
@@ -41,6 +49,6 @@ export REPRODUCE_START
 printf '%s\n' $programs |
   xargs -P "$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)" -n 2 sh "$0" "$build" || exit 1
 echo "all of it: $(($(date +%s) - REPRODUCE_START)) s, seeds: $seeds"
-if [ "${QUICK:-0}" = 1 ]; then "$build/report" --out "$out" --check
-else "$build/report" --out "$out"
+if [ "${QUICK:-0}" = 1 ]; then "$build/report" --out "$out" $more --check
+else "$build/report" --out "$out" $more
 fi
