@@ -11853,6 +11853,44 @@ static nn_status nn__check_content(const char *name, const unsigned char *bytes,
     return NN_OK;
 }
 
+/* Text or bytes that grow. After the first failure nothing is added, and `status` says what it
+   was. */
+typedef struct nn__text {
+    char *bytes;
+    size_t size, capacity;
+    nn_status status;
+} nn__text;
+
+static void nn__text_put(nn__text *t, const void *bytes, size_t size)
+{
+    for (size_t i = 0; t->status == NN_OK && i < size; i++) {
+        if (t->size == t->capacity)
+            t->status = nn__grow(&t->bytes, t->size, &t->capacity, 1);
+        if (t->status == NN_OK) t->bytes[t->size++] = ((const char *)bytes)[i];
+    }
+}
+
+/* A little-endian number of so many bytes. */
+static uint64_t nn__little(const unsigned char *at, int bytes)
+{
+    uint64_t n = 0;
+    while (bytes-- > 0) n = n << 8 | at[bytes];
+    return n;
+}
+
+static void nn__put_little(unsigned char *to, size_t value, int bytes)
+{
+    for (int i = 0; i < bytes; i++, value >>= 8) to[i] = (unsigned char)(value & 255);
+}
+
+static int nn__is_big_endian(void)
+{
+    const uint16_t one = 1;
+    unsigned char first;
+    memcpy(&first, &one, 1);
+    return first == 0;
+}
+
 /* A real of 16 bits: sign, 5 bits of exponent, 10 of fraction. */
 static double nn__half(uint64_t bits)
 {
@@ -11861,6 +11899,28 @@ static double nn__half(uint64_t bits)
     const double size = exponent == 31 ? ((bits & 1023) ? NAN : HUGE_VAL)
                                        : ldexp(fraction, (exponent ? exponent : 1) - 25);
     return bits >> 15 ? -size : size;
+}
+
+/* A number of `width` bytes, exactly but for integers beyond 2^53. kind: 'u' unsigned, 'i' signed,
+   'f' real, 't' the upper half of a float (bfloat16), 'b' 0 or 1. */
+static double nn__number_at(char kind, size_t width, int is_big_endian, const unsigned char *bytes)
+{
+    uint64_t bits = 0;
+    for (size_t i = 0; i < width; i++)
+        bits = bits << 8 | bytes[is_big_endian ? i : width - 1 - i];
+    const uint64_t sign = UINT64_C(1) << (8 * width - 1);
+    const uint32_t single_bits = (uint32_t)(kind == 't' ? bits << 16 : bits);
+    float single;
+    double wide;
+    memcpy(&single, &single_bits, sizeof single);
+    memcpy(&wide, &bits, sizeof wide);
+    switch (kind) {
+    case 'b': return bits != 0;
+    case 'u': return (double)bits;
+    case 'i': return bits & sign ? -(double)(~(bits - 1) & (2 * sign - 1)) : (double)bits;
+    case 't': return (double)single;
+    default: return width == 2 ? nn__half(bits) : width == 4 ? (double)single : wide;
+    }
 }
 
 /* Where bytes go: to memory that is large enough, to a file, or nowhere: they are counted then, and
@@ -13505,18 +13565,10 @@ NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, s
 typedef struct nn__numeric {
     nn__file *file;
     int rank, is_big_endian;
-    char kind; /* 'u' unsigned, 'i' signed, 'f' real, 'b' 0 or 1 */
+    char kind; /* as in nn__number_at */
     size_t shape[NN_MAX_RANK], count, width; /* count: the product of the shape */
     const unsigned char *values;
 } nn__numeric;
-
-static int nn__is_big_endian(void)
-{
-    const uint16_t one = 1;
-    unsigned char first;
-    memcpy(&first, &one, 1);
-    return first == 0;
-}
 
 /* The values begin at `offset` and fill the rest of the file. */
 static nn_status nn__numeric_check(nn__numeric *x, size_t offset)
@@ -13535,24 +13587,9 @@ static nn_status nn__numeric_check(nn__numeric *x, size_t offset)
     return NN_OK;
 }
 
-/* Value i; exactly, but for integers beyond 2^53. */
 static double nn__numeric_value(const nn__numeric *x, size_t i)
 {
-    const unsigned char *p = x->values + i * x->width;
-    uint64_t bits = 0, sign = UINT64_C(1) << (8 * x->width - 1);
-    for (size_t k = 0; k < x->width; k++)
-        bits = bits << 8 | p[x->is_big_endian ? k : x->width - 1 - k];
-    uint32_t low = (uint32_t)bits;
-    float single;
-    double wide;
-    memcpy(&single, &low, sizeof single);
-    memcpy(&wide, &bits, sizeof wide);
-    switch (x->kind) {
-    case 'b': return bits != 0;
-    case 'u': return (double)bits;
-    case 'i': return (double)(int64_t)((bits ^ sign) - sign);
-    default: return x->width == 2 ? nn__half(bits) : x->width == 4 ? (double)single : wide;
-    }
+    return nn__number_at(x->kind, x->width, x->is_big_endian, x->values + i * x->width);
 }
 
 /* -- IDX: 0 0 type rank, rank big-endian 32-bit dimensions, big-endian values -- */
@@ -13982,12 +14019,6 @@ static const char *nn__shortest(double x, int is_float, char text[64])
     return text;
 }
 
-/* The same text for 1, 1.0, +1 and 01. */
-static nn__span nn__number_name(double x, char text[64])
-{
-    return nn__span_of(nn__shortest(x == 0 ? 0 : x, 0, text));
-}
-
 #ifndef NN_NO_STDIO
 /* -- distinct texts, numbered in order of appearance: a hash table over their concatenation -- */
 
@@ -13995,6 +14026,12 @@ static int nn__same_text(nn__span a, nn__span b)
 {
     size_t size = nn__span_size(a);
     return size == nn__span_size(b) && (size == 0 || !memcmp(a.begin, b.begin, size));
+}
+
+/* The same text for 1, 1.0, +1 and 01. */
+static nn__span nn__number_name(double x, char text[64])
+{
+    return nn__span_of(nn__shortest(x == 0 ? 0 : x, 0, text));
 }
 
 typedef struct nn__words {
@@ -15270,14 +15307,6 @@ static nn_status nn__npy_parse(nn__file *file, nn__numeric *array)
 
 /* -- zip archives -- */
 
-/* A little-endian number of so many bytes. */
-static uint64_t nn__little(const unsigned char *at, int bytes)
-{
-    uint64_t n = 0;
-    while (bytes-- > 0) n = n << 8 | at[bytes];
-    return n;
-}
-
 typedef struct nn__zip_entry {
     size_t name, name_size, method, flags; /* where the name lies */
     uint64_t size, packed, offset;
@@ -15549,11 +15578,6 @@ NN_DEF nn_status nn_write_npy(const char *path, int rank, const size_t *shape,
 {
     const nn__npy_source s = nn__npy_reals("", rank, shape, values);
     return nn__npy_write("nn_write_npy", path, &s);
-}
-
-static void nn__put_little(unsigned char *to, size_t value, int bytes)
-{
-    for (int i = 0; i < bytes; i++, value >>= 8) to[i] = (unsigned char)(value & 255);
 }
 
 /* The part that an entry's head has in common with its line in the directory. */
@@ -17619,19 +17643,7 @@ NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_expor
    dimension, so that operands which broadcast get all dimensions of the result first. */
 #ifndef NN_NO_STDIO
 
-typedef struct nn__proto {
-    unsigned char *bytes;
-    size_t size, capacity;
-    nn_status status;
-} nn__proto;
-
-static void nn__proto_put(nn__proto *p, const void *bytes, size_t size)
-{
-    for (size_t i = 0; p->status == NN_OK && i < size; i++) {
-        p->status = nn__grow(&p->bytes, p->size, &p->capacity, 1);
-        if (p->status == NN_OK) p->bytes[p->size++] = ((const unsigned char *)bytes)[i];
-    }
-}
+typedef nn__text nn__proto;
 
 /* Seven bits at a time, the lowest first. */
 static void nn__proto_varint(nn__proto *p, uint64_t n)
@@ -17641,7 +17653,7 @@ static void nn__proto_varint(nn__proto *p, uint64_t n)
         septet = (unsigned char)(n & 127);
         n >>= 7;
         if (n) septet |= 128;
-        nn__proto_put(p, &septet, 1);
+        nn__text_put(p, &septet, 1);
     } while (n);
 }
 
@@ -17658,14 +17670,14 @@ static void nn__proto_fixed(nn__proto *p, float x)
     uint32_t bits;
     memcpy(&bits, &x, sizeof bits);
     nn__put_little(bytes, bits, 4);
-    nn__proto_put(p, bytes, 4);
+    nn__text_put(p, bytes, 4);
 }
 
 static void nn__proto_bytes(nn__proto *p, unsigned field, const void *bytes, size_t size)
 {
     nn__proto_varint(p, field << 3 | 2);
     nn__proto_varint(p, size);
-    nn__proto_put(p, bytes, size);
+    nn__text_put(p, bytes, size);
 }
 
 static void nn__proto_text(nn__proto *p, unsigned field, const char *text)
@@ -18111,7 +18123,7 @@ static nn_status nn__onnx_write(nn__onnx *o, nn__writer *w)
             nn__onnx_head(o, t, &head);
             nn__proto_varint(&field, 5 << 3 | 2);
             nn__proto_varint(&field, head.size + 4 * (uint64_t)t->size);
-            nn__proto_put(&field, head.bytes, head.size);
+            nn__text_put(&field, head.bytes, head.size);
             if (model.status == NN_OK) model.status = field.status;
             if (pass == 0) size += field.size + 4 * (uint64_t)t->size;
             else nn__writer_put(w, field.bytes, field.size), nn__onnx_values(w, t);
@@ -18178,22 +18190,6 @@ NN_DEF nn_status nn_export_onnx(nn_tensor *output, const char *path)
    checked, a key comes once. */
 /* -- writing -- */
 
-/* A text that grows. After the first failure nothing is added, and `status` says what it was. */
-typedef struct nn__text {
-    char *bytes;
-    size_t size, capacity;
-    nn_status status;
-} nn__text;
-
-static void nn__text_put(nn__text *t, const char *bytes, size_t size)
-{
-    for (size_t i = 0; t->status == NN_OK && i < size; i++) {
-        if (t->size == t->capacity)
-            t->status = nn__grow(&t->bytes, t->size, &t->capacity, 1);
-        if (t->status == NN_OK) t->bytes[t->size++] = bytes[i];
-    }
-}
-
 static void nn__text_add(nn__text *t, const char *text) { nn__text_put(t, text, strlen(text)); }
 
 static void nn__text_whole(nn__text *t, uint64_t number)
@@ -18203,18 +18199,13 @@ static void nn__text_whole(nn__text *t, uint64_t number)
     nn__text_add(t, digits);
 }
 
-/* The shortest of 15 or 17 digits that are read as the same number; what JSON has no digits for
-   stands in quotes. */
+/* What JSON has no digits for stands in quotes. */
 static void nn__text_real(nn__text *t, double x)
 {
     char digits[64];
     if (x != x) nn__text_add(t, "\"NaN\"");
     else if (!nn__is_finite(x)) nn__text_add(t, x > 0 ? "\"Infinity\"" : "\"-Infinity\"");
-    else if (x == 0 && 1 / x < 0) nn__text_add(t, "-0");
-    else {
-        const nn__span s = nn__number_name(x, digits);
-        nn__text_put(t, s.begin, nn__span_size(s));
-    }
+    else nn__text_add(t, nn__shortest(x, 0, digits));
 }
 
 /* Bytes of the character at `at` when it is UTF-8, no overlong form and no surrogate; else 0. */
@@ -18569,13 +18560,13 @@ static int nn__json_real(const nn__json *v, double *number)
 typedef struct nn__element {
     const char *name;
     size_t size;
-    char kind; /* f float, h half, b bfloat, i integer, u without sign, x: cannot be converted */
+    char kind; /* as in nn__number_at; 'x': cannot be converted */
 } nn__element;
 
 static const nn__element nn__elements[] = {
-    {"F64", 8, 'f'}, {"F32", 4, 'f'}, {"F16", 2, 'h'}, {"BF16", 2, 'b'}, {"I64", 8, 'i'},
+    {"F64", 8, 'f'}, {"F32", 4, 'f'}, {"F16", 2, 'f'}, {"BF16", 2, 't'}, {"I64", 8, 'i'},
     {"I32", 4, 'i'}, {"I16", 2, 'i'}, {"I8", 1, 'i'},  {"U64", 8, 'u'},  {"U32", 4, 'u'},
-    {"U16", 2, 'u'}, {"U8", 1, 'u'},  {"BOOL", 1, 'u'}, {"F8_E4M3", 1, 'x'}, {"F8_E5M2", 1, 'x'}};
+    {"U16", 2, 'u'}, {"U8", 1, 'u'},  {"BOOL", 1, 'b'}, {"F8_E4M3", 1, 'x'}, {"F8_E5M2", 1, 'x'}};
 
 static const nn__element *nn__find_element(const char *name)
 {
@@ -18586,34 +18577,6 @@ static const nn__element *nn__find_element(const char *name)
 
 /* F64 or F32, which are what is written. */
 static const nn__element *nn__float_of(size_t width) { return &nn__elements[width == 8 ? 0 : 1]; }
-
-static int nn__is_little_endian(void)
-{
-    const uint16_t one = 1;
-    unsigned char first;
-    memcpy(&first, &one, 1);
-    return first;
-}
-
-/* An element from its bytes, the low one first. */
-static double nn__decode(const nn__element *e, const unsigned char *bytes)
-{
-    uint64_t bits = 0;
-    uint32_t single;
-    float narrow;
-    double wide;
-    for (size_t i = e->size; i-- > 0;) bits = bits << 8 | bytes[i];
-    if (e->kind == 'h') return nn__half(bits);
-    if (e->kind == 'u') return (double)bits;
-    if (e->kind == 'i') {
-        const uint64_t sign = (uint64_t)1 << (8 * e->size - 1);
-        return bits & sign ? -(double)((sign - 1 - (bits & (sign - 1))) + 1) : (double)bits;
-    }
-    if (e->size == 8) return memcpy(&wide, &bits, sizeof wide), wide;
-    single = (uint32_t)(e->kind == 'b' ? bits << 16 : bits);
-    memcpy(&narrow, &single, sizeof narrow);
-    return (double)narrow;
-}
 
 /* -- reading -- */
 
@@ -18799,10 +18762,9 @@ static nn_status nn__read_length(nn__archive *a, size_t *length)
 {
     unsigned char start[64] = {0};
     const size_t got = nn__min_size(a->size, sizeof start);
-    uint64_t n = 0;
     nn_status status = nn__archive_copy(a, 0, start, got);
+    const uint64_t n = nn__little(start, 8);
     if (status != NN_OK) return status;
-    for (int i = 8; i-- > 0;) n = n << 8 | start[i];
     *length = (size_t)n;
     if (a->size >= 8 && n <= NN__MAX_HEADER && n <= a->size - 8) return NN_OK;
     status = nn__check_content(a->name, start, got);
@@ -18887,13 +18849,14 @@ static nn_status nn__entry_read(nn__archive *a, const nn__entry *e, void *to, si
     nn_status status = NN_OK;
     if (element->kind == 'x')
         return nn__entry_failed(a, e, "its dtype cannot be converted");
-    if (element == nn__float_of(width) && !place && nn__is_little_endian())
+    if (element == nn__float_of(width) && !place && !nn__is_big_endian())
         return nn__archive_copy(a, e->begin, to, e->bytes);
     for (size_t i = 0; status == NN_OK && i < e->count;) {
         const size_t n = nn__min_size(e->count - i, sizeof raw / element->size);
         status = nn__archive_copy(a, e->begin + i * element->size, raw, n * element->size);
         for (size_t j = 0; status == NN_OK && j < n; j++, i++) {
-            const double x = nn__decode(element, raw + j * element->size);
+            const double x =
+                nn__number_at(element->kind, element->size, 0, raw + j * element->size);
             const size_t at = place ? nn__next_place(place) : i;
             if (width == 8) ((double *)to)[at] = x;
             else ((float *)to)[at] = (float)x;
@@ -19018,8 +18981,7 @@ static nn_status nn__make_header(nn__contents *c, nn__text *t)
     if (t->size - 8 > NN__MAX_HEADER)
         return nn__fail(NN_ERROR_TOO_LARGE, "a header of %llu bytes, at most %d are possible",
                         (nn__ull)(t->size - 8), NN__MAX_HEADER);
-    for (unsigned i = 0; i < 8; i++)
-        t->bytes[i] = (char)(unsigned char)((uint64_t)(t->size - 8) >> 8 * i);
+    nn__put_little((unsigned char *)t->bytes, t->size - 8, 8);
     return NN_OK;
 }
 
@@ -19028,7 +18990,7 @@ static void nn__put_item(nn__writer *w, const nn__item *item)
     unsigned char swapped[4096];
     const unsigned char *data = (const unsigned char *)item->data;
     const size_t bytes = item->count * item->width, width = item->width;
-    if (nn__is_little_endian()) nn__writer_put(w, data, bytes);
+    if (!nn__is_big_endian()) nn__writer_put(w, data, bytes);
     else
         for (size_t i = 0, n; i < bytes; i += n) {
             n = nn__min_size(bytes - i, sizeof swapped);
