@@ -36,7 +36,9 @@ static nn_tensor *linear(uint64_t seed, const void *settings)
     const nn_init normal = nn_init_normal(0, 0.01);
     nn_dense_desc dense = {.units = CLASSES, .weight = normal, .bias = normal};
     nn_tensor *scores = nn_dense_with(nn_input(net, PIXELS), &dense);
-    return nn_weight_penalty(nn_loss(scores, of->loss, NULL), 0, of->lambda);
+    nn_loss_desc loss = {0}; /* the data has labels and targets */
+    if (of->loss == SOFTMAX) loss.answers = NN_ANSWERS_LABELS;
+    return nn_weight_penalty(nn_loss(scores, of->loss, &loss), 0, of->lambda);
 }
 
 /* Binary cross-entropy takes ten targets of 0 and 1. */
