@@ -107,8 +107,8 @@ static void draw_probabilities(assignment *a, assignment_run *const *run)
                     .y_label = "test images in each tenth, %", .series = curve, .series_count = 4};
     assignment_chart(a, chart_line, &d, "dd2424_a1_bonus_probability.png", "BCE",
                      "What test images get for their own class, those that are classified rightly "
-                     "and those that are not. Sigmoids need not add up to 1: they give most "
-                     "images less.");
+                     "and those that are not. Softmax's ten numbers add up to 1, those of sigmoids "
+                     "need not.");
 }
 
 int main(int argc, char **argv)
