@@ -18,7 +18,8 @@ programs='tdt4265_a2_task4_topology 39  tdt4265_a2_task3_tricks 18  tdt4265_a2_t
 
 if [ "${MORE:-0}" = 1 ]; then
   more=--more
-  programs='PROGRAMS'
+  programs='dd2424_a3_patchify 51  tdt4265_a3_task2_cnn 14  tdt4265_a3_task3_better 14
+    dd2424_a3_batch_norm 9  dd2424_a2_search 7  dd2424_a1_bonus 4  dd2424_a2_cyclical 1'
 fi
 
 if [ $# -gt 1 ]; then # one program and its percentage, started by xargs below
