@@ -13,7 +13,7 @@ typedef struct heap {
 
 enum { HEAD = 16 }; /* in front of a block, for its size */
 
-static heap plain; /* behind NN_MALLOC */
+static heap plain_heap; /* behind NN_MALLOC */
 
 static void *heap_alloc(void *user, size_t bytes)
 {
@@ -50,9 +50,9 @@ static void *heap_realloc(void *user, void *block, size_t bytes)
     return grown;
 }
 
-#define NN_MALLOC(bytes) heap_alloc(&plain, bytes)
-#define NN_REALLOC(block, bytes) heap_realloc(&plain, block, bytes)
-#define NN_FREE(block) heap_release(&plain, block)
+#define NN_MALLOC(bytes) heap_alloc(&plain_heap, bytes)
+#define NN_REALLOC(block, bytes) heap_realloc(&plain_heap, block, bytes)
+#define NN_FREE(block) heap_release(&plain_heap, block)
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "test.h"
@@ -1543,7 +1543,7 @@ static void test_no_allocation_after_the_first_step(void)
     static const size_t batches[] = {BATCH, 3, 1, BATCH, BATCH - 1, 2};
     heap h;
     memset(&h, 0, sizeof h);
-    size_t before = plain.calls;
+    size_t before = plain_heap.calls;
     model m = build_model(net_on_heap(&h), 0.25);
     CHECK_OK(use_adam(m.net));
     CHECK_OK(run_step(&m, BATCH));
@@ -1563,19 +1563,19 @@ static void test_no_allocation_after_the_first_step(void)
     nn_net_destroy(m.net);
     CHECK_INT(h.live, 0);
     CHECK(h.calls > 0);
-    CHECK_INT(plain.calls, before); /* all of it came from the network's own allocator */
+    CHECK_INT(plain_heap.calls, before); /* all of it came from the network's own allocator */
 }
 
 static void test_default_allocator(void)
 {
-    size_t live = plain.live, calls = plain.calls;
+    size_t live = plain_heap.live, calls = plain_heap.calls;
     model m = build_model(seeded_net(3), 0);
     CHECK_OK(use_adam(m.net));
     CHECK_OK(run_step(&m, BATCH));
-    CHECK(plain.calls > calls);
-    CHECK(plain.live > live);
+    CHECK(plain_heap.calls > calls);
+    CHECK(plain_heap.live > live);
     nn_net_destroy(m.net);
-    CHECK_INT(plain.live, live);
+    CHECK_INT(plain_heap.live, live);
 }
 
 static nn_status build_and_run(heap *h)
@@ -2835,7 +2835,7 @@ static nn_net *net_in(void *memory, size_t size, nn_tensor **out)
 static void test_memory_of_the_caller(void)
 {
     static char memory[40000];
-    nn_real x[7 * 5], y[7 * 3], again[7 * 3];
+    nn_real x[7 * 5], y[7 * 3], repeated[7 * 3];
     nn_tensor *out;
     nn_net_desc desc;
     fill(x, 35, 1);
@@ -2843,20 +2843,20 @@ static void test_memory_of_the_caller(void)
     CHECK_OK(nn_predict_rows(out, x, 7, y));
     CHECK_INT(nn_net_memory(net), 0);
     nn_net_destroy(net);
-    const size_t calls = plain.calls;
+    const size_t calls = plain_heap.calls;
     net = net_in(memory + 1, sizeof memory - 1, &out);
-    CHECK_OK(nn_predict_rows(out, x, 7, again));
-    CHECK(memcmp(y, again, sizeof y) == 0);
+    CHECK_OK(nn_predict_rows(out, x, 7, repeated));
+    CHECK(memcmp(y, repeated, sizeof y) == 0);
     const size_t used = nn_net_memory(net);
     CHECK(used > 20 * 5 * sizeof *x && used < sizeof memory);
-    for (size_t rows = 1; rows <= 7; rows++) CHECK_OK(nn_predict_rows(out, x, rows, again));
+    for (size_t rows = 1; rows <= 7; rows++) CHECK_OK(nn_predict_rows(out, x, rows, repeated));
     CHECK_INT(nn_net_memory(net), used); /* no more, however often */
     nn_net_destroy(net);
     for (size_t offset = 0; offset < 16; offset += 5) {
         memset(memory, 0x5A, sizeof memory);
         net = net_in(memory + offset, used, &out);
-        CHECK_OK(nn_predict_rows(out, x, 7, again));
-        CHECK(memcmp(y, again, sizeof y) == 0);
+        CHECK_OK(nn_predict_rows(out, x, 7, repeated));
+        CHECK(memcmp(y, repeated, sizeof y) == 0);
         for (size_t i = used + offset; i < sizeof memory; i++) CHECK(memory[i] == 0x5A);
         nn_net_destroy(net);
     }
@@ -2867,14 +2867,14 @@ static void test_memory_of_the_caller(void)
         CHECK(memory[size] == 0x5A);
         nn_net_destroy(net);
     }
-    CHECK_INT(plain.calls, calls);
+    CHECK_INT(plain_heap.calls, calls);
     memset(&desc, 0, sizeof desc);
     desc.memory = memory;
     CHECK(nn_net_create(&desc) == NULL);
     CHECK_ERROR(NN_ERROR_BAD_ARGUMENT, NN_ERROR_BAD_ARGUMENT, "memory_size", "together");
     desc.memory_size = sizeof memory;
     desc.allocator.alloc = heap_alloc, desc.allocator.release = heap_release;
-    desc.allocator.user = &plain;
+    desc.allocator.user = &plain_heap;
     CHECK(nn_net_create(&desc) == NULL);
     CHECK_ERROR(NN_ERROR_BAD_ARGUMENT, NN_ERROR_BAD_ARGUMENT, "memory_size", "allocator");
     CHECK_INT(nn_net_memory(NULL), 0);
