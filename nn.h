@@ -77,9 +77,9 @@
                          >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
                          >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
                          >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
-                         >>evaluate  >>shadows  >>export-text  >>export-ops  >>export  >>onnx
-                         >>json  >>safetensors  >>save  >>load  >>open  >>history  >>checkpoint
-                         >>train  >>licence
+                         >>evaluate  >>shadows  >>export-text  >>export-ops  >>export-images
+                         >>export  >>onnx  >>json  >>safetensors  >>save  >>load  >>open  >>history
+                         >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -1411,8 +1411,8 @@ typedef struct nn_export_desc {
    there when the network was trained on a data set that was normalised or of bytes (then raw is
    bytes), normalises first. NAME_test returns 0 when three samples give the exact bits expected,
    else the number of the first that does not; -DNAME_NO_TEST leaves it out. The output depends on
-   one input. NN_ERROR_BAD_ARGUMENT names an operation that cannot be exported: losses,
-   nn_pow, nn_custom. desc may be NULL. The file appears at the path when it is complete. */
+   one input. NN_ERROR_BAD_ARGUMENT names an operation that cannot be exported: losses, nn_pow,
+   nn_group_norm, nn_custom. desc may be NULL. The file appears at the path when it is complete. */
 NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc);
 
 /* Writes an ONNX file (opset 13, 32-bit reals) with one input, "input", and one output, "output",
@@ -16385,9 +16385,15 @@ enum { /* a function of the generated file; those that it needs come before it *
     NN__NEED_EXP_PAIR, NN__NEED_EXP, NN__NEED_EXPM1_PAIR, NN__NEED_EXPM1, NN__NEED_LOG,
     NN__NEED_LOG_EVERYWHERE, NN__NEED_TANH, NN__NEED_SIGMOID, NN__NEED_SOFTPLUS, NN__NEED_GELU,
     NN__NEED_EXP_SUM, NN__NEED_SOFTMAX, NN__NEED_LOG_SOFTMAX, NN__NEED_DENSE, NN__NEED_INT8,
-    NN__NEED_MATMUL, NN__NEED_SQRT, NN__NEED_COUNT
+    NN__NEED_MATMUL, NN__NEED_CONV_SHAPE, NN__NEED_CONV, NN__NEED_CONV_TRANSPOSE, NN__NEED_WINDOWS,
+    NN__NEED_MAX_POOL, NN__NEED_SUM_POOL, NN__NEED_SQRT, NN__NEED_LAYER_NORM, NN__NEED_COUNT
 };
 #define NN__NEEDS(name) (1u << NN__NEED_##name)
+#ifdef NN_DOUBLE
+#define NN__EXPORT_SQRT "sqrt"
+#else
+#define NN__EXPORT_SQRT "sqrtf"
+#endif
 
 static const double nn__export_numbers[] = {
     /* a */ 1.44269504088896340736,  /* b */ NN__ROUND_MAGIC,
@@ -16659,6 +16665,126 @@ static const char nn__export_matmul[] =
     "            c[i * n + j] = s;\n"
     "        }\n}\n\n";
 
+/* The members of nn__conv; `skips` where a tap outside of the image does not count, which changes
+   no more than the sign of a zero. */
+static const char nn__export_conv_shape[] =
+    "typedef struct @_shape {\n"
+    "    size_t h, w, ci, oh, ow, co, kh, kw, stride, dilation, groups, top, left, skips;\n"
+    "} @_shape;\n\n";
+
+static const char nn__export_conv[] =
+    "/* y[oh,ow,co] from x[h,w,ci] and w[kh,kw,ci/groups,co]: sums from b on, over kh, kw, ci */\n"
+    "static void @_conv(const @_shape *c, const $R *x, const $R *w, const $R *b, $R *y)\n{\n"
+    "    const size_t k = c->ci / c->groups, n = c->co / c->groups;\n"
+    "    size_t at, tap, i, j;\n"
+    "    for (at = 0; at < c->oh * c->ow; at++, y += c->co) {\n"
+    "        for (j = 0; j < c->co; j++) y[j] = b ? b[j] : 0;\n"
+    "        for (tap = 0; tap < c->kh * c->kw; tap++) {\n"
+    "            const size_t v = at / c->ow * c->stride + tap / c->kw * c->dilation - c->top;\n"
+    "            const size_t u = at % c->ow * c->stride + tap % c->kw * c->dilation - c->left;\n"
+    "            const int inside = v < c->h && u < c->w; /* what is negative is large */\n"
+    "            const $R *row = w + tap * k * c->co;\n"
+    "            if (!inside && c->skips) continue;\n"
+    "            for (i = 0; i < c->ci; i++) {\n"
+    "                const $R z = inside ? x[(v * c->w + u) * c->ci + i] : 0;\n"
+    "                const size_t first = i / k * n;\n"
+    "                for (j = first; j < first + n; j++)\n"
+    "                    y[j] = @_fma(z, row[i % k * c->co + j], y[j]);\n"
+    "            }\n        }\n    }\n}\n\n";
+
+static const char nn__export_conv_transpose[] =
+    "/* The same backwards, y[h,w,ci] from x[oh,ow,co]: sums over kh, kw, co */\n"
+    "static void @_conv_transpose(const @_shape *c, const $R *x, const $R *w, const $R *b, $R *y)\n"
+    "{\n"
+    "    const size_t k = c->co / c->groups, n = c->ci / c->groups;\n"
+    "    const ptrdiff_t s = (ptrdiff_t)c->stride;\n"
+    "    size_t at, tap, i, j;\n"
+    "    for (at = 0; at < c->h * c->w; at++, y += c->ci) {\n"
+    "        for (i = 0; i < c->ci; i++) y[i] = b ? b[i] : 0;\n"
+    "        for (tap = 0; tap < c->kh * c->kw; tap++) {\n"
+    "            const ptrdiff_t v = (ptrdiff_t)(at / c->w + c->top) -\n"
+    "                                (ptrdiff_t)(tap / c->kw * c->dilation);\n"
+    "            const ptrdiff_t u = (ptrdiff_t)(at % c->w + c->left) -\n"
+    "                                (ptrdiff_t)(tap % c->kw * c->dilation);\n"
+    "            const size_t oy = (size_t)(v / s), ox = (size_t)(u / s);\n"
+    "            const int inside = v >= 0 && u >= 0 && oy < c->oh && ox < c->ow;\n"
+    "            if (v % s || u % s || (!inside && c->skips)) continue;\n"
+    "            for (i = 0; i < c->ci; i++) {\n"
+    "                const size_t first = i / n * k;\n"
+    "                const $R *row = w + (tap * n + i % n) * c->co;\n"
+    "                for (j = first; j < first + k; j++) {\n"
+    "                    const $R z = inside ? x[(oy * c->ow + ox) * c->co + j] : 0;\n"
+    "                    y[i] = @_fma(z, row[j], y[i]);\n"
+    "                }\n            }\n        }\n    }\n}\n\n";
+
+/* The members of nn__pool. */
+static const char nn__export_windows[] =
+    "typedef struct @_windows {\n"
+    "    size_t in[2], out[2], channels, kernel[2], stride[2], padding[2], adaptive;\n"
+    "    $R divisor; /* 0: the pixels of the window that lie in the image */\n"
+    "} @_windows;\n\n"
+    "/* window o lies between them, along dimension d */\n"
+    "static size_t @_begin(const @_windows *p, int d, size_t o)\n{\n"
+    "    if (p->adaptive) return o * p->in[d] / p->out[d];\n"
+    "    o *= p->stride[d];\n"
+    "    return o > p->padding[d] ? o - p->padding[d] : 0;\n}\n\n"
+    "static size_t @_end(const @_windows *p, int d, size_t o)\n{\n"
+    "    if (p->adaptive) return ((o + 1) * p->in[d] + p->out[d] - 1) / p->out[d];\n"
+    "    o = o * p->stride[d] + p->kernel[d] - p->padding[d];\n"
+    "    return o < p->in[d] ? o : p->in[d];\n}\n\n";
+
+#define NN__EXPORT_POOL(name, body)                                                                \
+    "static void @_" name "(const @_windows *p, const $R *x, $R *y)\n{\n"                          \
+    "    size_t at, i, r, q;\n"                                                                    \
+    "    for (at = 0; at < p->out[0] * p->out[1]; at++)\n"                                         \
+    "        for (i = 0; i < p->channels; i++, y++) {\n"                                           \
+    "            const size_t row = p->in[1] * p->channels, step = p->channels;\n"                 \
+    "            const size_t top = @_begin(p, 0, at / p->out[1]);\n"                              \
+    "            const size_t bottom = @_end(p, 0, at / p->out[1]);\n"                             \
+    "            const size_t left = @_begin(p, 1, at % p->out[1]);\n"                             \
+    "            const size_t right = @_end(p, 1, at % p->out[1]);\n" body "        }\n}\n\n"
+
+static const char nn__export_max_pool[] = NN__EXPORT_POOL(
+    "max_pool",
+    "            *y = x[top * row + left * step + i];\n"
+    "            for (r = top; r < bottom; r++)\n"
+    "                for (q = left; q < right; q++) {\n"
+    "                    const $R v = x[r * row + q * step + i];\n"
+    "                    if (*y < v || v != v) *y = v;\n"
+    "                }\n");
+
+/* The rows of the window are summed each, then together. */
+static const char nn__export_sum_pool[] = NN__EXPORT_POOL(
+    "average_pool",
+    "            $R sum = 0;\n"
+    "            for (r = top; r < bottom; r++) {\n"
+    "                $R part = 0;\n"
+    "                for (q = left; q < right; q++) part += x[r * row + q * step + i];\n"
+    "                sum += part;\n"
+    "            }\n"
+    "            if (p->divisor > 0) *y = sum / p->divisor;\n"
+    "            else *y = sum / ($R)((bottom - top) * (right - left));\n");
+#undef NN__EXPORT_POOL
+
+static const char nn__export_layer_norm[] =
+    "static $R @_sum_of_16($R *part)\n{\n    size_t i, step;\n"
+    "    for (step = 8; step; step /= 2)\n"
+    "        for (i = 0; i < step; i++) part[i] += part[i + step];\n"
+    "    return part[0];\n}\n\n"
+    "/* y = (x - mean) / sqrt(variance + epsilon) * w + b */\n"
+    "static void @_layer_norm(size_t n, const $R *x, $R epsilon, const $R *w, const $R *b, $R *y)\n"
+    "{\n"
+    "    $R sums[16] = {0}, squares[16] = {0}, mean, inverse;\n    size_t i;\n"
+    "    for (i = 0; i < n; i++) sums[i % 16] += x[i];\n"
+    "    mean = @_sum_of_16(sums) / ($R)n;\n"
+    "    for (i = 0; i < n; i++) y[i] = x[i] - mean;\n"
+    "    for (i = 0; i < n; i++) squares[i % 16] = @_fma(y[i], y[i], squares[i % 16]);\n"
+    "    inverse = 1 / " NN__EXPORT_SQRT "(@_sum_of_16(squares) / ($R)n + epsilon);\n"
+    "    for (i = 0; i < n; i++) {\n"
+    "        y[i] = y[i] * inverse;\n"
+    "        if (w) y[i] = @_fma(y[i], w[i], b[i]);\n"
+    "    }\n}\n\n";
+
 typedef struct nn__export_helper {
     const char *text;
     unsigned needs;
@@ -16686,7 +16812,14 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
     {nn__export_dense, NN__NEEDS(FMA)},
     {nn__export_int8, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
     {nn__export_matmul, NN__NEEDS(FMA)},
-    {"", 0}};
+    {nn__export_conv_shape, 0},
+    {nn__export_conv, NN__NEEDS(FMA) | NN__NEEDS(CONV_SHAPE)},
+    {nn__export_conv_transpose, NN__NEEDS(FMA) | NN__NEEDS(CONV_SHAPE)},
+    {nn__export_windows, 0},
+    {nn__export_max_pool, NN__NEEDS(WINDOWS)},
+    {nn__export_sum_pool, NN__NEEDS(WINDOWS)},
+    {"", 0},
+    {nn__export_layer_norm, NN__NEEDS(FMA)}};
 #endif
 
 /* -------------------------------------------------------------------------------- >>export-ops
@@ -16694,7 +16827,8 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
    how much memory are needed, and once to write. A tensor lies in the caller's input or output, in
    a constant array, or at an offset of the working memory that is free while it lives.
 
-   To add an operation: a function that writes its block, and a row in nn__export_ops. */
+   To add an operation: a function that writes its block, and a row in nn__export_ops, which stands
+   at the end of >>export-images. */
 #ifndef NN_NO_STDIO
 
 enum { NN__OWN_MEMORY, NN__IN_PLACE, NN__ALIAS }; /* may share its source's memory; is its source */
@@ -16894,11 +17028,7 @@ static const struct {
 } nn__export_unary[] = {
     {&nn__exp.op, "@_exp(x[i])", NN__NEEDS(EXP)},
     {&nn__log.op, "@_ln(x[i])", NN__NEEDS(LOG_EVERYWHERE)},
-#ifdef NN_DOUBLE
-    {&nn__sqrt.op, "sqrt(x[i])", NN__NEEDS(SQRT)},
-#else
-    {&nn__sqrt.op, "sqrtf(x[i])", NN__NEEDS(SQRT)},
-#endif
+    {&nn__sqrt.op, NN__EXPORT_SQRT "(x[i])", NN__NEEDS(SQRT)},
     {&nn__abs.op, "x[i] < 0 ? -x[i] : x[i]", 0},
     {&nn__clamp.op, "x[i] < alpha ? ($R)alpha : x[i] > beta ? ($R)beta : x[i]", 0},
     {&nn__scale, "($R)alpha * x[i]", 0}};
@@ -17070,6 +17200,148 @@ static nn_status nn__emit_matmul(nn__exporter *e, const nn_tensor *t)
     nn__writer_print(&e->w, ") * %llu);\n    }\n", (nn__ull)(m * s->n));
     return NN_OK;
 }
+#endif
+
+/* ------------------------------------------------------------------------------- >>export-images
+   The same for images and normalisation. Batch normalisation uses the running statistics. */
+#ifndef NN_NO_STDIO
+
+static nn_status nn__emit_conv(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__conv *c = &((const nn__conv_settings *)t->settings)->c;
+    const int backwards = t->op == &nn__conv2d_transpose;
+    const nn_tensor *b = t->src_count > 2 ? t->src[2] : NULL;
+    nn__conv_pass p = nn__conv_pass_of(t);
+    nn__conv_plan plan;
+    char at[160];
+    p.images = 1;
+    const int by_bands = nn__conv_is_product(c) || (backwards ? nn__conv_plan_dy(&plan, &p, 1)
+                                                              : nn__conv_plan_x(&plan, &p, 1, 0));
+    const size_t members[] = {c->h,  c->w,      c->ci,       c->oh,     c->ow,  c->co,   c->kh,
+                              c->kw, c->stride, c->dilation, c->groups, c->top, c->left, !by_bands};
+    e->needs |= backwards ? NN__NEEDS(CONV_TRANSPOSE) : NN__NEEDS(CONV);
+    nn__writer_print(&e->w, "    {\n        static const %s_shape c = {", e->name);
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++)
+        nn__writer_print(&e->w, "%s%llu", i ? ", " : "", (nn__ull)members[i]);
+    nn__writer_print(&e->w, "};\n        %s_conv%s(&c, ", e->name, backwards ? "_transpose" : "");
+    nn__writer_print(&e->w, "%s, ", nn__at(e, t->src[0], at));
+    nn__writer_print(&e->w, "%s, ", nn__at(e, t->src[1], at));
+    nn__writer_print(&e->w, "%s, ", b ? nn__at(e, b, at) : "0");
+    nn__writer_print(&e->w, "%s);\n    }\n", nn__at(e, t, at));
+    if (nn__activation_of(t) != NN_ACTIVATION_IDENTITY) nn__emit_function(e, t, t);
+    return NN_OK;
+}
+
+static nn_status nn__emit_pool(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__pool *p = nn__pool_of(t);
+    const int is_max = t->op == &nn__max_pool, by_count = p->divide == NN__DIVIDE_BY_COUNT;
+    const nn__ull divisor = by_count ? 0 : (nn__ull)(p->kernel[0] * p->kernel[1]);
+    const size_t *pairs[] = {p->in, p->out, NULL, p->kernel, p->stride, p->padding};
+    e->needs |= is_max ? NN__NEEDS(MAX_POOL) : NN__NEEDS(SUM_POOL);
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        static const %s_windows p = {", e->name);
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        if (pairs[i]) nn__writer_print(&e->w, "{%llu, %llu}, ", (nn__ull)pairs[i][0],
+                                       (nn__ull)pairs[i][1]);
+        else nn__writer_print(&e->w, "%llu, ", (nn__ull)p->channels);
+    nn__writer_print(&e->w, "%d, %llu};\n        %s", p->adaptive, divisor, e->name);
+    nn__writer_print(&e->w, "_%s_pool(&p, x, y);\n    }\n", is_max ? "max" : "average");
+    return NN_OK;
+}
+
+static nn_status nn__emit_upsample(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__pool *p = nn__pool_of(t);
+    const size_t dim[3] = {p->in[0], p->in[1], p->channels};
+    nn__emit_block(e, t);
+    nn__loops(e, 3, dim);
+    nn__writer_print(&e->w, "            y[(i0 * %llu + i1) * %llu + i2] =\n", (nn__ull)dim[1],
+                     (nn__ull)dim[2]);
+    nn__writer_print(&e->w, "                x[(i0 / %llu * %llu + i1 / %llu) * %llu + i2];\n",
+                     (nn__ull)p->kernel[0], (nn__ull)p->out[1], (nn__ull)p->kernel[1],
+                     (nn__ull)dim[2]);
+    nn__writer_text(&e->w, "    }\n");
+    return NN_OK;
+}
+
+/* pad, or crop */
+static nn_status nn__emit_frame(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__frame *f = (const nn__frame *)t->settings;
+    const size_t run = f->inner[1] * f->channels, row = f->outer[1] * f->channels;
+    const size_t offset = f->begin[0] * row + f->begin[1] * f->channels;
+    const int pads = t->op == &nn__pad;
+    char at[160];
+    if (pads)
+        nn__writer_print(&e->w, "    memset(%s, 0, %llu * sizeof *out);\n", nn__at(e, t, at),
+                         (nn__ull)t->row_size);
+    nn__emit_copy(e, t->src[0], t, f->inner[0], run, pads ? run : row, pads ? row : run,
+                  pads ? 0 : offset, pads ? offset : 0);
+    return NN_OK;
+}
+
+/* Whether a source of t is read as it stands: the factors of batch normalisation are new ones. */
+static int nn__export_reads(const nn_tensor *t, size_t source)
+{
+    return t->op != &nn__batch_norm || source == 0 || t->src[source] == nn__running(t, 0) ||
+           t->src[source] == nn_bias(t);
+}
+
+/* What batch normalisation multiplies channel c with. */
+static nn_real nn__norm_factor(const nn_tensor *t, size_t c)
+{
+    const double epsilon = ((const nn__norm_settings *)t->settings)->epsilon;
+    const nn_real inverse = (nn_real)(1 / sqrt((double)nn__running(t, 1)->data[c] + epsilon));
+    return nn_weight(t) ? nn_weight(t)->data[c] * inverse : inverse;
+}
+
+static nn_status nn__emit_batch_norm(nn__exporter *e, const nn_tensor *t)
+{
+    const size_t channels = nn__last_dimension(t);
+    const int relu = ((const nn__norm_settings *)t->settings)->relu;
+    char at[160], number[64];
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        static const %s scale[%llu] = {", nn__real_type(),
+                     (nn__ull)channels);
+    for (size_t c = 0; c < channels; c++) {
+        const nn_real factor = nn__norm_factor(t, c);
+        if (!nn__is_finite((double)factor))
+            return nn__fail(NN_ERROR_NOT_FINITE, "nn_export_c: tensor %llu '%s': weight / sqrt("
+                                                 "variance) of channel %llu is not finite",
+                            (nn__ull)t->id, t->name, (nn__ull)c);
+        nn__writer_print(&e->w, "%s%s%s", c ? "," : "", c % 6 ? " " : "\n            ",
+                         nn__literal(factor, number));
+    }
+    e->constants += channels * sizeof(nn_real);
+    nn__writer_print(&e->w, "};\n        for (size_t i = 0; i < %llu; i++) {\n",
+                     (nn__ull)t->row_size);
+    nn__writer_print(&e->w, "            const size_t c = i %% %llu;\n            const %s z = ",
+                     (nn__ull)channels, nn__real_type());
+    nn__writer_print(&e->w, "%s_fma(x[i] - %s[c], scale[c], ", e->name,
+                     nn__at(e, nn__running(t, 0), at));
+    if (nn_bias(t)) nn__writer_print(&e->w, "%s[c]);\n", nn__at(e, nn_bias(t), at));
+    else nn__writer_text(&e->w, "0);\n");
+    nn__writer_print(&e->w, "            y[i] = %s;\n        }\n    }\n",
+                     relu ? "0 > z ? 0 : z" : "z");
+    e->needs |= NN__NEEDS(FMA);
+    return NN_OK;
+}
+
+static nn_status nn__emit_layer_norm(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__layer_norm_settings *s = (const nn__layer_norm_settings *)t->settings;
+    char at[160], number[64];
+    e->needs |= NN__NEEDS(LAYER_NORM) | NN__NEEDS(SQRT);
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        for (size_t r = 0; r < %llu; r += %llu)\n",
+                     (nn__ull)t->row_size, (nn__ull)s->n);
+    nn__writer_print(&e->w, "            %s_layer_norm(%llu, x + r, %s, ", e->name, (nn__ull)s->n,
+                     nn__literal((nn_real)s->epsilon, number));
+    nn__writer_print(&e->w, "%s, ", nn_weight(t) ? nn__at(e, nn_weight(t), at) : "0");
+    nn__writer_print(&e->w, "%s, y + r);\n    }\n", nn_bias(t) ? nn__at(e, nn_bias(t), at) : "0");
+    return NN_OK;
+}
 
 static const struct nn__export_op {
     const nn_op *op;
@@ -17100,7 +17372,18 @@ static const struct nn__export_op {
     {&nn__slice, NN__OWN_MEMORY, nn__emit_slice},
     {&nn__sum, NN__OWN_MEMORY, nn__emit_reduction},
     {&nn__mean, NN__OWN_MEMORY, nn__emit_reduction},
-    {&nn__max, NN__OWN_MEMORY, nn__emit_reduction}};
+    {&nn__max, NN__OWN_MEMORY, nn__emit_reduction},
+    {&nn__conv2d, NN__OWN_MEMORY, nn__emit_conv},
+    {&nn__conv1d, NN__OWN_MEMORY, nn__emit_conv},
+    {&nn__conv2d_transpose, NN__OWN_MEMORY, nn__emit_conv},
+    {&nn__max_pool, NN__OWN_MEMORY, nn__emit_pool},
+    {&nn__average_pool, NN__OWN_MEMORY, nn__emit_pool},
+    {&nn__upsample, NN__OWN_MEMORY, nn__emit_upsample},
+    {&nn__pad, NN__OWN_MEMORY, nn__emit_frame},
+    {&nn__crop, NN__OWN_MEMORY, nn__emit_frame},
+    {&nn__spatial_dropout, NN__ALIAS, nn__emit_nothing},
+    {&nn__batch_norm, NN__IN_PLACE, nn__emit_batch_norm},
+    {&nn__layer_norm, NN__IN_PLACE, nn__emit_layer_norm}};
 
 static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
 {
@@ -17272,6 +17555,7 @@ static void nn__export_roots(nn__exporter *e)
                 const int is_code = e->int8 && t->op == &nn__dense && j == 1;
                 nn__slot *source = nn__slot_of(e, t->src[j]);
                 source->last = t->id;
+                if (!nn__export_reads(t, j)) continue;
                 if (is_code) source->as_codes = 1;
                 else source->as_reals = 1;
             }

@@ -98,6 +98,13 @@ static void write_onnx(const char *name, nn_tensor *output, const nn_real *x, si
     }
 }
 
+static void check_c(const char *name, nn_tensor *output, const nn_real *x, size_t rows)
+{
+    nn_real *y = predicted(output, x, rows);
+    check_export(name, output, x, rows, NULL, y);
+    free(y);
+}
+
 static void check_same(const char *name, nn_tensor *output, const nn_real *x, size_t rows)
 {
     CHECK_OK(nn_net_status(output ? output->net : NULL));
@@ -215,6 +222,108 @@ static void layers(void)
     for (size_t i = 0; i < 39 * 50; i++)
         if (fabs((double)in[i]) > 10) in[i] = (nn_real)0.25;
     check_same("layers", nn_concat(2, all, 1), in, 50);
+    free(in);
+    nn_net_destroy(net);
+}
+
+/* Weights, biases and running statistics that differ in every element. */
+static void scatter(nn_net *net)
+{
+    nn_rng rng = nn_rng_seed(8);
+    nn_tensor *t;
+    for (size_t i = 0; (t = nn_net_parameter(net, i)) != NULL; i++)
+        for (size_t j = 0; j < t->size; j++) t->data[j] += (nn_real)(0.3 * nn_rng_normal(&rng));
+    for (size_t i = 0; (t = nn_net_buffer(net, i)) != NULL; i++)
+        for (size_t j = 0; j < t->size; j++) t->data[j] += (nn_real)nn_rng_uniform(&rng);
+}
+
+static nn_real *pixels(size_t n, uint64_t seed)
+{
+    nn_rng rng = nn_rng_seed(seed);
+    nn_real *x = (nn_real *)malloc(n * sizeof *x);
+    for (size_t i = 0; i < n; i++) x[i] = (nn_real)nn_rng_normal(&rng);
+    return x;
+}
+
+/* Kernels, strides, dilations, groups and paddings that fit their image and those that leave
+   pixels out. */
+static void convolutions(void)
+{
+    static const struct {
+        size_t filters, height, width, stride, dilation, groups;
+        nn_padding padding;
+        size_t pad_height, pad_width;
+        nn_activation activation;
+    } row[] = {{5, 3, 3, 1, 1, 1, NN_PADDING_SAME, 0, 0, NN_ACTIVATION_RELU},
+               {4, 1, 1, 1, 1, 1, NN_PADDING_SAME, 0, 0, NN_ACTIVATION_IDENTITY},
+               {3, 2, 5, 2, 1, 1, NN_PADDING_SAME, 0, 0, NN_ACTIVATION_TANH},
+               {8, 3, 2, 1, 2, 2, NN_PADDING_VALID, 0, 0, NN_ACTIVATION_LEAKY_RELU},
+               {4, 3, 3, 1, 1, 4, NN_PADDING_SAME, 0, 0, NN_ACTIVATION_GELU},
+               {12, 2, 2, 3, 1, 4, NN_PADDING_EXPLICIT, 1, 2, NN_ACTIVATION_IDENTITY},
+               {6, 4, 3, 2, 2, 2, NN_PADDING_EXPLICIT, 3, 2, NN_ACTIVATION_SIGMOID}};
+    const size_t image[3] = {9, 7, 4};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input_shape(net, 3, image), *all[2 * COUNT(row) + 1];
+    nn_real *in = pixels(9 * 7 * 4 * 20, 9);
+    nn_conv_desc desc;
+    for (size_t i = 0; i < COUNT(row); i++) {
+        memset(&desc, 0, sizeof desc);
+        desc.filters = row[i].filters, desc.stride = row[i].stride;
+        desc.kernel_height = row[i].height, desc.kernel_width = row[i].width;
+        desc.dilation = row[i].dilation, desc.groups = row[i].groups, desc.padding = row[i].padding;
+        desc.pad_height = row[i].pad_height, desc.pad_width = row[i].pad_width;
+        desc.activation = row[i].activation, desc.no_bias = i == 2;
+        all[2 * i] = nn_flatten(nn_conv2d_with(x, &desc));
+        all[2 * i + 1] = nn_flatten(nn_conv2d_transpose_with(x, &desc));
+    }
+    memset(&desc, 0, sizeof desc);
+    desc.filters = 6, desc.kernel = 4, desc.stride = 2, desc.groups = 2;
+    const size_t sequence[2] = {63, 4};
+    all[2 * COUNT(row)] = nn_flatten(nn_conv1d_with(nn_reshape(x, 2, sequence), &desc));
+    scatter(net);
+    check_c("convolutions", nn_concat(COUNT(all), all, 0), in, 20);
+    free(in);
+    nn_net_destroy(net);
+}
+
+/* Images and sequences through everything that is made for them, evaluated. */
+static void images(void)
+{
+    const size_t image[3] = {9, 8, 3}, sequence[2] = {24, 9};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input_shape(net, 3, image), *all[16];
+    nn_tensor *y = nn_reshape(x, 2, sequence);
+    nn_pool_desc pool;
+    nn_batch_norm_desc plain;
+    nn_layer_norm_desc two;
+    memset(&pool, 0, sizeof pool);
+    memset(&plain, 0, sizeof plain);
+    memset(&two, 0, sizeof two);
+    pool.kernel_height = 3, pool.kernel_width = 2, pool.stride = 2;
+    pool.pad_height = pool.pad_width = 1;
+    plain.no_affine = 1, plain.activation = NN_ACTIVATION_RELU, plain.epsilon = 0.01;
+    two.axes = 2, two.no_affine = 1;
+    all[0] = nn_max_pool_with(x, &pool);
+    all[1] = nn_average_pool_with(x, &pool);
+    pool.exclude_padding = 1;
+    all[2] = nn_average_pool_with(x, &pool);
+    all[3] = nn_max_pool(nn_crop(x, 0, 1, 2, 1), 2);
+    all[4] = nn_global_average_pool(x);
+    all[5] = nn_global_max_pool(y);
+    all[6] = nn_adaptive_average_pool(x, 4, 3);
+    all[7] = nn_adaptive_average_pool(y, 6, 1);
+    all[8] = nn_upsample(nn_spatial_dropout(x, 0.4), 2);
+    all[9] = nn_upsample(y, 3);
+    all[10] = nn_pad(x, 1, 0, 2, 3);
+    all[11] = nn_pad(nn_crop(y, 3, 4, 0, 0), 1, 2, 0, 0);
+    all[12] = nn_relu(nn_batch_norm(x));
+    all[13] = nn_batch_norm_with(nn_tanh(y), &plain);
+    all[14] = nn_layer_norm(y);
+    all[15] = nn_layer_norm_with(nn_tanh(x), &two);
+    for (size_t i = 0; i < COUNT(all); i++) all[i] = nn_flatten(all[i]);
+    nn_real *in = pixels(9 * 8 * 3 * 30, 10);
+    scatter(net);
+    check_c("images", nn_concat(COUNT(all), all, 0), in, 30);
     free(in);
     nn_net_destroy(net);
 }
@@ -455,6 +564,8 @@ int main(void)
     RUN(elements);
     RUN(products);
     RUN(layers);
+    RUN(convolutions);
+    RUN(images);
     RUN(memory);
     RUN(fused);
     RUN(data_sets);
