@@ -4,7 +4,7 @@
    that goes up and down in one triangle, images flipped in every other epoch and moved by two
    pixels, predictions averaged over flips and shifts.
 
-   cc -O2 -fopenmp examples/cifar10_cnn.c -lm -o cifar10_cnn && ./cifar10_cnn [--long] [--help] */
+   cc -O2 -fopenmp examples/cifar10_cnn.c -lm -o cifar10_cnn && ./cifar10_cnn [--help] */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "chart.h"
@@ -66,6 +66,7 @@ static nn_tensor *whitened(nn_tensor *x, const nn_dataset *data)
     nn_real filters[PATCH * WHITE];
     nn_conv_desc conv = {0};
     conv.filters = WHITE, conv.kernel = 2, conv.padding = NN_PADDING_VALID;
+    conv.no_bias = 1; /* nothing to train: the largest images need no gradients */
     x = nn_conv2d_with(x, &conv);
     if (!x) return NULL;
     patch_covariance(data, a);
@@ -84,7 +85,10 @@ static nn_tensor *whitened(nn_tensor *x, const nn_dataset *data)
 static nn_tensor *convolution(nn_tensor *x, size_t filters)
 {
     nn_conv_desc conv = {0};
+    if (!x) return NULL;
+    const double bound = 1 / sqrt(9.0 * (double)x->shape[x->rank - 1]);
     conv.filters = filters, conv.kernel = 3, conv.no_bias = 1;
+    conv.weight = nn_init_uniform(-bound, bound);
     x = nn_conv2d_with(x, &conv);
     if (!x) return NULL;
     nn_tensor *w = nn_weight(x); /* [3, 3, channels, filters] */
@@ -115,12 +119,10 @@ int main(int argc, char **argv)
 {
     static const char *const names[] = {"airplane", "automobile", "bird",  "cat",  "deer",
                                         "dog",      "frog",       "horse", "ship", "truck"};
-    const char *data = "data", *out = "out", *seed = "0", *epochs = NULL, *images = "50000";
-    const char *is_long = NULL;
+    const char *data = "data", *out = "out", *seed = "0", *epochs = "8", *images = "50000";
     const program_option options[] = {
         {"--data", "DIR", "the folder that cifar10/ is in (default data; `make data`)", &data},
-        {"--long", NULL, "more filters and epochs", &is_long},
-        {"--epochs", "N", "how often to go through the data (default 8; --long 12)", &epochs},
+        {"--epochs", "N", "how often to go through the data (default 8)", &epochs},
         {"--images", "N", "train on the first N images (default 50000)", &images},
         {"--seed", "N", "of weights, shuffles and augmentation (default 0)", &seed},
         {"--out", "DIR", "where the pictures go (default out)", &out}};
@@ -141,9 +143,9 @@ int main(int argc, char **argv)
     nn_net *net = nn_net_create(&net_desc);
     nn_tensor *x = whitened(nn_input_like(net, &train), &train);
     nn_tensor *first = nn_net_parameter(net, 0);
-    x = group(x, is_long ? 64 : 48);
-    x = group(x, is_long ? 256 : 128);
-    x = group(x, is_long ? 256 : 128);
+    x = group(x, 48);
+    x = group(x, 128);
+    x = group(x, 128);
     nn_tensor *logits = nn_scale(nn_dense(nn_global_max_pool(x), 10), 1 / 9.0);
     nn_loss_desc smooth = {0};
     smooth.label_smoothing = 0.2;
@@ -152,9 +154,8 @@ int main(int argc, char **argv)
 
     nn_train_desc desc = {0};
     nn_history history = {0};
-    desc.epochs = is_long ? 12 : 8;
-    if (epochs) desc.epochs = program_number("--epochs", epochs, 1, 1000);
-    desc.batch_size = 500;
+    desc.epochs = program_number("--epochs", epochs, 1, 1000);
+    desc.batch_size = 250;
     desc.optimizer = nn_sgd(0.75, 0.85);
     desc.optimizer.nesterov = 1;
     desc.optimizer.weight_decay = 0.0013;

@@ -88,16 +88,17 @@ PROGRAM_DEF double images_mistakes(const nn_dataset *test, const nn_real *output
     return (double)right / (double)test->count;
 }
 
-/* Loss of the training and accuracy at every check. */
+/* The accuracy in training, as the epoch's batches found it, and the test set's at every check. */
 PROGRAM_DEF void images_curve(const nn_history *h, const char *path)
 {
+    const chart_data steps = chart_sizes(&h->checks->step, sizeof *h->checks);
     chart_series curve[2] = {
-        chart_curve("training", h->check_count, chart_none(),
+        chart_curve("training", h->check_count, steps,
                     chart_doubles(&h->checks->train_accuracy, sizeof *h->checks)),
-        chart_curve("test", h->check_count, chart_none(),
+        chart_curve("test", h->check_count, steps,
                     chart_doubles(&h->checks->validation_accuracy, sizeof *h->checks))};
     chart_desc d = {0};
-    d.title = "Accuracy", d.x_label = "epoch", d.y_label = "share of samples";
+    d.title = "Accuracy", d.x_label = "step", d.y_label = "share of samples";
     d.series = curve, d.series_count = 2;
     if (!chart_ok(chart_line(&d, path))) exit(1);
 }
