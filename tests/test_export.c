@@ -317,6 +317,15 @@ static void images(void)
     nn_real *in = pixels(9 * 8 * 3 * 30, 10);
     scatter(net);
     check_same("images", nn_concat(COUNT(all), all, 0), in, 30);
+    nn_group_norm_desc groups;
+    memset(&groups, 0, sizeof groups);
+    groups.groups = 3, groups.activation = NN_ACTIVATION_RELU;
+    y = nn_group_norm_with(nn_conv2d(x, 6, 3), &groups);
+    CHECK_ERROR(nn_export_c(y, TEST_TMP "/groups.c", NULL), NN_ERROR_BAD_ARGUMENT, "'group_norm'",
+                "cannot be exported");
+    nn_real *out = predicted(y, in, 30);
+    write_onnx("groups", y, in, 30, out);
+    free(out);
     free(in);
     nn_net_destroy(net);
 }
