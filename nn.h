@@ -18039,24 +18039,23 @@ static nn__proto nn__onnx_int(const char *name, int64_t value)
 
 /* -- nodes and constants -- */
 
-/* out = type(in[0], in[1], ...), with up to two attributes, which are given back. */
+/* out = type(in[0], in[1], ...), with attributes, which are given back. */
 static void nn__onnx_node(nn__onnx *o, const char *type, int count, const nn__onnx_name *in,
-                          nn__onnx_name out, nn__proto *first, nn__proto *second)
+                          nn__onnx_name out, int attributes, nn__proto *attribute)
 {
     nn__proto node;
     memset(&node, 0, sizeof node);
     for (int i = 0; i < count; i++) nn__proto_text(&node, 1, in[i].text);
     nn__proto_text(&node, 2, out.text);
     nn__proto_text(&node, 4, type);
-    if (first) nn__proto_message(&node, 5, first);
-    if (second) nn__proto_message(&node, 5, second);
+    for (int i = 0; i < attributes; i++) nn__proto_message(&node, 5, &attribute[i]);
     nn__proto_message(&o->nodes, 1, &node);
 }
 
 static void nn__onnx_apply(nn__onnx *o, const char *type, nn__onnx_name in, nn__onnx_name out,
                            nn__proto *attribute)
 {
-    nn__onnx_node(o, type, 1, &in, out, attribute, NULL);
+    nn__onnx_node(o, type, 1, &in, out, attribute != NULL, attribute);
 }
 
 static void nn__onnx_apply2(nn__onnx *o, const char *type, nn__onnx_name a, nn__onnx_name b,
@@ -18064,7 +18063,7 @@ static void nn__onnx_apply2(nn__onnx *o, const char *type, nn__onnx_name a, nn__
 {
     nn__onnx_name in[2];
     in[0] = a, in[1] = b;
-    nn__onnx_node(o, type, 2, in, out, NULL, NULL);
+    nn__onnx_node(o, type, 2, in, out, 0, NULL);
 }
 
 /* A list of whole numbers as an input. */
@@ -18081,17 +18080,30 @@ static nn__onnx_name nn__onnx_list(nn__onnx *o, int count, const int64_t *values
     return name;
 }
 
-static nn__onnx_name nn__onnx_scalar(nn__onnx *o, double value)
+/* `rank` dimensions of reals; a scalar for rank 0. */
+static nn__onnx_name nn__onnx_reals(nn__onnx *o, int rank, const size_t *shape, const double *x)
 {
     const nn__onnx_name name = nn__onnx_new(o);
+    size_t count = 1;
     nn__proto t;
     memset(&t, 0, sizeof t);
+    for (int i = 0; i < rank; i++) {
+        nn__proto_int(&t, 1, (int64_t)shape[i]);
+        count *= shape[i];
+    }
     nn__proto_int(&t, 2, 1);
-    nn__proto_varint(&t, 4 << 3 | 5);
-    nn__proto_fixed(&t, (float)value);
+    for (size_t i = 0; i < count; i++) {
+        nn__proto_varint(&t, 4 << 3 | 5);
+        nn__proto_fixed(&t, (float)x[i]);
+    }
     nn__proto_text(&t, 8, name.text);
     nn__proto_message(&o->nodes, 5, &t);
     return name;
+}
+
+static nn__onnx_name nn__onnx_scalar(nn__onnx *o, double value)
+{
+    return nn__onnx_reals(o, 0, NULL, &value);
 }
 
 static void nn__onnx_reshape(nn__onnx *o, nn__onnx_name x, int batched, int rank,
@@ -18189,7 +18201,7 @@ static void nn__onnx_unary(nn__onnx *o, const nn_tensor *t)
     in[0] = nn__onnx_of(o, t->src[0]);
     if (i >= 4) in[1] = nn__onnx_scalar(o, s->a);
     if (i == 6) in[2] = nn__onnx_scalar(o, s->b);
-    nn__onnx_node(o, types[i][1], i < 4 ? 1 : i < 6 ? 2 : 3, in, nn__onnx_of(o, t), NULL, NULL);
+    nn__onnx_node(o, types[i][1], i < 4 ? 1 : i < 6 ? 2 : 3, in, nn__onnx_of(o, t), 0, NULL);
 }
 
 static void nn__onnx_softmax(nn__onnx *o, const nn_tensor *t)
@@ -18251,7 +18263,7 @@ static void nn__onnx_slice(nn__onnx *o, const nn_tensor *t)
     nn__onnx_name in[4];
     in[0] = nn__onnx_of(o, t->src[0]);
     for (int i = 0; i < 3; i++) in[1 + i] = nn__onnx_list(o, 1, &numbers[i]);
-    nn__onnx_node(o, "Slice", 4, in, nn__onnx_of(o, t), NULL, NULL);
+    nn__onnx_node(o, "Slice", 4, in, nn__onnx_of(o, t), 0, NULL);
 }
 
 static void nn__onnx_reduction(nn__onnx *o, const nn_tensor *t)
@@ -18259,17 +18271,18 @@ static void nn__onnx_reduction(nn__onnx *o, const nn_tensor *t)
     const nn__reduction *r = (const nn__reduction *)t->settings;
     const nn_tensor *x = t->src[0];
     const int64_t axis = nn__onnx_axis_of(x, r->inner, r->n, 0);
-    nn__proto keep = nn__onnx_int("keepdims", t->rank == x->rank), axes;
+    nn__proto attribute[2];
+    attribute[0] = nn__onnx_int("keepdims", t->rank == x->rank);
     if (t->op == &nn__sum) { /* which has its axes as an input since opset 13 */
         nn__onnx_name in[2];
         in[0] = nn__onnx_of(o, x), in[1] = nn__onnx_list(o, 1, &axis);
-        nn__onnx_node(o, "ReduceSum", 2, in, nn__onnx_of(o, t), &keep, NULL);
+        nn__onnx_node(o, "ReduceSum", 2, in, nn__onnx_of(o, t), 1, attribute);
         return;
     }
     const nn__onnx_name in = nn__onnx_of(o, x);
-    axes = nn__onnx_ints("axes", 1, &axis);
+    attribute[1] = nn__onnx_ints("axes", 1, &axis);
     nn__onnx_node(o, t->op == &nn__mean ? "ReduceMean" : "ReduceMax", 1, &in, nn__onnx_of(o, t),
-                  &keep, &axes);
+                  2, attribute);
 }
 
 /* An operand of a product with its last two dimensions swapped, when it asks for that. */
@@ -18311,6 +18324,225 @@ static void nn__onnx_matmul(nn__onnx *o, const nn_tensor *t)
     nn__onnx_reshape(o, product, 1, t->rank - 1, t->shape + 1, nn__onnx_of(o, t));
 }
 
+/* -- images: channels come first within, between transpositions -- */
+
+static nn__onnx_name nn__onnx_transposed(nn__onnx *o, nn__onnx_name x, int a, int b, int c, int d)
+{
+    const int64_t axes[4] = {a, b, c, d};
+    const nn__onnx_name out = nn__onnx_new(o);
+    nn__proto perm = nn__onnx_ints("perm", 4, axes);
+    nn__onnx_apply(o, "Transpose", x, out, &perm);
+    return out;
+}
+
+/* x as [batch, channels, height, width] */
+static nn__onnx_name nn__onnx_image(nn__onnx *o, const nn_tensor *x, size_t height, size_t width)
+{
+    nn__onnx_name name = nn__onnx_of(o, x);
+    const size_t shape[3] = {height, width, nn__last_dimension(x)};
+    if (x->rank != 4) {
+        const nn__onnx_name wide = nn__onnx_new(o);
+        nn__onnx_reshape(o, name, 1, 3, shape, wide);
+        name = wide;
+    }
+    return nn__onnx_transposed(o, name, 0, 3, 1, 2);
+}
+
+/* And back to t's shape, as `out`. */
+static void nn__onnx_from_image(nn__onnx *o, nn__onnx_name x, const nn_tensor *t, nn__onnx_name out)
+{
+    nn__onnx_reshape(o, nn__onnx_transposed(o, x, 0, 2, 3, 1), 1, t->rank - 1, t->shape + 1, out);
+}
+
+static int64_t nn__onnx_end(size_t out, size_t stride, size_t reach, size_t in, size_t begin)
+{
+    return (int64_t)((out - 1) * stride + reach) - (int64_t)in - (int64_t)begin;
+}
+
+static void nn__onnx_conv(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__conv *c = &((const nn__conv_settings *)t->settings)->c;
+    const nn__function *f = (const nn__function *)t->settings;
+    const int backwards = t->op == &nn__conv2d_transpose;
+    const int64_t steps[2] = {(int64_t)c->stride, (int64_t)c->stride};
+    const int64_t dilations[2] = {(int64_t)c->dilation, (int64_t)c->dilation};
+    int64_t pads[4], more[2] = {0, 0};
+    nn__proto attribute[5];
+    nn__onnx_name in[3];
+    pads[0] = (int64_t)c->top, pads[1] = (int64_t)c->left;
+    pads[2] = nn__onnx_end(c->oh, c->stride, (c->kh - 1) * c->dilation + 1, c->h, c->top);
+    pads[3] = nn__onnx_end(c->ow, c->stride, (c->kw - 1) * c->dilation + 1, c->w, c->left);
+    for (int i = 0; i < 2; i++) /* pixels that the stride leaves out */
+        if (pads[2 + i] < 0) more[i] = -pads[2 + i], pads[2 + i] = 0;
+    attribute[0] = nn__onnx_ints("strides", 2, steps);
+    attribute[1] = nn__onnx_ints("dilations", 2, dilations);
+    attribute[2] = nn__onnx_ints("pads", 4, pads);
+    attribute[3] = nn__onnx_int("group", (int64_t)c->groups);
+    if (backwards) attribute[4] = nn__onnx_ints("output_padding", 2, more);
+    in[0] = nn__onnx_image(o, t->src[0], backwards ? c->oh : c->h, backwards ? c->ow : c->w);
+    in[1] = nn__onnx_transposed(o, nn__onnx_of(o, t->src[1]), 3, 2, 0, 1);
+    if (t->src_count > 2) in[2] = nn__onnx_of(o, t->src[2]);
+    const nn__onnx_name image = nn__onnx_new(o), out = nn__onnx_of(o, t);
+    const nn__onnx_name sum = f->kind ? nn__onnx_new(o) : out;
+    nn__onnx_node(o, backwards ? "ConvTranspose" : "Conv", (int)t->src_count, in, image,
+                  backwards ? 5 : 4, attribute);
+    nn__onnx_from_image(o, image, t, sum);
+    if (f->kind) nn__onnx_function(o, f, sum, out);
+}
+
+/* The mean over windows that share out an axis, as a product with their matrix: [out, in], or
+   transposed. */
+static nn__onnx_name nn__onnx_shares(nn__onnx *o, const nn__pool *p, int d, int transposed)
+{
+    size_t shape[2];
+    shape[transposed] = p->out[d], shape[!transposed] = p->in[d];
+    double *x = (double *)nn__allocate_zeros(p->out[d] * p->in[d], sizeof *x);
+    for (size_t i = 0; x && i < p->out[d]; i++) {
+        const nn__extent w = nn__window(p, d, i);
+        for (size_t j = w.begin; j < w.end; j++)
+            x[transposed ? j * p->out[d] + i : i * p->in[d] + j] = 1 / (double)(w.end - w.begin);
+    }
+    if (!x) o->nodes.status = NN_ERROR_OUT_OF_MEMORY;
+    const nn__onnx_name name = x ? nn__onnx_reals(o, 2, shape, x) : nn__onnx_new(o);
+    NN_FREE(x);
+    return name;
+}
+
+static void nn__onnx_pool(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__pool *p = nn__pool_of(t);
+    const int is_max = t->op == &nn__max_pool;
+    const nn__onnx_name x = nn__onnx_image(o, t->src[0], p->in[0], p->in[1]);
+    const nn__onnx_name image = nn__onnx_new(o);
+    int64_t kernel[2], stride[2], pads[4];
+    nn__proto attribute[4];
+    if (p->adaptive) {
+        const nn__onnx_name columns = nn__onnx_new(o);
+        nn__onnx_apply2(o, "MatMul", x, nn__onnx_shares(o, p, 1, 1), columns);
+        nn__onnx_apply2(o, "MatMul", nn__onnx_shares(o, p, 0, 0), columns, image);
+    } else {
+        for (int d = 0; d < 2; d++) {
+            kernel[d] = (int64_t)p->kernel[d], stride[d] = (int64_t)p->stride[d];
+            pads[d] = pads[2 + d] = (int64_t)p->padding[d];
+        }
+        attribute[0] = nn__onnx_ints("kernel_shape", 2, kernel);
+        attribute[1] = nn__onnx_ints("strides", 2, stride);
+        attribute[2] = nn__onnx_ints("pads", 4, pads);
+        if (!is_max)
+            attribute[3] = nn__onnx_int("count_include_pad", p->divide == NN__DIVIDE_BY_KERNEL);
+        nn__onnx_node(o, is_max ? "MaxPool" : "AveragePool", 1, &x, image, is_max ? 3 : 4,
+                      attribute);
+    }
+    nn__onnx_from_image(o, image, t, nn__onnx_of(o, t));
+}
+
+static void nn__onnx_upsample(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__pool *p = nn__pool_of(t);
+    const size_t split[5] = {p->out[0], 1, p->out[1], 1, p->channels};
+    const int64_t wide[6] = {1, (int64_t)p->out[0], (int64_t)p->kernel[0], (int64_t)p->out[1],
+                             (int64_t)p->kernel[1], (int64_t)p->channels};
+    const nn__onnx_name a = nn__onnx_new(o), b = nn__onnx_new(o);
+    nn__onnx_reshape(o, nn__onnx_of(o, t->src[0]), 1, 5, split, a);
+    nn__onnx_apply2(o, "Expand", a, nn__onnx_list(o, 6, wide), b);
+    nn__onnx_reshape(o, b, 1, t->rank - 1, t->shape + 1, nn__onnx_of(o, t));
+}
+
+/* pad, or crop */
+static void nn__onnx_frame(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__frame *f = (const nn__frame *)t->settings;
+    const int dims = t->rank - 2;
+    int64_t list[8] = {0}, axes[2] = {1, 2}, begin[2], end[2];
+    nn__onnx_name in[4];
+    in[0] = nn__onnx_of(o, t->src[0]);
+    for (int d = 0; d < dims; d++) {
+        begin[d] = (int64_t)f->begin[d], end[d] = (int64_t)(f->begin[d] + f->inner[d]);
+        list[1 + d] = begin[d], list[t->rank + 1 + d] = (int64_t)f->outer[d] - end[d];
+    }
+    if (t->op == &nn__pad) {
+        nn__onnx_apply2(o, "Pad", in[0], nn__onnx_list(o, 2 * t->rank, list), nn__onnx_of(o, t));
+        return;
+    }
+    in[1] = nn__onnx_list(o, dims, begin), in[2] = nn__onnx_list(o, dims, end);
+    in[3] = nn__onnx_list(o, dims, axes);
+    nn__onnx_node(o, "Slice", 4, in, nn__onnx_of(o, t), 0, NULL);
+}
+
+/* -- normalisation -- */
+
+/* x w + b, and ReLU */
+static void nn__onnx_affine(nn__onnx *o, const nn_tensor *t, nn__onnx_name x, int relu)
+{
+    const nn_tensor *w = t->op == &nn__batch_norm ? NULL : nn_weight(t), *b = nn_bias(t);
+    const nn__onnx_name out = nn__onnx_of(o, t);
+    if (w) {
+        const nn__onnx_name scaled = nn__onnx_new(o);
+        nn__onnx_apply2(o, "Mul", x, nn__onnx_of(o, w), scaled);
+        x = scaled;
+    }
+    if (b) {
+        const nn__onnx_name shifted = nn__onnx_new(o);
+        nn__onnx_apply2(o, "Add", x, nn__onnx_of(o, b), shifted);
+        x = shifted;
+    }
+    nn__onnx_apply(o, relu ? "Relu" : "Identity", x, out, NULL);
+}
+
+static void nn__onnx_batch_norm(nn__onnx *o, const nn_tensor *t)
+{
+    const size_t channels = nn__last_dimension(t);
+    const nn__onnx_name moved = nn__onnx_new(o), scaled = nn__onnx_new(o);
+    double *factors = (double *)nn__allocate(channels, sizeof *factors);
+    for (size_t c = 0; factors && c < channels; c++) factors[c] = (double)nn__norm_factor(t, c);
+    if (!factors) o->nodes.status = NN_ERROR_OUT_OF_MEMORY;
+    nn__onnx_apply2(o, "Sub", nn__onnx_of(o, t->src[0]), nn__onnx_of(o, nn__running(t, 0)), moved);
+    if (factors)
+        nn__onnx_apply2(o, "Mul", moved, nn__onnx_reals(o, 1, &channels, factors), scaled);
+    NN_FREE(factors);
+    nn__onnx_affine(o, t, scaled, ((const nn__norm_settings *)t->settings)->relu);
+}
+
+/* (x - mean) / sqrt(variance + epsilon) over those axes */
+static nn__onnx_name nn__onnx_normalized(nn__onnx *o, nn__onnx_name x, int count,
+                                         const int64_t *axes, double epsilon)
+{
+    nn__onnx_name v[7];
+    nn__proto over = nn__onnx_ints("axes", count, axes);
+    for (int i = 0; i < 7; i++) v[i] = nn__onnx_new(o);
+    nn__onnx_apply(o, "ReduceMean", x, v[0], &over);
+    nn__onnx_apply2(o, "Sub", x, v[0], v[1]);
+    nn__onnx_apply2(o, "Mul", v[1], v[1], v[2]);
+    over = nn__onnx_ints("axes", count, axes);
+    nn__onnx_apply(o, "ReduceMean", v[2], v[3], &over);
+    nn__onnx_apply2(o, "Add", v[3], nn__onnx_scalar(o, epsilon), v[4]);
+    nn__onnx_apply(o, "Sqrt", v[4], v[5], NULL);
+    nn__onnx_apply2(o, "Div", v[1], v[5], v[6]);
+    return v[6];
+}
+
+static void nn__onnx_group_norm(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const size_t channels = nn__last_dimension(t), groups = s->groups;
+    const size_t shape[3] = {t->row_size / channels, groups, channels / groups};
+    const int64_t axes[2] = {1, 3};
+    const nn__onnx_name split = nn__onnx_new(o), joined = nn__onnx_new(o);
+    nn__onnx_reshape(o, nn__onnx_of(o, t->src[0]), 1, 3, shape, split);
+    const nn__onnx_name normal = nn__onnx_normalized(o, split, 2, axes, s->epsilon);
+    nn__onnx_reshape(o, normal, 1, t->rank - 1, t->shape + 1, joined);
+    nn__onnx_affine(o, t, joined, s->relu);
+}
+
+static void nn__onnx_layer_norm(nn__onnx *o, const nn_tensor *t)
+{
+    const nn__layer_norm_settings *s = (const nn__layer_norm_settings *)t->settings;
+    int64_t axes[NN_MAX_RANK];
+    for (int i = 0; i < s->axes; i++) axes[i] = i - s->axes;
+    nn__onnx_affine(o, t, nn__onnx_normalized(o, nn__onnx_of(o, t->src[0]), s->axes, axes,
+                                              s->epsilon), 0);
+}
+
 static const struct nn__onnx_op {
     const nn_op *op;
     void (*emit)(nn__onnx *o, const nn_tensor *t);
@@ -18327,7 +18559,14 @@ static const struct nn__onnx_op {
     {&nn__reshape, nn__onnx_shape},        {&nn__dropout, nn__onnx_identity},
     {&nn__permute, nn__onnx_permute},      {&nn__concat, nn__onnx_concat},
     {&nn__slice, nn__onnx_slice},          {&nn__sum, nn__onnx_reduction},
-    {&nn__mean, nn__onnx_reduction},       {&nn__max, nn__onnx_reduction}};
+    {&nn__mean, nn__onnx_reduction},       {&nn__max, nn__onnx_reduction},
+    {&nn__conv2d, nn__onnx_conv},          {&nn__conv1d, nn__onnx_conv},
+    {&nn__conv2d_transpose, nn__onnx_conv}, {&nn__max_pool, nn__onnx_pool},
+    {&nn__average_pool, nn__onnx_pool},    {&nn__upsample, nn__onnx_upsample},
+    {&nn__pad, nn__onnx_frame},            {&nn__crop, nn__onnx_frame},
+    {&nn__spatial_dropout, nn__onnx_identity},
+    {&nn__batch_norm, nn__onnx_batch_norm}, {&nn__group_norm, nn__onnx_group_norm},
+    {&nn__layer_norm, nn__onnx_layer_norm}};
 
 static const struct nn__onnx_op *nn__onnx_op_of(const nn_tensor *t)
 {
@@ -18445,7 +18684,8 @@ static nn_status nn__onnx_all(nn__onnx *o, const char *path)
         const nn_tensor *t = order->items[i];
         if (nn__is_leaf(t) || !o->e.slots[t->id].varies) continue;
         nn__onnx_op_of(t)->emit(o, t);
-        for (size_t j = 0; j < t->src_count; j++) o->e.slots[t->src[j]->id].as_reals = 1;
+        for (size_t j = 0; j < t->src_count; j++)
+            if (nn__export_reads(t, j)) o->e.slots[t->src[j]->id].as_reals = 1;
     }
     nn__onnx_value(o, 11, o->e.input);
     nn__onnx_value(o, 12, o->e.output);

@@ -98,13 +98,6 @@ static void write_onnx(const char *name, nn_tensor *output, const nn_real *x, si
     }
 }
 
-static void check_c(const char *name, nn_tensor *output, const nn_real *x, size_t rows)
-{
-    nn_real *y = predicted(output, x, rows);
-    check_export(name, output, x, rows, NULL, y);
-    free(y);
-}
-
 static void check_same(const char *name, nn_tensor *output, const nn_real *x, size_t rows)
 {
     CHECK_OK(nn_net_status(output ? output->net : NULL));
@@ -281,7 +274,7 @@ static void convolutions(void)
     const size_t sequence[2] = {63, 4};
     all[2 * COUNT(row)] = nn_flatten(nn_conv1d_with(nn_reshape(x, 2, sequence), &desc));
     scatter(net);
-    check_c("convolutions", nn_concat(COUNT(all), all, 0), in, 20);
+    check_same("convolutions", nn_concat(COUNT(all), all, 0), in, 20);
     free(in);
     nn_net_destroy(net);
 }
@@ -323,7 +316,16 @@ static void images(void)
     for (size_t i = 0; i < COUNT(all); i++) all[i] = nn_flatten(all[i]);
     nn_real *in = pixels(9 * 8 * 3 * 30, 10);
     scatter(net);
-    check_c("images", nn_concat(COUNT(all), all, 0), in, 30);
+    check_same("images", nn_concat(COUNT(all), all, 0), in, 30);
+    nn_group_norm_desc groups;
+    memset(&groups, 0, sizeof groups);
+    groups.groups = 3, groups.activation = NN_ACTIVATION_RELU;
+    y = nn_group_norm_with(nn_conv2d(x, 6, 3), &groups);
+    CHECK_ERROR(nn_export_c(y, TEST_TMP "/groups.c", NULL), NN_ERROR_BAD_ARGUMENT, "'group_norm'",
+                "cannot be exported");
+    nn_real *out = predicted(y, in, 30);
+    write_onnx("groups", y, in, 30, out);
+    free(out);
     free(in);
     nn_net_destroy(net);
 }
