@@ -78,8 +78,8 @@
                          >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
                          >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
                          >>evaluate  >>shadows  >>export-text  >>export-ops  >>export-images
-                         >>export  >>onnx  >>json  >>safetensors  >>save  >>load  >>open  >>history
-                         >>checkpoint  >>train  >>licence
+                         >>export  >>onnx  >>onnx-images  >>json  >>safetensors  >>save  >>load
+                         >>open  >>history  >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -18323,8 +18323,12 @@ static void nn__onnx_matmul(nn__onnx *o, const nn_tensor *t)
     nn__onnx_apply2(o, "MatMul", in[0], in[1], product);
     nn__onnx_reshape(o, product, 1, t->rank - 1, t->shape + 1, nn__onnx_of(o, t));
 }
+#endif
 
-/* -- images: channels come first within, between transpositions -- */
+/* -------------------------------------------------------------------------------- >>onnx-images
+   Images, whose channels come first within nodes that stand between transpositions, normalisation,
+   and the file. */
+#ifndef NN_NO_STDIO
 
 static nn__onnx_name nn__onnx_transposed(nn__onnx *o, nn__onnx_name x, int a, int b, int c, int d)
 {

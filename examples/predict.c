@@ -6,7 +6,7 @@
    ./predict --net mnist.safetensors --input digit.pgm
 
    The input is told by its content: PGM (and PNG, where the compiler finds stb_image.h) is one
-   sample, IDX and CSV hold many. The values are taken as the training data had them; the file of the
+   sample, IDX, npy and CSV hold many. The values are taken as the training data had them; the file of the
    network says how they were normalised. */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
@@ -89,8 +89,8 @@ int main(int argc, char **argv)
     const char *path = NULL, *input = NULL, *labels = NULL, *first = "20", *invert = NULL;
     const program_option options[] = {
         {"--net", "FILE", "the network, as nn_save or nn_train wrote it", &path},
-        {"--input", "FILE", "PGM, PNG, IDX or CSV", &input},
-        {"--labels", "FILE", "IDX: the file of labels; CSV: the column: counts what is right",
+        {"--input", "FILE", "PGM, PNG, IDX, npy or CSV", &input},
+        {"--labels", "FILE", "IDX, npy: the file of labels; CSV: the column: counts what is right",
          &labels},
         {"--first", "N", "print so many samples (default 20)", &first},
         {"--invert", NULL, "black is white: for dark digits on a light ground", &invert}};
@@ -121,6 +121,8 @@ int main(int argc, char **argv)
         nn_dataset_from_bytes(pixels, 1, size, NULL, 0, &data);
     } else if (is_idx) {
         nn_load_idx(input, labels, 0, &data);
+    } else if (got == 8 && memcmp(start, "\x93NUMPY", 6) == 0) {
+        nn_load_npy(input, labels, 0, &data);
     } else {
         nn_csv_desc csv = {0};
         csv.labels = labels;
