@@ -1940,8 +1940,16 @@ static nn__share nn__next_piece(nn__share *shares, int threads, int own)
 }
 #endif
 
-/* Which of the threads that share the present work out this is, from 0 on. */
-static NN_THREAD_LOCAL int nn__thread_number;
+/* The calling thread's own one of `slots` pieces of memory, as many as nn__parallel may use threads.
+   Within a parallel region of the caller's, where nn__parallel adds no threads, any will do. */
+static size_t nn__thread_slot(size_t slots)
+{
+#ifdef _OPENMP
+    return (size_t)omp_get_num_threads() <= slots ? (size_t)omp_get_thread_num() : 0;
+#else
+    return (void)slots, (size_t)0;
+#endif
+}
 
 /* As many threads as nn__parallel may use for a network that wants so many. */
 static size_t nn__max_threads(int wanted)
@@ -1967,7 +1975,7 @@ static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, v
             shares[i].end = grains * (i + 1) / (size_t)count;
         }
 #pragma omp parallel num_threads(count)
-        for (nn__thread_number = omp_get_thread_num();;) {
+        for (;;) {
             nn__share piece;
 #pragma omp critical(nn__share)
             piece = nn__next_piece(shares, count, omp_get_thread_num());
@@ -1978,7 +1986,6 @@ static void nn__parallel(int threads, size_t n, size_t grain, nn__range_fn *f, v
     }
 #endif
     (void)threads, (void)grain;
-    nn__thread_number = 0;
     f(context, 0, n);
 }
 
@@ -5106,13 +5113,19 @@ typedef struct nn__conv_band {
     nn_real *panel;                  /* the thread's own, for dy */
 } nn__conv_band;
 
+/* The thread's copy of a band, behind it its panel. */
+static nn_real *nn__conv_own(const nn__conv_plan *q)
+{
+    return q->copies + nn__thread_slot(q->threads) * (q->copy_size + q->panel_size);
+}
+
 static nn__conv_band nn__conv_get_band(const nn__conv_plan *q, size_t unit)
 {
     nn__conv_band b;
     b.image = unit / q->bands * q->stack, b.images = nn__min_size(q->stack, q->p->images - b.image);
     b.row = unit % q->bands * q->band, b.rows = nn__min_size(q->band, q->out_h - b.row);
     const ptrdiff_t first = (ptrdiff_t)(b.row * q->step) - q->front;
-    nn_real *own = q->copies + (size_t)nn__thread_number * (q->copy_size + q->panel_size);
+    nn_real *own = nn__conv_own(q);
     b.a = q->in_place ? q->source + b.image * q->image + (size_t)first * q->line : own;
     b.panel = own + q->copy_size;
     const size_t bytes = q->w * q->channels * sizeof *own;
@@ -5131,7 +5144,7 @@ static nn__conv_band nn__conv_get_band(const nn__conv_plan *q, size_t unit)
 /* A thread's copy begins with zeros, of which the columns beside the images stay. */
 static void nn__conv_clear(const nn__conv_plan *q)
 {
-    nn_real *own = q->copies + (size_t)nn__thread_number * (q->copy_size + q->panel_size);
+    nn_real *own = nn__conv_own(q);
     memset(own, 0, q->copy_size * sizeof *own);
 }
 
