@@ -1940,8 +1940,8 @@ static nn__share nn__next_piece(nn__share *shares, int threads, int own)
 }
 #endif
 
-/* The calling thread's own one of `slots` pieces of memory, as many as nn__parallel may use threads.
-   Within a parallel region of the caller's, where nn__parallel adds no threads, any will do. */
+/* The calling thread's own one of `slots` pieces of memory, for as many threads as nn__parallel
+   may use. In a parallel region of the caller's, where it adds no threads, any of them will do. */
 static size_t nn__thread_slot(size_t slots)
 {
 #ifdef _OPENMP
