@@ -995,8 +995,8 @@ NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets
                                         size_t target_size);
 /* Sets the shape of one sample; its product must be `features`. */
 NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *shape);
-/* Swaps the last two dimensions of every sample (EMNIST's images lie on their side). Not for a
-   view; normalise per feature afterwards. */
+/* Swaps height and width of every sample (EMNIST's images lie on their side), which is an image with
+   or without channels. Not for a view; normalise per feature afterwards. */
 NN_DEF nn_status nn_dataset_transpose(nn_dataset *data);
 
 /* An input for the samples of a data set: images [height, width] as [height, width, 1], those with
@@ -1503,6 +1503,7 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <sys/stat.h>
+#include <sys/time.h>
 #include <unistd.h>
 #define NN__ISATTY(fd) isatty(fd)
 #define NN__SYNC(stream) fsync(fileno(stream))
@@ -1677,8 +1678,9 @@ static int nn__is_finite(double x)
     return (bits >> 52 & 0x7ff) != 0x7ff;
 }
 
-/* Seconds since some moment, from the best clock that the language level in use offers; on Windows,
-   where clock() is that of the wall and the others ask for a library, from clock(). */
+/* Seconds since some moment, from the best clock that the language level in use offers: -std=c99
+   hides both on Linux, but not this older one. On Windows, where clock() is that of the wall and the
+   others ask for a library, from clock(). */
 NN__UNUSED static double nn__now(void)
 {
 #if defined(_WIN32)
@@ -1691,6 +1693,10 @@ NN__UNUSED static double nn__now(void)
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+#elif defined(__linux__)
+    struct timeval t;
+    gettimeofday(&t, NULL);
+    return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
 #else
     return (double)clock() / CLOCKS_PER_SEC;
 #endif
@@ -12732,20 +12738,23 @@ NN_DEF nn_status nn_dataset_transpose(nn_dataset *data)
     if (data->index || !data->owned[NN__OWNS_SAMPLES] || data->norm_count > 1)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_dataset_transpose: the data set %s",
                         data->norm_count > 1 ? "is normalised per feature" : "borrows its samples");
-    if (data->rank < 2)
+    if (data->rank != 2 && data->rank != 3)
         return nn__fail(NN_ERROR_BAD_SHAPE,
-                        "nn_dataset_transpose: samples of rank %d, expected 2 or more", data->rank);
+                        "nn_dataset_transpose: samples of rank %d, expected images, of rank 2 or 3",
+                        data->rank);
+    const int has_planes = nn__has_planes(data);
+    size_t *shape = data->shape + has_planes, rows = shape[0], cols = shape[1];
     const size_t width = data->dtype == NN_DTYPE_U8 ? 1 : sizeof(nn_real);
-    size_t *shape = data->shape + data->rank - 2, rows = shape[0], cols = shape[1];
-    const size_t images = data->count * data->features / (rows * cols);
-    char *copy = (char *)nn__allocate(rows * cols, width);
+    const size_t pixel = width * (data->rank == 3 && !has_planes ? shape[2] : 1);
+    const size_t images = data->count * (has_planes ? data->shape[0] : 1);
+    char *copy = (char *)nn__allocate(rows * cols, pixel);
     if (!copy) return NN_ERROR_OUT_OF_MEMORY;
     char *owned = (char *)data->owned[NN__OWNS_SAMPLES];
     char *to = owned + ((const char *)data->samples - owned);
     for (size_t i = 0; i < images; i++) {
-        memcpy(copy, to, rows * cols * width);
-        for (size_t j = 0; j < rows * cols; j++, to += width)
-            memcpy(to, copy + (j % rows * cols + j / rows) * width, width);
+        memcpy(copy, to, rows * cols * pixel);
+        for (size_t j = 0; j < rows * cols; j++, to += pixel)
+            memcpy(to, copy + (j % rows * cols + j / rows) * pixel, pixel);
     }
     NN_FREE(copy);
     shape[0] = cols, shape[1] = rows;

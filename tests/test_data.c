@@ -2592,6 +2592,55 @@ static void transposed_images_and_labels_from_1(void)
     nn_dataset_free(&d);
 }
 
+/* Height and width change places, whatever lies between and behind them; channels stay together. */
+static void transposed_images_with_channels(void)
+{
+    static const size_t sizes[][3] = {{2, 3, 4}, {3, 1, 2}, {1, 5, 1}, {7, 7, 3}};
+    char text[2 * 147 * 4 + 1];
+    for (int first = 0; first < 2; first++)
+        for (size_t i = 0; i < COUNT(sizes); i++) {
+            const size_t h = sizes[i][0], w = sizes[i][1], n = sizes[i][2], all = h * w * n;
+            const size_t stored[] = {h, w, n}, planes[] = {n, h, w};
+            nn_real values[147];
+            nn_dataset d;
+            size_t at = 0;
+            for (size_t j = 0; j < 2 * all; j++) /* numbers with 3 digits */
+                at += (size_t)snprintf(text + at, sizeof text - at, "%lu%s", (unsigned long)j + 100,
+                                       j % all + 1 < all ? "," : "\n");
+            CHECK_OK(load_csv(text, NULL, &d));
+            CHECK_OK(nn_dataset_set_shape(&d, 3, first ? planes : stored));
+            d.channels_first = first;
+            CHECK_OK(nn_dataset_transpose(&d));
+            CHECK(d.shape[first] == w && d.shape[first + 1] == h && d.shape[first ? 0 : 2] == n);
+            nn_net *net = nn_net_create(NULL);
+            nn_tensor *in = nn_input_like(net, &d);
+            CHECK(in && in->shape[1] == w && in->shape[2] == h && in->shape[3] == n);
+            nn_net_destroy(net);
+            for (size_t sample = 0; sample < 2; sample++) {
+                CHECK_OK(nn_dataset_gather(&d, &sample, 1, values));
+                for (size_t y = 0; y < h; y++)
+                    for (size_t x = 0; x < w; x++)
+                        for (size_t c = 0; c < n; c++)
+                            CHECK_INT(values[first ? (c * w + x) * h + y : (x * h + y) * n + c],
+                                      100 + sample * all +
+                                          (first ? (c * h + y) * w + x : (y * w + x) * n + c));
+            }
+            nn_dataset_free(&d);
+        }
+}
+
+/* What is no image has no height. */
+static void transposed_images_of_other_ranks(void)
+{
+    static const size_t shape[] = {2, 1, 2, 1};
+    nn_dataset d;
+    CHECK_OK(load_csv("1,2,3,4\n5,6,7,8\n", NULL, &d));
+    CHECK_OK(nn_dataset_set_shape(&d, 4, shape));
+    CHECK_ERROR(nn_dataset_transpose(&d), NN_ERROR_BAD_SHAPE, "rank 4", "rank 2 or 3");
+    CHECK(d.shape[0] == 2 && d.shape[2] == 2);
+    nn_dataset_free(&d);
+}
+
 /* ------------------------------------------------------------------------------- normalisation */
 
 static void rescale(void)
@@ -3281,6 +3330,8 @@ int main(void)
     RUN(bootstrap);
     RUN(balance_and_class_weights);
     RUN(transposed_images_and_labels_from_1);
+    RUN(transposed_images_with_channels);
+    RUN(transposed_images_of_other_ranks);
     RUN(rescale);
     RUN(standardize_by_hand);
     RUN(standardize_of_a_view);
