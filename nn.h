@@ -55,7 +55,8 @@
                                       nn_flatten or nn_global_average_pool, then nn_dense;
                                       nn_train_desc.augment, nn_predict_with
         steer a training              nn_trainer_create, nn_trainer_step, nn_trainer_destroy;
-                                      nn_net_optimizer, nn_change_optimizer at any time
+                                      nn_net_optimizer, nn_change_optimizer at any time,
+                                      nn_change_batch_size
         write my own training loop    nn_feed, nn_feed_labels, nn_forward, nn_backward, nn_step,
                                       nn_net_set_training where there is dropout or nn_batch_norm
         derive the gradients by hand  nn_mat_*, nn_vec_*, then nn_gradcheck_function
@@ -79,7 +80,7 @@
                          >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
                          >>evaluate  >>shadows  >>export-text  >>export-ops  >>export-images
                          >>export  >>onnx  >>onnx-images  >>json  >>safetensors  >>save  >>load
-                         >>open  >>history  >>checkpoint  >>train  >>licence
+                         >>open  >>history  >>trainer  >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -995,8 +996,8 @@ NN_DEF nn_status nn_dataset_set_targets(nn_dataset *data, const nn_real *targets
                                         size_t target_size);
 /* Sets the shape of one sample; its product must be `features`. */
 NN_DEF nn_status nn_dataset_set_shape(nn_dataset *data, int rank, const size_t *shape);
-/* Swaps height and width of every sample (EMNIST's images lie on their side), which is an image with
-   or without channels. Not for a view; normalise per feature afterwards. */
+/* Swaps height and width of every sample (EMNIST's images lie on their side), an image with or
+   without channels. Not for a view; normalise per feature afterwards. */
 NN_DEF nn_status nn_dataset_transpose(nn_dataset *data);
 
 /* An input for the samples of a data set: images [height, width] as [height, width, 1], those with
@@ -1101,6 +1102,7 @@ typedef struct nn_check {
     double learning_rate; /* of the last step, with the parameters' scale where they share one */
     double seconds;       /* since the start */
     int improved;         /* the validation loss is the best so far */
+    size_t batch_size;    /* in force in the last step */
 } nn_check;
 
 /* What happened in training. Zero it before the first use; nn_history_free afterwards. Runs
@@ -1120,8 +1122,9 @@ typedef struct nn_history {
 NN_DEF void nn_history_free(nn_history *history);
 #ifndef NN_NO_STDIO
 /* step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,
-   validation_accuracy,learning_rate,seconds: one line per check, each number with the fewest digits
-   that read back as it, a decimal point whatever the locale, an empty cell for NaN. */
+   validation_accuracy,learning_rate,seconds,batch_size: one line per check, each number with the
+   fewest digits that read back as it, a decimal point whatever the locale, an empty cell for
+   NaN. */
 NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *path);
 #endif
 #endif
@@ -1159,7 +1162,7 @@ typedef struct nn_augment {
 
 typedef struct nn_train_desc {
     size_t epochs;     /* > 0 */
-    size_t batch_size; /* > 0, at most the number of samples */
+    size_t batch_size; /* > 0, at most the number of samples; nn_change_batch_size */
     int no_shuffle;    /* keep the samples in order (default: a new order every epoch) */
     int drop_last;     /* leave out the last, partial batch of an epoch (default: use it) */
     nn_optimizer_desc optimizer; /* kind 0: go on with the one set before, state included */
@@ -1187,8 +1190,9 @@ typedef struct nn_train_desc {
     const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save): */
     size_t save_every;     /* after so many steps (default: every epoch), and at the end */
     int resume;            /* go on from save_path when that file exists: the same bits as a run
-                              without a break. NN_ERROR_MISMATCH says what another network, data
-                              set or desc differs in; more epochs are no difference */
+                              without a break, with what callbacks have changed since it began.
+                              NN_ERROR_MISMATCH says what another network, data set or desc differs
+                              in; more epochs are no difference */
     const char *save_best_path; /* keep the network at each check that is the best so far */
 #endif
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
@@ -1220,6 +1224,14 @@ NN_DEF int nn_trainer_is_done(const nn_trainer *trainer);
 /* Keeps the run where it is, for nn_train_desc.resume. */
 NN_DEF nn_status nn_trainer_save(nn_trainer *trainer, const char *path);
 #endif
+/* Another batch size from the next batch on, in the training that goes on: in a callback of
+   nn_train, or between the steps of a trainer (of several for a network, the one that was created
+   or has taken a step last). nn_train_desc.resume brings it back. checks_per_epoch follows, and so
+   does the total of a schedule when it was left to nn_train: the learning rate goes on from where
+   it is and ends with the run; other numbers of steps stay as they are. An epoch's rest that is
+   smaller than a batch that has grown is a batch even with drop_last. NN_ERROR_BAD_ARGUMENT: no
+   training, 0, or more than the samples. */
+NN_DEF nn_status nn_change_batch_size(nn_net *net, size_t batch_size);
 /* Ends the run, wherever it is: with restore_best the best weights come back. NULL is fine. */
 NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 #endif
@@ -1679,8 +1691,8 @@ static int nn__is_finite(double x)
 }
 
 /* Seconds since some moment, from the best clock that the language level in use offers: -std=c99
-   hides both on Linux, but not this older one. On Windows, where clock() is that of the wall and the
-   others ask for a library, from clock(). */
+   hides the first two on Linux, but not the third. On Windows, where clock() is that of the wall
+   and the others ask for a library, from clock(). */
 NN__UNUSED static double nn__now(void)
 {
 #if defined(_WIN32)
@@ -5506,6 +5518,7 @@ struct nn_net {
     size_t passes;                  /* backward passes so far */
     int adds;                       /* to the gradients of parameters, in the present one */
     struct nn__optimizer *optimizer;
+    struct nn_trainer *trainer;     /* the one that was created last or has taken the last step */
     nn_tensor *output;              /* as it was set; NULL: what the losses say */
     nn_dataset *trained_on;         /* its shape, classes and normalisation; NULL: none yet */
 };
@@ -6534,24 +6547,49 @@ NN_DEF nn_tensor *nn_buffer(nn_net *net, int rank, const size_t *shape, nn_init 
     return nn__state_new(net, &nn__buffer_op, rank, shape, &init, name);
 }
 
+/* How a step treats a parameter, which may change at any time. */
+typedef struct nn__treatment {
+    int frozen, no_decay;
+    double learning_rate_scale;
+} nn__treatment;
+
+static nn__treatment nn__treatment_of(const nn_tensor *t)
+{
+    nn__treatment its = {0, 0, 1};
+    if (t) its.frozen = t->frozen != 0, its.no_decay = t->no_decay != 0;
+    if (t) its.learning_rate_scale = t->learning_rate_scale;
+    return its;
+}
+
+static void nn__treat(nn_tensor *t, const nn__treatment *its)
+{
+    t->frozen = its->frozen != 0, t->no_decay = its->no_decay != 0;
+    t->learning_rate_scale = its->learning_rate_scale;
+}
+
+/* A scale of 1 is not written, and so stands for it; 0 is written as -0, which is. */
+static void nn__treatment_describe(nn_description *d, nn__treatment *its)
+{
+    double scale = its->learning_rate_scale;
+    scale = scale == 1 ? 0 : scale == 0 ? -0.0 : scale;
+    nn_describe_int(d, "frozen", &its->frozen);
+    nn_describe_int(d, "no_decay", &its->no_decay);
+    nn_describe_real(d, "learning_rate_scale", &scale);
+    its->learning_rate_scale = scale == 0 && !(1 / scale < 0) ? 1 : scale;
+}
+
 /* Of parameters and buffers; the values are a tensor of the file. */
 static nn_tensor *nn__state_describe(nn_description *d, const nn_tensor *t)
 {
     size_t shape[NN_MAX_RANK] = {0}, rank = t ? (size_t)t->rank : 0;
-    int frozen = t && t->frozen, no_decay = t && t->no_decay;
-    double scale = t ? t->learning_rate_scale - 1 : 0, rest = t ? t->learning_rate_scale : 0;
+    nn__treatment its = nn__treatment_of(t);
     const nn_init zero = nn__init_make(NN_INIT_ZERO, 0, 0);
     if (t) memcpy(shape, t->shape, rank * sizeof *shape);
-    if (scale == 0) rest = 0; /* 1 is the default */
     nn_describe_sizes(d, "shape", shape, &rank, NN_MAX_RANK);
-    nn_describe_int(d, "frozen", &frozen);
-    nn_describe_int(d, "no_decay", &no_decay);
-    nn_describe_real(d, "learning_rate_scale", &rest);
+    nn__treatment_describe(d, &its);
     if (t) return NULL;
     nn_tensor *made = nn__state_new(d->net, d->op, (int)rank, shape, &zero, NULL);
-    if (!made) return NULL;
-    made->frozen = frozen != 0, made->no_decay = no_decay != 0;
-    if (rest != 0) made->learning_rate_scale = rest;
+    if (made) nn__treat(made, &its);
     return made;
 }
 
@@ -10920,6 +10958,7 @@ static const nn__optimizer_kind nn__optimizer_kinds[NN_OPTIMIZER_COUNT] = {
 typedef struct nn__optimizer {
     nn_optimizer_desc filled, desc; /* as it was given with its defaults; as numbers */
     size_t steps;
+    double ahead;     /* so many steps is the schedule ahead of those that have been taken */
     double reduction; /* of the learning rate, on a plateau */
     double rate; /* of the last step, with the parameters' scale where they share one */
     size_t parameters; /* so many have gradients and state */
@@ -11157,7 +11196,7 @@ static nn_status nn__use_optimizer(nn_net *net, nn__optimizer *o, const nn_optim
     nn_status status = nn__store_state(net, nn__state_count(&numbers), 0);
     if (status != NN_OK) return status;
     if (clear) nn__store_state(net, nn__state_count(&numbers), 1);
-    if (clear || o->filled.schedule.kind != filled.schedule.kind) o->reduction = 1;
+    if (o->filled.schedule.kind != filled.schedule.kind) o->reduction = 1, o->ahead = 0;
     o->filled = filled, o->desc = numbers;
     o->update = nn__update_for(&numbers);
     return NN_OK;
@@ -11173,6 +11212,7 @@ static nn_status nn__set_optimizer(const char *call, nn_net *net, const nn_optim
     status = nn__use_optimizer(net, o, desc, 1);
     if (status != NN_OK) return status;
     o->steps = o->parameters = 0;
+    o->reduction = 1, o->ahead = 0;
     net->optimizer = o;
     return NN_OK;
 }
@@ -11210,6 +11250,12 @@ NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net)
 NN_DEF size_t nn_step_count(const nn_net *net)
 {
     return net && net->optimizer ? net->optimizer->steps : 0;
+}
+
+/* The schedule's t for the next step. */
+static size_t nn__schedule_place(const nn__optimizer *o)
+{
+    return o->ahead == 0 ? o->steps : (size_t)((double)o->steps + o->ahead);
 }
 
 /* Clips by value in place; returns what the norm asks the gradients to be multiplied with. */
@@ -11293,7 +11339,7 @@ NN_DEF nn_status nn_step(nn_net *net)
     nn_status status = nn__check_step(net);
     if (status != NN_OK) return status;
     nn__optimizer *o = net->optimizer;
-    const double rate = nn__rate(&o->desc, o->steps) * o->reduction;
+    const double rate = nn__rate(&o->desc, nn__schedule_place(o)) * o->reduction;
     double common_scale = 0;
     if (!(rate >= 0) || !nn__is_finite((double)(nn_real)rate))
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
@@ -19721,6 +19767,7 @@ static void nn__training_describe(nn_description *d, nn__optimizer *o, nn_rng *r
 {
     nn__optimizer_describe(d, &o->filled);
     nn_describe_size(d, "steps", &o->steps);
+    nn_describe_real(d, "ahead", &o->ahead);
     nn_describe_real(d, "reduction", &o->reduction);
     nn_describe_real(d, "rate", &o->rate);
     nn__describe_bits(d, "rng.key", &rng->key);
@@ -20357,6 +20404,10 @@ static nn_status nn__check_training(const nn__archive *a, const nn_net *net, nn_
     if (status == NN_OK && !(o->reduction >= 0 && o->reduction <= 1))
         status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: the learning rate's reduction is %g", a->name,
                           o->reduction);
+    const double place = (double)o->steps + o->ahead;
+    if (status == NN_OK && o->ahead != 0 && !(place >= 0 && place < (double)(SIZE_MAX / 2)))
+        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: the schedule is %g steps ahead of %llu",
+                          a->name, o->ahead, (nn__ull)o->steps);
     return status;
 }
 
@@ -20389,7 +20440,7 @@ static nn_status nn__read_training(nn__archive *a, const nn__about *about, nn_ne
             status = nn__read_match(a, &m, nn__store_of(p)->state[k] + nn__place(p));
     }
     if (status != NN_OK) return status;
-    net->optimizer->steps = o.steps;
+    net->optimizer->steps = o.steps, net->optimizer->ahead = o.ahead;
     net->optimizer->reduction = o.reduction, net->optimizer->rate = o.rate;
     net->rng = rng;
     return NN_OK;
@@ -20842,7 +20893,7 @@ NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *pat
     nn_status status = nn__writer_open(&w, "nn_history_write_csv", path);
     if (status != NN_OK) return status;
     nn__writer_text(&w, "step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,"
-                        "validation_loss,validation_accuracy,learning_rate,seconds\n");
+                        "validation_loss,validation_accuracy,learning_rate,seconds,batch_size\n");
     for (size_t i = 0; i < history->check_count; i++) {
         const nn_check *c = &history->checks[i];
         const double column[] = {c->train_loss,      c->train_accuracy,      c->batch_loss,
@@ -20852,7 +20903,7 @@ NN_DEF nn_status nn_history_write_csv(const nn_history *history, const char *pat
         nn__writer_print(&w, "%llu,%llu", (nn__ull)c->step, (nn__ull)c->epoch);
         for (size_t j = 0; j < sizeof column / sizeof *column; j++)
             nn__writer_print(&w, ",%s", nn__shortest(column[j], 0, text));
-        nn__writer_text(&w, "\n");
+        nn__writer_print(&w, ",%llu\n", (nn__ull)c->batch_size);
     }
     return nn__writer_close(&w, NN_OK);
 }
@@ -20875,6 +20926,8 @@ static void nn__progress_start(nn__progress *p, const nn_train_desc *desc, size_
     p->start = p->last = nn__now();
     p->total_steps = total_steps;
 }
+
+static void nn__progress_total(nn__progress *p, size_t steps) { p->total_steps = steps; }
 
 static void nn__progress_step(nn__progress *p, size_t images, size_t epoch, double loss)
 {
@@ -20921,21 +20974,17 @@ static void nn__progress_check(nn__progress *p, const nn_check *c, int has_valid
 #else
 typedef int nn__progress;
 #define nn__progress_start(p, desc, total_steps) (void)(*(p) = (int)(total_steps > 0))
+#define nn__progress_total(p, steps) (void)(p)
 #define nn__progress_step(p, images, epoch, loss) (void)(p)
 #define nn__progress_check(p, c, has_validation) (void)(p)
 #define nn__progress_end(p) (void)(p)
 #endif
 #endif
 
-/* -------------------------------------------------------------------------------- >>checkpoint
-   A trainer in a file: the network with its optimiser, and all that a run depends on, so that N
-   steps, a crash and N steps more give the bits of 2N steps. The order of the samples is not kept
-   but drawn again, from the generator's state at the beginning of the epoch.
-
-   Under their own names stand the values that the run would end with now: with restore_best those
-   of the best check, or else the averages, or the slow weights of Lookahead; and then the present
-   ones follow as "last.NAME", averages as "average.NAME", slow weights as "slow.NAME". A file also
-   says what it depends on, the run: a run of another data set, desc or network is refused. */
+/* ----------------------------------------------------------------------------------- >>trainer
+   What a trainer is, where it stands, and what its run depends on. desc and `chosen` are what the
+   run began with, and so is a sum over its data sets and one over what was frozen: by these a run
+   is known again. What is in force may have been changed since, and belongs to where it stands. */
 #ifndef NN_NO_TRAINING
 
 /* A sum over the samples of an epoch. */
@@ -20956,11 +21005,15 @@ struct nn_trainer {
     nn__shadow best, average, slow; /* with restore_best, ema_decay and lookahead_steps */
     double best_loss;
     int has_best, stop, stopped_early, is_finished;
-    size_t steps_per_epoch, check_every, step, epoch, index, worse_checks, plateau;
+    size_t batch_size, check_every; /* in force: desc has what the run began with */
+    size_t total;      /* of the schedule, when nobody else has chosen it; or 0 */
+    size_t step, epoch, offset; /* steps and epochs done; samples, in the present epoch */
+    size_t worse_checks, plateau;
     nn__epoch_mean mean;
     double start;
     int has_sums; /* over all samples of the data sets, to tell them from others: */
     uint64_t data_sum, validation_sum;
+    uint64_t treatment_sum; /* over how parameters were treated when the run began */
 };
 
 static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target->net; }
@@ -20968,6 +21021,35 @@ static nn_net *nn__trained_net(const nn_trainer *t) { return t->training.target-
 NN_DEF int nn_trainer_is_done(const nn_trainer *t)
 {
     return !t || t->stop || t->epoch >= t->desc.epochs;
+}
+
+/* So many steps are so many samples, at this batch size. */
+static size_t nn__steps_for(const nn_trainer *t, size_t samples, size_t batch_size)
+{
+    return samples / batch_size + (!t->desc.drop_last && samples % batch_size != 0);
+}
+
+/* From now to the end of the last epoch; SIZE_MAX when that is no number. */
+static size_t nn__steps_left(const nn_trainer *t)
+{
+    const size_t count = t->training.data->count;
+    size_t epochs = t->desc.epochs - nn__min_size(t->epoch, t->desc.epochs), steps, rest = 0;
+    if (t->offset && epochs) {
+        rest = nn__max_size(nn__steps_for(t, count - t->offset, t->batch_size), 1);
+        epochs--;
+    }
+    return nn__multiply(epochs, nn__steps_for(t, count, t->batch_size), &steps) &&
+                   nn__add_sizes(steps, rest, &steps)
+               ? steps
+               : SIZE_MAX;
+}
+
+/* What check_every or checks_per_epoch asks for, at this batch size. */
+static size_t nn__check_distance(const nn_trainer *t, size_t batch_size)
+{
+    const nn_train_desc *d = &t->desc;
+    const size_t steps = nn__steps_for(t, t->training.data->count, batch_size);
+    return d->checks_per_epoch ? nn__max_size(steps / d->checks_per_epoch, 1) : d->check_every;
 }
 
 #ifndef NN_NO_STDIO
@@ -21030,6 +21112,17 @@ static uint64_t nn__sum_data(const nn_dataset *data)
     return nn__sum_bytes(s, data->shift, data->norm_count * sizeof *data->shift);
 }
 
+static uint64_t nn__sum_treatment(const nn_net *net)
+{
+    uint64_t s = 0;
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        const nn__treatment its = nn__treatment_of(net->parameters.items[i]);
+        s = nn__mix(s ^ (uint64_t)(unsigned)(its.frozen | its.no_decay << 1));
+        s = nn__sum_bytes(s, &its.learning_rate_scale, sizeof its.learning_rate_scale);
+    }
+    return s;
+}
+
 static void nn__augment_describe(nn_description *d, nn_augment *a)
 {
     int flip = (int)a->flip;
@@ -21048,6 +21141,7 @@ static void nn__run_describe(nn_description *d, nn_trainer *t)
 {
     nn_train_desc *desc = &t->desc;
     size_t samples = t->training.data->count;
+    size_t check_every = nn__check_distance(t, desc->batch_size);
     if (!t->has_sums) {
         t->data_sum = nn__sum_data(t->training.data);
         t->validation_sum = nn__sum_data(desc->validation);
@@ -21056,10 +21150,12 @@ static void nn__run_describe(nn_description *d, nn_trainer *t)
     nn_describe_size(d, "samples", &samples);
     nn__describe_bits(d, "the content of the data set", &t->data_sum);
     nn__describe_bits(d, "the content of the validation set", &t->validation_sum);
+    nn__describe_bits(d, "frozen, no_decay or learning_rate_scale of a parameter",
+                      &t->treatment_sum);
     nn_describe_size(d, "batch_size", &desc->batch_size);
     nn_describe_int(d, "no_shuffle", &desc->no_shuffle);
     nn_describe_int(d, "drop_last", &desc->drop_last);
-    nn_describe_size(d, "check_every", &t->check_every);
+    nn_describe_size(d, "check_every", &check_every);
     nn_describe_int(d, "evaluate_training", &desc->evaluate_training);
     nn_describe_size(d, "patience", &desc->patience);
     nn_describe_int(d, "restore_best", &desc->restore_best);
@@ -21076,7 +21172,9 @@ static void nn__trainer_describe(nn_description *d, nn_trainer *t, nn_history *h
     double seconds = nn__now() - t->start;
     nn_describe_size(d, "step", &t->step);
     nn_describe_size(d, "epoch", &t->epoch);
-    nn_describe_size(d, "index", &t->index);
+    nn_describe_size(d, "offset", &t->offset);
+    nn_describe_size(d, "batch_size", &t->batch_size);
+    nn_describe_size(d, "total", &t->total);
     nn_describe_size(d, "worse_checks", &t->worse_checks);
     nn_describe_size(d, "plateau", &t->plateau);
     nn_describe_int(d, "has_best", &t->has_best);
@@ -21094,6 +21192,41 @@ static void nn__trainer_describe(nn_description *d, nn_trainer *t, nn_history *h
     t->start = nn__now() - seconds;
 }
 
+/* "parameters":[{"frozen":1},{},...], as they are now; the run has what they were. */
+static void nn__text_treatment(nn__text *text, const nn_net *net)
+{
+    nn_description d = nn__writing(text);
+    nn__text_key(text, "parameters");
+    nn__text_add(text, "[");
+    for (size_t i = 0; i < net->parameters.count; i++) {
+        nn__treatment its = nn__treatment_of(net->parameters.items[i]);
+        nn__text_add(text, i ? ",{" : "{");
+        nn__treatment_describe(&d, &its);
+        nn__text_add(text, "}");
+    }
+    nn__text_add(text, "]");
+}
+
+/* The same read: from now on, or only to see whether it can be. */
+static nn_status nn__read_treatment(const nn__archive *a, nn__json *trainer, nn_net *net, int apply)
+{
+    nn__json *v = nn__member(trainer, "parameters", '[');
+    int fits = v && v->size == net->parameters.count;
+    for (size_t i = 0; fits && i < net->parameters.count; i++) {
+        nn__treatment its = nn__treatment_of(NULL);
+        nn__reading r;
+        v += i ? v->span : 1;
+        nn_description d = nn__reading_of(&r, v, a->name);
+        fits = v->kind == '{';
+        if (fits) nn__treatment_describe(&d, &its);
+        if (fits && nn__check_all_used(&r) != NN_OK) return NN_ERROR_BAD_FORMAT;
+        if (fits && apply) nn__treat(net->parameters.items[i], &its);
+    }
+    return fits ? NN_OK
+                : nn__fail(NN_ERROR_BAD_FORMAT, "%s: it does not say which parameters are frozen",
+                           a->name);
+}
+
 /* {"run":{..., "optimizer":{...}}} */
 static void nn__text_run(nn__text *text, nn_trainer *t)
 {
@@ -21108,9 +21241,23 @@ static void nn__text_run(nn__text *text, nn_trainer *t)
     nn__text_add(text, "}}");
 }
 
+#endif
+#endif
+
+/* -------------------------------------------------------------------------------- >>checkpoint
+   A trainer in a file: the network with its optimiser, and all that a run depends on, so that N
+   steps, a crash and N steps more give the bits of 2N steps. The order of the samples is not kept
+   but drawn again, from the generator's state at the beginning of the epoch.
+
+   Under their own names stand the values that the run would end with now: with restore_best those
+   of the best check, or else the averages, or the slow weights of Lookahead; and then the present
+   ones follow as "last.NAME", averages as "average.NAME", slow weights as "slow.NAME". A file also
+   says what it depends on, the run: a run of another data set, desc or network is refused. */
+#if !defined(NN_NO_TRAINING) && !defined(NN_NO_STDIO)
+
 /* -- history -- */
 
-enum { NN__CHECK_NUMBERS = 12 };
+enum { NN__CHECK_NUMBERS = 13 };
 
 /* A check as doubles, which hold its counts exactly; or back. */
 static void nn__check_numbers(nn_check *c, double *x, int back)
@@ -21118,11 +21265,13 @@ static void nn__check_numbers(nn_check *c, double *x, int back)
     double *const reals[] = {&c->train_loss,      &c->train_accuracy,      &c->batch_loss,
                              &c->batch_accuracy,  &c->validation_loss,     &c->validation_accuracy,
                              &c->validation_metric, &c->learning_rate,     &c->seconds};
-    if (back) c->step = (size_t)x[0], c->epoch = (size_t)x[1], c->improved = x[2] != 0;
-    else x[0] = (double)c->step, x[1] = (double)c->epoch, x[2] = c->improved;
+    if (back) c->step = (size_t)x[0], c->epoch = (size_t)x[1], c->batch_size = (size_t)x[2];
+    else x[0] = (double)c->step, x[1] = (double)c->epoch, x[2] = (double)c->batch_size;
+    if (back) c->improved = x[3] != 0;
+    else x[3] = c->improved;
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
-        if (back) *reals[i] = x[3 + i];
-        else x[3 + i] = *reals[i];
+        if (back) *reals[i] = x[4 + i];
+        else x[4 + i] = *reals[i];
     }
 }
 
@@ -21163,10 +21312,11 @@ static nn_status nn__read_history(nn__archive *a, nn_history *h)
     if (status == NN_OK) status = nn__entry_read(a, losses, h->step_loss, sizeof(double), NULL);
     for (size_t i = 0; status == NN_OK && i < count; i++) {
         double *row = numbers + i * NN__CHECK_NUMBERS;
-        if (!(row[0] >= 0 && row[0] < 9e15 && row[1] >= 0 && row[1] < 9e15))
-            status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: its history counts steps as %g", a->name,
-                              row[0]);
-        else nn__check_numbers(&h->checks[i], row, 1);
+        for (int k = 0; status == NN_OK && k < 3; k++)
+            if (!(row[k] >= 0 && row[k] < 9e15))
+                status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: its history counts steps as %g",
+                                  a->name, row[k]);
+        if (status == NN_OK) nn__check_numbers(&h->checks[i], row, 1);
     }
     NN_FREE(numbers);
     return status;
@@ -21198,6 +21348,7 @@ static nn_status nn__put_trainer(nn__contents *c, const char *call, nn_trainer *
     nn__text_key(&c->about, "trainer");
     nn__text_add(&c->about, "{");
     nn__trainer_describe(&d, t, t->history ? t->history : &none);
+    nn__text_treatment(&c->about, net);
     nn__text_run(&c->about, t);
     nn__text_add(&c->about, "}}");
     for (size_t i = 0; (p = nn__state_tensor(net, i)) != NULL; i++) {
@@ -21256,19 +21407,28 @@ static const char *nn__value_text(const nn__json *v, char text[64])
     return text;
 }
 
+/* A parameter's treatment is compared as it was when the run began. */
+static int nn__is_treatment(const char *key)
+{
+    return strcmp(key, "frozen") == 0 || strcmp(key, "no_decay") == 0 ||
+           strcmp(key, "learning_rate_scale") == 0;
+}
+
 /* Two objects have the same members, those within them included. `file` is what the file says. */
-static nn_status nn__check_same_object(const char *where, nn__json *file, nn__json *ours)
+static nn_status nn__check_same_object(const char *where, nn__json *file, nn__json *ours,
+                                       int is_parameter)
 {
     char text[64], other_text[64];
     for (int side = 0; side < 2; side++) {
         nn__json *const from = side ? ours : file, *const to = side ? file : ours;
         for (nn__json *v = from + 1; v < from + from->span; v += v->span) {
             nn__json *w = to + 1;
+            if (is_parameter && nn__is_treatment(v->key)) continue;
             while (w < to + to->span && strcmp(v->key, w->key) != 0) w += w->span;
             if (w == to + to->span) w = NULL;
             if (w && v->kind == '{' && w->kind == '{') {
                 nn_status status =
-                    nn__check_same_object(where, side ? w : v, side ? v : w);
+                    nn__check_same_object(where, side ? w : v, side ? v : w, 0);
                 if (status != NN_OK) return status;
             } else if (!w || !nn__same_value(v, w))
                 return nn__fail(NN_ERROR_MISMATCH, "%s: %.60s is %s in the file, %s here", where,
@@ -21286,8 +21446,10 @@ static nn_status nn__check_same_tensors(const char *name, nn__json *file, nn__js
     size_t i = 0;
     if (!file || !ours) return NN_OK; /* operations without a description */
     for (nn__json *v = file + 1, *w = ours + 1; i < nn__min_size(file->size, ours->size); i++) {
+        const nn__json *op = nn__member(w, "op", '"');
+        const int is_parameter = op && strcmp(op->text, nn__parameter_op.name) == 0;
         snprintf(where, sizeof where, "%.150s: tensor %llu of the network", name, (nn__ull)i);
-        nn_status status = v->kind == '{' ? nn__check_same_object(where, v, w)
+        nn_status status = v->kind == '{' ? nn__check_same_object(where, v, w, is_parameter)
                                           : nn__fail(NN_ERROR_BAD_FORMAT, "%s", where);
         if (status != NN_OK) return status;
         v += v->span, w += w->span;
@@ -21315,7 +21477,7 @@ static nn_status nn__check_same_run(const char *name, nn__json *root, nn_trainer
         status = nn__check_same_tensors(name, nn__member(root, "tensors", '['),
                                         nn__member(ours.values, "tensors", '['));
         if (status == NN_OK)
-            status = nn__check_same_object(name, run, nn__member(ours.values, "run", '{'));
+            status = nn__check_same_object(name, run, nn__member(ours.values, "run", '{'), 0);
         nn__document_free(&ours);
     }
     NN_FREE(text.bytes);
@@ -21341,10 +21503,15 @@ static nn_status nn__read_position(const nn__archive *a, const nn__about *about,
     nn__member(object, "run", '{');
     *next = *t;
     nn__trainer_describe(&d, next, h);
-    nn_status status = nn__check_all_used(&r);
-    if (status == NN_OK && (next->index >= t->steps_per_epoch || h->best > h->check_count))
-        status = nn__fail(NN_ERROR_BAD_FORMAT, "%s: it stands at step %llu of an epoch of %llu",
-                          a->name, (nn__ull)next->index, (nn__ull)t->steps_per_epoch);
+    nn_status status = nn__read_treatment(a, object, nn__trained_net(t), 0);
+    if (status == NN_OK) status = nn__check_all_used(&r);
+    const size_t count = t->training.data->count;
+    if (status == NN_OK && (next->offset >= count || next->batch_size == 0 ||
+                            next->batch_size > count || h->best > h->check_count))
+        status = nn__fail(NN_ERROR_BAD_FORMAT,
+                          "%s: it stands at sample %llu of %llu with a batch size of %llu", a->name,
+                          (nn__ull)next->offset, (nn__ull)count, (nn__ull)next->batch_size);
+    if (status == NN_OK) next->check_every = nn__check_distance(next, next->batch_size);
     next->stop = next->stopped_early != 0;
     return status;
 }
@@ -21397,8 +21564,11 @@ static nn_status nn__take_over(nn__archive *a, const nn__about *about, nn_traine
             if (values) status = nn__read_match(a, &m->shadows[k][i], values);
         }
     }
+    if (status == NN_OK)
+        status = nn__read_treatment(a, nn__member(about->root, "trainer", '{'), net, 1);
     nn__draw_order(t);
     t->progress.steps = t->step;
+    t->progress.total_steps = t->step + nn__steps_left(t);
     return status;
 }
 
@@ -21432,6 +21602,7 @@ static nn_status nn__resume(nn_trainer *t)
 {
     nn__archive a;
     nn__about about;
+    t->treatment_sum = nn__sum_treatment(nn__trained_net(t));
     if (!t->desc.resume) return NN_OK;
     errno = 0;
     nn_status status = nn__archive_open(&a, t->call, t->desc.save_path, NULL, 0);
@@ -21467,7 +21638,7 @@ static nn_status nn__save_when_due(nn_trainer *t)
 {
     const size_t every = t->desc.save_every;
     const int is_due =
-        nn_trainer_is_done(t) || (every ? t->step % every == 0 : t->index == 0);
+        nn_trainer_is_done(t) || (every ? t->step % every == 0 : t->offset == 0);
     if (!t->desc.save_path || !is_due) return NN_OK;
     return nn__save_trainer(t->call, t, t->desc.save_path);
 }
@@ -21477,13 +21648,20 @@ static nn_status nn__save_when_due(nn_trainer *t)
 #define nn__save_best(t) NN_OK
 #define nn__save_when_due(t) NN_OK
 #endif
-#endif
 
 /* ------------------------------------------------------------------------------------- >>train
    A loop of one's own on the public calls above can do what a trainer does: an order of the samples
    for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
    a check, which is what early stopping, the best weights and the history are made of. */
 #ifndef NN_NO_TRAINING
+
+static nn_status nn__check_batch_size(const char *call, size_t batch_size, const nn_dataset *data)
+{
+    if (batch_size > 0 && batch_size <= data->count) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT,
+                    "%s: batch_size is %llu, expected 1 to %llu, the number of samples", call,
+                    (nn__ull)batch_size, (nn__ull)data->count);
+}
 
 static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
                                       const nn_dataset *data)
@@ -21497,10 +21675,8 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
                                                      : NULL;
     if (d->epochs == 0)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: epochs is 0, expected at least 1", call);
-    if (d->batch_size == 0 || d->batch_size > data->count)
-        return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                        "%s: batch_size is %llu, expected 1 to %llu, the number of samples", call,
-                        (nn__ull)d->batch_size, (nn__ull)data->count);
+    nn_status status = nn__check_batch_size(call, d->batch_size, data);
+    if (status != NN_OK) return status;
     if (needs_validation && !d->validation)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a validation set", call,
                         needs_validation);
@@ -21510,7 +21686,7 @@ static nn_status nn__check_train_desc(const char *call, const nn_train_desc *d,
     if (d->lookahead_rate != 0 && !d->lookahead_steps)
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "%s: lookahead_rate is set, but lookahead_steps is 0", call);
-    nn_status status = nn__check_saving(call, d);
+    status = nn__check_saving(call, d);
     if (status != NN_OK) return status;
     return nn__check_ranges(call, "", d, ranges, sizeof ranges / sizeof *ranges, 0);
 }
@@ -21550,9 +21726,8 @@ static nn_status nn__choose_optimizer(nn_trainer *t, const char *call)
     if (is_kept) return NN_OK;
     if ((schedule == NN_SCHEDULE_COSINE || schedule == NN_SCHEDULE_ONE_CYCLE) &&
         d.schedule.total == 0) {
-        size_t all, warm_up = d.schedule.warm_up;
-        if (!nn__multiply(t->desc.epochs, t->steps_per_epoch, &all)) all = SIZE_MAX;
-        d.schedule.total = all > warm_up ? all - warm_up : 1;
+        const size_t all = nn__steps_left(t), warm_up = d.schedule.warm_up;
+        t->total = d.schedule.total = all > warm_up ? all - warm_up : 1;
     }
     return nn__set_optimizer(call, nn__trained_net(t), &d);
 }
@@ -21592,13 +21767,9 @@ static void nn__swap_checked(nn_trainer *t)
 static nn_status nn__start_training(nn_trainer *t, const char *call)
 {
     const nn_train_desc *d = &t->desc;
-    const size_t count = t->training.data->count, batch = d->batch_size;
-    size_t wanted;
-    t->steps_per_epoch = d->drop_last ? count / batch : (count - 1) / batch + 1;
-    t->check_every = d->check_every;
-    if (d->checks_per_epoch)
-        t->check_every = nn__max_size(t->steps_per_epoch / d->checks_per_epoch, 1);
-    if (!nn__multiply(d->epochs, t->steps_per_epoch, &wanted)) wanted = SIZE_MAX;
+    const size_t count = t->training.data->count;
+    t->batch_size = d->batch_size;
+    t->check_every = nn__check_distance(t, t->batch_size);
     nn_status status = nn__choose_optimizer(t, call);
     if (status != NN_OK) return status;
     t->chosen = *nn_net_optimizer(nn__trained_net(t));
@@ -21610,7 +21781,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
         t->variation.augment = &d->augment;
         t->variation.key = nn_rng_next(&nn__trained_net(t)->rng);
     }
-    nn__progress_start(&t->progress, d, wanted);
+    nn__progress_start(&t->progress, d, nn__steps_left(t));
     t->start = nn__now();
     if (!t->history) return NN_OK;
     t->history->best = t->history->check_count;
@@ -21654,7 +21825,7 @@ static nn_status nn__trainer_create(const char *call, nn_tensor *loss, const nn_
     status = nn__open_trainer(call, loss, data, t);
     if (status == NN_OK) status = nn__start_training(t, call);
     if (status == NN_OK) status = nn__resume(t);
-    if (status == NN_OK) *out = t;
+    if (status == NN_OK) *out = loss->net->trainer = t;
     else {
         t->is_finished = 1;
         t->training.target = loss;
@@ -21686,6 +21857,7 @@ NN_DEF void nn_trainer_destroy(nn_trainer *t)
     if (!t) return;
     nn__finish(t);
     nn_net *net = nn__trained_net(t);
+    if (net->trainer == t) net->trainer = NULL;
     nn__close_session(&t->training);
     nn__close_session(&t->validation);
     nn__net_release(net, t->best.values);
@@ -21693,6 +21865,49 @@ NN_DEF void nn_trainer_destroy(nn_trainer *t)
     nn__net_release(net, t->slow.values);
     nn__net_release(net, t->order);
     nn__net_release(net, t);
+}
+
+/* A schedule whose total the trainer has chosen goes on from where it is, and ends with the run:
+   when `left` steps are to come, total becomes what makes them the same share of it as before. */
+static nn_status nn__rescale_schedule(nn_trainer *t, size_t left)
+{
+    nn_net *net = nn__trained_net(t);
+    nn__optimizer *o = net->optimizer;
+    nn_optimizer_desc d = o->filled;
+    nn_schedule *s = &d.schedule;
+    const size_t place = nn__schedule_place(o), warm_up = s->warm_up;
+    const double old_total = (double)s->total;
+    double total = (double)left, ahead = o->ahead;
+    if (!t->total || s->total != t->total || left == 0) return NN_OK; /* or it is the user's now */
+    if (place <= warm_up) total -= (double)(warm_up - place);
+    else {
+        if (place - warm_up >= s->total) return NN_OK;
+        total = floor(total * old_total / (old_total - (double)(place - warm_up)) + 0.5);
+        ahead += (double)warm_up + total - (double)left - (double)place;
+    }
+    if (!(total < (double)(SIZE_MAX / 2))) return NN_OK;
+    t->total = s->total = total > 1 ? (size_t)total : 1;
+    if (s->kind == NN_SCHEDULE_ONE_CYCLE) {
+        const double period = (double)s->period * ((double)s->total / old_total);
+        s->period = nn__min_size(nn__max_size((size_t)(period + 0.5), 1), s->total);
+    }
+    o->ahead = ahead;
+    return nn__use_optimizer(net, o, &d, 0);
+}
+
+NN_DEF nn_status nn_change_batch_size(nn_net *net, size_t batch_size)
+{
+    const char *const call = "nn_change_batch_size";
+    if (!net) return nn__fail_null(call, "network");
+    nn_trainer *t = net->trainer;
+    if (!t || t->is_finished)
+        return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network is not being trained", call);
+    nn_status status = nn__check_batch_size(call, batch_size, t->training.data);
+    if (status != NN_OK || batch_size == t->batch_size) return status;
+    t->batch_size = batch_size;
+    t->check_every = nn__check_distance(t, batch_size);
+    nn__progress_total(&t->progress, t->step + nn__steps_left(t));
+    return nn__rescale_schedule(t, nn__steps_left(t));
 }
 
 /* NN_SCHEDULE_PLATEAU: a lower learning rate after so many checks without a better one. */
@@ -21749,13 +21964,13 @@ static nn_status nn__measure_check(nn_trainer *t, nn_check *c)
     return NN_OK;
 }
 
-static nn_status nn__make_check_now(nn_trainer *t, double loss, double accuracy)
+static nn_status nn__make_check_now(nn_trainer *t, size_t epoch, double loss, double accuracy)
 {
     const nn_train_desc *d = &t->desc;
     nn_net *net = nn__trained_net(t);
     nn_check c;
     memset(&c, 0, sizeof c);
-    c.step = t->step, c.epoch = t->epoch;
+    c.step = t->step, c.epoch = epoch, c.batch_size = t->batch_size;
     c.batch_loss = loss, c.batch_accuracy = accuracy;
     c.learning_rate = net->optimizer->rate;
     nn_status status = nn__measure_check(t, &c);
@@ -21769,10 +21984,10 @@ static nn_status nn__make_check_now(nn_trainer *t, double loss, double accuracy)
     return status;
 }
 
-static nn_status nn__make_check(nn_trainer *t, double loss, double accuracy)
+static nn_status nn__make_check(nn_trainer *t, size_t epoch, double loss, double accuracy)
 {
     nn__swap_checked(t);
-    nn_status status = nn__make_check_now(t, loss, accuracy);
+    nn_status status = nn__make_check_now(t, epoch, loss, accuracy);
     nn__swap_checked(t);
     return status;
 }
@@ -21788,14 +22003,13 @@ static void nn__begin_epoch(nn_trainer *t)
     if (!t->desc.no_shuffle) nn_rng_shuffle(&nn__trained_net(t)->rng, t->order, count);
 }
 
-/* Loss and gradients of the batch at t->index, then the update. */
+/* Loss and gradients of the batch at t->offset, then the update. */
 static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, double *correct)
 {
     char when[96];
-    const nn_train_desc *d = &t->desc;
     nn_net *net = nn__trained_net(t);
-    const size_t first = t->index * d->batch_size;
-    *rows = nn__min_size(d->batch_size, t->training.data->count - first);
+    const size_t first = t->offset;
+    *rows = nn__min_size(t->batch_size, t->training.data->count - first);
     t->variation.epoch = t->epoch;
     nn_status status = nn__feed_batch(&t->training, t->order + first, 0, *rows,
                                       t->variation.augment ? &t->variation : NULL);
@@ -21828,26 +22042,30 @@ static nn_status nn__check_weights(const nn_trainer *t)
     return NN_OK;
 }
 
+/* A step; the trainer stands behind it before it checks and calls back. */
 static nn_status nn__train_step(nn_trainer *t)
 {
     const nn_train_desc *d = &t->desc;
+    const size_t epoch = t->epoch;
     double loss = 0, correct = 0;
     size_t rows;
-    if (t->index == 0) nn__begin_epoch(t);
+    nn__trained_net(t)->trainer = t;
+    if (t->offset == 0) nn__begin_epoch(t);
     nn_status status = nn__train_batch(t, &rows, &loss, &correct);
     if (status == NN_OK && d->log_steps && t->history) status = nn__log_step(t->history, loss);
     if (status != NN_OK) return status;
-    const size_t step = t->step++, is_last = t->index + 1 == t->steps_per_epoch;
+    const size_t step = t->step++, left = t->training.data->count - t->offset - rows;
+    const int is_last = left == 0 || (d->drop_last && left < t->batch_size);
+    t->offset = is_last ? 0 : t->offset + rows;
+    t->epoch += (size_t)is_last;
     t->mean.loss += loss * (double)rows;
     t->mean.correct += correct;
     t->mean.rows += (double)rows;
-    nn__progress_step(&t->progress, rows, t->epoch, loss);
+    nn__progress_step(&t->progress, rows, epoch, loss);
     if (t->check_every ? step % t->check_every == 0 : is_last)
-        status = nn__make_check(t, loss, correct / (double)rows);
+        status = nn__make_check(t, epoch, loss, correct / (double)rows);
     if (status == NN_OK && d->on_step && d->on_step(d->user, nn__trained_net(t), step, loss))
         t->stop = 1;
-    t->index = is_last ? 0 : t->index + 1;
-    t->epoch += is_last;
     return status;
 }
 
@@ -21867,7 +22085,7 @@ NN_DEF nn_status nn_trainer_step(nn_trainer *t)
 NN_DEF nn_status nn_trainer_epoch(nn_trainer *t)
 {
     nn_status status = nn_trainer_step(t);
-    while (status == NN_OK && t->index != 0 && !nn_trainer_is_done(t)) status = nn_trainer_step(t);
+    while (status == NN_OK && t->offset != 0 && !nn_trainer_is_done(t)) status = nn_trainer_step(t);
     return status;
 }
 

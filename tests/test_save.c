@@ -31,6 +31,7 @@ static void memory_free(void *block)
 #if defined(__unix__) || defined(__APPLE__)
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/select.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,7 +156,7 @@ static nn_tensor *of_leaves(nn_net *net)
     nn_tensor *x = image(net), *w = weights(net, "w");
     nn_tensor *unnamed = nn_parameter(net, 0, NULL, nn_init_normal(0, 1), NULL);
     nn_tensor *buffer = nn_buffer(net, 2, two_three, nn_init_uniform(-1, 1), "a \"name\" / \xc3\xa9");
-    w->frozen = 1, w->learning_rate_scale = 0.1;
+    w->frozen = 1, w->learning_rate_scale = 0.1, buffer->learning_rate_scale = 0;
     unnamed->no_decay = 1;
     x->requires_grad = 1;
     nn_input_labels(net, 1, scalar, 12);
@@ -1493,7 +1494,7 @@ static uint64_t hash_history(uint64_t hash, const nn_history *h)
         const double numbers[] = {(double)c->step, (double)c->epoch, c->train_loss,
                                   c->train_accuracy, c->batch_loss, c->batch_accuracy,
                                   c->validation_loss, c->validation_accuracy, c->learning_rate,
-                                  c->improved};
+                                  c->improved, (double)c->batch_size};
         for (size_t j = 0; j < sizeof numbers; j++)
             hash = (hash ^ ((const unsigned char *)numbers)[j]) * UINT64_C(0x100000001B3);
     }
@@ -1583,6 +1584,210 @@ static void test_resume(void)
         check_run(&runs[i], &train, &validation);
     }
     test_current = "";
+    nn_dataset_free(&train);
+    nn_dataset_free(&validation);
+    nn_dataset_free(&all);
+}
+
+/* A callback changes about everything that may be changed in mid-course, by the step alone. */
+typedef struct changing {
+    size_t stop;
+    int batch, frozen, optimizer, at_checks;
+} changing;
+
+static void change_what(const changing *c, nn_net *net, size_t steps)
+{
+    static const size_t sizes[] = {5, 13, 1, 26, 8};
+    nn_optimizer_desc o = *nn_net_optimizer(net);
+    nn_tensor *const first = nn_net_parameter(net, 0), *const bias = nn_net_parameter(net, 1);
+    if (c->batch && steps % 4 == 3) CHECK_OK(nn_change_batch_size(net, sizes[steps / 4 % 5]));
+    if (c->frozen) {
+        first->frozen = steps % 9 > 4;
+        bias->learning_rate_scale = steps % 7 == 0 ? 0 : 1 + (double)(steps % 3) / 3;
+        bias->no_decay = steps % 5 > 1;
+    }
+    if (c->optimizer && steps % 6 == 2) {
+        o.learning_rate *= 0.75;
+        o.weight_decay += 0.01;
+        CHECK_OK(nn_change_optimizer(net, &o));
+    }
+}
+
+static int change_at_step(void *user, nn_net *net, size_t step, double loss)
+{
+    const changing *c = (const changing *)user;
+    (void)loss;
+    if (!c->at_checks) change_what(c, net, step + 1);
+    return step + 1 == c->stop;
+}
+
+static int change_at_check(void *user, nn_net *net, const nn_check *check)
+{
+    const changing *c = (const changing *)user;
+    if (c->at_checks) change_what(c, net, check->step);
+    return 0;
+}
+
+static nn_train_desc changing_desc(int row, const nn_dataset *validation, changing *c)
+{
+    static const run r = {"", NN_OPTIMIZER_ADAM, NN_SCHEDULE_CONSTANT, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0.03};
+    nn_train_desc d = desc_of(&r, validation);
+    memset(c, 0, sizeof *c);
+    d.on_step = change_at_step, d.on_check = change_at_check, d.user = c;
+    c->batch = row != 1 && row != 8, c->frozen = row != 0, c->optimizer = row == 4;
+    c->at_checks = row == 5;
+    d.epochs = 4;
+    if (row >= 4) d.optimizer.weight_decay = 0.02;
+    if (row == 2) d.drop_last = 1, d.optimizer.schedule.kind = NN_SCHEDULE_COSINE;
+    if (row == 3) d.optimizer = nn_sgd(0.1, 0.9), d.optimizer.schedule.kind = NN_SCHEDULE_ONE_CYCLE;
+    if (row == 3) d.checks_per_epoch = 2;
+    if (row == 5) d.restore_best = 1, d.check_every = 1, d.batch_size = 9;
+    if (row == 6) d.ema_decay = 0.9, d.augment.noise = 0.1, d.no_shuffle = 1;
+    if (row == 7) d.lookahead_steps = 3, d.augment.mixup = 0.5;
+    return d;
+}
+
+/* Stopped after each step and gone on with, to the same bits and settings. */
+static void test_resume_changes(void)
+{
+    nn_dataset all, train, validation;
+    char path[300];
+    snprintf(path, sizeof path, "%s", path_of("changing.safetensors"));
+    make_split(&all, &train, &validation);
+    CHECK_INT(train.count, 26);
+    for (int row = 0; row < 9; row++) {
+        char name[32];
+        nn_history whole;
+        changing c;
+        nn_train_desc d = changing_desc(row, &validation, &c);
+        memset(&whole, 0, sizeof whole);
+        snprintf(name, sizeof name, "row %d", row);
+        test_current = name;
+        nn_net *net = run_net(1);
+        CHECK_OK(nn_train(loss_of(net), &train, &d, &whole));
+        const size_t steps = nn_step_count(net);
+        CHECK(steps > 4);
+        for (size_t stop = 1; stop <= steps; stop++) {
+            nn_history part;
+            remove(path);
+            d.save_path = path, d.resume = 1, d.save_every = row == 3 ? 3 : 0;
+            for (int begun = 0; begun < 2; begun++) {
+                nn_net *half = run_net(begun ? 77 : 1);
+                memset(&part, 0, sizeof part);
+                c.stop = begun ? 0 : stop;
+                CHECK_OK(nn_train(loss_of(half), &train, &d, &part));
+                const nn_tensor *p, *q;
+                for (size_t i = 0; begun && (p = nn_net_parameter(net, i)) != NULL; i++) {
+                    q = nn_net_parameter(half, i);
+                    CHECK(p->frozen == q->frozen && p->no_decay == q->no_decay &&
+                          p->learning_rate_scale == q->learning_rate_scale);
+                }
+                if (begun) {
+                    CHECK(hash_net(half) == hash_net(net));
+                    CHECK(hash_history(HASH_START, &part) == hash_history(HASH_START, &whole));
+                    CHECK_INT(nn_step_count(half), steps);
+                }
+                nn_history_free(&part);
+                nn_net_destroy(half);
+            }
+        }
+        nn_history_free(&whole);
+        nn_net_destroy(net);
+    }
+    test_current = "";
+    nn_dataset_free(&train);
+    nn_dataset_free(&validation);
+    nn_dataset_free(&all);
+}
+
+/* In a file of the length that it has, one text in the place of another. */
+static void replace_in(const char *path, const char *from, const char *to)
+{
+    static char text[1 << 16];
+    const size_t size = read_file(path, text, sizeof text);
+    size_t at = 0;
+    while (at < size && memcmp(text + at, from, strlen(from)) != 0) at++;
+    CHECK(at < size && strlen(from) == strlen(to));
+    if (at < size) memcpy(text + at, to, strlen(to));
+    write_file(path, text, size);
+}
+
+/* What a file says of the batch size and of frozen parameters is checked, and so is a program that
+   begins with other ones than the run did. */
+static void test_resume_changes_refused(void)
+{
+    static const struct {
+        const char *from, *to;
+        nn_status status;
+        const char *message;
+    } damage[] = {
+        {"\\\"batch_size\\\":13", "\\\"batch_size\\\":27", NN_ERROR_BAD_FORMAT,
+         "sample 13 of 26 with a batch size of 27"},
+        {"\\\"batch_size\\\":13", "\\\"batch_size\\\":0 ", NN_ERROR_BAD_FORMAT, "size of 0"},
+        {"\\\"offset\\\":13", "\\\"offset\\\":26", NN_ERROR_BAD_FORMAT, "sample 26 of 26"},
+        {"\\\"offset\\\":13", "\\\"offset\\\":-8", NN_ERROR_BAD_FORMAT, "'offset'"},
+        {"\\\"total\\\":", "\\\"tutal\\\":", NN_ERROR_BAD_FORMAT, "'tutal' is unknown"},
+        {"{\\\"frozen\\\":1}]", "{\\\"frozen\\\":x}]", NN_ERROR_BAD_FORMAT, ""},
+        {"{\\\"frozen\\\":1}]", "{\\\"frozan\\\":1}]", NN_ERROR_BAD_FORMAT, "'frozan' is unknown"},
+        {"[{\\\"frozen\\\":1}]", "[ \\\"frozen\\\"  ] ", NN_ERROR_BAD_FORMAT, "which parameters"},
+        {"[{\\\"frozen\\\":1}]", "[              ]", NN_ERROR_BAD_FORMAT, "which parameters"},
+        {"\\\"parameters\\\":[{", "\\\"paramoters\\\":[{", NN_ERROR_BAD_FORMAT, "which parameters"},
+        {"\\\"ahead\\\":-", "\\\"ahead\\\": ", NN_OK, ""},
+        {"\\\"ahead\\\":-", "\\\"ahead\\\":9", NN_OK, ""},
+        {"\\\"steps\\\":4", "\\\"steps\\\":0", NN_ERROR_BAD_FORMAT, "-1 steps ahead of 0"}};
+    static const size_t one[] = {1};
+    nn_dataset all, train, validation;
+    char path[300];
+    changing c;
+    snprintf(path, sizeof path, "%s", path_of("refused.safetensors"));
+    make_split(&all, &train, &validation);
+    nn_train_desc d = changing_desc(2, &validation, &c);
+    d.on_check = NULL, d.on_step = NULL, d.validation = NULL;
+    d.save_path = path, d.resume = 1;
+    for (size_t i = 0; i < COUNT(damage); i++) {
+        nn_trainer *t;
+        remove(path);
+        for (int again = 0; again < 2; again++) { /* one parameter, a factor */
+            nn_net *net = nn_net_create(NULL);
+            nn_tensor *in = nn_input(net, FEATURES);
+            nn_tensor *w = nn_parameter(net, 1, one, nn_init_constant(1), "w");
+            nn_tensor *loss = nn_softmax_cross_entropy(nn_mul(nn_slice(in, 0, 0, 3), w));
+            test_current = damage[i].from;
+            if (again) replace_in(path, damage[i].from, damage[i].to);
+            if (again)
+                CHECK_ERROR(nn_trainer_create(loss, &train, &d, NULL, &t), damage[i].status,
+                            damage[i].status ? path : "", damage[i].message);
+            else CHECK_OK(nn_trainer_create(loss, &train, &d, NULL, &t));
+            CHECK_INT(w->frozen, again && damage[i].status == NN_OK);
+            for (int step = 0; !again && step < 4; step++) {
+                if (step == 2) CHECK_OK(nn_change_batch_size(net, 13));
+                CHECK_OK(nn_trainer_step(t));
+                if (step == 3) w->frozen = 1;
+            }
+            if (!again) CHECK_OK(nn_trainer_save(t, path));
+            nn_trainer_destroy(t);
+            nn_net_destroy(net);
+        }
+    }
+    test_current = "";
+    for (int i = 0; i < 4; i++) { /* the program that goes on begins with something else */
+        remove(path);
+        for (int again = 0; again < 2; again++) {
+            nn_net *net = run_net(1);
+            nn_tensor *w = nn_net_parameter(net, 0);
+            if (again && i == 0) w->frozen = 1;
+            if (again && i == 1) w->no_decay = 1;
+            if (again && i == 2) w->learning_rate_scale = 0;
+            if (again && i == 3) d.batch_size = 5;
+            d.epochs = again ? 2 : 1, d.optimizer.schedule.kind = NN_SCHEDULE_CONSTANT;
+            if (!again) CHECK_OK(nn_train(loss_of(net), &train, &d, NULL));
+            else
+                CHECK_ERROR(nn_train(loss_of(net), &train, &d, NULL), NN_ERROR_MISMATCH, path,
+                            i < 3 ? "frozen, no_decay or learning_rate_scale of a parameter"
+                                  : "batch_size is 8 in the file, 5 here");
+            nn_net_destroy(net);
+        }
+    }
     nn_dataset_free(&train);
     nn_dataset_free(&validation);
     nn_dataset_free(&all);
@@ -1722,6 +1927,40 @@ static void test_more_of_a_run(void)
     nn_dataset_free(&all);
 }
 
+#ifdef HAS_POSIX
+static int sleep_a_while(void *user, nn_net *net, const nn_check *check)
+{
+    struct timeval tenth;
+    (void)user, (void)net, (void)check;
+    tenth.tv_sec = 0, tenth.tv_usec = 100000;
+    select(0, NULL, NULL, NULL, &tenth);
+    return 0;
+}
+
+/* Seconds are those of a clock on the wall, which goes on while the process sleeps: here, where
+   -std=c99 hides the usual clocks. */
+static void test_seconds(void)
+{
+    static const run r = {"", NN_OPTIMIZER_SGD, NN_SCHEDULE_CONSTANT, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0.1};
+    nn_dataset all, train, validation;
+    nn_history h;
+    make_split(&all, &train, &validation);
+    nn_train_desc d = desc_of(&r, &validation);
+    nn_net *net = run_net(1);
+    memset(&h, 0, sizeof h);
+    d.epochs = 2, d.on_check = sleep_a_while;
+    CHECK_OK(nn_train(loss_of(net), &train, &d, &h));
+    CHECK_INT(h.check_count, 2);
+    CHECK(h.seconds >= 0.2 && h.checks[1].seconds >= 0.1 && h.checks[1].seconds < h.seconds);
+    CHECK(h.checks[0].seconds >= 0 && h.checks[0].seconds < h.checks[1].seconds - 0.09);
+    nn_history_free(&h);
+    nn_net_destroy(net);
+    nn_dataset_free(&train);
+    nn_dataset_free(&validation);
+    nn_dataset_free(&all);
+}
+#endif
+
 int main(int argc, char **argv)
 {
     is_full = argc > 1 && strcmp(argv[1], "all") == 0;
@@ -1754,6 +1993,11 @@ int main(int argc, char **argv)
     RUN(test_training_state);
     RUN(test_nothing_by_halves);
     RUN(test_resume);
+#ifdef HAS_POSIX
+    RUN(test_seconds);
+#endif
+    RUN(test_resume_changes);
+    RUN(test_resume_changes_refused);
     RUN(test_resume_refused);
     RUN(test_more_of_a_run);
     return test_done("test_save");

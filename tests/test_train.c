@@ -187,7 +187,8 @@ static int same_check(const nn_check *a, const nn_check *b)
            same(a->validation_loss, b->validation_loss) &&
            same(a->validation_accuracy, b->validation_accuracy) &&
            same(a->validation_metric, b->validation_metric) &&
-           same(a->learning_rate, b->learning_rate) && same(a->seconds, b->seconds);
+           same(a->learning_rate, b->learning_rate) && same(a->seconds, b->seconds) &&
+           a->batch_size == b->batch_size;
 }
 
 static void observe(nn_train_desc *d, record *r)
@@ -854,33 +855,35 @@ static void sample_history(nn_history *history, nn_check *checks)
     checks[1].validation_accuracy = 1. / 3;
     checks[1].learning_rate = 1e-5;
     checks[1].seconds = 0.5;
+    checks[0].batch_size = 16, checks[1].batch_size = 8;
     history->checks = checks;
     history->check_count = history->check_capacity = 2;
 }
 
 #define CSV_HEADER                                                                                 \
     "step,epoch,train_loss,train_accuracy,batch_loss,batch_accuracy,validation_loss,"              \
-    "validation_accuracy,learning_rate,seconds\n"
+    "validation_accuracy,learning_rate,seconds,batch_size\n"
 
 static void history_csv(void)
 {
     static const char *path = TEST_TMP "/history.csv";
     char text[1000];
     double v[8];
-    unsigned long step, epoch;
+    unsigned long step, epoch, batch;
     int used = 0;
     nn_history history;
     nn_check checks[2];
     sample_history(&history, checks);
     CHECK_OK(nn_history_write_csv(&history, path));
     read_file(path, text, sizeof text);
-    static const char *const first = CSV_HEADER "1,0,0.5,0.25,0.75,0.5,1.5,0.75,0.125,2\n";
+    static const char *const first = CSV_HEADER "1,0,0.5,0.25,0.75,0.5,1.5,0.75,0.125,2,16\n";
     CHECK(strncmp(text, first, strlen(first)) == 0);
     const char *second = strstr(text, "\n123456789,");
     CHECK(second != NULL);
     if (!second) return;
-    CHECK_INT(sscanf(second, "%lu,%lu,%lf,%lf,%lf,%lf,%lf,%lf,%lf,%lf%n", &step, &epoch, &v[0],
-                     &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &used), 10);
+    CHECK_INT(sscanf(second, "%lu,%lu,%lf,%lf,%lf,%lf,%lf,%lf,%lf,%lf,%lu%n", &step, &epoch, &v[0],
+                     &v[1], &v[2], &v[3], &v[4], &v[5], &v[6], &v[7], &batch, &used), 11);
+    CHECK_INT(batch, 8);
     CHECK_STR(second + used, "\n");
     CHECK_INT(epoch, 42);
     CHECK_NEAR(v[0], 0.1, 1e-8);
@@ -2839,6 +2842,485 @@ static void change_errors(void)
     nn_net_destroy(net);
 }
 
+/* -- the batch size -- */
+
+/* After these steps, or checks, the batch size becomes another. */
+typedef struct resizing {
+    record seen;
+    size_t count, step[8], size[8];
+    int at_checks; /* steps are those of checks */
+    nn_tensor *in;
+} resizing;
+
+static void resize_after(resizing *r, nn_net *net, size_t step)
+{
+    for (size_t i = 0; i < r->count; i++)
+        if (r->step[i] == step) CHECK_OK(nn_change_batch_size(net, r->size[i]));
+}
+
+static int resize_at_step(void *user, nn_net *net, size_t step, double loss)
+{
+    resizing *r = (resizing *)user;
+    if (!r->at_checks) resize_after(r, net, step + 1);
+    r->seen.in = r->in;
+    return record_step(&r->seen, net, step, loss);
+}
+
+static int resize_at_check(void *user, nn_net *net, const nn_check *check)
+{
+    resizing *r = (resizing *)user;
+    if (r->at_checks) resize_after(r, net, check->step);
+    return record_check(&r->seen, net, check);
+}
+
+static void resize(nn_train_desc *d, resizing *r, nn_tensor *in)
+{
+    memset(&r->seen, 0, sizeof r->seen);
+    r->in = in;
+    d->on_step = resize_at_step, d->on_check = resize_at_check, d->user = r;
+}
+
+/* The rows of every step; all samples in order, but for those that drop_last leaves out of an
+   epoch. */
+static void check_resizing(resizing r, size_t samples, size_t batch, size_t epochs, size_t steps,
+                           const size_t *rows, const size_t *dropped)
+{
+    line l, by_hand;
+    nn_dataset data;
+    nn_train_desc d = make(epochs, batch, 0.01);
+    const nn_optimizer_desc adam = nn_adam(0.01);
+    size_t first = 0, all = 0, epoch = 0;
+    d.no_shuffle = 1, d.drop_last = dropped != NULL, d.optimizer = adam;
+    build_line(&l);
+    build_line(&by_hand);
+    ramp(&data, samples);
+    resize(&d, &r, l.in);
+    CHECK_OK(nn_train(l.loss, &data, &d, NULL));
+    CHECK_INT(r.seen.steps, steps);
+    CHECK_OK(nn_set_optimizer(by_hand.net, &adam));
+    for (size_t s = 0; s < steps; s++) {
+        nn_real x[MAX_SEEN], y[MAX_SEEN];
+        CHECK_INT(r.seen.rows[s], rows[s]);
+        for (size_t i = 0; i < rows[s]; i++) {
+            x[i] = (nn_real)(first + i) / 16, y[i] = 3 * x[i] - 1;
+            CHECK_NEAR(r.seen.x[all++], x[i], 0);
+        }
+        CHECK_OK(nn_feed(by_hand.in, x, rows[s]));
+        CHECK_OK(nn_feed_targets(by_hand.loss, y, rows[s]));
+        CHECK_OK(nn_forward(by_hand.loss));
+        CHECK_OK(nn_backward(by_hand.loss));
+        CHECK_OK(nn_step(by_hand.net));
+        CHECK(by_hand.loss->value == r.seen.loss[s]);
+        first += rows[s];
+        if (first == samples - (dropped ? dropped[epoch] : 0)) first = 0, epoch++;
+    }
+    CHECK_INT(epoch, epochs);
+    CHECK_INT(r.seen.seen, all);
+    CHECK(same_weights(l.net, by_hand.net)); /* Adam's state and step count go on */
+    nn_dataset_free(&data);
+    nn_net_destroy(l.net);
+    nn_net_destroy(by_hand.net);
+}
+
+static void batch_size_from_callbacks(void)
+{
+    static const size_t grows[] = {4, 4, 7, 3, 7, 7, 4, 7, 7, 4};
+    static const size_t shrinks[] = {9, 2, 2, 2, 2, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2};
+    static const size_t whole[] = {5, 5, 8, 18}, twice[] = {5, 13, 13, 5}, full[] = {5, 5, 6, 16};
+    static const size_t ones[19] = {17, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    static const size_t later[] = {5, 5, 5, 7, 7}, none[] = {0, 0}, one[] = {1, 0}, two[] = {1, 2};
+    resizing r;
+    memset(&r, 0, sizeof r);
+    r.count = 1, r.step[0] = 2, r.size[0] = 7; /* in the middle of an epoch */
+    check_resizing(r, 18, 4, 3, 10, grows, NULL);
+    r.step[0] = 1, r.size[0] = 2;
+    check_resizing(r, 18, 9, 2, 15, shrinks, NULL);
+    r.step[0] = 2, r.size[0] = 18; /* more than is left of the epoch */
+    check_resizing(r, 18, 5, 2, 4, whole, NULL);
+    r.count = 2, r.step[0] = 1, r.size[0] = 3, r.step[1] = 1, r.size[1] = 13; /* the last counts */
+    check_resizing(r, 18, 5, 2, 4, twice, NULL);
+    r.count = 1, r.step[0] = 3, r.size[0] = 7; /* at the end of an epoch of which 1 is left out */
+    check_resizing(r, 16, 5, 2, 5, later, two);
+    r.step[0] = 1, r.size[0] = 1; /* which stays out, though it would now be a batch */
+    check_resizing(r, 18, 17, 2, 19, ones, one);
+    r.step[0] = 2, r.size[0] = 16; /* a rest that is less than the new size is used */
+    check_resizing(r, 16, 5, 2, 4, full, none);
+    r.at_checks = 1, r.step[0] = 3, r.size[0] = 7; /* a check at the end of an epoch */
+    check_resizing(r, 16, 5, 2, 5, later, two);
+}
+
+/* A step of a trainer of one's own, and what a check says. */
+static void batch_size_between_steps(void)
+{
+    static const size_t sizes[] = {3, 3, 20, 20, 1, 64, 5};
+    line l;
+    nn_dataset data;
+    nn_trainer *t, *other;
+    nn_history history;
+    nn_train_desc d = make(4, 6, 0.01);
+    d.check_every = 1;
+    memset(&history, 0, sizeof history);
+    build_line(&l);
+    ramp(&data, 64);
+    CHECK_OK(nn_trainer_create(l.loss, &data, &d, &history, &t));
+    for (size_t i = 0; i < COUNT(sizes); i++) {
+        if (i) CHECK_OK(nn_change_batch_size(l.net, sizes[i]));
+        else CHECK_OK(nn_change_batch_size(l.net, 3));
+        CHECK_OK(nn_trainer_step(t));
+        CHECK_INT(history.checks[i].batch_size, sizes[i]);
+    }
+    CHECK_INT(l.in->shape[0], 5);
+    CHECK_INT(history.checks[5].epoch, 0); /* 3 + 3 + 20 + 20 + 1, then the rest, 17, of 64 */
+    CHECK_INT(history.checks[6].epoch, 1);
+    CHECK_OK(nn_trainer_create(l.loss, &data, &d, NULL, &other));
+    CHECK_OK(nn_change_batch_size(l.net, 2)); /* the other one's */
+    CHECK_OK(nn_trainer_step(t));
+    CHECK_INT(l.in->shape[0], 5);
+    CHECK_OK(nn_change_batch_size(l.net, 4)); /* this one's, which has taken the last step */
+    CHECK_OK(nn_trainer_step(other));
+    CHECK_INT(l.in->shape[0], 2);
+    nn_trainer_destroy(other);
+    CHECK_ERROR(nn_change_batch_size(l.net, 4), NN_ERROR_BAD_ARGUMENT, "is not being trained", "");
+    CHECK_OK(nn_trainer_step(t));
+    CHECK_INT(l.in->shape[0], 4);
+    nn_trainer_destroy(t);
+    nn_history_free(&history);
+    nn_dataset_free(&data);
+    nn_net_destroy(l.net);
+}
+
+static void batch_size_errors(void)
+{
+    static const size_t bad[] = {0, 19, SIZE_MAX};
+    line l;
+    nn_dataset data;
+    nn_trainer *t;
+    nn_train_desc d = make(1, 6, 0.01);
+    build_line(&l);
+    ramp(&data, 18);
+    CHECK_ERROR(nn_change_batch_size(NULL, 1), NN_ERROR_BAD_ARGUMENT,
+                "nn_change_batch_size: the network is NULL", "");
+    CHECK_ERROR(nn_change_batch_size(l.net, 1), NN_ERROR_BAD_ARGUMENT,
+                "nn_change_batch_size: the network is not being trained", "");
+    CHECK_OK(nn_train(l.loss, &data, &d, NULL));
+    CHECK_ERROR(nn_change_batch_size(l.net, 1), NN_ERROR_BAD_ARGUMENT, "not being trained", "");
+    CHECK_OK(nn_trainer_create(l.loss, &data, &d, NULL, &t));
+    for (size_t i = 0; i < COUNT(bad); i++) {
+        char found[64];
+        snprintf(found, sizeof found, "batch_size is %llu, expected 1 to 18",
+                 (unsigned long long)bad[i]);
+        CHECK_ERROR(nn_change_batch_size(l.net, bad[i]), NN_ERROR_BAD_ARGUMENT,
+                    "nn_change_batch_size", found);
+        CHECK_OK(nn_trainer_step(t));
+        CHECK_INT(l.in->shape[0], 6);
+    }
+    CHECK(nn_trainer_is_done(t));
+    CHECK_ERROR(nn_change_batch_size(l.net, 1), NN_ERROR_BAD_ARGUMENT, "not being trained", "");
+    nn_trainer_destroy(t);
+    d.epochs = 0; /* a trainer that was never made leaves the one that is there */
+    nn_train_desc good = make(2, 9, 0.01);
+    CHECK_OK(nn_trainer_create(l.loss, &data, &good, NULL, &t));
+    nn_trainer *none;
+    CHECK_ERROR(nn_trainer_create(l.loss, &data, &d, NULL, &none), NN_ERROR_BAD_ARGUMENT, "epochs",
+                "");
+    CHECK_OK(nn_change_batch_size(l.net, 1));
+    nn_trainer_destroy(t);
+    nn_dataset_free(&data);
+    nn_net_destroy(l.net);
+}
+
+/* Two epochs of 32 samples in batches of 4, then of 8, 16, 2 or 32: a schedule that nn_train has
+   given its length has the rates of a run that had the later size from the start. */
+static void batch_size_and_schedules(void)
+{
+    static const size_t sizes[] = {8, 16, 2, 32, 4};
+    for (int kind = 0; kind < 2; kind++)
+        for (size_t i = 0; i < COUNT(sizes); i++) {
+            const size_t per_epoch = 32 / sizes[i];
+            line l, other;
+            resizing r;
+            nn_dataset data;
+            nn_history history, straight;
+            nn_train_desc d = make(4, 4, 0.01);
+            memset(&r, 0, sizeof r);
+            memset(&history, 0, sizeof history);
+            memset(&straight, 0, sizeof straight);
+            build_line(&l);
+            build_line(&other);
+            ramp(&data, 32);
+            d.check_every = 1;
+            d.optimizer.schedule.kind = kind ? NN_SCHEDULE_ONE_CYCLE : NN_SCHEDULE_COSINE;
+            d.optimizer.schedule.final_rate = 0.001;
+            r.count = 1, r.step[0] = 16, r.size[0] = sizes[i], r.at_checks = 1;
+            resize(&d, &r, NULL);
+            CHECK_OK(nn_train(l.loss, &data, &d, &history));
+            CHECK_INT(history.check_count, 16 + 2 * per_epoch);
+            d.on_step = NULL, d.on_check = NULL;
+            d.batch_size = sizes[i];
+            CHECK_OK(nn_train(other.loss, &data, &d, &straight));
+            CHECK_INT(straight.check_count, 4 * per_epoch);
+            for (size_t s = 0; s < 2 * per_epoch && !kind; s++)
+                CHECK(history.checks[16 + s].learning_rate ==
+                      straight.checks[2 * per_epoch + s].learning_rate);
+            const double total = 4 * (double)per_epoch; /* the peak was at step 9 of 32 */
+            const double period = floor(9 * total / 32 + 0.5);
+            for (size_t s = 0; s < 2 * per_epoch && kind; s++)
+                CHECK_NEAR(history.checks[16 + s].learning_rate,
+                           0.001 + 0.009 * (total / 2 - (double)s) / (total - period), 1e-15);
+            nn_history_free(&history);
+            nn_history_free(&straight);
+            nn_dataset_free(&data);
+            nn_net_destroy(l.net);
+            nn_net_destroy(other.net);
+        }
+}
+
+/* The rates of a run of 4 epochs of 32 samples whose size becomes 8 after `step` of 4: as desc says,
+   from steps. */
+static void rates_of(const nn_schedule *s, size_t step, size_t steps, double *rate)
+{
+    line l;
+    resizing r;
+    nn_dataset data;
+    nn_history history;
+    nn_train_desc d = make(4, 4, 0.01);
+    memset(&r, 0, sizeof r);
+    memset(&history, 0, sizeof history);
+    build_line(&l);
+    ramp(&data, 32);
+    d.check_every = 1, d.optimizer.schedule = *s;
+    r.count = 1, r.step[0] = step, r.size[0] = 8;
+    resize(&d, &r, NULL);
+    CHECK_OK(nn_train(l.loss, &data, &d, &history));
+    CHECK_INT(history.check_count, steps);
+    for (size_t i = 0; i < steps && i < history.check_count; i++)
+        rate[i] = history.checks[i].learning_rate;
+    nn_history_free(&history);
+    nn_dataset_free(&data);
+    nn_net_destroy(l.net);
+}
+
+static void numbers_of_steps_stay(void)
+{
+    double rate[32];
+    nn_optimizer_desc o = nn_sgd(0.01, 0);
+    nn_schedule *s = &o.schedule;
+    s->kind = NN_SCHEDULE_STEP_DECAY, s->period = 7; /* a period is in steps, */
+    rates_of(s, 12, 22, rate);
+    for (size_t i = 0; i < 22; i++) CHECK(rate[i] == nn_learning_rate(&o, i));
+    memset(s, 0, sizeof *s);
+    s->kind = NN_SCHEDULE_COSINE, s->total = 50; /* and so is a total that was given */
+    rates_of(s, 12, 22, rate);
+    for (size_t i = 0; i < 22; i++) CHECK(rate[i] == nn_learning_rate(&o, i));
+    s->total = 0, s->warm_up = 10; /* in the warm-up: 4 + 6 of it, then all that is left */
+    rates_of(s, 4, 18, rate);
+    s->total = 8;
+    for (size_t i = 0; i < 18; i++) CHECK(rate[i] == nn_learning_rate(&o, i));
+    s->total = 0; /* 10 + 6 of 22 done, 8 left, which are the last 16 */
+    rates_of(s, 16, 24, rate);
+    s->total = 11;
+    for (size_t i = 16; i < 24; i++) CHECK(rate[i] == nn_learning_rate(&o, i - 3));
+    s->total = 0, s->warm_up = 17; /* the run ends in its warm-up */
+    rates_of(s, 1, 17, rate);
+    for (size_t i = 0; i < 17; i++) CHECK_NEAR(rate[i], 0.01 * (double)(i + 1) / 17, 1e-17);
+    memset(s, 0, sizeof *s);
+    s->kind = NN_SCHEDULE_ONE_CYCLE, s->period = 20; /* the peak is as far away in samples */
+    rates_of(s, 10, 21, rate);
+    for (size_t i = 0; i < 10; i++) CHECK_NEAR(rate[i], 0.01 * (1 + 24 * (double)i / 20) / 25, 1e-17);
+    for (size_t i = 10; i < 15; i++)
+        CHECK_NEAR(rate[i], 0.01 * (1 + 24 * (double)(i - 5) / 10) / 25, 1e-17);
+    for (size_t i = 15; i < 21; i++) CHECK_NEAR(rate[i], 0.01 * (double)(21 - i) / 6, 1e-17);
+}
+
+/* A schedule that a callback has put in place of the first keeps its length. */
+static int replace_schedule(void *user, nn_net *net, size_t step, double loss)
+{
+    (void)user, (void)loss;
+    nn_optimizer_desc o = *nn_net_optimizer(net);
+    if (step == 4) {
+        o.schedule.total = 100;
+        CHECK_OK(nn_change_optimizer(net, &o));
+        CHECK_OK(nn_change_batch_size(net, 8));
+        CHECK_INT(nn_net_optimizer(net)->schedule.total, 100);
+    }
+    if (step == 0) {
+        CHECK_OK(nn_change_batch_size(net, 16));
+        CHECK_INT(nn_net_optimizer(net)->schedule.total, 8); /* 8 left, after what was 1 of 32 */
+        CHECK_OK(nn_change_batch_size(net, 16));
+        CHECK_INT(nn_net_optimizer(net)->schedule.total, 8);
+        CHECK_OK(nn_change_batch_size(net, 4));
+        CHECK_INT(nn_net_optimizer(net)->schedule.total, 31);
+    }
+    return 0;
+}
+
+static void schedule_replaced(void)
+{
+    line l;
+    nn_dataset data;
+    nn_train_desc d = make(4, 4, 0.01);
+    build_line(&l);
+    ramp(&data, 32);
+    d.optimizer.schedule.kind = NN_SCHEDULE_COSINE;
+    d.on_step = replace_schedule;
+    CHECK_OK(nn_train(l.loss, &data, &d, NULL));
+    CHECK_INT(nn_step_count(l.net), 5 + 2 + 12); /* 12 of 32 in two batches, three epochs of 4 */
+    d.epochs = SIZE_MAX; /* a length that no change can scale */
+    nn_trainer *t;
+    d.on_step = NULL;
+    CHECK_OK(nn_trainer_create(l.loss, &data, &d, NULL, &t));
+    CHECK_OK(nn_trainer_step(t));
+    CHECK_OK(nn_change_batch_size(l.net, 1));
+    CHECK_OK(nn_trainer_step(t));
+    CHECK_INT(l.in->shape[0], 1);
+    nn_trainer_destroy(t);
+    nn_dataset_free(&data);
+    nn_net_destroy(l.net);
+}
+
+/* A momentum that begins does not undo what a plateau has done to the rate. */
+static int begin_momentum(void *user, nn_net *net, const nn_check *check)
+{
+    (void)user;
+    nn_optimizer_desc o = *nn_net_optimizer(net);
+    o.momentum = 0.5;
+    if (check->epoch == 3) CHECK_OK(nn_change_optimizer(net, &o));
+    return 0;
+}
+
+static void momentum_keeps_reduction(void)
+{
+    line l;
+    nn_dataset data;
+    nn_history history;
+    nn_train_desc d = make(6, 9, 1e-30); /* never a lower loss */
+    memset(&history, 0, sizeof history);
+    build_line(&l);
+    ramp(&data, 18);
+    d.validation = &data, d.on_check = begin_momentum;
+    d.optimizer.schedule.kind = NN_SCHEDULE_PLATEAU;
+    d.optimizer.schedule.period = 2, d.optimizer.schedule.gamma = 0.5;
+    CHECK_OK(nn_train(l.loss, &data, &d, &history));
+    CHECK_INT(history.check_count, 6);
+    for (size_t i = 0; i < 6; i++)
+        CHECK(history.checks[i].learning_rate == 1e-30 / (i < 3 ? 1 : i < 5 ? 2 : 4));
+    nn_history_free(&history);
+    nn_dataset_free(&data);
+    nn_net_destroy(l.net);
+}
+
+/* checks_per_epoch is as often in an epoch as before; check_every is in steps. */
+static void batch_size_and_checks(void)
+{
+    static const size_t often[] = {1, 5, 9, 13, 17, 19, 21, 23}, steps[] = {1, 5, 9, 13, 17, 21};
+    for (int per_epoch = 0; per_epoch < 2; per_epoch++) {
+        line l;
+        resizing r;
+        nn_dataset data;
+        nn_train_desc d = make(4, 4, 0.01);
+        memset(&r, 0, sizeof r);
+        build_line(&l);
+        ramp(&data, 32);
+        if (per_epoch) d.checks_per_epoch = 2;
+        else d.check_every = 4;
+        d.validation = &data, d.restore_best = 1;
+        r.count = 1, r.step[0] = 16, r.size[0] = 8;
+        resize(&d, &r, NULL);
+        CHECK_OK(nn_train(l.loss, &data, &d, NULL));
+        CHECK_INT(r.seen.checks, per_epoch ? COUNT(often) : COUNT(steps));
+        for (size_t i = 0; i < r.seen.checks; i++) {
+            CHECK_INT(r.seen.check[i].step, per_epoch ? often[i] : steps[i]);
+            CHECK_INT(r.seen.check[i].batch_size, r.seen.check[i].step <= 16 ? 4 : 8);
+        }
+        nn_dataset_free(&data);
+        nn_net_destroy(l.net);
+    }
+}
+
+/* What augmentation and balancing give a sample in an epoch does not depend on the batch sizes. */
+static void batch_size_and_samples(void)
+{
+    static int labels[24];
+    double seen[2][MAX_SEEN];
+    size_t count[2] = {0, 0};
+    nn_dataset few, even;
+    for (size_t i = 0; i < COUNT(labels); i++) labels[i] = i % 4 == 0;
+    for (int way = 0; way < 2; way++) {
+        resizing r;
+        nn_real x[24];
+        nn_train_desc d = make(3, 6, 0.01);
+        nn_net *net = new_net(3);
+        nn_tensor *in = nn_input(net, 1);
+        nn_tensor *loss = nn_sigmoid_cross_entropy(nn_dense(in, 1));
+        memset(&r, 0, sizeof r);
+        for (size_t i = 0; i < 24; i++) x[i] = (nn_real)i;
+        CHECK_OK(nn_dataset_from_arrays(x, 24, 1, labels, 2, &few));
+        CHECK_OK(nn_dataset_balance(&few, 1, &even));
+        CHECK_INT(even.count, 36);
+        d.augment.noise = 0.5;
+        r.count = way ? 2 : 0, r.step[0] = 2, r.size[0] = 9, r.step[1] = 6, r.size[1] = 36;
+        resize(&d, &r, in);
+        CHECK_OK(nn_train(loss, &even, &d, NULL));
+        count[way] = r.seen.seen;
+        memcpy(seen[way], r.seen.x, sizeof seen[way]);
+        nn_dataset_free(&even);
+        nn_dataset_free(&few);
+        nn_net_destroy(net);
+    }
+    CHECK_INT(count[0], 108);
+    CHECK_INT(count[1], 108);
+    for (size_t i = 0; i < 108; i++) CHECK(seen[0][i] == seen[1][i]);
+}
+
+/* A batch that grows takes the network's memory, and an end of it is an error that leaves the
+   weights and what has been learned. */
+static void batch_size_and_memory(void)
+{
+    static double memory[9000];
+    course s;
+    nn_dataset data;
+    nn_net_desc desc;
+    nn_train_desc d = make(4, 4, 0.1);
+    classifier c;
+    nn_trainer *t;
+    nn_real before[MAX_WEIGHTS], after[MAX_WEIGHTS];
+    nn_result result;
+    begin_course(&s);
+    const size_t outside = outside_calls;
+    CHECK_OK(nn_trainer_create(s.c.loss, &s.train, &d, NULL, &t));
+    CHECK_OK(nn_trainer_step(t));
+    CHECK_OK(nn_change_batch_size(s.c.net, s.train.count));
+    const size_t calls = s.m.calls;
+    CHECK_OK(nn_trainer_step(t));
+    CHECK(s.m.calls > calls);
+    CHECK_INT(outside_calls, outside);
+    nn_trainer_destroy(t);
+    end_course(&s);
+
+    memset(&desc, 0, sizeof desc);
+    desc.memory = memory, desc.memory_size = 9000 * sizeof(nn_real);
+    build_classifier_in(&c, nn_net_create(&desc), 0);
+    blobs(&data, 0, 500);
+    d.optimizer = nn_adam(0.1);
+    CHECK_OK(nn_trainer_create(c.loss, &data, &d, NULL, &t));
+    CHECK_OK(nn_trainer_step(t));
+    const size_t n = weights_of(c.net, before);
+    CHECK_OK(nn_change_batch_size(c.net, 500));
+    CHECK_ERROR(nn_trainer_step(t), NN_ERROR_OUT_OF_MEMORY, "out of memory", "bytes");
+    weights_of(c.net, after);
+    CHECK(memcmp(before, after, n * sizeof *before) == 0);
+    CHECK(nn_trainer_is_done(t));
+    CHECK_ERROR(nn_change_batch_size(c.net, 4), NN_ERROR_BAD_ARGUMENT, "not being trained", "");
+    nn_trainer_destroy(t);
+    memset(&d.optimizer, 0, sizeof d.optimizer); /* a smaller one goes on with Adam's state */
+    CHECK_OK(nn_train(c.loss, &data, &d, NULL));
+    CHECK_INT(nn_step_count(c.net), 1 + 4 * 125);
+    CHECK_OK(nn_evaluate(c.loss, &data, &result));
+    CHECK(result.accuracy > 0.9);
+    nn_dataset_free(&data);
+    nn_net_destroy(c.net);
+}
+
 /* What is in force can be read, with defaults, and given back as it is. */
 static void optimizer_in_force(void)
 {
@@ -3025,6 +3507,16 @@ static void run_additions(void)
     RUN(change_keeps_state);
     RUN(change_momentum_and_decay);
     RUN(change_errors);
+    RUN(momentum_keeps_reduction);
+    RUN(batch_size_from_callbacks);
+    RUN(batch_size_between_steps);
+    RUN(batch_size_errors);
+    RUN(batch_size_and_schedules);
+    RUN(numbers_of_steps_stay);
+    RUN(schedule_replaced);
+    RUN(batch_size_and_checks);
+    RUN(batch_size_and_samples);
+    RUN(batch_size_and_memory);
     RUN(optimizer_in_force);
     RUN(one_cycle);
     RUN(custom_schedule);
