@@ -12647,6 +12647,9 @@ static nn_status nn__check_kin(const char *call, const nn_dataset *data, const n
     return status == NN_OK ? nn__check_same_samples(call, data, trained) : status;
 }
 
+/* Of a set that was a CSV file, where no more is to be known. */
+static const struct nn__columns nn__some_columns = {0, NULL, NULL};
+
 /* A copy of what nn__check_kin asks of a set, in a block of the network's: the set, the list of
    names, scales and shifts, the names. NULL: out of memory. */
 static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data)
@@ -12662,6 +12665,9 @@ static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data)
     if (!kept) return NULL;
     char *at = (char *)(kept + 1) + list + norm;
     *kept = *data;
+    kept->samples = NULL, kept->index = NULL, kept->labels = NULL, kept->targets = NULL;
+    memset(kept->owned, 0, sizeof kept->owned);
+    if (data->columns) kept->columns = &nn__some_columns;
     kept->class_names = classes ? (char **)(void *)(kept + 1) : NULL;
     kept->scale = (nn_real *)(void *)((char *)(kept + 1) + list), kept->shift = kept->scale + n;
     if (n) memcpy(kept->scale, data->scale, n * sizeof *kept->scale);
@@ -19779,7 +19785,6 @@ static void nn__data_describe(nn_description *d, nn_dataset *data)
 {
     size_t rank = (size_t)data->rank;
     int bytes = data->dtype == NN_DTYPE_U8, csv = data->columns != NULL;
-    static const struct nn__columns some = {0, NULL, NULL};
     nn_describe_sizes(d, "shape", data->shape, &rank, NN_MAX_RANK);
     nn_describe_int(d, "channels_first", &data->channels_first);
     nn_describe_int(d, "bytes", &bytes);
@@ -19787,7 +19792,7 @@ static void nn__data_describe(nn_description *d, nn_dataset *data)
     nn_describe_int(d, "csv", &csv);
     data->rank = (int)rank;
     data->dtype = bytes ? NN_DTYPE_U8 : NN_DTYPE_REAL;
-    data->columns = csv ? &some : NULL;
+    data->columns = csv ? &nn__some_columns : NULL;
 }
 
 /* -- the parts of a file -- */
@@ -21004,7 +21009,7 @@ struct nn_trainer {
     nn__variation variation; /* of the samples, with the run's key */
     nn__shadow best, average, slow; /* with restore_best, ema_decay and lookahead_steps */
     double best_loss;
-    int has_best, stop, stopped_early, is_finished;
+    int has_best, stop, stopped_early, is_finished, is_swapped;
     size_t batch_size, check_every; /* in force: desc has what the run began with */
     size_t total;      /* of the schedule, when nobody else has chosen it; or 0 */
     size_t step, epoch, offset; /* steps and epochs done; samples, in the present epoch */
@@ -21050,6 +21055,15 @@ static size_t nn__check_distance(const nn_trainer *t, size_t batch_size)
     const nn_train_desc *d = &t->desc;
     const size_t steps = nn__steps_for(t, t->training.data->count, batch_size);
     return d->checks_per_epoch ? nn__max_size(steps / d->checks_per_epoch, 1) : d->check_every;
+}
+
+/* The weights that are checked and that the run ends with change places with those in the network,
+   where they are others. */
+static void nn__swap_checked(nn_trainer *t)
+{
+    nn__use_shadow(nn__trained_net(t), t->average.values ? &t->average : &t->slow, NN__SHADOW_SWAP,
+                   0);
+    t->is_swapped = !t->is_swapped;
 }
 
 #ifndef NN_NO_STDIO
@@ -21367,9 +21381,12 @@ static nn_status nn__save_trainer(const char *call, nn_trainer *t, const char *p
 {
     nn__contents c;
     double *numbers = NULL;
+    const int swaps = t->is_swapped; /* in the callback of a check */
     memset(&c, 0, sizeof c);
+    if (swaps) nn__swap_checked(t);
     nn_status status = nn__put_trainer(&c, call, t, &numbers);
     if (status == NN_OK) status = nn__write_file(&c, call, path);
+    if (swaps) nn__swap_checked(t);
     nn__contents_free(&c);
     NN_FREE(numbers);
     return status;
@@ -21754,14 +21771,6 @@ static void nn__follow(nn_trainer *t)
     }
     nn__use_shadow(net, &t->average, NN__SHADOW_APPROACH,
                    (1 - d->ema_decay) / (1 - nn__power(d->ema_decay, step)));
-}
-
-/* The weights that are checked and that the run ends with change places with those in the network,
-   where they are others. */
-static void nn__swap_checked(nn_trainer *t)
-{
-    nn__use_shadow(nn__trained_net(t), t->average.values ? &t->average : &t->slow, NN__SHADOW_SWAP,
-                   0);
 }
 
 static nn_status nn__start_training(nn_trainer *t, const char *call)

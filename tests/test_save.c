@@ -1700,6 +1700,67 @@ static void test_resume_changes(void)
     nn_dataset_free(&all);
 }
 
+/* A trainer of one's own that a callback saves: of a step, or of a check, where averages are in the
+   network. The run that goes on from there is the one that was not interrupted. */
+typedef struct saving {
+    nn_trainer *trainer;
+    const char *path;
+    size_t step;
+    int at_check;
+} saving;
+
+static int save_at_step(void *user, nn_net *net, size_t step, double loss)
+{
+    const saving *s = (const saving *)user;
+    (void)net, (void)loss;
+    if (!s->at_check && step + 1 == s->step) CHECK_OK(nn_trainer_save(s->trainer, s->path));
+    return 0;
+}
+
+static int save_at_check(void *user, nn_net *net, const nn_check *check)
+{
+    const saving *s = (const saving *)user;
+    const uint64_t hash = hash_net(net);
+    if (s->at_check && check->step == s->step) CHECK_OK(nn_trainer_save(s->trainer, s->path));
+    CHECK(hash_net(net) == hash);
+    return 0;
+}
+
+static void test_saved_in_callbacks(void)
+{
+    static const run r = {"", NN_OPTIMIZER_ADAM, NN_SCHEDULE_COSINE, 0, 0, 0, 1, 0, 1, 0, 1, 0, 0.05};
+    nn_dataset all, train, validation;
+    char path[300];
+    snprintf(path, sizeof path, "%s", path_of("callback.safetensors"));
+    make_split(&all, &train, &validation);
+    for (int kind = 0; kind < 12; kind++) /* plain, averages, Lookahead; at steps 3, 4, 5, 8 */
+        for (int at_check = 0; at_check < 2; at_check++) {
+            static const size_t steps[] = {3, 4, 5, 8}; /* 4 and 8 end epochs */
+            saving s;
+            nn_net *net = run_net(1), *other = run_net(2);
+            nn_train_desc d = desc_of(&r, &validation);
+            d.epochs = 3;
+            if (kind / 4 == 1) d.ema_decay = 0.8;
+            if (kind / 4 == 2) d.lookahead_steps = 2;
+            if (kind % 2) d.restore_best = 0;
+            s.path = path, s.step = steps[kind % 4], s.at_check = at_check;
+            d.on_step = save_at_step, d.on_check = save_at_check, d.user = &s;
+            remove(path);
+            CHECK_OK(nn_trainer_create(loss_of(net), &train, &d, NULL, &s.trainer));
+            while (!nn_trainer_is_done(s.trainer)) CHECK_OK(nn_trainer_step(s.trainer));
+            nn_trainer_destroy(s.trainer);
+            d.on_step = NULL, d.on_check = NULL, d.user = NULL;
+            d.save_path = path, d.resume = 1;
+            CHECK_OK(nn_train(loss_of(other), &train, &d, NULL));
+            CHECK(hash_net(other) == hash_net(net));
+            nn_net_destroy(net);
+            nn_net_destroy(other);
+        }
+    nn_dataset_free(&train);
+    nn_dataset_free(&validation);
+    nn_dataset_free(&all);
+}
+
 /* In a file of the length that it has, one text in the place of another. */
 static void replace_in(const char *path, const char *from, const char *to)
 {
@@ -1998,6 +2059,7 @@ int main(int argc, char **argv)
 #endif
     RUN(test_resume_changes);
     RUN(test_resume_changes_refused);
+    RUN(test_saved_in_callbacks);
     RUN(test_resume_refused);
     RUN(test_more_of_a_run);
     return test_done("test_save");
