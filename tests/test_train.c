@@ -3276,7 +3276,7 @@ static void batch_size_and_samples(void)
    weights and what has been learned. */
 static void batch_size_and_memory(void)
 {
-    static double memory[9000];
+    static double block[9000];
     course s;
     nn_dataset data;
     nn_net_desc desc;
@@ -3298,7 +3298,7 @@ static void batch_size_and_memory(void)
     end_course(&s);
 
     memset(&desc, 0, sizeof desc);
-    desc.memory = memory, desc.memory_size = 9000 * sizeof(nn_real);
+    desc.memory = block, desc.memory_size = 9000 * sizeof(nn_real);
     build_classifier_in(&c, nn_net_create(&desc), 0);
     blobs(&data, 0, 500);
     d.optimizer = nn_adam(0.1);
