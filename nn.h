@@ -90,7 +90,8 @@
                                     none. Networks take an allocator in nn_net_desc, else these
         NN_NO_SIMD            impl  compile the portable kernels only
         NN_NO_STDIO           all   no files: no loaders, no export, no summary, no progress line;
-                                    networks are saved to memory and opened from it
+                                    networks are saved to memory and opened from it. Files that
+                                    differ do not link
         NN_NO_TRAINING        all   no optimisers, no trainer, no gradient check. All of the code
                                     takes 497 KB on x86-64 (gcc -O2) and 218 KB on a Cortex-M4 (-Os,
                                     before the linker drops what is not used): 374 and 140 KB
@@ -167,12 +168,17 @@ typedef double nn_real;
 typedef float nn_real;
 #define NN__REAL_MARK nn_real_is_float
 #endif
+#ifdef NN_NO_STDIO
+#define NN__STDIO_MARK nn_stdio_is_out /* nn_train_desc is shorter without */
+#else
+#define NN__STDIO_MARK nn_stdio_is_in
+#endif
 
-/* Every file asks the one with the implementation for the real type that it was compiled with:
-   files that disagree do not link. */
+/* Every file asks the one with the implementation for the options that it was compiled with and
+   that change a type: files that disagree do not link. */
 #if !defined(NN_STATIC) && (defined(__GNUC__) || defined(__clang__))
-extern const char NN__REAL_MARK;
-__attribute__((used)) static const char *const nn__real_mark = &NN__REAL_MARK;
+extern const char NN__REAL_MARK, NN__STDIO_MARK;
+__attribute__((used)) static const char *const nn__marks[] = {&NN__REAL_MARK, &NN__STDIO_MARK};
 #endif
 
 #define NN_MAX_RANK 8
@@ -1638,7 +1644,7 @@ static nn_status nn__fail(nn_status status, const char *format, ...)
 }
 
 #if !defined(NN_STATIC) && (defined(__GNUC__) || defined(__clang__))
-const char NN__REAL_MARK = 0;
+const char NN__REAL_MARK = 0, NN__STDIO_MARK = 0;
 #endif
 
 /* Messages print sizes as unsigned long long: C89-era printf libraries do not know %zu. */

@@ -186,6 +186,16 @@ step 'symbols' symbols
 step 'sections of nn.h' sh tests/sections.sh
 hostile() { ${CC:-cc} -std=c99 -O0 tests/hostile.c -o "$dir/hostile" -lm && "$dir/hostile"; }
 step 'names that other headers take' hostile
+mixture() { # files that were compiled with other options that change a type do not link
+  printf '#include "nn.h"\nint main(void) { return nn_status_string(NN_OK)[0] == 0; }\n' >"$dir/mix.c"
+  $cc -O0 -c -DNN_IMPLEMENTATION -x c nn.h -o "$dir/mix.o" &&
+    $cc -O0 -I. "$dir/mix.c" "$dir/mix.o" -o "$dir/mix" -lm && "$dir/mix" || return 1
+  for option in NN_DOUBLE:nn_real_is_double NN_NO_STDIO:nn_stdio_is_out; do
+    ! $cc -O0 -D${option%:*} -I. "$dir/mix.c" "$dir/mix.o" -o "$dir/mix" -lm >"$dir/mix.log" 2>&1 &&
+      grep -q "${option#*:}" "$dir/mix.log" || { echo "${option%:*} in one file links"; return 1; }
+  done
+}
+step 'files with other options do not link' mixture
 small() { $cc -std=c99 -O1 tests/small.c -o "$dir/small" -lm && "$dir/small"; }
 step 'without files, training and thread-local storage' small
 step 'the licence' sh tests/licence.sh
