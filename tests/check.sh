@@ -69,7 +69,7 @@ join() {
 #             those in the last column
 # A row whose compiler is missing or cannot make a program with its flags is skipped.
 w='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
-c="-Wc++-compat $w"
+c="-Wc++-compat -Wbad-function-cast -Wfloat-equal -Wswitch-default $w"
 sanitize='-g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 m32=-m32 # beside a cross compiler Debian's headers for -m32 are in the folder of the 64-bit ones
 echo '#include <errno.h>' | $cc -m32 -x c -E - >/dev/null 2>&1 ||
@@ -84,7 +84,7 @@ gcc C11                | gcc      | -std=c11 $c -fsyntax-only        | body     
 gcc C11, other files   | gcc      | -std=c11 $c -O0                  | use static | float        |
 gcc C2x                | gcc      | -std=c2x $c -fsyntax-only        | body       | float double |
 gcc C2x, other files   | gcc      | -std=c2x $c -O0                  | use static | float        |
-gcc C++11              | g++      | -std=c++11 $w -fsyntax-only      | body       | float        |
+gcc C++11              | g++      | -std=c++11 $w -Wold-style-cast -fsyntax-only | body       | float        |
 gcc C++14              | g++      | -std=c++14 $w -fsyntax-only      | body       | float        |
 gcc C++17              | g++      | -std=c++17 $w -fsyntax-only      | body       | float        |
 gcc C++20              | g++      | -std=c++20 $w -fsyntax-only      | body       | float        |
@@ -98,11 +98,11 @@ clang++, neither       | clang++  | -std=c++11 $w -O1 -DNN_NO_STDIO -DNN_NO_TRAI
 gcc, strict            | gcc      | -std=c99 $w -fsyntax-only        | sources    | float        |
 clang C99              | clang    | -std=c99 $c -O1                  | body       | float double |
 clang C99, other files | clang    | -std=c99 $c -O0                  | use static | float        |
-clang C11              | clang    | -std=c11 $c -fsyntax-only        | body       | float double |
+clang C11              | clang    | -std=c11 $c -Wcomma -Wused-but-marked-unused -fsyntax-only | body       | float double |
 clang C11, other files | clang    | -std=c11 $c -O0                  | use static | float        |
 clang C2x              | clang    | -std=c2x $c -fsyntax-only        | body       | float double |
 clang C2x, other files | clang    | -std=c2x $c -O0                  | use static | float        |
-clang C++11            | clang++  | -std=c++11 $w -fsyntax-only      | body       | float        |
+clang C++11            | clang++  | -std=c++11 $w -Wold-style-cast -fsyntax-only | body       | float        |
 clang C++14            | clang++  | -std=c++14 $w -fsyntax-only      | body       | float        |
 clang C++17            | clang++  | -std=c++17 $w -fsyntax-only      | body       | float        |
 clang C++20            | clang++  | -std=c++20 $w -fsyntax-only      | body       | float        |
