@@ -1714,7 +1714,8 @@ NN__UNUSED static double nn__now(void)
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 #else
-    return (double)clock() / CLOCKS_PER_SEC;
+    const clock_t ticks = clock();
+    return (double)ticks / CLOCKS_PER_SEC;
 #endif
 }
 
