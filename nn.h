@@ -1542,9 +1542,9 @@ extern int fileno(FILE *stream);
 #define NN_SELF "nn.h"
 #endif
 
-/* What some warnings doubt is meant here: comparisons with exact numbers, declarations where a value
-   is known, several assignments in a statement, a default beside all cases, functions that not every
-   build uses, and C's casts in C++. */
+/* What some warnings doubt is meant here: comparisons with exact numbers, declarations where a
+   value is known, several assignments in a statement, a default beside all cases, functions that
+   not every build uses, and C's casts in C++. */
 #if defined(__GNUC__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wfloat-equal"
