@@ -1561,6 +1561,24 @@ extern int fileno(FILE *stream);
 #define NN_SELF "nn.h"
 #endif
 
+/* What some warnings doubt is meant here: comparisons with exact numbers, declarations where a
+   value is known, several assignments in a statement, a default beside all cases, functions that
+   not every build uses, and C's casts in C++. */
+#if defined(__GNUC__)
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wfloat-equal"
+#ifdef __cplusplus
+#pragma GCC diagnostic ignored "-Wold-style-cast"
+#else
+#pragma GCC diagnostic ignored "-Wdeclaration-after-statement"
+#endif
+#ifdef __clang__
+#pragma GCC diagnostic ignored "-Wcomma"
+#pragma GCC diagnostic ignored "-Wcovered-switch-default"
+#pragma GCC diagnostic ignored "-Wused-but-marked-unused"
+#endif
+#endif
+
 /* Every result depends on the order and the rounding that are written down here, so the compiler
    must neither contract, reassociate nor assume finite values, whatever the command line says. */
 #if defined(__clang__)
@@ -1577,6 +1595,9 @@ extern int fileno(FILE *stream);
 /* The compiler forgets what it derived from n, instead of keeping it in registers that it lacks. */
 #define NN__OPAQUE(n) __asm__("" : "+r"(n))
 #elif defined(__GNUC__)
+#ifdef __OPTIMIZE__ /* asked here: the kernels' own level defines it for the rest of the file */
+#define NN__OPTIMIZED
+#endif
 #pragma GCC push_options
 #pragma GCC optimize("no-fast-math", "no-associative-math", "no-reciprocal-math")
 #pragma GCC optimize("no-finite-math-only", "signed-zeros", "fp-contract=off")
@@ -1702,7 +1723,8 @@ static int nn__is_finite(double x)
 NN__UNUSED static double nn__now(void)
 {
 #if defined(_WIN32)
-    return (double)clock() / CLOCKS_PER_SEC;
+    const clock_t ticks = clock();
+    return (double)ticks / CLOCKS_PER_SEC;
 #elif defined(TIME_UTC)
     struct timespec t;
     timespec_get(&t, TIME_UTC);
@@ -1716,7 +1738,8 @@ NN__UNUSED static double nn__now(void)
     gettimeofday(&t, NULL);
     return (double)t.tv_sec + 1e-6 * (double)t.tv_usec;
 #else
-    return (double)clock() / CLOCKS_PER_SEC;
+    const clock_t ticks = clock();
+    return (double)ticks / CLOCKS_PER_SEC;
 #endif
 }
 
@@ -4519,8 +4542,9 @@ static void nn__gemm(int threads, const nn__gemm_args *g)
     nn__gemm_part part;
     if (!g->m || !g->n) return;
     /* short sides count for more than they are, since vectors are less busy there */
-    const double m = (double)nn__max_size(g->m, 32), n = (double)nn__max_size(g->n, 32);
-    const double k = (double)nn__max_size(g->k, 32);
+    const size_t rows = nn__max_size(g->m, 32), cols = nn__max_size(g->n, 32);
+    const size_t steps = nn__max_size(g->k, 32);
+    const double m = (double)rows, n = (double)cols, k = (double)steps;
     if (m * n * k <= 2 * NN__PRODUCT_GRAIN) {
         nn__gemm_serial(nn__k(), g);
         return;
@@ -6066,7 +6090,8 @@ static double nn__draw(nn_rng *rng, const nn_init *init, double fan_in, double f
     case NN_INIT_ZERO:
     case NN_INIT_ORTHOGONAL:
     case NN_INIT_IDENTITY:
-    case NN_INIT_COUNT: return 0;
+    case NN_INIT_COUNT:
+    default: return 0;
     }
     return (2 * nn_rng_uniform(rng) - 1) * r;
 }
@@ -10162,8 +10187,9 @@ NN_DEF nn_status nn_net_summary(const nn_net *net, FILE *stream)
         nn__summary_row(t, stream);
         products += nn__multiply_adds(t);
         if (nn__is_state(t)) continue;
-        values += (double)nn__value_bytes(t);
-        if (t->requires_grad) gradients += (double)nn__tensor_bytes(t, 1);
+        const size_t own = nn__value_bytes(t), gradient = nn__tensor_bytes(t, 1);
+        values += (double)own;
+        if (t->requires_grad) gradients += (double)gradient;
     }
     fprintf(stream, "%llu parameters in all\n", (nn__ull)nn_net_parameter_count(net));
     fprintf(stream,
@@ -11153,9 +11179,9 @@ static double nn__rate(const nn_optimizer_desc *d, size_t t)
     case NN_SCHEDULE_CUSTOM: return s->rate(s->user, t);
     case NN_SCHEDULE_CONSTANT:
     case NN_SCHEDULE_PLATEAU:
-    case NN_SCHEDULE_COUNT: break;
+    case NN_SCHEDULE_COUNT:
+    default: return rate;
     }
-    return rate;
 }
 
 NN_DEF double nn_learning_rate(const nn_optimizer_desc *desc, size_t t)
@@ -11374,8 +11400,8 @@ NN_DEF nn_status nn_step(nn_net *net)
 #endif
 
 /* From here on kernels, files and messages are called, hardly anything is computed: gcc need not
-   try hard, which is half a second of every compilation. */
-#if !defined(__clang__) && defined(__GNUC__) && defined(__OPTIMIZE__)
+   try hard, which is two seconds of every compilation. */
+#ifdef NN__OPTIMIZED
 #pragma GCC optimize("O1")
 #endif
 
@@ -11784,7 +11810,8 @@ static nn_status nn__shaken_gradient(nn__checker *c, nn__graph_value *v, nn_tens
                                      nn_real *gradient, nn_real *rounding)
 {
     nn_rng rng = nn_rng_seed(t->id);
-    const double terms = sqrt((double)nn__max_size(t->net->plan.batch, 1));
+    const size_t rows = nn__max_size(t->net->plan.batch, 1);
+    const double terms = sqrt((double)rows);
     double squares = 0;
     nn__evaluate_graph(v);
     if (v->status == NN_OK) v->status = nn_backward(v->loss);
@@ -13147,7 +13174,8 @@ NN_DEF nn_status nn_dataset_class_weights(const nn_dataset *data, nn_real *weigh
     if (status != NN_OK) return status;
     size_t max, *begins = nn__group(data, NULL, NULL);
     if (!begins) return NN_ERROR_OUT_OF_MEMORY;
-    double share = (double)data->count / (double)nn__present_classes(data, begins, &max);
+    const size_t present = nn__present_classes(data, begins, &max);
+    double share = (double)data->count / (double)present;
     for (int c = 0; c < data->classes; c++) {
         const size_t n = begins[c + 1] - begins[c];
         weights[c] = n ? (nn_real)(share / (double)n) : 0;
@@ -17912,15 +17940,17 @@ static nn_status nn__export_samples(nn__exporter *e)
     if (!e->x) return NN_ERROR_OUT_OF_MEMORY;
     e->y = e->x + e->rows * n;
     for (size_t i = 0; i < e->rows * n; i++)
-        e->x[i] = (nn_real)((double)nn_rng_below(&rng, 257) / 128 - 1);
+        e->x[i] = (nn_real)((int)nn_rng_below(&rng, 257) - 128) / 128;
     nn__gathering g = {data, NULL, 0, e->x, 0, NULL};
     g.by_pixel = data && nn__has_planes(data) && e->input->rank == 4;
     if (data) nn__gather(1, e->rows, &g);
     if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8) {
         e->bytes = (uint8_t *)nn__net_alloc(e->net, nn__bytes(e->rows, n, 1));
         if (!e->bytes) return NN_ERROR_OUT_OF_MEMORY;
-        for (size_t i = 0; i < e->rows * n; i++)
-            e->bytes[i] = (uint8_t)nn__raw(data, nn__row(data, i / n), i % n);
+        for (size_t i = 0; i < e->rows * n; i++) {
+            const double value = nn__raw(data, nn__row(data, i / n), i % n);
+            e->bytes[i] = (uint8_t)value;
+        }
     }
     return nn__export_predict(e, e->int8, NULL, e->x, e->rows, e->y);
 }
@@ -20074,9 +20104,9 @@ static int nn__read_number(const nn__json *v, nn_field field, void *values, size
     case NN_FIELD_SIZES: return nn__json_size(v, (size_t *)values + i);
     case NN_FIELD_REAL: return nn__json_real(v, (double *)values + i);
     case NN_FIELD_CHOICE:
-    case NN_FIELD_REALS: break;
+    case NN_FIELD_REALS:
+    default: return 0;
     }
-    return 0;
 }
 
 static int nn__read_choice(const nn_description *d, const nn__json *v, int *value, size_t count)
@@ -22115,7 +22145,7 @@ NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_trai
 }
 #endif
 
-/* End of the implementation: give back the compiler options that were set under >>base. */
+/* End of the implementation: give back what was set under >>base. */
 #if defined(__clang__)
 #pragma clang diagnostic push
 #pragma clang diagnostic ignored "-Wignored-pragmas"
@@ -22123,6 +22153,9 @@ NN_DEF nn_status nn_train(nn_tensor *loss, const nn_dataset *data, const nn_trai
 #pragma clang diagnostic pop
 #elif defined(__GNUC__)
 #pragma GCC pop_options
+#endif
+#if defined(__GNUC__)
+#pragma GCC diagnostic pop
 #endif
 
 #endif /* NN_IMPLEMENTATION */

@@ -16,36 +16,46 @@ passed=0 failed=0 skipped=0
 
 have() { command -v "$1" >/dev/null 2>&1; }
 skip() { echo "skipped: $1"; skipped=$((skipped + 1)); }
-judge() { # judge NAME STATUS LOG BEGIN: quiet after a success
-  echo "$(($(date +%s) - $4)) $1" >>"$dir/times"
-  if [ "$2" = 0 ]; then passed=$((passed + 1))
-  else failed=$((failed + 1)); echo "FAILED: $1"; tail -n 25 "$3"
-  fi
-}
+
+# Steps wait in a queue for `join`, where as many workers as there are cores take the next one each:
+# what is between two joins may run in any order, at the same time.
+queued=0 queue=$dir/queue
 step() { # step NAME COMMAND...
-  join
-  what=$1 begin=$(date +%s); shift
-  "$@" >"$dir/log" 2>&1
-  judge "$what" $? "$dir/log" "$begin"
-}
-# Steps that share nothing, as many at once as there are cores: `later` like step; join waits.
-cores=$(getconf _NPROCESSORS_ONLN)
-waiting=0 first=0
-later() {
-  [ $waiting != 0 ] || first=$(date +%s)
-  waiting=$((waiting + 1))
-  echo "$1" >"$dir/$waiting.name"
+  mkdir -p "$queue"
+  queued=$((queued + 1))
+  echo "$1" >"$queue/$queued.name"
   shift
-  { "$@" >"$dir/$waiting.log" 2>&1; echo $? >"$dir/$waiting.status"; } &
-  [ $waiting -lt "$cores" ] || join
+  for word in "$@"; do
+    printf "'%s' " "$(printf %s "$word" | sed "s/'/'\\\\''/g")"
+  done >"$queue/$queued.command"
+}
+worker() {
+  at=0
+  while [ $at -lt $queued ]; do
+    at=$((at + 1))
+    mkdir "$queue/$at.taken" 2>/dev/null || continue # another worker's
+    begin=$(date +%s)
+    (eval "$(cat "$queue/$at.command")") >"$queue/$at.log" 2>&1
+    echo $? >"$queue/$at.status"
+    echo "$(($(date +%s) - begin)) $(cat "$queue/$at.name")" >>"$dir/times"
+  done
 }
 join() {
-  wait
-  while [ $waiting -gt 0 ]; do
-    judge "$(cat "$dir/$waiting.name")" "$(cat "$dir/$waiting.status")" "$dir/$waiting.log" "$first"
-    rm "$dir/$waiting".*
-    waiting=$((waiting - 1))
+  workers=$(getconf _NPROCESSORS_ONLN)
+  while [ "$workers" -gt 0 ]; do
+    worker &
+    workers=$((workers - 1))
   done
+  wait
+  at=0
+  while [ $at -lt $queued ]; do
+    at=$((at + 1))
+    if [ "$(cat "$queue/$at.status")" = 0 ]; then passed=$((passed + 1)) # quiet after a success
+    else failed=$((failed + 1)); echo "FAILED: $(cat "$queue/$at.name")"; tail -n 25 "$queue/$at.log"
+    fi
+  done
+  rm -rf "$queue"
+  queued=0
 }
 
 # -- compilers, standards, flags, machines: one table --
@@ -59,7 +69,7 @@ join() {
 #             those in the last column
 # A row whose compiler is missing or cannot make a program with its flags is skipped.
 w='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
-c="-Wc++-compat $w"
+c="-Wc++-compat -Wbad-function-cast -Wfloat-equal -Wswitch-default $w"
 sanitize='-g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 m32=-m32 # beside a cross compiler Debian's headers for -m32 are in the folder of the 64-bit ones
 echo '#include <errno.h>' | $cc -m32 -x c -E - >/dev/null 2>&1 ||
@@ -74,11 +84,11 @@ gcc C11                | gcc      | -std=c11 $c -fsyntax-only        | body     
 gcc C11, other files   | gcc      | -std=c11 $c -O0                  | use static | float        |
 gcc C2x                | gcc      | -std=c2x $c -fsyntax-only        | body       | float double |
 gcc C2x, other files   | gcc      | -std=c2x $c -O0                  | use static | float        |
-gcc C++11              | g++      | -std=c++11 $w -fsyntax-only      | body       | float        |
+gcc C++11              | g++      | -std=c++11 $w -Wold-style-cast -fsyntax-only | body       | float        |
 gcc C++14              | g++      | -std=c++14 $w -fsyntax-only      | body       | float        |
 gcc C++17              | g++      | -std=c++17 $w -fsyntax-only      | body       | float        |
 gcc C++20              | g++      | -std=c++20 $w -fsyntax-only      | body       | float        |
-gcc C++, three units   | g++      | -std=c++17 $w -O1                | units      | float        |
+gcc C++, three units   | g++      | -std=c++17 $w -O0                | units      | float        |
 gcc, three units       | gcc      | -std=c99 $c -O2 -DNDEBUG         | units      | float        |
 gcc, no SIMD           | gcc      | -std=c99 $c -O2 -DNN_NO_SIMD     | body       | float        |
 gcc, no files          | gcc      | -std=c99 $c -O1 -DNN_NO_STDIO    | body use static | float   |
@@ -88,22 +98,22 @@ clang++, neither       | clang++  | -std=c++11 $w -O1 -DNN_NO_STDIO -DNN_NO_TRAI
 gcc, strict            | gcc      | -std=c99 $w -fsyntax-only        | sources    | float        |
 clang C99              | clang    | -std=c99 $c -O1                  | body       | float double |
 clang C99, other files | clang    | -std=c99 $c -O0                  | use static | float        |
-clang C11              | clang    | -std=c11 $c -fsyntax-only        | body       | float double |
+clang C11              | clang    | -std=c11 $c -Wcomma -Wused-but-marked-unused -fsyntax-only | body       | float double |
 clang C11, other files | clang    | -std=c11 $c -O0                  | use static | float        |
 clang C2x              | clang    | -std=c2x $c -fsyntax-only        | body       | float double |
 clang C2x, other files | clang    | -std=c2x $c -O0                  | use static | float        |
-clang C++11            | clang++  | -std=c++11 $w -fsyntax-only      | body       | float        |
+clang C++11            | clang++  | -std=c++11 $w -Wold-style-cast -fsyntax-only | body       | float        |
 clang C++14            | clang++  | -std=c++14 $w -fsyntax-only      | body       | float        |
 clang C++17            | clang++  | -std=c++17 $w -fsyntax-only      | body       | float        |
 clang C++20            | clang++  | -std=c++20 $w -fsyntax-only      | body       | float        |
-clang C++, three units | clang++  | -std=c++17 $w -O1                | units      | float        |
+clang C++, three units | clang++  | -std=c++17 $w -O0                | units      | float        |
 clang, three units     | clang    | -std=c99 $c -O2 -DNDEBUG         | units      | float        |
 clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body       | float        |
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
--Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float double |
-ASan and UBSan         | $cc                 | $sanitize | data npy plain graph train optim conv save norm augment | float |
-ASan and UBSan, double | $cc                 | $sanitize              | data plain                   | double       |
+-Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float        |
+ASan and UBSan         | $cc                 | $sanitize | data npy plain graph train optim conv save norm augment | float | avx2 avx512 neon
+ASan and UBSan, double | $cc                 | $sanitize              | plain                        | double       |
 ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
 bits, gcc -O3          | gcc                 | -O3 -march=native      | determinism                  | double       |
@@ -145,12 +155,12 @@ compile() { # compile ITEM REAL
     use | static) files=$dir/$1.$ext; end="-c -o $out.o" ;;
     units) files="$dir/body.$ext $dir/use.$ext $dir/static.$ext" ;;
   esac
-  later "$name: $1, $2" $compiler $flags $real -I. $files $end
+  step "$name: $1, $2" $compiler $flags $real -I. $files $end
 }
-run_tests() { # run_tests TEST...
-  row=$dir/rows/$(echo "$name" | tr -c 'a-zA-Z0-9+\n' _)
-  ISA=$build/isa TEST_PATHS=$paths TEST_RUNNER=$runner make -s suite BUILD="$row" CC="$compiler" \
-    CFLAGS="$flags" OPENMP=/dev/null TESTS="$*" REALS="$reals"
+run_tests() { # run_tests FOLDER COMPILER FLAGS REALS PATHS RUNNER TEST...
+  row=$1 row_cc=$2 row_flags=$3 row_reals=$4 row_paths=$5 row_runner=$6; shift 6
+  ISA=$build/isa TEST_PATHS=$row_paths TEST_RUNNER=$row_runner make -s suite BUILD="$row" \
+    CC="$row_cc" CFLAGS="$row_flags" OPENMP=/dev/null TESTS="$*" REALS="$row_reals"
 }
 make -s "$build/isa"
 while IFS='|' read -r name compiler flags what reals paths <&3; do
@@ -166,14 +176,14 @@ while IFS='|' read -r name compiler flags what reals paths <&3; do
         sources=examples/*.c; [ $item = examples ] || sources="tests/*.c examples/*.c"
         for file in $sources; do
           [ "$file" != tests/exported_mnist.c ] || continue # which includes what is exported
-          later "$name: $file" $compiler $flags -DTEST_TMP='"x"' -I"$build/stb" "$file"
+          step "$name: $file" $compiler $flags -DTEST_TMP='"x"' -I"$build/stb" "$file"
         done ;;
       *) tests="$tests $item" ;;
     esac
   done
-  [ -z "$tests" ] || step "$name:$tests" run_tests $tests
+  row=$dir/rows/$(echo "$name" | tr -c 'a-zA-Z0-9+\n' _)
+  [ -z "$tests" ] || step "$name:$tests" run_tests "$row" "$compiler" "$flags" "$reals" "$paths" "$runner" $tests
 done 3<"$dir/table"
-join
 
 # -- the shape of nn.h: what it exports, what it can change, what its sections use --
 symbols() {
@@ -207,6 +217,25 @@ if have clang && grep -qw fma /proc/cpuinfo 2>/dev/null; then step 'contracted p
 else skip 'contracted products are refused: no clang or no CPU with fused multiply-add'
 fi
 
+# -- compressed files --
+if echo '#include <zlib.h>' | $cc -E - >/dev/null 2>&1; then
+  step 'NN_USE_ZLIB' sh tests/zlib.sh
+else skip 'NN_USE_ZLIB: zlib.h is not here'
+fi
+
+# -- the documentation's programs, the examples --
+step 'snippets' sh tests/snippets.sh
+step 'all examples as programs, and tests' make -s examples tasks more-tasks "$build/real_data" \
+  "$build/test_data_float" "$build/test_train_float" "$build/test_save_float" # for what follows
+join
+
+# -- the five reports: what is certain exactly, what depends on the seed within its band --
+reproduce() { make -s reproduce QUICK=1 NN_DATA="$data" OUT="$dir/out" && [ -s "$dir/out/report.html" ]; }
+if [ -f "$data/mnist/train-images-idx3-ubyte" ] && [ -f "$data/cifar10/data_batch_1.bin" ]; then
+  step 'make reproduce QUICK=1' reproduce
+else skip "make reproduce: MNIST and CIFAR-10 are not in $data (make data)"
+fi
+
 # -- a locale with a decimal comma --
 if have localedef && mkdir -p "$dir/locale" &&
   localedef -i de_DE -f UTF-8 "$dir/locale/de_DE.UTF-8" >/dev/null 2>&1; then
@@ -221,21 +250,13 @@ if have localedef && mkdir -p "$dir/locale" &&
 else skip 'a locale with a decimal comma: localedef cannot make one'
 fi
 
-# -- compressed files --
-if echo '#include <zlib.h>' | $cc -E - >/dev/null 2>&1; then
-  step 'NN_USE_ZLIB' sh tests/zlib.sh
-else skip 'NN_USE_ZLIB: zlib.h is not here'
-fi
-
-# -- the documentation's programs, the examples, the installed header --
-step 'snippets' sh tests/snippets.sh
-step 'all examples as programs' make -s examples tasks more-tasks # reproduce runs them further down
+# -- the examples, the installed header --
 each_says() { # each_says STATUS TEXT OPTION...: every example answers so
   each_status=$1 each_text=$2; shift 2
   for each in examples/*.c; do
     each=$build/$(basename "$each" .c)
-    "$each" "$@" >"$dir/each" 2>&1
-    [ $? = "$each_status" ] && grep -q -- "$each_text" "$dir/each" || { echo "$each $*:"; cat "$dir/each"; return 1; }
+    said=$("$each" "$@" 2>&1)
+    [ $? = "$each_status" ] && echo "$said" | grep -q -- "$each_text" || { echo "$each $*:"; echo "$said"; return 1; }
   done
 }
 step 'every example answers --help' each_says 0 '--help  *this text' --help
@@ -319,12 +340,6 @@ offline() { # what curl and wget take for a network that answers nothing
 }
 step 'make data without a network leaves nothing behind' offline
 
-# -- the five reports: what is certain exactly, what depends on the seed within its band --
-reproduce() { make -s reproduce QUICK=1 NN_DATA="$data" OUT="$dir/out" && [ -s "$dir/out/report.html" ]; }
-if [ -f "$data/mnist/train-images-idx3-ubyte" ] && [ -f "$data/cifar10/data_batch_1.bin" ]; then
-  step 'make reproduce QUICK=1' reproduce
-else skip "make reproduce: MNIST and CIFAR-10 are not in $data (make data)"
-fi
 more() { # of what make reproduce-more runs only what takes seconds, and its page
   "$build/dd2424_a2_cyclical" --data "$data" --out "$dir/more" >"$dir/more.txt" &&
     grep -q '^course figure 3 test accuracy, %  *45\.85  *4[4-8]' "$dir/more.txt" &&
@@ -335,10 +350,11 @@ if [ -f "$data/cifar10/data_batch_1.bin" ]; then step 'cyclical rates and the pa
 else skip "cyclical rates: CIFAR-10 is not in $data (make data)"
 fi
 without_data() {
-  ! make -s reproduce NN_DATA="$dir/nowhere" OUT="$dir/out" >"$dir/without_data" 2>&1 &&
+  ! make -s reproduce NN_DATA="$dir/nowhere" OUT="$dir/nothing" >"$dir/without_data" 2>&1 &&
     grep -q 'make data' "$dir/without_data"
 }
 step 'make reproduce without the data says what to do' without_data
+join
 
 echo "check: $passed passed, $failed failed, $skipped skipped"
 [ $failed = 0 ]

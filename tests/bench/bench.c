@@ -1,11 +1,12 @@
 /* The benchmark behind `make bench`; see bench.sh. Peers take turns with nn.h within one run, and the
    figures are medians, since a shared machine's speed drifts. Usage: bench
-   [matmul|layers|train|threads] [PART OF A CASE'S NAME]; threads needs -fopenmp. */
+   [matmul|layers|train|compile|threads] [PART OF A CASE'S NAME]; threads needs -fopenmp. */
 #define _GNU_SOURCE /* dlfcn, popen, clock_gettime */
 #define NN_IMPLEMENTATION
 #include "../../nn.h"
 #include "peak.h"
 #include <dlfcn.h>
+#include <sys/resource.h>
 
 enum { REPEATS = 11 };
 
@@ -384,6 +385,83 @@ static void bench_networks(const char *part)
         if (!part || strstr(networks[i].name, part)) bench_network(&networks[i]);
 }
 
+/* -- what a user's compiler has to do, and how much code comes of it -- */
+
+typedef struct source {
+    const char *name, *flags; /* of the compiler: the file is among them */
+} source;
+
+static double children_seconds(void)
+{
+    struct rusage usage;
+    getrusage(RUSAGE_CHILDREN, &usage);
+    return (double)usage.ru_utime.tv_sec + 1e-6 * (double)usage.ru_utime.tv_usec;
+}
+
+/* User seconds for one object file, 0 where it cannot be made. */
+static double compile_seconds(const char *compiler, const source *from)
+{
+    char command[1024];
+    const double t = children_seconds();
+    snprintf(command, sizeof command, "%s -w -c %s -o build/bench_object.o 2>/dev/null", compiler,
+             from->flags);
+    return system(command) == 0 ? children_seconds() - t : 0;
+}
+
+/* Code and constants of the object file. */
+static double text_bytes(void)
+{
+    double bytes = 0;
+    FILE *pipe = popen("size build/bench_object.o 2>/dev/null | tail -n 1", "r");
+    if (!pipe || fscanf(pipe, "%lf", &bytes) != 1) bytes = 0;
+    if (pipe) pclose(pipe);
+    return bytes;
+}
+
+static void bench_compiler(const char *compiler, const source *sources, int count)
+{
+    enum { TURNS = 5, SOURCES = 3 };
+    double seconds[SOURCES][TURNS], text[SOURCES] = {0};
+    for (int r = 0; r < TURNS; r++)
+        for (int s = 0; s < count; s++) {
+            seconds[s][r] = r && seconds[s][0] == 0 ? 0 : compile_seconds(compiler, sources + s);
+            if (r == 0 && seconds[s][0] > 0) text[s] = text_bytes();
+        }
+    const double ours = median(seconds[0], TURNS);
+    if (ours == 0) return;
+    printf("%-10s nn.h %.2f s, %.0f KB", compiler, ours, text[0] / 1e3);
+    for (int s = 1; s < count; s++) {
+        double ratio[TURNS], theirs = median(seconds[s], TURNS);
+        if (theirs == 0) continue;
+        for (int r = 0; r < TURNS; r++) ratio[r] = seconds[s][r] / seconds[0][r];
+        printf("   %s %.2f s (%.2f), %.0f KB", sources[s].name, theirs, median(ratio, TURNS),
+               text[s] / 1e3);
+        fprintf(csv, "compile,nn.h with %s,s,%.3f,%.3f,%s,%.3f,\n", compiler, ours, theirs,
+                sources[s].name, median(ratio, TURNS));
+        fprintf(csv, "text,nn.h with %s,bytes,%.0f,%.0f,%s,%.3f,\n", compiler, text[0], text[s],
+                sources[s].name, text[s] / text[0]);
+    }
+    printf("\n");
+    fflush(stdout);
+}
+
+/* Against the header that everybody includes, and kann where it is: its two files in one. */
+static void bench_compile(void)
+{
+    static const char *const compilers[] = {"gcc -O2", "gcc -O0", "clang -O2", "clang -O0"};
+    static char kann[600];
+    const source sources[] = {
+        {"nn.h", "-DNN_IMPLEMENTATION -x c nn.h"},
+        {"stb_image", "-DSTB_IMAGE_IMPLEMENTATION -x c /usr/include/stb/stb_image.h"},
+        {"kann", kann}};
+    const char *folder = getenv("KANN");
+    if (folder)
+        snprintf(kann, sizeof kann, "-I%s -include kautodiff.c -x c %s/kann.c", folder, folder);
+    printf("compiling, user seconds (ratio to nn.h's) and text\n");
+    for (size_t i = 0; i < sizeof compilers / sizeof *compilers; i++)
+        bench_compiler(compilers[i], sources, folder ? 3 : 2);
+}
+
 /* -- two threads against one, in turns -- */
 
 #ifdef _OPENMP
@@ -459,5 +537,6 @@ int main(int argc, char **argv)
     if (!*what || !strcmp(what, "matmul")) bench_matmul(part);
     if ((!*what || !strcmp(what, "layers")) && peer) bench_layers();
     if (!*what || !strcmp(what, "train")) bench_networks(part);
+    if (!*what || !strcmp(what, "compile")) bench_compile();
     return fclose(csv) != 0;
 }

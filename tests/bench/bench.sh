@@ -1,8 +1,9 @@
 #!/bin/sh
 # bench.sh: builds the benchmark with plain -O2 and runs it on one thread: matrix products against the
 # BLAS libraries that are installed and the physical peak, training and inference against NumPy and
-# PyTorch where Python has them, and kann where KANN names the folder of its sources; convolutions as
-# parts of the peak; then, with OpenMP, two threads against one. Results also go to out/bench.csv.
+# PyTorch where Python has them, and kann where KANN names the folder of its sources; what compiling the
+# header takes; convolutions as parts of the peak; then, with OpenMP, two threads against one. Results
+# also go to out/bench.csv, and the ratios of them to a chart, out/bench.png.
 set -eu
 build=${BUILD:-build}
 mkdir -p "$build" out
@@ -19,10 +20,12 @@ if [ -n "${KANN:-}" ]; then
     ${CC:-cc} -O3 -march=native -w -I"$KANN" $sources -o "$BENCH_KANN" -lm
 fi
 "$build/bench" "$@"
-if [ $# = 0 ]; then
-  ${CC:-cc} -std=c99 -O2 -Wall -Wextra tests/bench/conv.c -o "$build/bench_conv" -lm && "$build/bench_conv"
+[ $# = 0 ] || exit 0
+${CC:-cc} -std=c99 -O2 -Wall -Wextra tests/bench/conv.c -o "$build/bench_conv" -lm
+BENCH_CSV=out/bench.csv "$build/bench_conv"
+if ${CC:-cc} -std=c99 -O2 -fopenmp tests/bench/bench.c -o "$build/bench_threads" -lm -ldl 2>/dev/null; then
+  (unset OMP_NUM_THREADS; "$build/bench_threads" threads)
 fi
-if [ $# = 0 ] && ${CC:-cc} -std=c99 -O2 -fopenmp tests/bench/bench.c -o "$build/bench_threads" -lm -ldl 2>/dev/null; then
-  unset OMP_NUM_THREADS
-  "$build/bench_threads" threads
-fi
+sh tests/get_stb.sh "$build/stb"
+${CC:-cc} -std=c99 -O1 -Wall -Wextra -I"$build/stb" tests/bench/figure.c -o "$build/bench_figure" -lm
+"$build/bench_figure" out/bench.csv out/bench.png

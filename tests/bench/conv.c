@@ -1,11 +1,14 @@
 /* Convolutions: every pass as a part of the peak of multiply-adds, measured before and after it.
    Then two networks, trained and asked. Usage: conv [PART OF A SHAPE'S OR NETWORK'S NAME]. Figures are
-   the best of several, in CPU time unless NN_THREADS is set; a shared machine's speed drifts. "3x3 32-64 @32 s2" is a kernel of 3 x 3 from 32 to 64 channels on 32 x 32 pixels with
-   stride 2. conv_peers.py does the same in PyTorch. */
+   the best of several, in CPU time unless NN_THREADS is set; a shared machine's speed drifts. "3x3
+   32-64 @32 s2" is a kernel of 3 x 3 from 32 to 64 channels on 32 x 32 pixels with stride 2. They are
+   added to the file that BENCH_CSV names. conv_peers.py does the same in PyTorch. */
 #define _GNU_SOURCE /* posix_memalign, clock_gettime */
 #define NN_IMPLEMENTATION
 #include "../../nn.h"
 #include "peak.h"
+
+static FILE *csv;
 
 typedef struct shape {
     size_t images, size, ci, co, kernel, stride, groups;
@@ -63,6 +66,9 @@ static void bench_shape(const shape *s, const char *name, size_t threads, double
         if (s->groups > 1 && s->groups == s->ci)
             printf(" %5.1f GB/s", 4e-9 * (double)(nx + ny) / best);
         else printf(" %.2f", speed / top);
+        if (csv)
+            fprintf(csv, "convolution,%s %s,GFLOP/s,%.2f,,,,%.3f\n", name, passes[pass], speed,
+                    speed / top);
     }
     printf("  peak %.1f\n", top);
     fflush(stdout);
@@ -136,8 +142,14 @@ static void bench_network(const char *name, int threads, double seconds)
     check(nn_set_optimizer(net, &sgd));
     const double train = network_speed(y, loss, is_lenet ? 64 : 128, 10 * seconds);
     const double many = network_speed(y, NULL, 256, 3 * seconds);
+    const double one = network_speed(y, NULL, 1, seconds);
     printf("%-20s training %.0f, batches of 256 %.0f, one image %.0f images/s\n", name, train, many,
-           network_speed(y, NULL, 1, seconds));
+           one);
+    if (csv)
+        fprintf(csv,
+                "train,%s,images/s,%.4g,,,,\ninference,%s batch 256,images/s,%.4g,,,,\n"
+                "inference,%s one image,images/s,%.4g,,,,\n",
+                name, train, name, many, name, one);
     nn_net_destroy(net);
 }
 
@@ -152,6 +164,7 @@ int main(int argc, char **argv)
         {128, 32, 64, 64, 3, 1, 64},  {128, 16, 128, 128, 3, 1, 4}, {1, 32, 32, 32, 3, 1, 1},
         {1, 16, 128, 128, 3, 1, 1},   {1, 28, 1, 32, 5, 1, 1}};
     const char *threads = getenv("NN_THREADS"), *seconds = getenv("BENCH_SECONDS");
+    if (getenv("BENCH_CSV")) csv = fopen(getenv("BENCH_CSV"), "a");
     if (!threads) bench_clock = CLOCK_PROCESS_CPUTIME_ID; /* which other programs take little from */
     printf("%s, %s thread(s): best time, speed, part of the peak\n", nn_kernel_path(),
            threads ? threads : "1");
@@ -169,5 +182,5 @@ int main(int argc, char **argv)
     for (size_t i = 0; i < 2; i++)
         if (argc < 2 || strstr(networks[i], argv[1]))
             bench_network(networks[i], threads ? atoi(threads) : 1, seconds ? atof(seconds) : 0.3);
-    return 0;
+    return csv && fclose(csv) != 0;
 }
