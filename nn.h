@@ -1297,11 +1297,20 @@ typedef struct nn_open_desc {
     const nn_op *ops; /* the user's own operations that the file may use, with `describe` */
     size_t op_count;
     int training;     /* go on with the optimiser's state, the step count and the generator */
+    int in_place;     /* nn_open_memory: values stay where they are, for which see below */
 } nn_open_desc;
 
 /* The network that nn_save wrote, made anew with all its tensors, losses and names: to predict, or
    to be trained further. NULL when that fails; nn_last_error() then names file and tensor. desc
-   may be NULL. */
+   may be NULL.
+
+   With in_place the values of parameters and buffers are not copied: they are used where they lie
+   in `bytes`, which may be constant (firmware's flash, a file that is mapped for reading), must
+   outlive the network and must not change. Every one of them then has to be of the type of nn_real,
+   F32, or F64 with NN_DOUBLE, and at an address that is a multiple of its size: files of this
+   library are so where `bytes` itself is. What does not fit is an error that names the tensor, not
+   a copy. Such a network predicts, is saved and exported; whatever would change or train its values
+   is NN_ERROR_BAD_ARGUMENT. */
 #ifndef NN_NO_STDIO
 NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc);
 #endif
@@ -5485,6 +5494,8 @@ struct nn_net {
     nn_allocator allocator;
     nn__chunk *chunks;
     nn__store *stores, *buffer_stores;
+    nn_real *lent;      /* where the next leaf's values lie, which nobody writes to; mostly NULL: */
+    int has_lent;       /* it gets a place in a store */
     nn_rng rng;
     int threads, mode;
     nn_status status;
@@ -5667,6 +5678,15 @@ static nn_tensor *nn__out_of_memory(nn_net *net)
 
 /* -- parameter store -- */
 
+/* A network whose values are its own. */
+static nn_status nn__check_own(const char *call, const nn_net *net)
+{
+    if (!net->has_lent) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network's values lie in the bytes that "
+                                           "nn_open_memory was given (nn_open_desc.in_place), "
+                                           "which are only read", call);
+}
+
 /* Zeroed reals beside a store's values. */
 static nn_real *nn__store_array(nn_net *net, size_t count)
 {
@@ -5692,9 +5712,13 @@ static nn__store *nn__new_store(nn_net *net, nn__store **list, size_t reals, siz
 }
 
 /* Room for a leaf's values, which are 0. Small leaves share a store; behind a large one there is
-   room for the bias that mostly follows, as wide as the last dimension. */
+   room for the bias that mostly follows, as wide as the last dimension. What is lent is in none. */
 static int nn__store_leaf(nn_net *net, nn__store **list, nn_tensor *t)
 {
+    if (net->lent) {
+        t->data = net->lent;
+        return net->has_lent = 1;
+    }
     const size_t step = NN__ALIGN / sizeof(nn_real);
     if (t->size > (SIZE_MAX / 2 - 3 * NN__ALIGN) / sizeof(nn_real)) return 0;
     const size_t reals = nn__round_up(t->size, step);
@@ -6478,10 +6502,11 @@ static int nn__is_state(const nn_tensor *t)
 static nn_status nn__check_state(const char *call, const nn_tensor *t)
 {
     nn_status status = nn__check_tensor(call, t);
-    if (status != NN_OK || nn__is_state(t)) return status;
-    return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                    "%s: tensor %llu is '%s', expected a parameter or a buffer", call,
-                    (nn__ull)t->id, t->op->name);
+    if (status == NN_OK && !nn__is_state(t))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "%s: tensor %llu is '%s', expected a parameter or a buffer", call,
+                          (nn__ull)t->id, t->op->name);
+    return status == NN_OK ? nn__check_own(call, t->net) : status;
 }
 
 NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init)
@@ -6512,7 +6537,7 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
         !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
         return nn__out_of_memory(net);
     if (name && !nn__name(call, t, name)) return NULL;
-    status = nn__draw_all(t, init);
+    status = net->lent ? NN_OK : nn__draw_all(t, init);
     return status == NN_OK ? t : nn__net_failed(net, status);
 }
 
@@ -6810,7 +6835,8 @@ NN_DEF nn_status nn_forward(nn_tensor *t)
     if (status != NN_OK) return status;
     nn_net *net = t->net;
     net->ran = NULL;
-    if (!nn__plan_holds(net, t)) status = nn__make_plan(t);
+    if (net->mode == NN__MODE_TRAINING) status = nn__check_own("nn_forward in training", net);
+    if (status == NN_OK && !nn__plan_holds(net, t)) status = nn__make_plan(t);
     const nn__list *order = &net->plan.order;
     for (size_t i = 0; status == NN_OK && i < order->count; i++) {
         nn_tensor *s = order->items[i];
@@ -6836,6 +6862,8 @@ static nn_status nn__check_backward(const nn_tensor *loss)
     nn_status status = nn__check_tensor("nn_backward", loss);
     if (status != NN_OK) return status;
     const nn_net *net = loss->net;
+    status = nn__check_own("nn_backward", net);
+    if (status != NN_OK) return status;
     if (!nn__is_scalar(loss))
         return nn__fail(NN_ERROR_BAD_SHAPE, "nn_backward: tensor %llu, '%s', is no scalar",
                         (nn__ull)loss->id, loss->op->name);
@@ -11139,6 +11167,7 @@ static nn_status nn__check_new_optimizer(const char *call, const nn_net *net,
 {
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__check_own(call, net);
     return status == NN_OK ? nn__check_optimizer(call, desc) : status;
 }
 
@@ -11782,6 +11811,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn__graph_value v;
     memset(&c, 0, sizeof c);
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
+    if (status == NN_OK) status = nn__check_own("nn_gradcheck", loss->net);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
@@ -20453,6 +20483,7 @@ static nn_status nn__load(const char *call, nn_net *net, const char *path, const
     if (report) memset(report, 0, sizeof *report);
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__check_own(call, net);
     if (status == NN_OK) status = nn__check_load_desc(call, &d);
     if (status == NN_OK) status = nn__archive_open(&a, call, path, bytes, size);
     if (status != NN_OK) return status;
@@ -20487,6 +20518,7 @@ typedef struct nn__opening {
     nn_net *net;
     const nn_op *ops; /* the user's own */
     size_t op_count;
+    int in_place;
     char where[160];  /* for messages: the tensor that is being made */
 } nn__opening;
 
@@ -20505,6 +20537,24 @@ static const nn_op *nn__find_operation(const nn__opening *o, const nn__json *nam
     return NULL;
 }
 
+/* The next leaf's values are the tensor's, where it lies. */
+static nn_status nn__lend(nn__opening *o, const nn__entry *e)
+{
+    const uintptr_t address = (uintptr_t)(o->a.bytes + e->begin);
+    const char *wanted = nn__float_of(sizeof(nn_real))->name;
+    if (e->element != nn__float_of(sizeof(nn_real)) || nn__is_big_endian())
+        return nn__fail(NN_ERROR_MISMATCH, "%s: tensor '%.80s' is %s, low byte first; in_place "
+                                           "needs %s in this machine's order", o->where, e->name,
+                        e->element->name, wanted);
+    if (address % sizeof(nn_real))
+        return nn__fail(NN_ERROR_MISMATCH, "%s: tensor '%.80s' begins at byte %llu, %d bytes past "
+                                           "a multiple of %d; in_place needs %s aligned",
+                        o->where, e->name, (nn__ull)e->begin, (int)(address % sizeof(nn_real)),
+                        (int)sizeof(nn_real), wanted);
+    o->net->lent = (nn_real *)address; /* const in truth: nn__check_own */
+    return NN_OK;
+}
+
 /* A parameter or buffer is as large as the file's own tensor of that name: a short file cannot ask
    for much memory. */
 static nn_status nn__check_promised(nn__opening *o, nn__json *v, size_t id, const char *name)
@@ -20517,9 +20567,10 @@ static nn_status nn__check_promised(nn__opening *o, nn__json *v, size_t id, cons
     int same = e && e->rank == (shape ? shape->size : 0);
     for (size_t i = 0; same && i < e->rank; i++)
         same = nn__json_size(shape + 1 + i, &n) && n == nn__entry_dim(e, i);
-    return same ? NN_OK
-                : nn__fail(NN_ERROR_MISMATCH, "%s: the file has no tensor '%.80s' of that shape",
-                           o->where, name ? name : number);
+    if (!same)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: the file has no tensor '%.80s' of that shape",
+                        o->where, name ? name : number);
+    return o->in_place ? nn__lend(o, e) : NN_OK;
 }
 
 /* The tensors that a list of numbers names; NULL for those that are not made yet. */
@@ -20587,6 +20638,7 @@ static nn_status nn__make_tensor(nn__opening *o, nn__json *v)
     if (status == NN_OK) status = nn__make_described(o, op, v, count, src, &made);
     if (status == NN_OK) status = nn__check_made(o, made, list, id);
     if (status == NN_OK && name && !nn__name(o->where, made, name->text)) status = o->net->status;
+    o->net->lent = NULL;
     NN_FREE(src);
     return status;
 }
@@ -20619,7 +20671,7 @@ static nn_status nn__fill_opened(nn__opening *o, int training)
     if (!matches) return NN_ERROR_OUT_OF_MEMORY;
     nn_status status = nn__find_matches(&o->a, o->net, "", &desc, matches);
     if (status == NN_OK) status = nn__check_left_over(&o->a, 1, &desc);
-    for (size_t i = 0; status == NN_OK && i < count; i++)
+    for (size_t i = 0; status == NN_OK && !o->in_place && i < count; i++)
         status = nn__read_match(&o->a, &matches[i], matches[i].t->data);
     if (status == NN_OK) status = nn__read_data(&o->a, &o->about, o->net, &o->net->trained_on);
     if (status == NN_OK && training) status = nn__read_training(&o->a, &o->about, o->net);
@@ -20632,11 +20684,15 @@ static nn_net *nn__open(const char *call, const char *path, const void *bytes, s
 {
     nn__opening o;
     memset(&o, 0, sizeof o);
-    nn_status status = nn__archive_open(&o.a, call, path, bytes, size);
+    if (desc) o.ops = desc->ops, o.op_count = desc->op_count, o.in_place = desc->in_place;
+    nn_status status = NN_OK;
+    if (o.in_place && (path || desc->training))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: in_place is for a file in memory, and not to "
+                                                 "be trained", call);
+    if (status == NN_OK) status = nn__archive_open(&o.a, call, path, bytes, size);
     if (status == NN_OK) status = nn__read_about(&o.a, &o.about);
     if (status == NN_OK) o.net = nn_net_create(desc ? &desc->net : NULL);
     if (status == NN_OK && !o.net) status = nn__message_status;
-    if (desc) o.ops = desc->ops, o.op_count = desc->op_count;
     if (status == NN_OK) status = nn__make_net(&o);
     if (status == NN_OK) status = nn__fill_opened(&o, desc && desc->training);
     nn__about_free(&o.about);
