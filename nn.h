@@ -99,6 +99,10 @@
                                     times faster without fused multiply-add; other, less exact bits
         NN_THREAD_LOCAL       impl  how a variable of each thread is declared; empty: none, for
                                     systems without threads
+        NN_STACK_BYTES        impl  stack that a matrix product takes for its copies, 4096 or more
+                                    (default 61440), with the same bits: with 16384 large ones have
+                                    .9 of the speed, with 4096 half. All else that a prediction has
+                                    on the stack at a time is 4 KB (gcc -O2)
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
@@ -129,7 +133,7 @@
         With clang's -ffp-contract=fast only the portable kernels keep their bits and are chosen.
         After fork() a child of a process that has used OpenMP threads must not use them (GNU's
         runtime hangs): set NN_THREADS=1 or nn_net_desc.threads there.
-        A matrix product takes up to 64 KB of stack.
+        A matrix product takes up to 64 KB of stack (NN_STACK_BYTES).
 
     LICENCE
         Public domain or MIT, your choice; the text is at the end of this file.
@@ -1551,6 +1555,12 @@ extern int fileno(FILE *stream);
 #define NN_SELF "nn.h"
 #endif
 
+#ifndef NN_STACK_BYTES
+#define NN_STACK_BYTES 61440
+#elif NN_STACK_BYTES < 4096 || NN_STACK_BYTES > 1048576
+#error "NN_STACK_BYTES is 4096 to 1048576"
+#endif
+
 /* Every result depends on the order and the rounding that are written down here, so the compiler
    must neither contract, reassociate nor assume finite values, whatever the command line says. */
 #if defined(__clang__)
@@ -2312,18 +2322,20 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
    - A is read where it is, too: only its rows' beginnings matter. Where it is transposed, so that
      each step is a whole row of memory further, and where many panels meet it, MC rows at a time
      are copied.
-   - Panels and copy lie in a workspace of 60 KB, on the stack unless the caller brings one.
+   - Panels and copy lie in a workspace on the stack, of NN_STACK_BYTES. They are as long and as
+     many as there is room for.
 
    Where C has few columns, most lanes of its rows' vectors would be empty. There the vectors run
    down the rows (`narrow`; nn__gemm_swapped where A is transposed). A single row of C is computed
    as wide as the registers allow (`row`). */
 enum {
-    NN__WORKSPACE = 60 * 1024 / (int)sizeof(nn_real),
-    NN__LITTLE = 6 * 1024 / (int)sizeof(nn_real),
+    NN__WORKSPACE = NN_STACK_BYTES / (int)sizeof(nn_real),
     NN__MC = 240,
     NN__COPIED_ROWS = 72,
     NN__MAX_PANELS = 8,
-    NN__FEW = 12 /* columns that `narrow` takes; rows of A that are too few for a panel of B */
+    NN__FEW = 12, /* columns that `narrow` takes; rows of A that are too few for a panel of B */
+    /* what nn__gemm_swapped takes of the workspace: at least 16 columns of each row */
+    NN__LITTLE = NN__WORKSPACE / 10 > 16 * NN__FEW ? NN__WORKSPACE / 10 : 16 * NN__FEW
 };
 
 static const nn__bits nn__lane_masks[32] = {
@@ -2426,7 +2438,7 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
     const size_t max_k = copies_a ? size / 156 : packs_b ? size / 64 : g->k;
     const size_t kc = nn__block_size(g->k, max_k), lda = kc + 16;
     size_t max_m = NN__MC;
-    if (copies_a) max_m = NN__COPIED_ROWS;
+    if (copies_a) max_m = nn__min_size(NN__COPIED_ROWS, (size - 64 * max_k) / (max_k + 16));
     else if (g->trans_b) max_m *= 2; /* since B is transposed again for each block */
     const size_t mc = nn__block_size(g->m, max_m);
     const size_t left = copies_a ? size - mc * lda : size;
