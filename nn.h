@@ -1422,11 +1422,11 @@ typedef struct nn_export_desc {
 
    (double with NN_DOUBLE). Without int8 the outputs have the bits that the library computes, on
    every machine that has IEEE 754 arithmetic, with or without fused multiply-add. NAME_predict_raw,
-   there when the network was trained on a data set that was normalised or of bytes (then raw is
-   bytes), normalises first. NAME_test returns 0 when three samples give the exact bits expected,
+   there when the network was trained on a data set that was normalised, of bytes (then raw is
+   bytes) or with channels first, takes samples as they were stored. NAME_test returns 0 when three samples give the exact bits expected,
    else the number of the first that does not; -DNAME_NO_TEST leaves it out. The output depends on
    one input. NN_ERROR_BAD_ARGUMENT names an operation that cannot be exported: losses, nn_pow,
-   nn_group_norm, nn_custom. desc may be NULL. The file appears at the path when it is complete. */
+   nn_custom. desc may be NULL. The file appears at the path when it is complete. */
 NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc);
 
 /* Writes an ONNX file (opset 13, 32-bit reals) with one input, "input", and one output, "output",
@@ -16442,7 +16442,8 @@ enum { /* a function of the generated file; those that it needs come before it *
     NN__NEED_LOG_EVERYWHERE, NN__NEED_TANH, NN__NEED_SIGMOID, NN__NEED_SOFTPLUS, NN__NEED_GELU,
     NN__NEED_EXP_SUM, NN__NEED_SOFTMAX, NN__NEED_LOG_SOFTMAX, NN__NEED_DENSE, NN__NEED_INT8,
     NN__NEED_MATMUL, NN__NEED_CONV_SHAPE, NN__NEED_CONV, NN__NEED_CONV_TRANSPOSE, NN__NEED_WINDOWS,
-    NN__NEED_MAX_POOL, NN__NEED_SUM_POOL, NN__NEED_SQRT, NN__NEED_LAYER_NORM, NN__NEED_COUNT
+    NN__NEED_MAX_POOL, NN__NEED_SUM_POOL, NN__NEED_SQRT, NN__NEED_LAYER_NORM,
+    NN__NEED_GROUP_NORM, NN__NEED_COUNT
 };
 #define NN__NEEDS(name) (1u << NN__NEED_##name)
 #ifdef NN_DOUBLE
@@ -16841,6 +16842,58 @@ static const char nn__export_layer_norm[] =
     "        if (w) y[i] = @_fma(y[i], w[i], b[i]);\n"
     "    }\n}\n\n";
 
+/* nn__norm_moments, nn__norm_merge and nn__norm_save, one channel at a time; twice, since there is
+   no memory for the moments of all of them. */
+static const char nn__export_group_norm[] =
+    "/* mean and squared distances from it of a channel: chunks of it have `fold` sums each */\n"
+    "static void @_moments(size_t rows, size_t channels, size_t chunk, size_t fold, const $R *x,\n"
+    "                      double *mean, double *squares)\n{\n"
+    "    size_t first, i;\n    int pass;\n"
+    "    for (first = 0; first < rows; first += chunk) {\n"
+    "        const size_t n = rows - first < chunk ? rows - first : chunk;\n"
+    "        double sum = 0, square = 0, share, distance;\n        $R center = 0;\n"
+    "        for (pass = 0; pass < 2; pass++) {\n"
+    "            $R sums[32] = {0}, products[32] = {0};\n"
+    "            if (pass) center = ($R)(sum / (double)n);\n"
+    "            for (i = 0; i < n; i++) {\n"
+    "                const $R q = x[(first + i) * channels] - center;\n"
+    "                sums[i % fold] += q;\n"
+    "                products[i % fold] = @_fma(q, q, products[i % fold]);\n"
+    "            }\n"
+    "            for (sum = square = 0, i = 0; i < fold; i++) {\n"
+    "                sum += (double)sums[i];\n                square += (double)products[i];\n"
+    "            }\n        }\n"
+    "        square -= sum * sum / (double)n;\n"
+    "        sum = (double)center + sum / (double)n;\n"
+    "        share = (double)n / ((double)first + (double)n);\n"
+    "        distance = first ? sum - *mean : 0;\n"
+    "        *mean = first ? *mean + distance * share : sum;\n"
+    "        *squares = first ? *squares + (square + distance * distance * (double)first * share)\n"
+    "                         : square;\n"
+    "    }\n}\n\n"
+    "/* y = (x - mean) / sqrt(variance + epsilon) * w + b, for n channels at a time */\n"
+    "static void @_group_norm(size_t rows, size_t channels, size_t n, size_t chunk, size_t fold,\n"
+    "                         const $R *x, double epsilon, int relu, const $R *w, const $R *b,\n"
+    "                         $R *y)\n{\n"
+    "    size_t first, c, i;\n"
+    "    for (first = 0; first < channels; first += n) {\n"
+    "        double mean = 0, all = 0, m = 0, squares = 0;\n        $R center, inverse;\n"
+    "        for (c = first; c < first + n; c++) {\n"
+    "            @_moments(rows, channels, chunk, fold, x + c, &m, &squares);\n"
+    "            mean += m;\n        }\n"
+    "        mean /= (double)n;\n"
+    "        for (c = first; c < first + n; c++) {\n"
+    "            @_moments(rows, channels, chunk, fold, x + c, &m, &squares);\n"
+    "            all += squares + (double)rows * (m - mean) * (m - mean);\n        }\n"
+    "        center = ($R)mean;\n"
+    "        inverse = ($R)(1 / sqrt(all / ((double)rows * (double)n) + epsilon));\n"
+    "        for (c = first; c < first + n; c++)\n"
+    "            for (i = c; i < rows * channels; i += channels) {\n"
+    "                const $R z = @_fma(x[i] - center, w ? w[c] * inverse : inverse,\n"
+    "                                   b ? b[c] : 0);\n"
+    "                y[i] = relu && 0 > z ? 0 : z;\n"
+    "            }\n    }\n}\n\n";
+
 typedef struct nn__export_helper {
     const char *text;
     unsigned needs;
@@ -16875,7 +16928,8 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
     {nn__export_max_pool, NN__NEEDS(WINDOWS)},
     {nn__export_sum_pool, NN__NEEDS(WINDOWS)},
     {"", 0},
-    {nn__export_layer_norm, NN__NEEDS(FMA)}};
+    {nn__export_layer_norm, NN__NEEDS(FMA)},
+    {nn__export_group_norm, NN__NEEDS(FMA)}};
 #endif
 
 /* -------------------------------------------------------------------------------- >>export-ops
@@ -17399,6 +17453,24 @@ static nn_status nn__emit_layer_norm(nn__exporter *e, const nn_tensor *t)
     return NN_OK;
 }
 
+static nn_status nn__emit_group_norm(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const nn__norm_pass p = nn__norm_begin(t, 1);
+    const size_t numbers[] = {p.segment, p.channels, p.channels / s->groups, p.chunk,
+                              nn__fold(p.channels)};
+    char at[160], number[64];
+    e->needs |= NN__NEEDS(GROUP_NORM) | NN__NEEDS(SQRT);
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        %s_group_norm(", e->name);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        nn__writer_print(&e->w, "%llu, ", (nn__ull)numbers[i]);
+    nn__writer_print(&e->w, "x, %s, %d, ", nn__shortest(s->epsilon, 0, number), s->relu);
+    nn__writer_print(&e->w, "%s, ", nn_weight(t) ? nn__at(e, nn_weight(t), at) : "0");
+    nn__writer_print(&e->w, "%s, y);\n    }\n", nn_bias(t) ? nn__at(e, nn_bias(t), at) : "0");
+    return NN_OK;
+}
+
 static const struct nn__export_op {
     const nn_op *op;
     int memory;
@@ -17439,7 +17511,8 @@ static const struct nn__export_op {
     {&nn__crop, NN__OWN_MEMORY, nn__emit_frame},
     {&nn__spatial_dropout, NN__ALIAS, nn__emit_nothing},
     {&nn__batch_norm, NN__IN_PLACE, nn__emit_batch_norm},
-    {&nn__layer_norm, NN__IN_PLACE, nn__emit_layer_norm}};
+    {&nn__layer_norm, NN__IN_PLACE, nn__emit_layer_norm},
+    {&nn__group_norm, NN__IN_PLACE, nn__emit_group_norm}};
 
 static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
 {
@@ -17643,15 +17716,16 @@ static void nn__export_offsets(nn__exporter *e)
 
 /* -- the file -- */
 
-/* Numbers in rows, each as text(i) gives it. */
-static void nn__emit_reals(nn__exporter *e, const char *head, size_t n, const nn_real *x)
+/* The n numbers x[i * step] in rows. */
+static void nn__emit_reals(nn__exporter *e, const char *head, size_t n, size_t step,
+                           const nn_real *x)
 {
     char text[64];
     nn__writer_print(&e->w, "static const %s %s", nn__real_type(), e->name);
     nn__writer_print(&e->w, "_%s[%llu] = {", head, (nn__ull)n);
     for (size_t i = 0; i < n; i++)
         nn__writer_print(&e->w, "%s%s%s", i ? "," : "", i % 8 ? " " : "\n    ",
-                         nn__literal(x[i], text));
+                         nn__literal(x[i * step], text));
     nn__writer_text(&e->w, "};\n\n");
 }
 
@@ -17690,7 +17764,7 @@ static nn_status nn__emit_codes(nn__exporter *e, const nn_tensor *w)
     snprintf(head, sizeof head, "q%llu", (nn__ull)w->id);
     nn__emit_bytes(e, "signed char", head, k * n, codes);
     head[0] = 's';
-    nn__emit_reals(e, head, n, scale);
+    nn__emit_reals(e, head, n, 1, scale);
     e->constants += k * n + n * sizeof *scale;
     nn__net_release(e->net, scale);
     return NN_OK;
@@ -17714,7 +17788,7 @@ static nn_status nn__emit_constants(nn__exporter *e)
         if (slot->as_codes) status = nn__emit_codes(e, t);
         if (!slot->as_reals) continue;
         snprintf(head, sizeof head, "p%llu", (nn__ull)t->id);
-        nn__emit_reals(e, head, t->size, t->data);
+        nn__emit_reals(e, head, t->size, 1, t->data);
         e->constants += t->size * sizeof *t->data;
     }
     return status;
@@ -17727,10 +17801,10 @@ static void nn__emit_helpers(nn__exporter *e)
     for (int i = NN__NEED_COUNT; i-- > 0;)
         if (needs & 1u << i) needs |= nn__export_helpers[i].needs;
     if (needs & NN__NEEDS(EXP_REDUCED))
-        nn__emit_reals(e, "exp_terms", NN__EXP_TERMS, nn__exp_terms);
-    if (needs & NN__NEEDS(LOG)) nn__emit_reals(e, "log_terms", NN__LOG_TERMS, nn__log_terms);
+        nn__emit_reals(e, "exp_terms", NN__EXP_TERMS, 1, nn__exp_terms);
+    if (needs & NN__NEEDS(LOG)) nn__emit_reals(e, "log_terms", NN__LOG_TERMS, 1, nn__log_terms);
     if (needs & NN__NEEDS(GELU))
-        nn__emit_reals(e, "erfc_terms", (size_t)NN__ERFC_TERMS, nn__erfc_terms);
+        nn__emit_reals(e, "erfc_terms", (size_t)NN__ERFC_TERMS, 1, nn__erfc_terms);
     for (int i = 0; i < NN__NEED_COUNT; i++)
         if (needs & 1u << i) nn__emit(e, nn__export_helpers[i].text);
 }
@@ -17751,14 +17825,34 @@ static nn_status nn__emit_predict(nn__exporter *e)
     return status;
 }
 
-/* Raw samples are normalised as the training set was. */
+/* Whether samples have their channels first, and the network has them last. */
+static int nn__export_turns(const nn__exporter *e, const nn_dataset *data)
+{
+    return nn__has_planes(data) && e->input->rank == 4;
+}
+
+/* How many raw values in a row are normalised alike: a plane of them, or one. */
+static size_t nn__norm_run(const nn_dataset *data, size_t plane)
+{
+    for (size_t i = 0; i < data->norm_count; i++)
+        if (data->scale[i] != data->scale[i / plane * plane] ||
+            data->shift[i] != data->shift[i / plane * plane])
+            return 1;
+    return plane;
+}
+
+/* Raw samples are normalised as the training set was, and turned as the network has them. */
 static void nn__emit_raw(nn__exporter *e)
 {
     const nn_dataset *trained = e->net->trained_on;
     const size_t n = e->input->row_size, count = trained->norm_count;
+    const size_t plane = nn__export_turns(e, trained) ? n / trained->shape[0] : n;
+    const size_t run = count > 1 ? nn__norm_run(trained, plane) : n;
+    char at[40];
     static const nn_real one = 1, zero = 0;
-    nn__emit_reals(e, "scale", count ? count : 1, count ? trained->scale : &one);
-    nn__emit_reals(e, "shift", count ? count : 1, count ? trained->shift : &zero);
+    nn__emit_reals(e, "scale", n / run, run, count ? trained->scale : &one);
+    nn__emit_reals(e, "shift", n / run, run, count ? trained->shift : &zero);
+    e->constants += n / run * 2 * sizeof one;
     nn__writer_print(&e->w, "static %s %s", nn__real_type(), e->name);
     nn__writer_print(&e->w, "_normalised[%llu];\n\nvoid ", (nn__ull)n);
     nn__emit(e, "@_predict_raw(");
@@ -17766,9 +17860,17 @@ static void nn__emit_raw(nn__exporter *e)
     if (trained->dtype != NN_DTYPE_U8) nn__writer_text(&e->w, nn__real_type());
     nn__emit(e, " *raw, $R *out)\n{\n");
     nn__writer_print(&e->w, "    for (size_t i = 0; i < %llu; i++)\n", (nn__ull)n);
-    nn__emit(e, "        @_normalised[i] = @_fma(($R)raw[i], ");
-    nn__emit(e, count > 1 ? "@_scale[i], @_shift[i]);\n" : "@_scale[0], @_shift[0]);\n");
-    nn__emit(e, "    @_predict(@_normalised, out);\n}\n\n");
+    snprintf(at, sizeof at, run == n ? "0" : run == 1 ? "i" : "i / %llu", (nn__ull)run);
+    nn__emit(e, "        @_normalised[");
+    if (plane == n) nn__writer_text(&e->w, "i");
+    else
+        nn__writer_print(&e->w, "i %% %llu * %llu + i / %llu", (nn__ull)plane,
+                         (nn__ull)(n / plane), (nn__ull)plane);
+    nn__emit(e, "] = @_fma(($R)raw[i], @_scale[");
+    nn__writer_text(&e->w, at);
+    nn__emit(e, "], @_shift[");
+    nn__writer_text(&e->w, at);
+    nn__emit(e, "]);\n    @_predict(@_normalised, out);\n}\n\n");
 }
 
 static void nn__emit_test(nn__exporter *e)
@@ -17776,7 +17878,7 @@ static void nn__emit_test(nn__exporter *e)
     const size_t n = e->input->row_size, m = e->output->row_size;
     nn__writer_print(&e->w, "#ifndef %s_NO_TEST\n", e->name);
     if (e->bytes) nn__emit_bytes(e, "unsigned char", "test_in", e->rows * n, e->bytes);
-    else nn__emit_reals(e, "test_in", e->rows * n, e->x);
+    else nn__emit_reals(e, "test_in", e->rows * n, 1, e->x);
     nn__emit(e, "/* their outputs' bits */\nstatic const $U @_test_out");
     nn__writer_print(&e->w, "[%llu] = {", (nn__ull)(e->rows * m));
     for (size_t i = 0; i < e->rows * m; i++)
@@ -17889,9 +17991,10 @@ static nn_status nn__export_samples(nn__exporter *e)
     for (size_t i = 0; i < e->rows * n; i++)
         e->x[i] = (nn_real)((double)nn_rng_below(&rng, 257) / 128 - 1);
     nn__gathering g = {data, NULL, 0, e->x, 0, NULL};
-    g.by_pixel = data && nn__has_planes(data) && e->input->rank == 4;
+    g.by_pixel = data && nn__export_turns(e, data);
     if (data) nn__gather(1, e->rows, &g);
-    if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8) {
+    if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8 &&
+        nn__has_planes(data) == nn__has_planes(trained)) {
         e->bytes = (uint8_t *)nn__net_alloc(e->net, nn__bytes(e->rows, n, 1));
         if (!e->bytes) return NN_ERROR_OUT_OF_MEMORY;
         for (size_t i = 0; i < e->rows * n; i++)
@@ -17906,9 +18009,9 @@ static nn_status nn__export_all(nn__exporter *e, const char *path)
     nn_status status = nn__export_check(e);
     if (status == NN_OK && e->data) status = nn__export_measure(e);
     if (status != NN_OK) return status;
-    const int by_pixel = trained && nn__has_planes(trained) && e->input->rank == 4;
-    e->raw = trained && !by_pixel && trained->features == e->input->row_size &&
-             (trained->norm_count || trained->dtype == NN_DTYPE_U8);
+    e->raw = trained && trained->features == e->input->row_size &&
+             (trained->norm_count || trained->dtype == NN_DTYPE_U8 ||
+              nn__export_turns(e, trained));
     nn__export_roots(e);
     nn__export_offsets(e);
     status = nn__export_samples(e);
