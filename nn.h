@@ -16901,7 +16901,11 @@ typedef struct nn__export_helper {
 
 static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
     {nn__export_bits, 0},
+#if defined(NN_NO_FMA) || defined(NN_DOUBLE)
+    {nn__export_fma, 0},
+#else
     {nn__export_fma, NN__NEEDS(BITS)},
+#endif
     {nn__export_abs, NN__NEEDS(BITS)},
     {nn__export_quotient, NN__NEEDS(FMA)},
     {nn__export_exp_reduced, NN__NEEDS(FMA) | NN__NEEDS(BITS)},
