@@ -78,8 +78,8 @@
                          >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
                          >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
                          >>evaluate  >>shadows  >>export-text  >>export-ops  >>export-images
-                         >>export  >>onnx  >>onnx-images  >>json  >>safetensors  >>save  >>load
-                         >>open  >>history  >>checkpoint  >>train  >>licence
+                         >>export-int8  >>export  >>onnx  >>onnx-images  >>json  >>safetensors
+                         >>save  >>load  >>open  >>history  >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -1405,9 +1405,11 @@ typedef struct nn_export_report {
 typedef struct nn_export_desc {
     const char *name;        /* what all names in the file begin with, a C identifier of up to 64
                                 letters; default "net" */
-    int int8;                /* weights of dense layers as int8, in steps of each unit's largest
-                                weight / 127; their inputs as int8 in steps of each row's largest
-                                value / 127; sums in 32 bits, all else in reals */
+    int int8;                /* weights of dense layers and convolutions (not transposed ones) as
+                                int8, in steps of each unit's or filter's largest weight / 127;
+                                their inputs as int8 in steps of each row's or image's largest value
+                                / 127, which takes working memory of a byte for each value of the
+                                largest one; sums in 32 bits, all else in reals */
     const nn_dataset *data;  /* its first three samples are what NAME_test tries, and accuracy is
                                 measured on it. Normalised as the training set was */
     nn_export_report *report; /* filled when not NULL */
@@ -16440,10 +16442,10 @@ enum { /* a function of the generated file; those that it needs come before it *
     NN__NEED_BITS, NN__NEED_FMA, NN__NEED_ABS, NN__NEED_QUOTIENT, NN__NEED_EXP_REDUCED,
     NN__NEED_EXP_PAIR, NN__NEED_EXP, NN__NEED_EXPM1_PAIR, NN__NEED_EXPM1, NN__NEED_LOG,
     NN__NEED_LOG_EVERYWHERE, NN__NEED_TANH, NN__NEED_SIGMOID, NN__NEED_SOFTPLUS, NN__NEED_GELU,
-    NN__NEED_EXP_SUM, NN__NEED_SOFTMAX, NN__NEED_LOG_SOFTMAX, NN__NEED_DENSE, NN__NEED_INT8,
-    NN__NEED_MATMUL, NN__NEED_CONV_SHAPE, NN__NEED_CONV, NN__NEED_CONV_TRANSPOSE, NN__NEED_WINDOWS,
-    NN__NEED_MAX_POOL, NN__NEED_SUM_POOL, NN__NEED_SQRT, NN__NEED_LAYER_NORM,
-    NN__NEED_GROUP_NORM, NN__NEED_COUNT
+    NN__NEED_EXP_SUM, NN__NEED_SOFTMAX, NN__NEED_LOG_SOFTMAX, NN__NEED_DENSE, NN__NEED_CODES,
+    NN__NEED_INT8, NN__NEED_MATMUL, NN__NEED_CONV_SHAPE, NN__NEED_CONV, NN__NEED_CONV_INT8,
+    NN__NEED_CONV_TRANSPOSE, NN__NEED_WINDOWS, NN__NEED_MAX_POOL, NN__NEED_SUM_POOL, NN__NEED_SQRT,
+    NN__NEED_LAYER_NORM, NN__NEED_GROUP_NORM, NN__NEED_COUNT /* at most 32 */
 };
 #define NN__NEEDS(name) (1u << NN__NEED_##name)
 #ifdef NN_DOUBLE
@@ -16679,36 +16681,55 @@ static const char nn__export_dense[] =
     "        y[j] = s;\n"
     "    }\n}\n\n";
 
-/* nn__dense_int8 computes the same. */
-static const char nn__export_int8[] =
-    "/* The same with x in 255 steps, and w in steps of scale[n]: whole numbers are summed. */\n"
-    "static void @_dense(size_t k, size_t n, const $R *x, const signed char *w, const $R *scale,\n"
-    "                    const $R *b, $R *y)\n{\n"
-    "    size_t i, j;\n    $R max = 0, inverse;\n"
-    "    for (i = 0; i < k; i++) max = @_abs(x[i]) > max ? @_abs(x[i]) : max;\n"
+/* nn__quantize computes the same. */
+static const char nn__export_codes[] =
+    "/* x[n] as whole numbers up to 127, @_codes; returns what one of them stands for */\n"
+    "static $R @_encode(size_t n, const $R *x)\n{\n"
+    "    size_t i;\n    $R max = 0, inverse;\n"
+    "    for (i = 0; i < n; i++) max = @_abs(x[i]) > max ? @_abs(x[i]) : max;\n"
     "    inverse = max > $x ? 127 / max : 0;\n"
-    "    max = max / 127;\n"
-    "    for (i = 0; i < k; i++) {\n"
+    "    for (i = 0; i < n; i++) {\n"
     "        const $R c = x[i] * inverse;\n"
     "        const int code = c > -128 && c < 128 ? (int)(c + (c < 0 ? -$w : $w)) : 0;\n"
     "        @_codes[i] = (signed char)(code > 127 ? 127 : code < -127 ? -127 : code);\n"
     "    }\n"
-    "    for (j = 0; j + 4 <= n; j += 4) {\n"
-    "        int32_t s = 0, t = 0, u = 0, v = 0;\n"
-    "        for (i = 0; i < k; i++) {\n"
-    "            const signed char z = @_codes[i], *row = w + i * n + j;\n"
-    "            s += z * row[0];\n            t += z * row[1];\n"
-    "            u += z * row[2];\n            v += z * row[3];\n"
+    "    return max / 127;\n}\n\n"
+    "/* sum[4] += z[k] w[k,4], or of fewer columns; the rows of w are n apart */\n"
+    "static void @_add_products(size_t k, size_t n, size_t columns, const signed char *z,\n"
+    "                           const signed char *w, int32_t *sum)\n{\n"
+    "    const signed char *const end = z + k, *at;\n"
+    "    int32_t s = sum[0], t = sum[1], u = sum[2], v = sum[3];\n"
+    "    if (columns == 4) {\n"
+    "        for (; z < end; w += n) {\n"
+    "            const int c = *z++;\n"
+    "            s += c * w[0];\n            t += c * w[1];\n"
+    "            u += c * w[2];\n            v += c * w[3];\n"
     "        }\n"
-    "        y[j] = ($R)s;\n        y[j + 1] = ($R)t;\n"
-    "        y[j + 2] = ($R)u;\n        y[j + 3] = ($R)v;\n"
-    "    }\n"
-    "    for (j = n - n % 4; j < n; j++) {\n"
-    "        int32_t s = 0;\n"
-    "        for (i = 0; i < k; i++) s += @_codes[i] * w[i * n + j];\n"
-    "        y[j] = ($R)s;\n"
-    "    }\n"
-    "    for (j = 0; j < n; j++) y[j] = @_fma(y[j], max * scale[j], b ? b[j] : 0);\n}\n\n";
+    "        sum[0] = s;\n        sum[1] = t;\n        sum[2] = u;\n        sum[3] = v;\n"
+    "        return;\n    }\n"
+    "    for (; columns; columns--, w++, sum++) {\n"
+    "        const signed char *row = w;\n"
+    "        for (s = *sum, at = z; at < end; row += n) s += *at++ * *row;\n"
+    "        *sum = s;\n"
+    "    }\n}\n\n"
+    "/* y[n] = sum[n] steps + b */\n"
+    "static void @_decode(size_t n, const int32_t *sum, $R step, const $R *scale, const $R *b,\n"
+    "                     $R *y)\n{\n"
+    "    size_t i;\n"
+    "    for (i = 0; i < n; i++) y[i] = @_fma(($R)sum[i], step * scale[i], b ? b[i] : 0);\n"
+    "}\n\n";
+
+static const char nn__export_int8[] =
+    "/* The same with whole numbers for x, and for w in steps of scale[n] */\n"
+    "static void @_dense(size_t k, size_t n, const $R *x, const signed char *w, const $R *scale,\n"
+    "                    const $R *b, $R *y)\n{\n"
+    "    const $R step = @_encode(k, x);\n    size_t j;\n"
+    "    for (j = 0; j < n; j += 4) {\n"
+    "        const size_t m = n - j < 4 ? n - j : 4;\n"
+    "        int32_t sum[4] = {0};\n"
+    "        @_add_products(k, n, m, @_codes, w + j, sum);\n"
+    "        @_decode(m, sum, step, scale + j, b ? b + j : b, y + j);\n"
+    "    }\n}\n\n";
 
 static const char nn__export_matmul[] =
     "/* c[m,n] = a b, where a moves by am and ak along its dimensions and b by bk and bn */\n"
@@ -16748,6 +16769,27 @@ static const char nn__export_conv[] =
     "                for (j = first; j < first + n; j++)\n"
     "                    y[j] = @_fma(z, row[i % k * c->co + j], y[j]);\n"
     "            }\n        }\n    }\n}\n\n";
+
+static const char nn__export_conv_int8[] =
+    "/* y[oh,ow,co] from whole numbers for x[h,w,ci] and w[kh,kw,ci/groups,co] */\n"
+    "static void @_conv8(const @_shape *c, const $R *x, const signed char *w, const $R *scale,\n"
+    "                    const $R *b, $R *y)\n{\n"
+    "    const size_t k = c->ci / c->groups, n = c->co / c->groups;\n"
+    "    const $R step = @_encode(c->h * c->w * c->ci, x);\n"
+    "    size_t at, tap, j, m;\n"
+    "    for (at = 0; at < c->oh * c->ow; at++, y += c->co)\n"
+    "        for (j = 0; j < c->co; j += m) {\n"
+    "            int32_t sum[4] = {0};\n"
+    "            m = n - j % n < 4 ? n - j % n : 4;\n"
+    "            for (tap = 0; tap < c->kh * c->kw; tap++) {\n"
+    "                const size_t v = at / c->ow * c->stride + tap / c->kw * c->dilation - c->top;\n"
+    "                const size_t u = at % c->ow * c->stride + tap % c->kw * c->dilation - c->left;\n"
+    "                if (v >= c->h || u >= c->w) continue; /* what is negative is large */\n"
+    "                @_add_products(k, c->co, m, @_codes + (v * c->w + u) * c->ci + j / n * k,\n"
+    "                               w + tap * k * c->co + j, sum);\n"
+    "            }\n"
+    "            @_decode(m, sum, step, scale + j, b ? b + j : b, y + j);\n"
+    "        }\n}\n\n";
 
 static const char nn__export_conv_transpose[] =
     "/* The same backwards, y[h,w,ci] from x[oh,ow,co]: sums over kh, kw, co */\n"
@@ -16923,10 +16965,12 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
     {nn__export_softmax, NN__NEEDS(EXP_SUM)},
     {nn__export_log_softmax, NN__NEEDS(EXP_SUM) | NN__NEEDS(LOG)},
     {nn__export_dense, NN__NEEDS(FMA)},
-    {nn__export_int8, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
+    {nn__export_codes, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
+    {nn__export_int8, NN__NEEDS(CODES)},
     {nn__export_matmul, NN__NEEDS(FMA)},
     {nn__export_conv_shape, 0},
     {nn__export_conv, NN__NEEDS(FMA) | NN__NEEDS(CONV_SHAPE)},
+    {nn__export_conv_int8, NN__NEEDS(CODES) | NN__NEEDS(CONV_SHAPE)},
     {nn__export_conv_transpose, NN__NEEDS(FMA) | NN__NEEDS(CONV_SHAPE)},
     {nn__export_windows, 0},
     {nn__export_max_pool, NN__NEEDS(WINDOWS)},
@@ -17106,26 +17150,40 @@ static nn_status nn__emit_activation(nn__exporter *e, const nn_tensor *t)
     return NN_OK;
 }
 
+/* Room for so many codes of a layer's input, and no more terms in a sum than 32 bits hold. */
+static int nn__claim_codes(nn__exporter *e, const nn_tensor *t, size_t inputs, size_t terms)
+{
+    e->codes = nn__max_size(e->codes, inputs);
+    if (terms <= INT32_MAX / (127 * 127)) return 1;
+    nn__fail(NN_ERROR_TOO_LARGE, "nn_export_c: tensor %llu '%s' sums %llu products, which may "
+                                 "exceed 32 bits as int8", (nn__ull)t->id, t->op->name,
+             (nn__ull)terms);
+    return 0;
+}
+
+/* A layer's weights as arguments: reals, or codes and their scale. */
+static void nn__emit_weights(nn__exporter *e, const nn_tensor *w, int int8)
+{
+    char at[160];
+    if (!int8) nn__writer_print(&e->w, ", %s", nn__at(e, w, at));
+    else
+        nn__writer_print(&e->w, ", %s_q%llu, %s_s%llu", e->name, (nn__ull)w->id, e->name,
+                         (nn__ull)w->id);
+}
+
 static nn_status nn__emit_dense(nn__exporter *e, const nn_tensor *t)
 {
     const nn_tensor *x = t->src[0], *w = t->src[1], *b = t->src_count > 2 ? t->src[2] : NULL;
     const size_t k = w->shape[0], n = w->shape[1], rows = t->row_size / n;
     char at[160];
     e->needs |= e->int8 ? NN__NEEDS(INT8) : NN__NEEDS(DENSE);
-    if (e->int8) e->codes = nn__max_size(e->codes, k);
-    if (e->int8 && k > INT32_MAX / (127 * 127))
-        return nn__fail(NN_ERROR_TOO_LARGE, "nn_export_c: tensor %llu 'dense' sums %llu products, "
-                                            "which may exceed 32 bits as int8", (nn__ull)t->id,
-                        (nn__ull)k);
+    if (e->int8 && !nn__claim_codes(e, t, k, k)) return NN_ERROR_TOO_LARGE;
     if (rows > 1)
         nn__writer_print(&e->w, "    for (size_t r = 0; r < %llu; r++)\n    ", (nn__ull)rows);
     nn__writer_print(&e->w, "    %s_dense(%llu, %llu, %s", e->name, (nn__ull)k, (nn__ull)n,
                      nn__at(e, x, at));
     if (rows > 1) nn__writer_print(&e->w, " + r * %llu", (nn__ull)k);
-    if (e->int8)
-        nn__writer_print(&e->w, ", %s_q%llu, %s_s%llu", e->name, (nn__ull)w->id, e->name,
-                         (nn__ull)w->id);
-    else nn__writer_print(&e->w, ", %s", nn__at(e, w, at));
+    nn__emit_weights(e, w, e->int8);
     nn__writer_print(&e->w, ", %s", b ? nn__at(e, b, at) : "0");
     nn__writer_print(&e->w, ", %s", nn__at(e, t, at));
     if (rows > 1) nn__writer_print(&e->w, " + r * %llu", (nn__ull)n);
@@ -17333,14 +17391,20 @@ static nn_status nn__emit_conv(nn__exporter *e, const nn_tensor *t)
                                                               : nn__conv_plan_x(&plan, &p, 1, 0));
     const size_t members[] = {c->h,  c->w,      c->ci,       c->oh,     c->ow,  c->co,   c->kh,
                               c->kw, c->stride, c->dilation, c->groups, c->top, c->left, !by_bands};
-    e->needs |= backwards ? NN__NEEDS(CONV_TRANSPOSE) : NN__NEEDS(CONV);
+    const int int8 = e->int8 && !backwards;
+    if (int8 && !nn__claim_codes(e, t, t->src[0]->row_size, t->src[1]->size / c->co))
+        return NN_ERROR_TOO_LARGE;
+    e->needs |= backwards ? NN__NEEDS(CONV_TRANSPOSE)
+                : int8    ? NN__NEEDS(CONV_INT8)
+                          : NN__NEEDS(CONV);
     nn__writer_print(&e->w, "    {\n        static const %s_shape c = {", e->name);
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         nn__writer_print(&e->w, "%s%llu", i ? ", " : "", (nn__ull)members[i]);
-    nn__writer_print(&e->w, "};\n        %s_conv%s(&c, ", e->name, backwards ? "_transpose" : "");
-    nn__writer_print(&e->w, "%s, ", nn__at(e, t->src[0], at));
-    nn__writer_print(&e->w, "%s, ", nn__at(e, t->src[1], at));
-    nn__writer_print(&e->w, "%s, ", b ? nn__at(e, b, at) : "0");
+    nn__writer_print(&e->w, "};\n        %s_conv%s(&c, ", e->name,
+                     backwards ? "_transpose" : int8 ? "8" : "");
+    nn__writer_text(&e->w, nn__at(e, t->src[0], at));
+    nn__emit_weights(e, t->src[1], int8);
+    nn__writer_print(&e->w, ", %s, ", b ? nn__at(e, b, at) : "0");
     nn__writer_print(&e->w, "%s);\n    }\n", nn__at(e, t, at));
     if (nn__activation_of(t) != NN_ACTIVATION_IDENTITY) nn__emit_function(e, t, t);
     return NN_OK;
@@ -17526,11 +17590,10 @@ static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
 }
 #endif
 
-/* -------------------------------------------------------------------------------------- >>export
-   Memory, constants, the test and the file around them. What depends on no input is a constant. */
+/* ------------------------------------------------------------------------------- >>export-int8
+   Weights in 255 steps per unit or filter, the input of a layer in 255 steps per row or image. What
+   the exported code computes takes the place of the layers while its accuracy is measured. */
 #ifndef NN_NO_STDIO
-
-/* -- int8: a dense layer's weights in 255 steps per unit, its input in 255 steps per row -- */
 
 static int nn__int8_code(nn_real value)
 {
@@ -17553,53 +17616,137 @@ static nn_real nn__quantize(size_t n, size_t step, const nn_real *x, int8_t *cod
     return max / 127;
 }
 
-/* What the exported code computes, for nn__dense's tensors while the accuracy is measured. */
-static nn_status nn__dense_int8_forward(nn_tensor *t)
+/* Where a layer's codes are: a scale for each column of the weights, their codes, those of x. */
+typedef struct nn__int8_layer {
+    nn_real *scale;
+    int8_t *w, *x;
+    const nn_real *bias;
+    size_t columns;
+} nn__int8_layer;
+
+static nn__int8_layer nn__int8_begin(const nn_tensor *t)
+{
+    nn__int8_layer l;
+    const nn_tensor *w = t->src[1];
+    l.columns = w->shape[w->rank - 1];
+    l.scale = (nn_real *)nn_scratch(t);
+    l.w = (int8_t *)(l.scale + l.columns), l.x = l.w + w->size;
+    l.bias = t->src_count > 2 ? t->src[2]->data : NULL;
+    for (size_t j = 0; j < l.columns; j++)
+        l.scale[j] = nn__quantize(w->size / l.columns, l.columns, w->data + j, l.w + j);
+    return l;
+}
+
+/* Sum number j, of what is `step` each. */
+static nn_real nn__int8_value(const nn__int8_layer *l, size_t j, nn_real step, int32_t sum)
+{
+    return nn__fma((nn_real)sum, step * l->scale[j], l->bias ? l->bias[j] : 0);
+}
+
+static nn_status nn__int8_end(nn_tensor *t)
 {
     const nn__function *f = (const nn__function *)t->settings;
-    const nn_tensor *x = t->src[0], *w = t->src[1];
-    const nn_real *b = t->src_count > 2 ? t->src[2]->data : NULL;
-    const size_t k = w->shape[0], n = w->shape[1];
-    nn_real *scale = (nn_real *)nn_scratch(t);
-    int8_t *codes = (int8_t *)(scale + n), *row = codes + k * n;
-    for (size_t j = 0; j < n; j++) scale[j] = nn__quantize(k, n, w->data + j, codes + j);
-    for (size_t r = 0; r < t->size / n; r++) {
-        const nn_real step = nn__quantize(k, 1, x->data + r * k, row);
-        for (size_t j = 0; j < n; j++) {
-            int32_t sum = 0;
-            for (size_t i = 0; i < k; i++) sum += row[i] * codes[i * n + j];
-            t->data[r * n + j] = nn__fma((nn_real)sum, step * scale[j], b ? b[j] : 0);
-        }
-    }
     nn__activate(t->net->threads, f->kind, f->alpha, t->size, t->data, NULL, NULL, t->data);
     return NN_OK;
 }
 
-static size_t nn__dense_int8_scratch(const nn_tensor *t, size_t rows)
+static nn_status nn__dense_int8_forward(nn_tensor *t)
+{
+    const nn__int8_layer l = nn__int8_begin(t);
+    const size_t k = t->src[1]->shape[0], n = l.columns;
+    for (size_t r = 0; r < t->size / n; r++) {
+        const nn_real step = nn__quantize(k, 1, t->src[0]->data + r * k, l.x);
+        for (size_t j = 0; j < n; j++) {
+            int32_t sum = 0;
+            for (size_t i = 0; i < k; i++) sum += l.x[i] * l.w[i * n + j];
+            t->data[r * n + j] = nn__int8_value(&l, j, step, sum);
+        }
+    }
+    return nn__int8_end(t);
+}
+
+/* The sum of filter j at pixel `at` of the result. */
+static int32_t nn__conv_int8_sum(const nn__conv *c, const nn__int8_layer *l, size_t at, size_t j)
+{
+    const size_t k = c->ci / c->groups, first = j / (c->co / c->groups) * k;
+    const int8_t *w = l->w + j;
+    int32_t sum = 0;
+    for (size_t tap = 0; tap < c->kh * c->kw; tap++, w += k * c->co) {
+        const size_t v = at / c->ow * c->stride + tap / c->kw * c->dilation - c->top;
+        const size_t u = at % c->ow * c->stride + tap % c->kw * c->dilation - c->left;
+        if (v >= c->h || u >= c->w) continue; /* what is negative is large */
+        const int8_t *x = l->x + (v * c->w + u) * c->ci + first;
+        for (size_t i = 0; i < k; i++) sum += x[i] * w[i * c->co];
+    }
+    return sum;
+}
+
+static nn_status nn__conv_int8_forward(nn_tensor *t)
+{
+    const nn__conv *c = &((const nn__conv_settings *)t->settings)->c;
+    const nn__int8_layer l = nn__int8_begin(t);
+    const size_t image = t->src[0]->row_size;
+    nn_real *y = t->data;
+    for (size_t r = 0; r < nn__rows(t); r++) {
+        const nn_real step = nn__quantize(image, 1, t->src[0]->data + r * image, l.x);
+        for (size_t at = 0; at < c->oh * c->ow; at++)
+            for (size_t j = 0; j < c->co; j++)
+                *y++ = nn__int8_value(&l, j, step, nn__conv_int8_sum(c, &l, at, j));
+    }
+    return nn__int8_end(t);
+}
+
+static size_t nn__int8_scratch(const nn_tensor *t, size_t rows)
 {
     const nn_tensor *w = t->src[1];
-    (void)rows;
-    return nn__bytes(w->shape[0] + 1 + sizeof(nn_real), w->shape[1] + 1, 1);
+    (void)rows; /* the sum fits, since all of this is in memory as reals */
+    return w->shape[w->rank - 1] * sizeof(nn_real) + w->size + t->src[0]->row_size;
 }
 
 static const nn_op nn__dense_int8 = {"dense", nn__dense_int8_forward, NULL, nn__dense_saved,
-                                     nn__dense_int8_scratch, NN__OP_CLAIMS, NULL};
+                                     nn__int8_scratch, NN__OP_CLAIMS, NULL};
+static const nn_op nn__conv2d_int8 = {"conv2d", nn__conv_int8_forward, NULL, nn__dense_saved,
+                                      nn__int8_scratch, NN__OP_CLAIMS, NULL};
+static const nn_op nn__conv1d_int8 = {"conv1d", nn__conv_int8_forward, NULL, nn__dense_saved,
+                                      nn__int8_scratch, NN__OP_CLAIMS, NULL};
 
-/* The output's values with its dense layers as they will be exported. */
+static const nn_op *const nn__int8_ops[][2] = {{&nn__dense, &nn__dense_int8},
+                                               {&nn__conv2d, &nn__conv2d_int8},
+                                               {&nn__conv1d, &nn__conv1d_int8}};
+
+/* The operation that takes the place of one: as int8 for 1, as it was for 0; NULL: none. */
+static const nn_op *nn__int8_op(const nn_op *op, int int8)
+{
+    for (size_t i = 0; i < sizeof nn__int8_ops / sizeof *nn__int8_ops; i++)
+        if (nn__int8_ops[i][!int8] == op) return nn__int8_ops[i][int8];
+    return NULL;
+}
+
+/* The network's layers as int8, or as they were. */
+static void nn__use_int8(nn_net *net, int int8)
+{
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_op *other = nn__int8_op(net->tensors.items[i]->op, int8);
+        if (other) net->tensors.items[i]->op = other;
+    }
+    net->laid_count = 0; /* they need other working memory */
+}
+
+/* The output's values with its layers as they will be exported. */
 static nn_status nn__export_predict(const nn__exporter *e, int int8, const nn_dataset *data,
                                     const nn_real *x, size_t rows, nn_real *y)
 {
-    nn_net *net = e->net;
-    for (size_t i = 0; int8 && i < net->tensors.count; i++)
-        if (net->tensors.items[i]->op == &nn__dense) net->tensors.items[i]->op = &nn__dense_int8;
-    net->laid_count = int8 ? 0 : net->laid_count;
+    if (int8) nn__use_int8(e->net, 1);
     nn_status status = data ? nn_predict(e->output, data, y)
                             : nn_predict_rows(e->output, x, rows, y);
-    for (size_t i = 0; int8 && i < net->tensors.count; i++)
-        if (net->tensors.items[i]->op == &nn__dense_int8) net->tensors.items[i]->op = &nn__dense;
-    net->laid_count = int8 ? 0 : net->laid_count;
+    if (int8) nn__use_int8(e->net, 0);
     return status;
 }
+#endif
+
+/* -------------------------------------------------------------------------------------- >>export
+   Memory, constants, the test and the file around them. What depends on no input is a constant. */
+#ifndef NN_NO_STDIO
 
 static double nn__export_accuracy(const nn__exporter *e, const nn_real *y)
 {
@@ -17685,7 +17832,7 @@ static void nn__export_roots(nn__exporter *e)
                 if (fits) from->last = nn__max_size(from->last, slots[t->id].last);
             }
             for (size_t j = 0; pass == 0 && op && j < t->src_count; j++) {
-                const int is_code = e->int8 && t->op == &nn__dense && j == 1;
+                const int is_code = e->int8 && j == 1 && nn__int8_op(t->op, 1);
                 nn__slot *source = nn__slot_of(e, t->src[j]);
                 source->last = t->id;
                 if (!nn__export_reads(t, j)) continue;
@@ -17758,7 +17905,7 @@ static void nn__emit_title(nn__exporter *e, const nn_tensor *t)
 
 static nn_status nn__emit_codes(nn__exporter *e, const nn_tensor *w)
 {
-    const size_t k = w->shape[0], n = w->shape[1];
+    const size_t n = w->shape[w->rank - 1], k = w->size / n;
     char head[32];
     nn_real *scale =
         (nn_real *)nn__net_alloc(e->net, nn__bytes(k + 1 + sizeof(nn_real), n + 1, 1));

@@ -571,6 +571,139 @@ static void planes(void)
     }
 }
 
+/* Whole numbers for n values that are `step` apart, and what one of them stands for. */
+static nn_real encode(size_t n, size_t step, const nn_real *x, int *codes)
+{
+    nn_real max = 0;
+    for (size_t i = 0; i < n; i++)
+        if ((x[i * step] < 0 ? -x[i * step] : x[i * step]) > max)
+            max = x[i * step] < 0 ? -x[i * step] : x[i * step];
+    for (size_t i = 0; i < n; i++) {
+        const nn_real y = x[i * step] * (max > 0 ? 127 / max : 0);
+        codes[i] = (int)floor((double)(y < 0 ? -y : y) + 0.5) * (y < 0 ? -1 : 1);
+    }
+    return max / 127;
+}
+
+/* y[oh,ow,filters] of one image x[height,width,channels], from the definition. */
+static void conv_reference(const nn_tensor *t, const nn_conv_desc *d, const size_t image[3],
+                           size_t top, size_t left, const nn_real *x, nn_real *y)
+{
+    static int codes[10000], kernel[10000];
+    const nn_tensor *w = nn_weight(t), *b = nn_bias(t);
+    const size_t width = t->shape[t->rank - 2], filters = d->filters;
+    const size_t k = w->shape[2], taps = w->shape[0] * w->shape[1];
+    const nn_real step = encode(image[0] * image[1] * image[2], 1, x, codes);
+    for (size_t o = 0; o < filters; o++) {
+        const nn_real scale = encode(taps * k, filters, w->data + o, kernel);
+        for (size_t at = 0; at < t->row_size / filters; at++) {
+            long sum = 0;
+            for (size_t i = 0; i < taps * k; i++) {
+                const size_t tap = i / k, c = o / (filters / (image[2] / k)) * k + i % k;
+                const long v = (long)(at / width * d->stride + tap / w->shape[1] * d->dilation) - (long)top;
+                const long u = (long)(at % width * d->stride + tap % w->shape[1] * d->dilation) - (long)left;
+                if (v < 0 || u < 0 || v >= (long)image[0] || u >= (long)image[1]) continue;
+                sum += kernel[i] * codes[((size_t)v * image[1] + (size_t)u) * image[2] + c];
+            }
+            y[at * filters + o] = (nn_real)test_fma((double)(nn_real)sum, (double)(nn_real)(step * scale),
+                                                    b ? (double)b->data[o] : 0);
+        }
+    }
+}
+
+static void int8_convolutions(void)
+{
+    static const struct {
+        size_t filters, height, width, stride, dilation, groups;
+        nn_padding padding;
+        size_t pad_height, pad_width, top, left;
+    } row[] = {{5, 3, 3, 1, 1, 1, NN_PADDING_SAME, 0, 0, 1, 1},
+               {4, 1, 1, 1, 1, 1, NN_PADDING_SAME, 0, 0, 0, 0},
+               {8, 3, 2, 1, 2, 2, NN_PADDING_VALID, 0, 0, 0, 0},
+               {4, 3, 3, 1, 1, 4, NN_PADDING_SAME, 0, 0, 1, 1},
+               {12, 2, 2, 3, 1, 2, NN_PADDING_EXPLICIT, 1, 2, 1, 2},
+               {7, 4, 3, 2, 2, 1, NN_PADDING_EXPLICIT, 3, 2, 3, 2}};
+    const size_t image[3] = {9, 7, 4};
+    nn_real *in = pixels(9 * 7 * 4 * 20, 9), *out;
+    for (size_t i = 0; i < COUNT(row); i++) {
+        nn_net *net = nn_net_create(NULL);
+        nn_tensor *x = nn_input_shape(net, 3, image);
+        nn_conv_desc desc;
+        nn_export_desc export_desc;
+        nn_export_report report;
+        char name[20];
+        memset(&desc, 0, sizeof desc);
+        memset(&export_desc, 0, sizeof export_desc);
+        desc.filters = row[i].filters, desc.stride = row[i].stride;
+        desc.kernel_height = row[i].height, desc.kernel_width = row[i].width;
+        desc.dilation = row[i].dilation, desc.groups = row[i].groups, desc.padding = row[i].padding;
+        desc.pad_height = row[i].pad_height, desc.pad_width = row[i].pad_width;
+        desc.no_bias = i == 2;
+        nn_tensor *y = nn_conv2d_with(x, &desc);
+        CHECK_OK(nn_net_status(net));
+        if (!y) return;
+        scatter(net);
+        if (i == 1) memset(in, 0, 9 * 7 * 4 * sizeof *in);
+        out = (nn_real *)malloc((20 * y->row_size + 1) * sizeof *out);
+        for (size_t r = 0; r < 20; r++)
+            conv_reference(y, &desc, image, row[i].top, row[i].left, in + r * 9 * 7 * 4,
+                           out + r * y->row_size);
+        export_desc.int8 = 1, export_desc.report = &report;
+        snprintf(name, sizeof name, "int8_%d", (int)i);
+        check_export(name, y, in, 20, &export_desc, out);
+        CHECK_INT(report.working_bytes, 9 * 7 * 4);
+        CHECK_INT(report.constant_bytes, nn_weight(y)->size + row[i].filters * sizeof(nn_real) *
+                                                                  (i == 2 ? 1 : 2));
+        free(out);
+        nn_net_destroy(net);
+    }
+    free(in);
+}
+
+/* The accuracy that is measured is that of the file, for a network with convolutions of images and
+   of sequences, a transposed one, which stays in reals, and dense layers. */
+static void int8_network(void)
+{
+    enum { IMAGES = 200, SIDE = 6 };
+    static nn_real x[IMAGES * SIDE * SIDE], out[IMAGES * 2];
+    static int labels[IMAGES];
+    const size_t sequence[2] = {3, 12};
+    nn_rng rng = nn_rng_seed(11);
+    nn_dataset data;
+    nn_net *net = nn_net_create(NULL);
+    nn_export_desc desc;
+    nn_export_report report;
+    nn_train_desc train;
+    for (int i = 0; i < IMAGES; i++) /* a bar that lies or stands */
+        for (int j = 0; j < SIDE * SIDE; j++) {
+            labels[i] = i % 2;
+            x[i * SIDE * SIDE + j] =
+                (nn_real)(0.3 * nn_rng_normal(&rng) + ((i % 2 ? j / SIDE : j % SIDE) == i % 6));
+        }
+    CHECK_OK(nn_dataset_from_arrays(x, IMAGES, SIDE * SIDE, labels, 2, &data));
+    data.rank = 3, data.shape[0] = data.shape[1] = SIDE, data.shape[2] = 1;
+    nn_tensor *y = nn_relu(nn_group_norm(nn_conv2d(nn_input_like(net, &data), 6, 3), 2));
+    y = nn_max_pool(nn_conv2d_transpose(y, 4, 2, 1), 2);
+    y = nn_tanh(nn_conv1d(nn_reshape(y, 2, sequence), 5, 3));
+    nn_tensor *logits = nn_dense(nn_flatten(y), 2);
+    memset(&train, 0, sizeof train);
+    train.epochs = 12, train.batch_size = 10, train.optimizer = nn_adam(0.01);
+    CHECK_OK(nn_train(nn_softmax_cross_entropy(logits), &data, &train, NULL));
+    memset(&desc, 0, sizeof desc);
+    desc.int8 = 1, desc.data = &data, desc.report = &report;
+    nn__exporter e;
+    memset(&e, 0, sizeof e);
+    e.net = net, e.output = logits;
+    CHECK_OK(nn__export_predict(&e, 1, &data, NULL, 0, out));
+    check_export("int8_network", logits, x, IMAGES, &desc, out);
+    CHECK(report.accuracy > 0.95 && report.exported_accuracy > report.accuracy - 0.011);
+    CHECK(report.max_difference > 0 && report.max_difference < 0.3);
+    CHECK_OK(nn_predict(logits, &data, out)); /* and afterwards the network is as it was */
+    check_export("int8_after", logits, x, IMAGES, NULL, out);
+    nn_net_destroy(net);
+    nn_dataset_free(&data);
+}
+
 /* -- errors -- */
 
 static nn_status forward_nothing(nn_tensor *t) { return t->data[0] = 0, NN_OK; }
@@ -617,6 +750,13 @@ static void errors(void)
                 NN_ERROR_BAD_ARGUMENT, "nn_export_onnx", "'mine' cannot be exported");
     CHECK_ERROR(nn_export_onnx(nn_max(y), path), NN_ERROR_BAD_ARGUMENT, "'max'",
                 "no value of each sample");
+    const size_t deep[3] = {3, 3, 14794}; /* 133,146 products of up to 127 * 127 exceed 2^31 */
+    desc.name = NULL, desc.int8 = 1;
+    nn_tensor *large = nn_input_shape(net, 3, deep);
+    CHECK_ERROR(nn_export_c(nn_dense(nn_flatten(large), 1), path, &desc), NN_ERROR_TOO_LARGE,
+                "'dense' sums 133146 products", "int8");
+    CHECK_ERROR(nn_export_c(nn_conv2d(large, 1, 3), path, &desc), NN_ERROR_TOO_LARGE,
+                "'conv2d' sums 133146 products", "int8");
     w->data[1] = (nn_real)INFINITY;
     CHECK_ERROR(nn_export_c(nn_add(y, w), path, NULL), NN_ERROR_NOT_FINITE, "weight", "element 1");
     FILE *f = fopen(path, "rb"); /* nothing is left behind */
@@ -647,6 +787,8 @@ int main(void)
         SKIP(data_sets, why);
         SKIP(raw_reals, why);
         SKIP(planes, why);
+        SKIP(int8_convolutions, why);
+        SKIP(int8_network, why);
         return test_done("test_export");
     }
     RUN(activations);
@@ -661,5 +803,7 @@ int main(void)
     RUN(data_sets);
     RUN(raw_reals);
     RUN(planes);
+    RUN(int8_convolutions);
+    RUN(int8_network);
     return test_done("test_export");
 }
