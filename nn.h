@@ -1232,9 +1232,10 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
    A network in a file: safetensors, which Python reads as it is (examples/load_in_pytorch.py), with
    the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
    them, in the file's metadata: the architecture, and what the network was trained on, with its
-   normalisation and the names of its classes. Files are written beside PATH, to PATH.PROCESS.tmp,
-   which then becomes PATH: after any failure the old file is as it was. Nothing in a file is
-   trusted. How a CSV file was read (nn_csv_desc.like) is not in it. */
+   normalisation and the names of its classes. Files are written beside PATH, to PATH.tmp, which then
+   becomes PATH: after any failure the old file is as it was. What a killed process has left there
+   the next one replaces; who finds it in use takes PATH.1.tmp and so on, and PATH.PROCESS.tmp where
+   files cannot be locked. Nothing in a file is trusted. How a CSV file was read (nn_csv_desc.like) is not in it. */
 
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
@@ -1523,6 +1524,12 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__SYNC(stream) fsync(fileno(stream))
 #define NN__REPLACE(from, to) rename(from, to)
 #define NN__PROCESS getpid()
+#if !defined(NN_NO_STDIO) &&                                                                       \
+    (defined(__linux__) || defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) ||    \
+     defined(__OpenBSD__))
+#include <sys/file.h> /* flock */
+#define NN__LOCKS
+#endif
 #if defined(__linux__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
 extern int fsync(int fd); /* -std=c99 hides them */
 extern int fileno(FILE *stream);
@@ -11990,6 +11997,7 @@ typedef struct nn__writer {
     const char *path;
     char *temporary; /* NULL for a device or a pipe */
     FILE *file;
+    int is_locked;     /* the temporary file */
     int failed, cause; /* errno at the first failure */
     uint32_t crc;
 #endif
@@ -12209,6 +12217,44 @@ static int nn__is_device(const char *path)
 #endif
 }
 
+#ifdef NN__LOCKS
+/* Opens the temporary file and locks it, which ends with the process, however that ends. Only who
+   has the lock removes or renames it. 1: it is this writer's, and empty; 0: it is somebody else's;
+   -1: that cannot be had. */
+static int nn__writer_claim(nn__writer *w)
+{
+    struct stat own, named;
+    while ((w->file = fopen(w->temporary, "ab")) != NULL) {
+        const int locked = flock(fileno(w->file), LOCK_EX | LOCK_NB), cause = errno;
+        const int is_named = locked == 0 && fstat(fileno(w->file), &own) == 0 &&
+                             stat(w->temporary, &named) == 0 && own.st_ino == named.st_ino &&
+                             own.st_dev == named.st_dev; /* nobody has done so meanwhile */
+        if (is_named && own.st_size == 0) return 1;
+        const int is_stuck = is_named && remove(w->temporary) != 0;
+        fclose(w->file);
+        if (locked != 0 || is_stuck) return locked != 0 && cause == EWOULDBLOCK ? 0 : -1;
+    }
+    return -1;
+}
+#endif
+
+/* A temporary file that no other process or thread writes to. */
+static void nn__writer_begin(nn__writer *w, size_t size)
+{
+#ifdef NN__LOCKS
+    for (int i = 0, claimed = 0; claimed == 0; i++) {
+        if (i) snprintf(w->temporary, size, "%s.%d.tmp", w->path, i);
+        else snprintf(w->temporary, size, "%s.tmp", w->path);
+        claimed = nn__writer_claim(w);
+        if (claimed > 0) w->is_locked = 1;
+    }
+    if (w->is_locked) return;
+#endif
+    snprintf(w->temporary, size, "%s.%llu.tmp", w->path, (nn__ull)NN__PROCESS);
+    errno = 0;
+    w->file = fopen(w->temporary, "wb");
+}
+
 static nn_status nn__writer_open(nn__writer *w, const char *call, const char *path)
 {
     memset(w, 0, sizeof *w);
@@ -12218,10 +12264,11 @@ static nn_status nn__writer_open(nn__writer *w, const char *call, const char *pa
         const size_t size = strlen(path) + 32;
         w->temporary = (char *)nn__allocate(size, 1);
         if (!w->temporary) return NN_ERROR_OUT_OF_MEMORY;
-        snprintf(w->temporary, size, "%s.%llu.tmp", path, (nn__ull)NN__PROCESS);
+        nn__writer_begin(w, size);
+    } else {
+        errno = 0;
+        w->file = fopen(path, "wb");
     }
-    errno = 0;
-    w->file = fopen(w->temporary ? w->temporary : path, "wb");
     if (w->file) return NN_OK;
     NN_FREE(w->temporary);
     return nn__write_failed(path, "opened for writing", errno);
@@ -12253,11 +12300,12 @@ static nn_status nn__writer_close(nn__writer *w, nn_status status)
     errno = 0;
     nn__writer_check(w, fflush(w->file) == 0 && ferror(w->file) == 0);
     if (status == NN_OK && w->temporary) nn__writer_check(w, NN__SYNC(w->file) == 0);
-    nn__writer_check(w, fclose(w->file) == 0);
+    if (!w->is_locked) nn__writer_check(w, fclose(w->file) == 0);
     if (status == NN_OK && w->failed) status = nn__write_failed(w->path, "written", w->cause);
     if (status == NN_OK && w->temporary && NN__REPLACE(w->temporary, w->path) != 0)
         status = nn__write_failed(w->path, "replaced", errno);
     if (status != NN_OK && w->temporary) remove(w->temporary);
+    if (w->is_locked) fclose(w->file); /* only now, as nobody else may have that name before */
     NN_FREE(w->temporary);
     return status;
 }

@@ -29,6 +29,7 @@ static void memory_free(void *block)
 
 #include "test.h"
 #if defined(__unix__) || defined(__APPLE__)
+#include <dirent.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -707,6 +708,21 @@ static void test_bytes_of_a_file(void)
     nn_net_destroy(net);
 }
 
+#ifdef HAS_POSIX
+/* How many files there are whose names begin with that of `path` and go on. */
+static int files_beside(const char *path)
+{
+    const char *name = strrchr(path, '/') + 1;
+    int count = 0;
+    DIR *folder = opendir(TEST_TMP);
+    CHECK(folder != NULL);
+    for (struct dirent *one; folder && (one = readdir(folder)) != NULL;)
+        count += strncmp(one->d_name, name, strlen(name)) == 0 && one->d_name[strlen(name)];
+    if (folder) closedir(folder);
+    return count;
+}
+#endif
+
 static void test_paths(void)
 {
     static char before[4096], after[4096];
@@ -740,11 +756,7 @@ static void test_paths(void)
     setrlimit(RLIMIT_FSIZE, &limit);
     CHECK_INT(status, NN_ERROR_CANNOT_WRITE);
     CHECK(strstr(said, path) && strstr(said, "written"));
-    char temporary[64];
-    snprintf(temporary, sizeof temporary, "net.safetensors.%ld.tmp", (long)getpid());
-    FILE *left = fopen(path_of(temporary), "rb");
-    CHECK(left == NULL);
-    if (left) fclose(left);
+    CHECK_INT(files_beside(path), 0);
     FILE *full = fopen("/dev/full", "wb");
     if (full) {
         fclose(full);
@@ -766,6 +778,83 @@ static void test_paths(void)
 
 #ifdef HAS_POSIX
 /* Through a pipe: in and out, and a reader that goes away. */
+static void write_text(const char *path, const char *text) { write_file(path, text, strlen(text)); }
+
+/* What a process that was killed has left behind is replaced; another's is left alone. */
+static void test_temporary_files(void)
+{
+    char path[300], temporary[320], text[40];
+    nn_net *net = small_net(1);
+    snprintf(path, sizeof path, "%s", path_of("left.safetensors"));
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    write_text(temporary, "half of a file");
+    CHECK_INT(files_beside(path), 1);
+    CHECK_OK(nn_save(net, path, NULL));
+    nn_net *opened = nn_open(path, NULL);
+    CHECK(opened != NULL);
+    nn_net_destroy(opened);
+#ifdef NN__LOCKS
+    CHECK_INT(files_beside(path), 0);
+    FILE *other = fopen(temporary, "wb");
+    CHECK(other && flock(fileno(other), LOCK_EX) == 0);
+    fputs("half of a file", other);
+    fflush(other);
+    CHECK_OK(nn_save(net, path, NULL));
+    CHECK_INT(files_beside(path), 1);
+    CHECK_INT(read_file(temporary, text, sizeof text), 14);
+    fclose(other);
+    CHECK_OK(nn_save(net, path, NULL));
+    CHECK_INT(files_beside(path), 0);
+    remove(path);
+    CHECK(mkdir(temporary, 0700) == 0); /* something that can be neither written nor replaced */
+    CHECK_OK(nn_save(net, path, NULL));
+    CHECK(rmdir(temporary) == 0);
+    CHECK_INT(files_beside(path), 0);
+#endif
+    (void)text;
+    remove(path);
+    nn_net_destroy(net);
+}
+
+/* Processes that save to one path all the time: whoever opens it finds one of their networks, whole. */
+static void test_saving_at_once(void)
+{
+    enum { PROCESSES = 4, SAVES = 60 };
+    char path[300];
+    pid_t child[PROCESSES];
+    int status, failed = 0, running = PROCESSES;
+    nn_net *net = small_net(1);
+    snprintf(path, sizeof path, "%s", path_of("shared.safetensors"));
+    CHECK_OK(nn_save(net, path, NULL));
+    nn_net_destroy(net);
+    for (int i = 0; i < PROCESSES; i++) {
+        child[i] = fork();
+        if (child[i] != 0) continue;
+        net = small_net((uint64_t)i);
+        for (int j = 0; j < SAVES; j++) failed += nn_save(net, path, NULL) != NN_OK;
+        _exit(failed != 0);
+    }
+    while (running) {
+        net = nn_open(path, NULL);
+        if (FAILS(net != NULL)) printf("%s\n", nn_last_error());
+        int is_known = 0;
+        for (int i = 0; net && i < PROCESSES; i++) {
+            nn_net *one = small_net((uint64_t)i);
+            is_known |= hash_net(net) == hash_net(one);
+            nn_net_destroy(one);
+        }
+        CHECK(is_known);
+        nn_net_destroy(net);
+        for (int i = 0; i < PROCESSES; i++) {
+            if (child[i] <= 0 || waitpid(child[i], &status, WNOHANG) != child[i]) continue;
+            CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+            child[i] = 0, running--;
+        }
+    }
+    CHECK_INT(files_beside(path), 0);
+    remove(path);
+}
+
 static void test_pipes(void)
 {
     static const size_t many[] = {100000};
@@ -1956,6 +2045,8 @@ int main(int argc, char **argv)
     RUN(test_bytes_of_a_file);
     RUN(test_paths);
 #ifdef HAS_POSIX
+    RUN(test_temporary_files);
+    RUN(test_saving_at_once);
     RUN(test_pipes);
 #endif
     RUN(test_save_desc);
