@@ -1232,10 +1232,12 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
    A network in a file: safetensors, which Python reads as it is (examples/load_in_pytorch.py), with
    the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
    them, in the file's metadata: the architecture, and what the network was trained on, with its
-   normalisation and the names of its classes. Files are written beside PATH, to PATH.tmp, which then
-   becomes PATH: after any failure the old file is as it was. What a killed process has left there
-   the next one replaces; who finds it in use takes PATH.1.tmp and so on, and PATH.PROCESS.tmp where
-   files cannot be locked. Nothing in a file is trusted. How a CSV file was read (nn_csv_desc.like) is not in it. */
+   normalisation and the names of its classes, but not how a CSV file was read (nn_csv_desc.like).
+   Nothing in a file is trusted.
+
+   Files are written beside PATH, to PATH.tmp, which then becomes PATH: after any failure the old
+   file is as it was. What a killed process has left there the next one replaces. Who finds it in
+   use takes PATH.1.tmp and so on, or PATH.PROCESS.tmp where files cannot be locked. */
 
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
@@ -1426,10 +1428,11 @@ typedef struct nn_export_desc {
    (double with NN_DOUBLE). Without int8 the outputs have the bits that the library computes, on
    every machine that has IEEE 754 arithmetic, with or without fused multiply-add. NAME_predict_raw,
    there when the network was trained on a data set that was normalised, of bytes (then raw is
-   bytes) or with channels first, takes samples as they were stored. NAME_test returns 0 when three samples give the exact bits expected,
-   else the number of the first that does not; -DNAME_NO_TEST leaves it out. The output depends on
-   one input. NN_ERROR_BAD_ARGUMENT names an operation that cannot be exported: losses, nn_pow,
-   nn_custom. desc may be NULL. The file appears at the path when it is complete. */
+   bytes) or with channels first, takes samples as they were stored. NAME_test returns 0 when three
+   samples give the exact bits expected, else the number of the first that does not; -DNAME_NO_TEST
+   leaves it out. The output depends on one input. NN_ERROR_BAD_ARGUMENT names an operation that
+   cannot be exported: losses, nn_pow, nn_custom. Square roots, also those of normalisation, are the
+   C library's. desc may be NULL. The file appears at the path when it is complete. */
 NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc);
 
 /* Writes an ONNX file (opset 13, 32-bit reals) with one input, "input", and one output, "output",
@@ -16830,8 +16833,9 @@ static const char nn__export_conv_int8[] =
     "            int32_t sum[4] = {0};\n"
     "            m = n - j % n < 4 ? n - j % n : 4;\n"
     "            for (tap = 0; tap < c->kh * c->kw; tap++) {\n"
-    "                const size_t v = at / c->ow * c->stride + tap / c->kw * c->dilation - c->top;\n"
-    "                const size_t u = at % c->ow * c->stride + tap % c->kw * c->dilation - c->left;\n"
+    "                size_t v = at / c->ow * c->stride + tap / c->kw * c->dilation;\n"
+    "                size_t u = at % c->ow * c->stride + tap % c->kw * c->dilation;\n"
+    "                v -= c->top;\n                u -= c->left;\n"
     "                if (v >= c->h || u >= c->w) continue; /* what is negative is large */\n"
     "                @_add_products(k, c->co, m, @_codes + (v * c->w + u) * c->ci + j / n * k,\n"
     "                               w + tap * k * c->co + j, sum);\n"
