@@ -1195,14 +1195,18 @@ static void test_bad_architectures(void)
 static void check_damaged(nn_net *net, unsigned char *bytes, size_t size)
 {
     const uint64_t hash = hash_net(net);
-    nn_net *opened = nn_open_memory(bytes, size, NULL);
     nn_load_desc desc;
+    nn_open_desc way = in_place();
     memset(&desc, 0, sizeof desc);
     desc.training = 1;
-    if (opened) { /* maybe with another input and output than the network had */
+    for (int i = 0; i < 2; i++) { /* copied, and in place */
+        nn_net *opened = nn_open_memory(bytes, size, i ? &way : NULL);
+        if (!opened) continue;
+        /* maybe with another input and output than the network had */
         const nn_tensor *in = nn_net_input(opened), *out = nn_net_output(opened);
         nn_real x[8] = {1, 2, 3, 4, 5, 6, 7, 8}, p[16];
         int labels[2];
+        if (i) CHECK(lies_in(opened, bytes, size));
         if (in && out && in->row_size <= 4 && out->row_size <= 8)
             nn_classify(opened, x, 2, labels, p);
         nn_net_destroy(opened);
