@@ -2419,7 +2419,7 @@ static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t stri
         else
             for (size_t r = 0; r < rows; r++) row[r] = at + r * a->step;
         for (nn__tile *t = strip; t < strip + strips; t++) {
-            const char *stop = a->next + a->next_step;
+            const char *stop = a->next ? a->next + a->next_step : NULL;
             for (; a->next < a->next_end && a->next < stop; a->next += 64) NN__PREFETCH(a->next);
             t->a = row, t->next_c = rows * t->ldc;
             f->tile[rows - 1][t->vectors - 1](t);
@@ -9428,8 +9428,8 @@ static nn__norm_pass nn__norm_begin(const nn_tensor *t, size_t batch)
                            nn__fold(p.channels));
     p.chunks = (p.segment + p.chunk - 1) / p.chunk;
     p.relu = s->relu;
-    p.sums = (double *)t->net->workspace;
-    p.numbers = (nn_real *)(void *)(p.sums + p.segments * p.chunks * 2 * p.channels);
+    p.sums = (double *)t->net->workspace; /* NULL while the memory is measured */
+    if (p.sums) p.numbers = (nn_real *)(void *)(p.sums + p.segments * p.chunks * 2 * p.channels);
     return p;
 }
 
@@ -16751,16 +16751,21 @@ static const char nn__export_codes[] =
     "    const signed char *const end = z + k, *at;\n"
     "    int32_t s = sum[0], t = sum[1], u = sum[2], v = sum[3];\n"
     "    if (columns == 4) {\n"
-    "        for (; z < end; w += n) {\n"
+    "        for (;; w += n) {\n"
     "            const int c = *z++;\n"
     "            s += c * w[0];\n            t += c * w[1];\n"
     "            u += c * w[2];\n            v += c * w[3];\n"
+    "            if (z == end) break;\n"
     "        }\n"
     "        sum[0] = s;\n        sum[1] = t;\n        sum[2] = u;\n        sum[3] = v;\n"
     "        return;\n    }\n"
     "    for (; columns; columns--, w++, sum++) {\n"
     "        const signed char *row = w;\n"
-    "        for (s = *sum, at = z; at < end; row += n) s += *at++ * *row;\n"
+    "        s = *sum;\n"
+    "        for (at = z;; row += n) {\n"
+    "            s += *at++ * *row;\n"
+    "            if (at == end) break;\n"
+    "        }\n"
     "        *sum = s;\n"
     "    }\n}\n\n"
     "/* y[n] = sum[n] steps + b */\n"

@@ -104,6 +104,7 @@ alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples 
 -Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float double |
 ASan and UBSan         | $cc                 | $sanitize | data npy plain graph train optim conv save norm augment | float |
 ASan and UBSan, double | $cc                 | $sanitize              | data plain                   | double       |
+UBSan of clang         | clang               | $sanitize              | conv norm                    | float        | avx2 neon
 ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
 bits, gcc -O3          | gcc                 | -O3 -march=native      | determinism                  | double       |
