@@ -5518,11 +5518,11 @@ struct nn_net {
     nn_allocator allocator;
     nn__chunk *chunks;
     nn__store *stores, *buffer_stores;
-    nn_real *lent;      /* where the next leaf's values lie, which nobody writes to; mostly NULL: */
-    int has_lent;       /* it gets a place in a store */
-    nn_rng rng;
+    nn_real *lent;   /* where the next leaf's values lie, which nobody writes to; mostly NULL: */
+    int has_lent;    /* it gets a place in a store */
     int threads, mode;
     nn_status status;
+    nn_rng rng;
     const char *message;
     nn__list tensors, parameters, buffers;
     nn__plan plan;
