@@ -79,8 +79,9 @@
                          >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
                          >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
                          >>evaluate  >>shadows  >>export-text  >>export-ops  >>export-images
-                         >>export  >>onnx  >>onnx-images  >>json  >>safetensors  >>save  >>load
-                         >>open  >>history  >>trainer  >>checkpoint  >>train  >>licence
+                         >>export-int8  >>export  >>onnx  >>onnx-images  >>json  >>safetensors
+                         >>save  >>load  >>open  >>history  >>trainer  >>checkpoint  >>train
+                         >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -93,14 +94,18 @@
                                     networks are saved to memory and opened from it. Files that
                                     differ do not link
         NN_NO_TRAINING        all   no optimisers, no trainer, no gradient check. All of the code
-                                    takes 497 KB on x86-64 (gcc -O2) and 218 KB on a Cortex-M4 (-Os,
-                                    before the linker drops what is not used): 374 and 140 KB
-                                    without files, 451 and 191 KB without training, 341 and 120 KB
+                                    takes 507 KB on x86-64 (gcc -O2) and 224 KB on a Cortex-M4 (-Os,
+                                    before the linker drops what is not used): 375 and 140 KB
+                                    without files, 461 and 198 KB without training, 341 and 121 KB
                                     without both
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
         NN_THREAD_LOCAL       impl  how a variable of each thread is declared; empty: none, for
                                     systems without threads
+        NN_STACK_BYTES        impl  stack that a matrix product takes for its copies, 4096 or more
+                                    (default 61440), with the same bits: with 16384 large ones have
+                                    .9 of the speed, with 4096 half. All else that a prediction has
+                                    on the stack at a time is 4 KB (gcc -O2)
         NN_USE_ZLIB           impl  loaders read .gz files; link with -lz
         NN_SELF               impl  what this file includes itself as, if it is not called "nn.h"
         -fopenmp              impl  (a compiler flag) use threads
@@ -131,7 +136,7 @@
         With clang's -ffp-contract=fast only the portable kernels keep their bits and are chosen.
         After fork() a child of a process that has used OpenMP threads must not use them (GNU's
         runtime hangs): set NN_THREADS=1 or nn_net_desc.threads there.
-        A matrix product takes up to 64 KB of stack.
+        A matrix product takes up to 64 KB of stack (NN_STACK_BYTES).
 
     LICENCE
         Public domain or MIT, your choice; the text is at the end of this file.
@@ -1246,9 +1251,12 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
    A network in a file: safetensors, which Python reads as it is (examples/load_in_pytorch.py), with
    the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
    them, in the file's metadata: the architecture, and what the network was trained on, with its
-   normalisation and the names of its classes. Files are written beside PATH, to PATH.PROCESS.tmp,
-   which then becomes PATH: after any failure the old file is as it was. Nothing in a file is
-   trusted. How a CSV file was read (nn_csv_desc.like) is not in it. */
+   normalisation and the names of its classes, but not how a CSV file was read (nn_csv_desc.like).
+   Nothing in a file is trusted.
+
+   Files are written beside PATH, to PATH.tmp, which then becomes PATH: after any failure the old
+   file is as it was. What a killed process has left there the next one replaces. Who finds it in
+   use takes PATH.1.tmp and so on, or PATH.PROCESS.tmp where files cannot be locked. */
 
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
@@ -1315,11 +1323,20 @@ typedef struct nn_open_desc {
     const nn_op *ops; /* the user's own operations that the file may use, with `describe` */
     size_t op_count;
     int training;     /* go on with the optimiser's state, the step count and the generator */
+    int in_place;     /* nn_open_memory: values stay where they are, for which see below */
 } nn_open_desc;
 
 /* The network that nn_save wrote, made anew with all its tensors, losses and names: to predict, or
    to be trained further. NULL when that fails; nn_last_error() then names file and tensor. desc
-   may be NULL. */
+   may be NULL.
+
+   With in_place the values of parameters and buffers are not copied: they are used where they lie
+   in `bytes`, which may be constant (firmware's flash, a file that is mapped for reading), must
+   outlive the network and must not change. Every one of them then has to be of the type of nn_real,
+   F32, or F64 with NN_DOUBLE, and at an address that is a multiple of its size: files of this
+   library are so where `bytes` itself is. What does not fit is an error that names the tensor, not
+   a copy. Such a network predicts, is saved and exported; whatever would change or train its values
+   is NN_ERROR_BAD_ARGUMENT. */
 #ifndef NN_NO_STDIO
 NN_DEF nn_net *nn_open(const char *path, const nn_open_desc *desc);
 #endif
@@ -1410,9 +1427,11 @@ typedef struct nn_export_report {
 typedef struct nn_export_desc {
     const char *name;        /* what all names in the file begin with, a C identifier of up to 64
                                 letters; default "net" */
-    int int8;                /* weights of dense layers as int8, in steps of each unit's largest
-                                weight / 127; their inputs as int8 in steps of each row's largest
-                                value / 127; sums in 32 bits, all else in reals */
+    int int8;                /* weights of dense layers and convolutions (not transposed ones) as
+                                int8, in steps of each unit's or filter's largest weight / 127;
+                                their inputs as int8 in steps of each row's or image's largest value
+                                / 127, which takes working memory of a byte for each value of the
+                                largest one; sums in 32 bits, all else in reals */
     const nn_dataset *data;  /* its first three samples are what NAME_test tries, and accuracy is
                                 measured on it. Normalised as the training set was */
     nn_export_report *report; /* filled when not NULL */
@@ -1427,11 +1446,12 @@ typedef struct nn_export_desc {
 
    (double with NN_DOUBLE). Without int8 the outputs have the bits that the library computes, on
    every machine that has IEEE 754 arithmetic, with or without fused multiply-add. NAME_predict_raw,
-   there when the network was trained on a data set that was normalised or of bytes (then raw is
-   bytes), normalises first. NAME_test returns 0 when three samples give the exact bits expected,
-   else the number of the first that does not; -DNAME_NO_TEST leaves it out. The output depends on
-   one input. NN_ERROR_BAD_ARGUMENT names an operation that cannot be exported: losses, nn_pow,
-   nn_group_norm, nn_custom. desc may be NULL. The file appears at the path when it is complete. */
+   there when the network was trained on a data set that was normalised, of bytes (then raw is
+   bytes) or with channels first, takes samples as they were stored. NAME_test returns 0 when three
+   samples give the exact bits expected, else the number of the first that does not; -DNAME_NO_TEST
+   leaves it out. The output depends on one input. NN_ERROR_BAD_ARGUMENT names an operation that
+   cannot be exported: losses, nn_pow, nn_custom. Square roots, also those of normalisation, are the
+   C library's. desc may be NULL. The file appears at the path when it is complete. */
 NN_DEF nn_status nn_export_c(nn_tensor *output, const char *path, const nn_export_desc *desc);
 
 /* Writes an ONNX file (opset 13, 32-bit reals) with one input, "input", and one output, "output",
@@ -1527,6 +1547,12 @@ NN_DEF nn_status nn_gradcheck_function(const char *name, double (*f)(void *user)
 #define NN__SYNC(stream) fsync(fileno(stream))
 #define NN__REPLACE(from, to) rename(from, to)
 #define NN__PROCESS getpid()
+#if !defined(NN_NO_STDIO) &&                                                                       \
+    (defined(__linux__) || defined(__APPLE__) || defined(__FreeBSD__) || defined(__NetBSD__) ||    \
+     defined(__OpenBSD__))
+#include <sys/file.h> /* flock */
+#define NN__LOCKS
+#endif
 #if defined(__linux__) && !defined(_POSIX_C_SOURCE) && !defined(__cplusplus)
 extern int fsync(int fd); /* -std=c99 hides them */
 extern int fileno(FILE *stream);
@@ -1577,6 +1603,12 @@ extern int fileno(FILE *stream);
 #pragma GCC diagnostic ignored "-Wcovered-switch-default"
 #pragma GCC diagnostic ignored "-Wused-but-marked-unused"
 #endif
+#endif
+
+#ifndef NN_STACK_BYTES
+#define NN_STACK_BYTES 61440
+#elif NN_STACK_BYTES < 4096 || NN_STACK_BYTES > 1048576
+#error "NN_STACK_BYTES is 4096 to 1048576"
 #endif
 
 /* Every result depends on the order and the rounding that are written down here, so the compiler
@@ -2350,18 +2382,20 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
    - A is read where it is, too: only its rows' beginnings matter. Where it is transposed, so that
      each step is a whole row of memory further, and where many panels meet it, MC rows at a time
      are copied.
-   - Panels and copy lie in a workspace of 60 KB, on the stack unless the caller brings one.
+   - Panels and copy lie in a workspace on the stack, of NN_STACK_BYTES. They are as long and as
+     many as there is room for.
 
    Where C has few columns, most lanes of its rows' vectors would be empty. There the vectors run
    down the rows (`narrow`; nn__gemm_swapped where A is transposed). A single row of C is computed
    as wide as the registers allow (`row`). */
 enum {
-    NN__WORKSPACE = 60 * 1024 / (int)sizeof(nn_real),
-    NN__LITTLE = 6 * 1024 / (int)sizeof(nn_real),
+    NN__WORKSPACE = NN_STACK_BYTES / (int)sizeof(nn_real),
     NN__MC = 240,
     NN__COPIED_ROWS = 72,
     NN__MAX_PANELS = 8,
-    NN__FEW = 12 /* columns that `narrow` takes; rows of A that are too few for a panel of B */
+    NN__FEW = 12, /* columns that `narrow` takes; rows of A that are too few for a panel of B */
+    /* what nn__gemm_swapped takes of the workspace: at least 16 columns of each row */
+    NN__LITTLE = NN__WORKSPACE / 10 > 16 * NN__FEW ? NN__WORKSPACE / 10 : 16 * NN__FEW
 };
 
 static const nn__bits nn__lane_masks[32] = {
@@ -2433,7 +2467,7 @@ static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t stri
         else
             for (size_t r = 0; r < rows; r++) row[r] = at + r * a->step;
         for (nn__tile *t = strip; t < strip + strips; t++) {
-            const char *stop = a->next + a->next_step;
+            const char *stop = a->next ? a->next + a->next_step : NULL;
             for (; a->next < a->next_end && a->next < stop; a->next += 64) NN__PREFETCH(a->next);
             t->a = row, t->next_c = rows * t->ldc;
             f->tile[rows - 1][t->vectors - 1](t);
@@ -2464,7 +2498,7 @@ static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_rea
     const size_t max_k = copies_a ? size / 156 : packs_b ? size / 64 : g->k;
     const size_t kc = nn__block_size(g->k, max_k), lda = kc + 16;
     size_t max_m = NN__MC;
-    if (copies_a) max_m = NN__COPIED_ROWS;
+    if (copies_a) max_m = nn__min_size(NN__COPIED_ROWS, (size - 64 * max_k) / (max_k + 16));
     else if (g->trans_b) max_m *= 2; /* since B is transposed again for each block */
     const size_t mc = nn__block_size(g->m, max_m);
     const size_t left = copies_a ? size - mc * lda : size;
@@ -5533,9 +5567,11 @@ struct nn_net {
     nn_allocator allocator;
     nn__chunk *chunks;
     nn__store *stores, *buffer_stores;
-    nn_rng rng;
+    nn_real *lent;   /* where the next leaf's values lie, which nobody writes to; mostly NULL: */
+    int has_lent;    /* it gets a place in a store */
     int threads, mode;
     nn_status status;
+    nn_rng rng;
     const char *message;
     nn__list tensors, parameters, buffers;
     nn__plan plan;
@@ -5716,6 +5752,15 @@ static nn_tensor *nn__out_of_memory(nn_net *net)
 
 /* -- parameter store -- */
 
+/* A network whose values are its own. */
+static nn_status nn__check_own(const char *call, const nn_net *net)
+{
+    if (!net->has_lent) return NN_OK;
+    return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network's values lie in the bytes that "
+                                           "nn_open_memory was given (nn_open_desc.in_place), "
+                                           "which are only read", call);
+}
+
 /* Zeroed reals beside a store's values. */
 static nn_real *nn__store_array(nn_net *net, size_t count)
 {
@@ -5741,9 +5786,13 @@ static nn__store *nn__new_store(nn_net *net, nn__store **list, size_t reals, siz
 }
 
 /* Room for a leaf's values, which are 0. Small leaves share a store; behind a large one there is
-   room for the bias that mostly follows, as wide as the last dimension. */
+   room for the bias that mostly follows, as wide as the last dimension. What is lent is in none. */
 static int nn__store_leaf(nn_net *net, nn__store **list, nn_tensor *t)
 {
+    if (net->lent) {
+        t->data = net->lent;
+        return net->has_lent = 1;
+    }
     const size_t step = NN__ALIGN / sizeof(nn_real);
     if (t->size > (SIZE_MAX / 2 - 3 * NN__ALIGN) / sizeof(nn_real)) return 0;
     const size_t reals = nn__round_up(t->size, step);
@@ -6528,10 +6577,11 @@ static int nn__is_state(const nn_tensor *t)
 static nn_status nn__check_state(const char *call, const nn_tensor *t)
 {
     nn_status status = nn__check_tensor(call, t);
-    if (status != NN_OK || nn__is_state(t)) return status;
-    return nn__fail(NN_ERROR_BAD_ARGUMENT,
-                    "%s: tensor %llu is '%s', expected a parameter or a buffer", call,
-                    (nn__ull)t->id, t->op->name);
+    if (status == NN_OK && !nn__is_state(t))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT,
+                          "%s: tensor %llu is '%s', expected a parameter or a buffer", call,
+                          (nn__ull)t->id, t->op->name);
+    return status == NN_OK ? nn__check_own(call, t->net) : status;
 }
 
 NN_DEF nn_status nn_initialize(nn_tensor *leaf, nn_init init)
@@ -6562,7 +6612,7 @@ static nn_tensor *nn__state_new(nn_net *net, const nn_op *op, int rank, const si
         !nn__append(net, is_parameter ? &net->parameters : &net->buffers, t))
         return nn__out_of_memory(net);
     if (name && !nn__name(call, t, name)) return NULL;
-    status = nn__draw_all(t, init);
+    status = net->lent ? NN_OK : nn__draw_all(t, init);
     return status == NN_OK ? t : nn__net_failed(net, status);
 }
 
@@ -6885,7 +6935,8 @@ NN_DEF nn_status nn_forward(nn_tensor *t)
     if (status != NN_OK) return status;
     nn_net *net = t->net;
     net->ran = NULL;
-    if (!nn__plan_holds(net, t)) status = nn__make_plan(t);
+    if (net->mode == NN__MODE_TRAINING) status = nn__check_own("nn_forward in training", net);
+    if (status == NN_OK && !nn__plan_holds(net, t)) status = nn__make_plan(t);
     const nn__list *order = &net->plan.order;
     for (size_t i = 0; status == NN_OK && i < order->count; i++) {
         nn_tensor *s = order->items[i];
@@ -6911,6 +6962,8 @@ static nn_status nn__check_backward(const nn_tensor *loss)
     nn_status status = nn__check_tensor("nn_backward", loss);
     if (status != NN_OK) return status;
     const nn_net *net = loss->net;
+    status = nn__check_own("nn_backward", net);
+    if (status != NN_OK) return status;
     if (!nn__is_scalar(loss))
         return nn__fail(NN_ERROR_BAD_SHAPE, "nn_backward: tensor %llu, '%s', is no scalar",
                         (nn__ull)loss->id, loss->op->name);
@@ -9451,8 +9504,8 @@ static nn__norm_pass nn__norm_begin(const nn_tensor *t, size_t batch)
                            nn__fold(p.channels));
     p.chunks = (p.segment + p.chunk - 1) / p.chunk;
     p.relu = s->relu;
-    p.sums = (double *)t->net->workspace;
-    p.numbers = (nn_real *)(void *)(p.sums + p.segments * p.chunks * 2 * p.channels);
+    p.sums = (double *)t->net->workspace; /* NULL while the memory is measured */
+    if (p.sums) p.numbers = (nn_real *)(void *)(p.sums + p.segments * p.chunks * 2 * p.channels);
     return p;
 }
 
@@ -11216,6 +11269,7 @@ static nn_status nn__check_new_optimizer(const char *call, const nn_net *net,
 {
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__check_own(call, net);
     return status == NN_OK ? nn__check_optimizer(call, desc) : status;
 }
 
@@ -11867,6 +11921,7 @@ NN_DEF nn_status nn_gradcheck(nn_tensor *loss, const nn_gradcheck_desc *desc,
     nn__graph_value v;
     memset(&c, 0, sizeof c);
     nn_status status = nn__check_tensor("nn_gradcheck", loss);
+    if (status == NN_OK) status = nn__check_own("nn_gradcheck", loss->net);
     if (status == NN_OK) status = nn__check_gradcheck_desc(desc);
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
@@ -12031,6 +12086,7 @@ typedef struct nn__writer {
     const char *path;
     char *temporary; /* NULL for a device or a pipe */
     FILE *file;
+    int is_locked;     /* the temporary file */
     int failed, cause; /* errno at the first failure */
     uint32_t crc;
 #endif
@@ -12250,6 +12306,44 @@ static int nn__is_device(const char *path)
 #endif
 }
 
+#ifdef NN__LOCKS
+/* Opens the temporary file and locks it, which ends with the process, however that ends. Only who
+   has the lock removes or renames it. 1: it is this writer's, and empty; 0: it is somebody else's;
+   -1: that cannot be had. */
+static int nn__writer_claim(nn__writer *w)
+{
+    struct stat own, named;
+    while ((w->file = fopen(w->temporary, "ab")) != NULL) {
+        const int locked = flock(fileno(w->file), LOCK_EX | LOCK_NB), cause = errno;
+        const int is_named = locked == 0 && fstat(fileno(w->file), &own) == 0 &&
+                             stat(w->temporary, &named) == 0 && own.st_ino == named.st_ino &&
+                             own.st_dev == named.st_dev; /* nobody has done so meanwhile */
+        if (is_named && own.st_size == 0) return 1;
+        const int is_stuck = is_named && remove(w->temporary) != 0;
+        fclose(w->file);
+        if (locked != 0 || is_stuck) return locked != 0 && cause == EWOULDBLOCK ? 0 : -1;
+    }
+    return -1;
+}
+#endif
+
+/* A temporary file that no other process or thread writes to. */
+static void nn__writer_begin(nn__writer *w, size_t size)
+{
+#ifdef NN__LOCKS
+    for (int i = 0, claimed = 0; claimed == 0; i++) {
+        if (i) snprintf(w->temporary, size, "%s.%d.tmp", w->path, i);
+        else snprintf(w->temporary, size, "%s.tmp", w->path);
+        claimed = nn__writer_claim(w);
+        if (claimed > 0) w->is_locked = 1;
+    }
+    if (w->is_locked) return;
+#endif
+    snprintf(w->temporary, size, "%s.%llu.tmp", w->path, (nn__ull)NN__PROCESS);
+    errno = 0;
+    w->file = fopen(w->temporary, "wb");
+}
+
 static nn_status nn__writer_open(nn__writer *w, const char *call, const char *path)
 {
     memset(w, 0, sizeof *w);
@@ -12259,10 +12353,11 @@ static nn_status nn__writer_open(nn__writer *w, const char *call, const char *pa
         const size_t size = strlen(path) + 32;
         w->temporary = (char *)nn__allocate(size, 1);
         if (!w->temporary) return NN_ERROR_OUT_OF_MEMORY;
-        snprintf(w->temporary, size, "%s.%llu.tmp", path, (nn__ull)NN__PROCESS);
+        nn__writer_begin(w, size);
+    } else {
+        errno = 0;
+        w->file = fopen(path, "wb");
     }
-    errno = 0;
-    w->file = fopen(w->temporary ? w->temporary : path, "wb");
     if (w->file) return NN_OK;
     NN_FREE(w->temporary);
     return nn__write_failed(path, "opened for writing", errno);
@@ -12294,11 +12389,12 @@ static nn_status nn__writer_close(nn__writer *w, nn_status status)
     errno = 0;
     nn__writer_check(w, fflush(w->file) == 0 && ferror(w->file) == 0);
     if (status == NN_OK && w->temporary) nn__writer_check(w, NN__SYNC(w->file) == 0);
-    nn__writer_check(w, fclose(w->file) == 0);
+    if (!w->is_locked) nn__writer_check(w, fclose(w->file) == 0);
     if (status == NN_OK && w->failed) status = nn__write_failed(w->path, "written", w->cause);
     if (status == NN_OK && w->temporary && NN__REPLACE(w->temporary, w->path) != 0)
         status = nn__write_failed(w->path, "replaced", errno);
     if (status != NN_OK && w->temporary) remove(w->temporary);
+    if (w->is_locked) fclose(w->file); /* only now, as nobody else may have that name before */
     NN_FREE(w->temporary);
     return status;
 }
@@ -16493,9 +16589,10 @@ enum { /* a function of the generated file; those that it needs come before it *
     NN__NEED_BITS, NN__NEED_FMA, NN__NEED_ABS, NN__NEED_QUOTIENT, NN__NEED_EXP_REDUCED,
     NN__NEED_EXP_PAIR, NN__NEED_EXP, NN__NEED_EXPM1_PAIR, NN__NEED_EXPM1, NN__NEED_LOG,
     NN__NEED_LOG_EVERYWHERE, NN__NEED_TANH, NN__NEED_SIGMOID, NN__NEED_SOFTPLUS, NN__NEED_GELU,
-    NN__NEED_EXP_SUM, NN__NEED_SOFTMAX, NN__NEED_LOG_SOFTMAX, NN__NEED_DENSE, NN__NEED_INT8,
-    NN__NEED_MATMUL, NN__NEED_CONV_SHAPE, NN__NEED_CONV, NN__NEED_CONV_TRANSPOSE, NN__NEED_WINDOWS,
-    NN__NEED_MAX_POOL, NN__NEED_SUM_POOL, NN__NEED_SQRT, NN__NEED_LAYER_NORM, NN__NEED_COUNT
+    NN__NEED_EXP_SUM, NN__NEED_SOFTMAX, NN__NEED_LOG_SOFTMAX, NN__NEED_DENSE, NN__NEED_CODES,
+    NN__NEED_INT8, NN__NEED_MATMUL, NN__NEED_CONV_SHAPE, NN__NEED_CONV, NN__NEED_CONV_INT8,
+    NN__NEED_CONV_TRANSPOSE, NN__NEED_WINDOWS, NN__NEED_MAX_POOL, NN__NEED_SUM_POOL, NN__NEED_SQRT,
+    NN__NEED_LAYER_NORM, NN__NEED_GROUP_NORM, NN__NEED_COUNT /* at most 32 */
 };
 #define NN__NEEDS(name) (1u << NN__NEED_##name)
 #ifdef NN_DOUBLE
@@ -16731,36 +16828,60 @@ static const char nn__export_dense[] =
     "        y[j] = s;\n"
     "    }\n}\n\n";
 
-/* nn__dense_int8 computes the same. */
-static const char nn__export_int8[] =
-    "/* The same with x in 255 steps, and w in steps of scale[n]: whole numbers are summed. */\n"
-    "static void @_dense(size_t k, size_t n, const $R *x, const signed char *w, const $R *scale,\n"
-    "                    const $R *b, $R *y)\n{\n"
-    "    size_t i, j;\n    $R max = 0, inverse;\n"
-    "    for (i = 0; i < k; i++) max = @_abs(x[i]) > max ? @_abs(x[i]) : max;\n"
+/* nn__quantize computes the same. */
+static const char nn__export_codes[] =
+    "/* x[n] as whole numbers up to 127, @_codes; returns what one of them stands for */\n"
+    "static $R @_encode(size_t n, const $R *x)\n{\n"
+    "    size_t i;\n    $R max = 0, inverse;\n"
+    "    for (i = 0; i < n; i++) max = @_abs(x[i]) > max ? @_abs(x[i]) : max;\n"
     "    inverse = max > $x ? 127 / max : 0;\n"
-    "    max = max / 127;\n"
-    "    for (i = 0; i < k; i++) {\n"
+    "    for (i = 0; i < n; i++) {\n"
     "        const $R c = x[i] * inverse;\n"
     "        const int code = c > -128 && c < 128 ? (int)(c + (c < 0 ? -$w : $w)) : 0;\n"
     "        @_codes[i] = (signed char)(code > 127 ? 127 : code < -127 ? -127 : code);\n"
     "    }\n"
-    "    for (j = 0; j + 4 <= n; j += 4) {\n"
-    "        int32_t s = 0, t = 0, u = 0, v = 0;\n"
-    "        for (i = 0; i < k; i++) {\n"
-    "            const signed char z = @_codes[i], *row = w + i * n + j;\n"
-    "            s += z * row[0];\n            t += z * row[1];\n"
-    "            u += z * row[2];\n            v += z * row[3];\n"
+    "    return max / 127;\n}\n\n"
+    "/* sum[4] += z[k] w[k,4], or of fewer columns; the rows of w are n apart */\n"
+    "static void @_add_products(size_t k, size_t n, size_t columns, const signed char *z,\n"
+    "                           const signed char *w, int32_t *sum)\n{\n"
+    "    const signed char *const end = z + k, *at;\n"
+    "    int32_t s = sum[0], t = sum[1], u = sum[2], v = sum[3];\n"
+    "    if (columns == 4) {\n"
+    "        for (;; w += n) {\n"
+    "            const int c = *z++;\n"
+    "            s += c * w[0];\n            t += c * w[1];\n"
+    "            u += c * w[2];\n            v += c * w[3];\n"
+    "            if (z == end) break;\n"
     "        }\n"
-    "        y[j] = ($R)s;\n        y[j + 1] = ($R)t;\n"
-    "        y[j + 2] = ($R)u;\n        y[j + 3] = ($R)v;\n"
-    "    }\n"
-    "    for (j = n - n % 4; j < n; j++) {\n"
-    "        int32_t s = 0;\n"
-    "        for (i = 0; i < k; i++) s += @_codes[i] * w[i * n + j];\n"
-    "        y[j] = ($R)s;\n"
-    "    }\n"
-    "    for (j = 0; j < n; j++) y[j] = @_fma(y[j], max * scale[j], b ? b[j] : 0);\n}\n\n";
+    "        sum[0] = s;\n        sum[1] = t;\n        sum[2] = u;\n        sum[3] = v;\n"
+    "        return;\n    }\n"
+    "    for (; columns; columns--, w++, sum++) {\n"
+    "        const signed char *row = w;\n"
+    "        s = *sum;\n"
+    "        for (at = z;; row += n) {\n"
+    "            s += *at++ * *row;\n"
+    "            if (at == end) break;\n"
+    "        }\n"
+    "        *sum = s;\n"
+    "    }\n}\n\n"
+    "/* y[n] = sum[n] steps + b */\n"
+    "static void @_decode(size_t n, const int32_t *sum, $R step, const $R *scale, const $R *b,\n"
+    "                     $R *y)\n{\n"
+    "    size_t i;\n"
+    "    for (i = 0; i < n; i++) y[i] = @_fma(($R)sum[i], step * scale[i], b ? b[i] : 0);\n"
+    "}\n\n";
+
+static const char nn__export_int8[] =
+    "/* The same with whole numbers for x, and for w in steps of scale[n] */\n"
+    "static void @_dense(size_t k, size_t n, const $R *x, const signed char *w, const $R *scale,\n"
+    "                    const $R *b, $R *y)\n{\n"
+    "    const $R step = @_encode(k, x);\n    size_t j;\n"
+    "    for (j = 0; j < n; j += 4) {\n"
+    "        const size_t m = n - j < 4 ? n - j : 4;\n"
+    "        int32_t sum[4] = {0};\n"
+    "        @_add_products(k, n, m, @_codes, w + j, sum);\n"
+    "        @_decode(m, sum, step, scale + j, b ? b + j : b, y + j);\n"
+    "    }\n}\n\n";
 
 static const char nn__export_matmul[] =
     "/* c[m,n] = a b, where a moves by am and ak along its dimensions and b by bk and bn */\n"
@@ -16800,6 +16921,28 @@ static const char nn__export_conv[] =
     "                for (j = first; j < first + n; j++)\n"
     "                    y[j] = @_fma(z, row[i % k * c->co + j], y[j]);\n"
     "            }\n        }\n    }\n}\n\n";
+
+static const char nn__export_conv_int8[] =
+    "/* y[oh,ow,co] from whole numbers for x[h,w,ci] and w[kh,kw,ci/groups,co] */\n"
+    "static void @_conv8(const @_shape *c, const $R *x, const signed char *w, const $R *scale,\n"
+    "                    const $R *b, $R *y)\n{\n"
+    "    const size_t k = c->ci / c->groups, n = c->co / c->groups;\n"
+    "    const $R step = @_encode(c->h * c->w * c->ci, x);\n"
+    "    size_t at, tap, j, m;\n"
+    "    for (at = 0; at < c->oh * c->ow; at++, y += c->co)\n"
+    "        for (j = 0; j < c->co; j += m) {\n"
+    "            int32_t sum[4] = {0};\n"
+    "            m = n - j % n < 4 ? n - j % n : 4;\n"
+    "            for (tap = 0; tap < c->kh * c->kw; tap++) {\n"
+    "                size_t v = at / c->ow * c->stride + tap / c->kw * c->dilation;\n"
+    "                size_t u = at % c->ow * c->stride + tap % c->kw * c->dilation;\n"
+    "                v -= c->top;\n                u -= c->left;\n"
+    "                if (v >= c->h || u >= c->w) continue; /* what is negative is large */\n"
+    "                @_add_products(k, c->co, m, @_codes + (v * c->w + u) * c->ci + j / n * k,\n"
+    "                               w + tap * k * c->co + j, sum);\n"
+    "            }\n"
+    "            @_decode(m, sum, step, scale + j, b ? b + j : b, y + j);\n"
+    "        }\n}\n\n";
 
 static const char nn__export_conv_transpose[] =
     "/* The same backwards, y[h,w,ci] from x[oh,ow,co]: sums over kh, kw, co */\n"
@@ -16894,6 +17037,58 @@ static const char nn__export_layer_norm[] =
     "        if (w) y[i] = @_fma(y[i], w[i], b[i]);\n"
     "    }\n}\n\n";
 
+/* nn__norm_moments, nn__norm_merge and nn__norm_save, one channel at a time; twice, since there is
+   no memory for the moments of all of them. */
+static const char nn__export_group_norm[] =
+    "/* mean and squared distances from it of a channel: chunks of it have `fold` sums each */\n"
+    "static void @_moments(size_t rows, size_t channels, size_t chunk, size_t fold, const $R *x,\n"
+    "                      double *mean, double *squares)\n{\n"
+    "    size_t first, i;\n    int pass;\n"
+    "    for (first = 0; first < rows; first += chunk) {\n"
+    "        const size_t n = rows - first < chunk ? rows - first : chunk;\n"
+    "        double sum = 0, square = 0, share, distance;\n        $R center = 0;\n"
+    "        for (pass = 0; pass < 2; pass++) {\n"
+    "            $R sums[32] = {0}, products[32] = {0};\n"
+    "            if (pass) center = ($R)(sum / (double)n);\n"
+    "            for (i = 0; i < n; i++) {\n"
+    "                const $R q = x[(first + i) * channels] - center;\n"
+    "                sums[i % fold] += q;\n"
+    "                products[i % fold] = @_fma(q, q, products[i % fold]);\n"
+    "            }\n"
+    "            for (sum = square = 0, i = 0; i < fold; i++) {\n"
+    "                sum += (double)sums[i];\n                square += (double)products[i];\n"
+    "            }\n        }\n"
+    "        square -= sum * sum / (double)n;\n"
+    "        sum = (double)center + sum / (double)n;\n"
+    "        share = (double)n / ((double)first + (double)n);\n"
+    "        distance = first ? sum - *mean : 0;\n"
+    "        *mean = first ? *mean + distance * share : sum;\n"
+    "        *squares = first ? *squares + (square + distance * distance * (double)first * share)\n"
+    "                         : square;\n"
+    "    }\n}\n\n"
+    "/* y = (x - mean) / sqrt(variance + epsilon) * w + b, for n channels at a time */\n"
+    "static void @_group_norm(size_t rows, size_t channels, size_t n, size_t chunk, size_t fold,\n"
+    "                         const $R *x, double epsilon, int relu, const $R *w, const $R *b,\n"
+    "                         $R *y)\n{\n"
+    "    size_t first, c, i;\n"
+    "    for (first = 0; first < channels; first += n) {\n"
+    "        double mean = 0, all = 0, m = 0, squares = 0;\n        $R center, inverse;\n"
+    "        for (c = first; c < first + n; c++) {\n"
+    "            @_moments(rows, channels, chunk, fold, x + c, &m, &squares);\n"
+    "            mean += m;\n        }\n"
+    "        mean /= (double)n;\n"
+    "        for (c = first; c < first + n; c++) {\n"
+    "            @_moments(rows, channels, chunk, fold, x + c, &m, &squares);\n"
+    "            all += squares + (double)rows * (m - mean) * (m - mean);\n        }\n"
+    "        center = ($R)mean;\n"
+    "        inverse = ($R)(1 / sqrt(all / ((double)rows * (double)n) + epsilon));\n"
+    "        for (c = first; c < first + n; c++)\n"
+    "            for (i = c; i < rows * channels; i += channels) {\n"
+    "                const $R z = @_fma(x[i] - center, w ? w[c] * inverse : inverse,\n"
+    "                                   b ? b[c] : 0);\n"
+    "                y[i] = relu && 0 > z ? 0 : z;\n"
+    "            }\n    }\n}\n\n";
+
 typedef struct nn__export_helper {
     const char *text;
     unsigned needs;
@@ -16901,7 +17096,11 @@ typedef struct nn__export_helper {
 
 static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
     {nn__export_bits, 0},
+#if defined(NN_NO_FMA) || defined(NN_DOUBLE)
+    {nn__export_fma, 0},
+#else
     {nn__export_fma, NN__NEEDS(BITS)},
+#endif
     {nn__export_abs, NN__NEEDS(BITS)},
     {nn__export_quotient, NN__NEEDS(FMA)},
     {nn__export_exp_reduced, NN__NEEDS(FMA) | NN__NEEDS(BITS)},
@@ -16919,16 +17118,19 @@ static const nn__export_helper nn__export_helpers[NN__NEED_COUNT] = {
     {nn__export_softmax, NN__NEEDS(EXP_SUM)},
     {nn__export_log_softmax, NN__NEEDS(EXP_SUM) | NN__NEEDS(LOG)},
     {nn__export_dense, NN__NEEDS(FMA)},
-    {nn__export_int8, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
+    {nn__export_codes, NN__NEEDS(FMA) | NN__NEEDS(ABS)},
+    {nn__export_int8, NN__NEEDS(CODES)},
     {nn__export_matmul, NN__NEEDS(FMA)},
     {nn__export_conv_shape, 0},
     {nn__export_conv, NN__NEEDS(FMA) | NN__NEEDS(CONV_SHAPE)},
+    {nn__export_conv_int8, NN__NEEDS(CODES) | NN__NEEDS(CONV_SHAPE)},
     {nn__export_conv_transpose, NN__NEEDS(FMA) | NN__NEEDS(CONV_SHAPE)},
     {nn__export_windows, 0},
     {nn__export_max_pool, NN__NEEDS(WINDOWS)},
     {nn__export_sum_pool, NN__NEEDS(WINDOWS)},
     {"", 0},
-    {nn__export_layer_norm, NN__NEEDS(FMA)}};
+    {nn__export_layer_norm, NN__NEEDS(FMA)},
+    {nn__export_group_norm, NN__NEEDS(FMA)}};
 #endif
 
 /* -------------------------------------------------------------------------------- >>export-ops
@@ -17101,26 +17303,40 @@ static nn_status nn__emit_activation(nn__exporter *e, const nn_tensor *t)
     return NN_OK;
 }
 
+/* Room for so many codes of a layer's input, and no more terms in a sum than 32 bits hold. */
+static int nn__claim_codes(nn__exporter *e, const nn_tensor *t, size_t inputs, size_t terms)
+{
+    e->codes = nn__max_size(e->codes, inputs);
+    if (terms <= INT32_MAX / (127 * 127)) return 1;
+    nn__fail(NN_ERROR_TOO_LARGE, "nn_export_c: tensor %llu '%s' sums %llu products, which may "
+                                 "exceed 32 bits as int8", (nn__ull)t->id, t->op->name,
+             (nn__ull)terms);
+    return 0;
+}
+
+/* A layer's weights as arguments: reals, or codes and their scale. */
+static void nn__emit_weights(nn__exporter *e, const nn_tensor *w, int int8)
+{
+    char at[160];
+    if (!int8) nn__writer_print(&e->w, ", %s", nn__at(e, w, at));
+    else
+        nn__writer_print(&e->w, ", %s_q%llu, %s_s%llu", e->name, (nn__ull)w->id, e->name,
+                         (nn__ull)w->id);
+}
+
 static nn_status nn__emit_dense(nn__exporter *e, const nn_tensor *t)
 {
     const nn_tensor *x = t->src[0], *w = t->src[1], *b = t->src_count > 2 ? t->src[2] : NULL;
     const size_t k = w->shape[0], n = w->shape[1], rows = t->row_size / n;
     char at[160];
     e->needs |= e->int8 ? NN__NEEDS(INT8) : NN__NEEDS(DENSE);
-    if (e->int8) e->codes = nn__max_size(e->codes, k);
-    if (e->int8 && k > INT32_MAX / (127 * 127))
-        return nn__fail(NN_ERROR_TOO_LARGE, "nn_export_c: tensor %llu 'dense' sums %llu products, "
-                                            "which may exceed 32 bits as int8", (nn__ull)t->id,
-                        (nn__ull)k);
+    if (e->int8 && !nn__claim_codes(e, t, k, k)) return NN_ERROR_TOO_LARGE;
     if (rows > 1)
         nn__writer_print(&e->w, "    for (size_t r = 0; r < %llu; r++)\n    ", (nn__ull)rows);
     nn__writer_print(&e->w, "    %s_dense(%llu, %llu, %s", e->name, (nn__ull)k, (nn__ull)n,
                      nn__at(e, x, at));
     if (rows > 1) nn__writer_print(&e->w, " + r * %llu", (nn__ull)k);
-    if (e->int8)
-        nn__writer_print(&e->w, ", %s_q%llu, %s_s%llu", e->name, (nn__ull)w->id, e->name,
-                         (nn__ull)w->id);
-    else nn__writer_print(&e->w, ", %s", nn__at(e, w, at));
+    nn__emit_weights(e, w, e->int8);
     nn__writer_print(&e->w, ", %s", b ? nn__at(e, b, at) : "0");
     nn__writer_print(&e->w, ", %s", nn__at(e, t, at));
     if (rows > 1) nn__writer_print(&e->w, " + r * %llu", (nn__ull)n);
@@ -17328,14 +17544,20 @@ static nn_status nn__emit_conv(nn__exporter *e, const nn_tensor *t)
                                                               : nn__conv_plan_x(&plan, &p, 1, 0));
     const size_t members[] = {c->h,  c->w,      c->ci,       c->oh,     c->ow,  c->co,   c->kh,
                               c->kw, c->stride, c->dilation, c->groups, c->top, c->left, !by_bands};
-    e->needs |= backwards ? NN__NEEDS(CONV_TRANSPOSE) : NN__NEEDS(CONV);
+    const int int8 = e->int8 && !backwards;
+    if (int8 && !nn__claim_codes(e, t, t->src[0]->row_size, t->src[1]->size / c->co))
+        return NN_ERROR_TOO_LARGE;
+    e->needs |= backwards ? NN__NEEDS(CONV_TRANSPOSE)
+                : int8    ? NN__NEEDS(CONV_INT8)
+                          : NN__NEEDS(CONV);
     nn__writer_print(&e->w, "    {\n        static const %s_shape c = {", e->name);
     for (size_t i = 0; i < sizeof members / sizeof *members; i++)
         nn__writer_print(&e->w, "%s%llu", i ? ", " : "", (nn__ull)members[i]);
-    nn__writer_print(&e->w, "};\n        %s_conv%s(&c, ", e->name, backwards ? "_transpose" : "");
-    nn__writer_print(&e->w, "%s, ", nn__at(e, t->src[0], at));
-    nn__writer_print(&e->w, "%s, ", nn__at(e, t->src[1], at));
-    nn__writer_print(&e->w, "%s, ", b ? nn__at(e, b, at) : "0");
+    nn__writer_print(&e->w, "};\n        %s_conv%s(&c, ", e->name,
+                     backwards ? "_transpose" : int8 ? "8" : "");
+    nn__writer_text(&e->w, nn__at(e, t->src[0], at));
+    nn__emit_weights(e, t->src[1], int8);
+    nn__writer_print(&e->w, ", %s, ", b ? nn__at(e, b, at) : "0");
     nn__writer_print(&e->w, "%s);\n    }\n", nn__at(e, t, at));
     if (nn__activation_of(t) != NN_ACTIVATION_IDENTITY) nn__emit_function(e, t, t);
     return NN_OK;
@@ -17452,6 +17674,24 @@ static nn_status nn__emit_layer_norm(nn__exporter *e, const nn_tensor *t)
     return NN_OK;
 }
 
+static nn_status nn__emit_group_norm(nn__exporter *e, const nn_tensor *t)
+{
+    const nn__norm_settings *s = (const nn__norm_settings *)t->settings;
+    const nn__norm_pass p = nn__norm_begin(t, 1);
+    const size_t numbers[] = {p.segment, p.channels, p.channels / s->groups, p.chunk,
+                              nn__fold(p.channels)};
+    char at[160], number[64];
+    e->needs |= NN__NEEDS(GROUP_NORM) | NN__NEEDS(SQRT);
+    nn__emit_block(e, t);
+    nn__writer_print(&e->w, "        %s_group_norm(", e->name);
+    for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+        nn__writer_print(&e->w, "%llu, ", (nn__ull)numbers[i]);
+    nn__writer_print(&e->w, "x, %s, %d, ", nn__shortest(s->epsilon, 0, number), s->relu);
+    nn__writer_print(&e->w, "%s, ", nn_weight(t) ? nn__at(e, nn_weight(t), at) : "0");
+    nn__writer_print(&e->w, "%s, y);\n    }\n", nn_bias(t) ? nn__at(e, nn_bias(t), at) : "0");
+    return NN_OK;
+}
+
 static const struct nn__export_op {
     const nn_op *op;
     int memory;
@@ -17492,7 +17732,8 @@ static const struct nn__export_op {
     {&nn__crop, NN__OWN_MEMORY, nn__emit_frame},
     {&nn__spatial_dropout, NN__ALIAS, nn__emit_nothing},
     {&nn__batch_norm, NN__IN_PLACE, nn__emit_batch_norm},
-    {&nn__layer_norm, NN__IN_PLACE, nn__emit_layer_norm}};
+    {&nn__layer_norm, NN__IN_PLACE, nn__emit_layer_norm},
+    {&nn__group_norm, NN__IN_PLACE, nn__emit_group_norm}};
 
 static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
 {
@@ -17502,11 +17743,10 @@ static const struct nn__export_op *nn__export_op_of(const nn_tensor *t)
 }
 #endif
 
-/* -------------------------------------------------------------------------------------- >>export
-   Memory, constants, the test and the file around them. What depends on no input is a constant. */
+/* ------------------------------------------------------------------------------- >>export-int8
+   Weights in 255 steps per unit or filter, the input of a layer in 255 steps per row or image. What
+   the exported code computes takes the place of the layers while its accuracy is measured. */
 #ifndef NN_NO_STDIO
-
-/* -- int8: a dense layer's weights in 255 steps per unit, its input in 255 steps per row -- */
 
 static int nn__int8_code(nn_real value)
 {
@@ -17529,53 +17769,137 @@ static nn_real nn__quantize(size_t n, size_t step, const nn_real *x, int8_t *cod
     return max / 127;
 }
 
-/* What the exported code computes, for nn__dense's tensors while the accuracy is measured. */
-static nn_status nn__dense_int8_forward(nn_tensor *t)
+/* Where a layer's codes are: a scale for each column of the weights, their codes, those of x. */
+typedef struct nn__int8_layer {
+    nn_real *scale;
+    int8_t *w, *x;
+    const nn_real *bias;
+    size_t columns;
+} nn__int8_layer;
+
+static nn__int8_layer nn__int8_begin(const nn_tensor *t)
+{
+    nn__int8_layer l;
+    const nn_tensor *w = t->src[1];
+    l.columns = w->shape[w->rank - 1];
+    l.scale = (nn_real *)nn_scratch(t);
+    l.w = (int8_t *)(l.scale + l.columns), l.x = l.w + w->size;
+    l.bias = t->src_count > 2 ? t->src[2]->data : NULL;
+    for (size_t j = 0; j < l.columns; j++)
+        l.scale[j] = nn__quantize(w->size / l.columns, l.columns, w->data + j, l.w + j);
+    return l;
+}
+
+/* Sum number j, of what is `step` each. */
+static nn_real nn__int8_value(const nn__int8_layer *l, size_t j, nn_real step, int32_t sum)
+{
+    return nn__fma((nn_real)sum, step * l->scale[j], l->bias ? l->bias[j] : 0);
+}
+
+static nn_status nn__int8_end(nn_tensor *t)
 {
     const nn__function *f = (const nn__function *)t->settings;
-    const nn_tensor *x = t->src[0], *w = t->src[1];
-    const nn_real *b = t->src_count > 2 ? t->src[2]->data : NULL;
-    const size_t k = w->shape[0], n = w->shape[1];
-    nn_real *scale = (nn_real *)nn_scratch(t);
-    int8_t *codes = (int8_t *)(scale + n), *row = codes + k * n;
-    for (size_t j = 0; j < n; j++) scale[j] = nn__quantize(k, n, w->data + j, codes + j);
-    for (size_t r = 0; r < t->size / n; r++) {
-        const nn_real step = nn__quantize(k, 1, x->data + r * k, row);
-        for (size_t j = 0; j < n; j++) {
-            int32_t sum = 0;
-            for (size_t i = 0; i < k; i++) sum += row[i] * codes[i * n + j];
-            t->data[r * n + j] = nn__fma((nn_real)sum, step * scale[j], b ? b[j] : 0);
-        }
-    }
     nn__activate(t->net->threads, f->kind, f->alpha, t->size, t->data, NULL, NULL, t->data);
     return NN_OK;
 }
 
-static size_t nn__dense_int8_scratch(const nn_tensor *t, size_t rows)
+static nn_status nn__dense_int8_forward(nn_tensor *t)
+{
+    const nn__int8_layer l = nn__int8_begin(t);
+    const size_t k = t->src[1]->shape[0], n = l.columns;
+    for (size_t r = 0; r < t->size / n; r++) {
+        const nn_real step = nn__quantize(k, 1, t->src[0]->data + r * k, l.x);
+        for (size_t j = 0; j < n; j++) {
+            int32_t sum = 0;
+            for (size_t i = 0; i < k; i++) sum += l.x[i] * l.w[i * n + j];
+            t->data[r * n + j] = nn__int8_value(&l, j, step, sum);
+        }
+    }
+    return nn__int8_end(t);
+}
+
+/* The sum of filter j at pixel `at` of the result. */
+static int32_t nn__conv_int8_sum(const nn__conv *c, const nn__int8_layer *l, size_t at, size_t j)
+{
+    const size_t k = c->ci / c->groups, first = j / (c->co / c->groups) * k;
+    const int8_t *w = l->w + j;
+    int32_t sum = 0;
+    for (size_t tap = 0; tap < c->kh * c->kw; tap++, w += k * c->co) {
+        const size_t v = at / c->ow * c->stride + tap / c->kw * c->dilation - c->top;
+        const size_t u = at % c->ow * c->stride + tap % c->kw * c->dilation - c->left;
+        if (v >= c->h || u >= c->w) continue; /* what is negative is large */
+        const int8_t *x = l->x + (v * c->w + u) * c->ci + first;
+        for (size_t i = 0; i < k; i++) sum += x[i] * w[i * c->co];
+    }
+    return sum;
+}
+
+static nn_status nn__conv_int8_forward(nn_tensor *t)
+{
+    const nn__conv *c = &((const nn__conv_settings *)t->settings)->c;
+    const nn__int8_layer l = nn__int8_begin(t);
+    const size_t image = t->src[0]->row_size;
+    nn_real *y = t->data;
+    for (size_t r = 0; r < nn__rows(t); r++) {
+        const nn_real step = nn__quantize(image, 1, t->src[0]->data + r * image, l.x);
+        for (size_t at = 0; at < c->oh * c->ow; at++)
+            for (size_t j = 0; j < c->co; j++)
+                *y++ = nn__int8_value(&l, j, step, nn__conv_int8_sum(c, &l, at, j));
+    }
+    return nn__int8_end(t);
+}
+
+static size_t nn__int8_scratch(const nn_tensor *t, size_t rows)
 {
     const nn_tensor *w = t->src[1];
-    (void)rows;
-    return nn__bytes(w->shape[0] + 1 + sizeof(nn_real), w->shape[1] + 1, 1);
+    (void)rows; /* the sum fits, since all of this is in memory as reals */
+    return w->shape[w->rank - 1] * sizeof(nn_real) + w->size + t->src[0]->row_size;
 }
 
 static const nn_op nn__dense_int8 = {"dense", nn__dense_int8_forward, NULL, nn__dense_saved,
-                                     nn__dense_int8_scratch, NN__OP_CLAIMS, NULL};
+                                     nn__int8_scratch, NN__OP_CLAIMS, NULL};
+static const nn_op nn__conv2d_int8 = {"conv2d", nn__conv_int8_forward, NULL, nn__dense_saved,
+                                      nn__int8_scratch, NN__OP_CLAIMS, NULL};
+static const nn_op nn__conv1d_int8 = {"conv1d", nn__conv_int8_forward, NULL, nn__dense_saved,
+                                      nn__int8_scratch, NN__OP_CLAIMS, NULL};
 
-/* The output's values with its dense layers as they will be exported. */
+static const nn_op *const nn__int8_ops[][2] = {{&nn__dense, &nn__dense_int8},
+                                               {&nn__conv2d, &nn__conv2d_int8},
+                                               {&nn__conv1d, &nn__conv1d_int8}};
+
+/* The operation that takes the place of one: as int8 for 1, as it was for 0; NULL: none. */
+static const nn_op *nn__int8_op(const nn_op *op, int int8)
+{
+    for (size_t i = 0; i < sizeof nn__int8_ops / sizeof *nn__int8_ops; i++)
+        if (nn__int8_ops[i][!int8] == op) return nn__int8_ops[i][int8];
+    return NULL;
+}
+
+/* The network's layers as int8, or as they were. */
+static void nn__use_int8(nn_net *net, int int8)
+{
+    for (size_t i = 0; i < net->tensors.count; i++) {
+        const nn_op *other = nn__int8_op(net->tensors.items[i]->op, int8);
+        if (other) net->tensors.items[i]->op = other;
+    }
+    net->laid_count = 0; /* they need other working memory */
+}
+
+/* The output's values with its layers as they will be exported. */
 static nn_status nn__export_predict(const nn__exporter *e, int int8, const nn_dataset *data,
                                     const nn_real *x, size_t rows, nn_real *y)
 {
-    nn_net *net = e->net;
-    for (size_t i = 0; int8 && i < net->tensors.count; i++)
-        if (net->tensors.items[i]->op == &nn__dense) net->tensors.items[i]->op = &nn__dense_int8;
-    net->laid_count = int8 ? 0 : net->laid_count;
+    if (int8) nn__use_int8(e->net, 1);
     nn_status status = data ? nn_predict(e->output, data, y)
                             : nn_predict_rows(e->output, x, rows, y);
-    for (size_t i = 0; int8 && i < net->tensors.count; i++)
-        if (net->tensors.items[i]->op == &nn__dense_int8) net->tensors.items[i]->op = &nn__dense;
-    net->laid_count = int8 ? 0 : net->laid_count;
+    if (int8) nn__use_int8(e->net, 0);
     return status;
 }
+#endif
+
+/* -------------------------------------------------------------------------------------- >>export
+   Memory, constants, the test and the file around them. What depends on no input is a constant. */
+#ifndef NN_NO_STDIO
 
 static double nn__export_accuracy(const nn__exporter *e, const nn_real *y)
 {
@@ -17661,7 +17985,7 @@ static void nn__export_roots(nn__exporter *e)
                 if (fits) from->last = nn__max_size(from->last, slots[t->id].last);
             }
             for (size_t j = 0; pass == 0 && op && j < t->src_count; j++) {
-                const int is_code = e->int8 && t->op == &nn__dense && j == 1;
+                const int is_code = e->int8 && j == 1 && nn__int8_op(t->op, 1);
                 nn__slot *source = nn__slot_of(e, t->src[j]);
                 source->last = t->id;
                 if (!nn__export_reads(t, j)) continue;
@@ -17696,15 +18020,16 @@ static void nn__export_offsets(nn__exporter *e)
 
 /* -- the file -- */
 
-/* Numbers in rows, each as text(i) gives it. */
-static void nn__emit_reals(nn__exporter *e, const char *head, size_t n, const nn_real *x)
+/* The n numbers x[i * step] in rows. */
+static void nn__emit_reals(nn__exporter *e, const char *head, size_t n, size_t step,
+                           const nn_real *x)
 {
     char text[64];
     nn__writer_print(&e->w, "static const %s %s", nn__real_type(), e->name);
     nn__writer_print(&e->w, "_%s[%llu] = {", head, (nn__ull)n);
     for (size_t i = 0; i < n; i++)
         nn__writer_print(&e->w, "%s%s%s", i ? "," : "", i % 8 ? " " : "\n    ",
-                         nn__literal(x[i], text));
+                         nn__literal(x[i * step], text));
     nn__writer_text(&e->w, "};\n\n");
 }
 
@@ -17733,7 +18058,7 @@ static void nn__emit_title(nn__exporter *e, const nn_tensor *t)
 
 static nn_status nn__emit_codes(nn__exporter *e, const nn_tensor *w)
 {
-    const size_t k = w->shape[0], n = w->shape[1];
+    const size_t n = w->shape[w->rank - 1], k = w->size / n;
     char head[32];
     nn_real *scale =
         (nn_real *)nn__net_alloc(e->net, nn__bytes(k + 1 + sizeof(nn_real), n + 1, 1));
@@ -17743,7 +18068,7 @@ static nn_status nn__emit_codes(nn__exporter *e, const nn_tensor *w)
     snprintf(head, sizeof head, "q%llu", (nn__ull)w->id);
     nn__emit_bytes(e, "signed char", head, k * n, codes);
     head[0] = 's';
-    nn__emit_reals(e, head, n, scale);
+    nn__emit_reals(e, head, n, 1, scale);
     e->constants += k * n + n * sizeof *scale;
     nn__net_release(e->net, scale);
     return NN_OK;
@@ -17767,7 +18092,7 @@ static nn_status nn__emit_constants(nn__exporter *e)
         if (slot->as_codes) status = nn__emit_codes(e, t);
         if (!slot->as_reals) continue;
         snprintf(head, sizeof head, "p%llu", (nn__ull)t->id);
-        nn__emit_reals(e, head, t->size, t->data);
+        nn__emit_reals(e, head, t->size, 1, t->data);
         e->constants += t->size * sizeof *t->data;
     }
     return status;
@@ -17780,10 +18105,10 @@ static void nn__emit_helpers(nn__exporter *e)
     for (int i = NN__NEED_COUNT; i-- > 0;)
         if (needs & 1u << i) needs |= nn__export_helpers[i].needs;
     if (needs & NN__NEEDS(EXP_REDUCED))
-        nn__emit_reals(e, "exp_terms", NN__EXP_TERMS, nn__exp_terms);
-    if (needs & NN__NEEDS(LOG)) nn__emit_reals(e, "log_terms", NN__LOG_TERMS, nn__log_terms);
+        nn__emit_reals(e, "exp_terms", NN__EXP_TERMS, 1, nn__exp_terms);
+    if (needs & NN__NEEDS(LOG)) nn__emit_reals(e, "log_terms", NN__LOG_TERMS, 1, nn__log_terms);
     if (needs & NN__NEEDS(GELU))
-        nn__emit_reals(e, "erfc_terms", (size_t)NN__ERFC_TERMS, nn__erfc_terms);
+        nn__emit_reals(e, "erfc_terms", (size_t)NN__ERFC_TERMS, 1, nn__erfc_terms);
     for (int i = 0; i < NN__NEED_COUNT; i++)
         if (needs & 1u << i) nn__emit(e, nn__export_helpers[i].text);
 }
@@ -17804,14 +18129,34 @@ static nn_status nn__emit_predict(nn__exporter *e)
     return status;
 }
 
-/* Raw samples are normalised as the training set was. */
+/* Whether samples have their channels first, and the network has them last. */
+static int nn__export_turns(const nn__exporter *e, const nn_dataset *data)
+{
+    return nn__has_planes(data) && e->input->rank == 4;
+}
+
+/* How many raw values in a row are normalised alike: a plane of them, or one. */
+static size_t nn__norm_run(const nn_dataset *data, size_t plane)
+{
+    for (size_t i = 0; i < data->norm_count; i++)
+        if (data->scale[i] != data->scale[i / plane * plane] ||
+            data->shift[i] != data->shift[i / plane * plane])
+            return 1;
+    return plane;
+}
+
+/* Raw samples are normalised as the training set was, and turned as the network has them. */
 static void nn__emit_raw(nn__exporter *e)
 {
     const nn_dataset *trained = e->net->trained_on;
     const size_t n = e->input->row_size, count = trained->norm_count;
+    const size_t plane = nn__export_turns(e, trained) ? n / trained->shape[0] : n;
+    const size_t run = count > 1 ? nn__norm_run(trained, plane) : n;
+    char at[40];
     static const nn_real one = 1, zero = 0;
-    nn__emit_reals(e, "scale", count ? count : 1, count ? trained->scale : &one);
-    nn__emit_reals(e, "shift", count ? count : 1, count ? trained->shift : &zero);
+    nn__emit_reals(e, "scale", n / run, run, count ? trained->scale : &one);
+    nn__emit_reals(e, "shift", n / run, run, count ? trained->shift : &zero);
+    e->constants += n / run * 2 * sizeof one;
     nn__writer_print(&e->w, "static %s %s", nn__real_type(), e->name);
     nn__writer_print(&e->w, "_normalised[%llu];\n\nvoid ", (nn__ull)n);
     nn__emit(e, "@_predict_raw(");
@@ -17819,9 +18164,17 @@ static void nn__emit_raw(nn__exporter *e)
     if (trained->dtype != NN_DTYPE_U8) nn__writer_text(&e->w, nn__real_type());
     nn__emit(e, " *raw, $R *out)\n{\n");
     nn__writer_print(&e->w, "    for (size_t i = 0; i < %llu; i++)\n", (nn__ull)n);
-    nn__emit(e, "        @_normalised[i] = @_fma(($R)raw[i], ");
-    nn__emit(e, count > 1 ? "@_scale[i], @_shift[i]);\n" : "@_scale[0], @_shift[0]);\n");
-    nn__emit(e, "    @_predict(@_normalised, out);\n}\n\n");
+    snprintf(at, sizeof at, run == n ? "0" : run == 1 ? "i" : "i / %llu", (nn__ull)run);
+    nn__emit(e, "        @_normalised[");
+    if (plane == n) nn__writer_text(&e->w, "i");
+    else
+        nn__writer_print(&e->w, "i %% %llu * %llu + i / %llu", (nn__ull)plane,
+                         (nn__ull)(n / plane), (nn__ull)plane);
+    nn__emit(e, "] = @_fma(($R)raw[i], @_scale[");
+    nn__writer_text(&e->w, at);
+    nn__emit(e, "], @_shift[");
+    nn__writer_text(&e->w, at);
+    nn__emit(e, "]);\n    @_predict(@_normalised, out);\n}\n\n");
 }
 
 static void nn__emit_test(nn__exporter *e)
@@ -17829,7 +18182,7 @@ static void nn__emit_test(nn__exporter *e)
     const size_t n = e->input->row_size, m = e->output->row_size;
     nn__writer_print(&e->w, "#ifndef %s_NO_TEST\n", e->name);
     if (e->bytes) nn__emit_bytes(e, "unsigned char", "test_in", e->rows * n, e->bytes);
-    else nn__emit_reals(e, "test_in", e->rows * n, e->x);
+    else nn__emit_reals(e, "test_in", e->rows * n, 1, e->x);
     nn__emit(e, "/* their outputs' bits */\nstatic const $U @_test_out");
     nn__writer_print(&e->w, "[%llu] = {", (nn__ull)(e->rows * m));
     for (size_t i = 0; i < e->rows * m; i++)
@@ -17942,9 +18295,10 @@ static nn_status nn__export_samples(nn__exporter *e)
     for (size_t i = 0; i < e->rows * n; i++)
         e->x[i] = (nn_real)((int)nn_rng_below(&rng, 257) - 128) / 128;
     nn__gathering g = {data, NULL, 0, e->x, 0, NULL};
-    g.by_pixel = data && nn__has_planes(data) && e->input->rank == 4;
+    g.by_pixel = data && nn__export_turns(e, data);
     if (data) nn__gather(1, e->rows, &g);
-    if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8) {
+    if (data && e->raw && data->dtype == NN_DTYPE_U8 && trained->dtype == NN_DTYPE_U8 &&
+        nn__has_planes(data) == nn__has_planes(trained)) {
         e->bytes = (uint8_t *)nn__net_alloc(e->net, nn__bytes(e->rows, n, 1));
         if (!e->bytes) return NN_ERROR_OUT_OF_MEMORY;
         for (size_t i = 0; i < e->rows * n; i++) {
@@ -17961,9 +18315,9 @@ static nn_status nn__export_all(nn__exporter *e, const char *path)
     nn_status status = nn__export_check(e);
     if (status == NN_OK && e->data) status = nn__export_measure(e);
     if (status != NN_OK) return status;
-    const int by_pixel = trained && nn__has_planes(trained) && e->input->rank == 4;
-    e->raw = trained && !by_pixel && trained->features == e->input->row_size &&
-             (trained->norm_count || trained->dtype == NN_DTYPE_U8);
+    e->raw = trained && trained->features == e->input->row_size &&
+             (trained->norm_count || trained->dtype == NN_DTYPE_U8 ||
+              nn__export_turns(e, trained));
     nn__export_roots(e);
     nn__export_offsets(e);
     status = nn__export_samples(e);
@@ -20554,6 +20908,7 @@ static nn_status nn__load(const char *call, nn_net *net, const char *path, const
     if (report) memset(report, 0, sizeof *report);
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
+    if (status == NN_OK) status = nn__check_own(call, net);
     if (status == NN_OK) status = nn__check_load_desc(call, &d);
     if (status == NN_OK) status = nn__archive_open(&a, call, path, bytes, size);
     if (status != NN_OK) return status;
@@ -20588,6 +20943,7 @@ typedef struct nn__opening {
     nn_net *net;
     const nn_op *ops; /* the user's own */
     size_t op_count;
+    int in_place;
     char where[160];  /* for messages: the tensor that is being made */
 } nn__opening;
 
@@ -20606,6 +20962,24 @@ static const nn_op *nn__find_operation(const nn__opening *o, const nn__json *nam
     return NULL;
 }
 
+/* The next leaf's values are the tensor's, where it lies. */
+static nn_status nn__lend(nn__opening *o, const nn__entry *e)
+{
+    const uintptr_t address = (uintptr_t)(o->a.bytes + e->begin);
+    const char *wanted = nn__float_of(sizeof(nn_real))->name;
+    if (e->element != nn__float_of(sizeof(nn_real)) || nn__is_big_endian())
+        return nn__fail(NN_ERROR_MISMATCH, "%s: tensor '%.80s' is %s, low byte first; in_place "
+                                           "needs %s in this machine's order", o->where, e->name,
+                        e->element->name, wanted);
+    if (address % sizeof(nn_real))
+        return nn__fail(NN_ERROR_MISMATCH, "%s: tensor '%.80s' begins at byte %llu, %d bytes past "
+                                           "a multiple of %d; in_place needs %s aligned",
+                        o->where, e->name, (nn__ull)e->begin, (int)(address % sizeof(nn_real)),
+                        (int)sizeof(nn_real), wanted);
+    o->net->lent = (nn_real *)address; /* const in truth: nn__check_own */
+    return NN_OK;
+}
+
 /* A parameter or buffer is as large as the file's own tensor of that name: a short file cannot ask
    for much memory. */
 static nn_status nn__check_promised(nn__opening *o, nn__json *v, size_t id, const char *name)
@@ -20618,9 +20992,10 @@ static nn_status nn__check_promised(nn__opening *o, nn__json *v, size_t id, cons
     int same = e && e->rank == (shape ? shape->size : 0);
     for (size_t i = 0; same && i < e->rank; i++)
         same = nn__json_size(shape + 1 + i, &n) && n == nn__entry_dim(e, i);
-    return same ? NN_OK
-                : nn__fail(NN_ERROR_MISMATCH, "%s: the file has no tensor '%.80s' of that shape",
-                           o->where, name ? name : number);
+    if (!same)
+        return nn__fail(NN_ERROR_MISMATCH, "%s: the file has no tensor '%.80s' of that shape",
+                        o->where, name ? name : number);
+    return o->in_place ? nn__lend(o, e) : NN_OK;
 }
 
 /* The tensors that a list of numbers names; NULL for those that are not made yet. */
@@ -20688,6 +21063,7 @@ static nn_status nn__make_tensor(nn__opening *o, nn__json *v)
     if (status == NN_OK) status = nn__make_described(o, op, v, count, src, &made);
     if (status == NN_OK) status = nn__check_made(o, made, list, id);
     if (status == NN_OK && name && !nn__name(o->where, made, name->text)) status = o->net->status;
+    o->net->lent = NULL;
     NN_FREE(src);
     return status;
 }
@@ -20720,7 +21096,7 @@ static nn_status nn__fill_opened(nn__opening *o, int training)
     if (!matches) return NN_ERROR_OUT_OF_MEMORY;
     nn_status status = nn__find_matches(&o->a, o->net, "", &desc, matches);
     if (status == NN_OK) status = nn__check_left_over(&o->a, 1, &desc);
-    for (size_t i = 0; status == NN_OK && i < count; i++)
+    for (size_t i = 0; status == NN_OK && !o->in_place && i < count; i++)
         status = nn__read_match(&o->a, &matches[i], matches[i].t->data);
     if (status == NN_OK) status = nn__read_data(&o->a, &o->about, o->net, &o->net->trained_on);
     if (status == NN_OK && training) status = nn__read_training(&o->a, &o->about, o->net);
@@ -20733,11 +21109,15 @@ static nn_net *nn__open(const char *call, const char *path, const void *bytes, s
 {
     nn__opening o;
     memset(&o, 0, sizeof o);
-    nn_status status = nn__archive_open(&o.a, call, path, bytes, size);
+    if (desc) o.ops = desc->ops, o.op_count = desc->op_count, o.in_place = desc->in_place;
+    nn_status status = NN_OK;
+    if (o.in_place && (path || desc->training))
+        status = nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: in_place is for a file in memory, and not to "
+                                                 "be trained", call);
+    if (status == NN_OK) status = nn__archive_open(&o.a, call, path, bytes, size);
     if (status == NN_OK) status = nn__read_about(&o.a, &o.about);
     if (status == NN_OK) o.net = nn_net_create(desc ? &desc->net : NULL);
     if (status == NN_OK && !o.net) status = nn__message_status;
-    if (desc) o.ops = desc->ops, o.op_count = desc->op_count;
     if (status == NN_OK) status = nn__make_net(&o);
     if (status == NN_OK) status = nn__fill_opened(&o, desc && desc->training);
     nn__about_free(&o.about);

@@ -114,6 +114,7 @@ alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples 
 -Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float        |
 ASan and UBSan         | $cc                 | $sanitize | data npy plain graph train optim conv save norm augment | float | avx2 avx512 neon
 ASan and UBSan, double | $cc                 | $sanitize              | plain                        | double       |
+UBSan of clang         | clang               | -O0 -fsanitize=undefined -fno-sanitize-recover=undefined | conv norm | float | avx2 neon
 ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
 bits, gcc -O3          | gcc                 | -O3 -march=native      | determinism                  | double       |
@@ -122,6 +123,7 @@ bits, clang -O2        | clang               | -O2                    | determin
 bits, clang -O3        | clang               | -O3 -march=native      | determinism                  | float        |
 bits, contract=fast    | clang               | -O2 -ffp-contract=fast | determinism                  | float        | avx2
 loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
+the smallest stack     | $cc                 | -O2 -DNN_STACK_BYTES=4096 | determinism plain        | float double |
 OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
 OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph conv augment     | float        |
 -m32                   | $cc                 | -O2 $m32               | determinism                  | float double |

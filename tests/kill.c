@@ -1,5 +1,6 @@
 /* A training that saves every 20 steps, killed at N random moments (default 200) and started again
-   each time: it ends with the weights of a run that nobody disturbed, bit for bit.
+   each time: it ends with the weights of a run that nobody disturbed, bit for bit, and beside the
+   checkpoint there is never more than one temporary file, at the end none.
 
    build/kill [N] [FILE] */
 #define _POSIX_C_SOURCE 200809L
@@ -7,6 +8,7 @@
 #include "../nn.h"
 
 #include "../examples/digits.h"
+#include <dirent.h>
 #include <signal.h>
 #include <sys/types.h>
 #include <sys/wait.h>
@@ -61,11 +63,26 @@ static void wait_for(double seconds)
     nanosleep(&t, NULL);
 }
 
+/* How many files there are whose names begin with that of `path` and go on. */
+static int files_beside(const char *path)
+{
+    char folder[300];
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    int count = 0;
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    DIR *open = opendir(folder);
+    if (!open) return -1;
+    for (struct dirent *one; (one = readdir(open)) != NULL;)
+        count += strncmp(one->d_name, name, strlen(name)) == 0 && one->d_name[strlen(name)];
+    closedir(open);
+    return count;
+}
+
 int main(int argc, char **argv)
 {
     const int wanted = argc > 1 ? atoi(argv[1]) : 200;
     const char *path = argc > 2 ? argv[2] : TEST_TMP "/kill.safetensors";
-    int kills = 0, finished = 0, wrong = 0;
+    int kills = 0, finished = 0, wrong = 0, left = 0;
     remove(path);
     const double begin = nn__now();
     const uint64_t expected = train(path);
@@ -82,6 +99,8 @@ int main(int argc, char **argv)
             kill(child, SIGKILL);
             waitpid(child, &status, 0);
             kills++;
+            left += files_beside(path) == 1;
+            wrong += files_beside(path) < 0 || files_beside(path) > 1;
         } else {
             wrong += !WIFEXITED(status) || WEXITSTATUS(status) != 0;
             finished++;
@@ -89,8 +108,10 @@ int main(int argc, char **argv)
         }
     }
     wrong += !expected || train(path) != expected; /* what the last kill left */
-    printf("kill: a run of %.2f s: %d kills, %d runs ended, %s\n", seconds, kills, finished + 1,
-           wrong ? "NOT with the bits of the undisturbed run"
+    wrong += files_beside(path) != 0;
+    printf("kill: a run of %.2f s: %d kills, %d of them with a temporary file left, %d runs ended, "
+           "%s\n", seconds, kills, left, finished + 1,
+           wrong ? "NOT with the bits of the undisturbed run, or too many files"
                  : "all with the bits of the undisturbed run");
     remove(path);
     return wrong != 0;

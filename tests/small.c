@@ -32,7 +32,13 @@ int main(void)
     if (nn_open_memory(file, size, &desc) || !strstr(nn_last_error(), "state of a training")) return 9;
     if (nn_load_memory(net, file, size - 1, NULL, NULL) == NN_OK) return 10;
     if (nn_load_memory(net, file, size, NULL, NULL) != NN_OK) return 11;
-    nn_free(file);
     nn_net_destroy(net);
+    desc.training = 0, desc.in_place = 1;
+    memset(y, 0, sizeof y);
+    net = nn_open_memory(file, size, &desc);
+    if (!net || nn_predict(nn_net_output(net), &data, y) != NN_OK) return 12;
+    if (nn_load_memory(net, file, size, NULL, NULL) == NN_OK) return 13;
+    nn_net_destroy(net);
+    nn_free(file);
     return !(y[0] == 0 && y[1] == 1 && y[2] == 1 && y[3] == 0);
 }

@@ -29,7 +29,10 @@ static void memory_free(void *block)
 
 #include "test.h"
 #if defined(__unix__) || defined(__APPLE__)
+#include <dirent.h>
+#include <fcntl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/select.h>
 #include <sys/stat.h>
@@ -463,6 +466,222 @@ static void test_custom(void)
 
 /* ------------------------------------------------------------------------------ files of a kind */
 
+/* ------------------------------------------------------------------------------ values in place */
+
+/* Whether all values of a network lie in these bytes. */
+static int lies_in(const nn_net *net, const void *bytes, size_t size)
+{
+    const uintptr_t begin = (uintptr_t)bytes, end = begin + size;
+    const nn_tensor *t;
+    int lies = 1;
+    for (size_t i = 0; (t = nn__state_tensor(net, i)) != NULL; i++)
+        lies &= (uintptr_t)t->data >= begin && (uintptr_t)(t->data + t->size) <= end;
+    return lies;
+}
+
+static nn_open_desc in_place(void)
+{
+    nn_open_desc desc;
+    memset(&desc, 0, sizeof desc);
+    desc.in_place = 1;
+    return desc;
+}
+
+#ifdef HAS_POSIX
+/* Every operation, from a file that is mapped for reading: a write would end the program. */
+static void test_mapped(void)
+{
+    const char *path = path_of("mapped.safetensors");
+    nn_open_desc desc = in_place();
+    desc.ops = &triple_op, desc.op_count = 1;
+    for (size_t i = 0; i < COUNT(builders); i++) {
+        nn_net *net = nn_net_create(NULL);
+        nn_tensor *output = builders[i](net);
+        CHECK_OK(nn_save(net, path, NULL));
+        const int disk = open(path, O_RDONLY);
+        const size_t size = (size_t)lseek(disk, 0, SEEK_END);
+        void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, disk, 0), *again = NULL;
+        size_t again_size = 0;
+        close(disk);
+        remove(path);
+        if (FAILS(bytes != MAP_FAILED)) return;
+        nn_net *opened = nn_open_memory(bytes, size, &desc);
+        if (FAILS(opened != NULL)) printf("%s\n", nn_last_error());
+        if (opened) {
+            CHECK(lies_in(opened, bytes, size));
+            check_same_net(net, opened, output->id);
+            CHECK_OK(nn_save_memory(opened, NULL, &again, &again_size));
+            CHECK(size == again_size && memcmp(bytes, again, size) == 0);
+        }
+        nn_free(again);
+        nn_net_destroy(net);
+        nn_net_destroy(opened);
+        munmap(bytes, size);
+    }
+}
+
+/* Nor does anything that is refused write. */
+static void test_mapped_is_read_only(void)
+{
+    const char *path = path_of("mapped.safetensors");
+    static const nn_real x[12] = {1}, w[12] = {0};
+    static const int labels[3] = {0, 1, 1};
+    nn_dataset data;
+    nn_open_desc desc = in_place();
+    nn_train_desc train;
+    nn_optimizer_desc adam = nn_adam(0.1);
+    nn_net *net = nn_net_create(NULL);
+    nn_softmax_cross_entropy(nn_dense(nn_batch_norm(nn_input(net, 4)), 2));
+    CHECK_OK(nn_save(net, path, NULL));
+    nn_net_destroy(net);
+    const int disk = open(path, O_RDONLY);
+    const size_t size = (size_t)lseek(disk, 0, SEEK_END);
+    void *bytes = mmap(NULL, size, PROT_READ, MAP_PRIVATE, disk, 0);
+    close(disk);
+    if (FAILS(bytes != MAP_FAILED)) return;
+    net = nn_open_memory(bytes, size, &desc);
+    if (FAILS(net != NULL)) return;
+    nn_tensor *loss = loss_of(net), *weight = nn_net_parameter(net, 0);
+    CHECK_OK(nn_dataset_from_arrays(x, 3, 4, labels, 2, &data));
+    memset(&train, 0, sizeof train);
+    train.epochs = 1, train.batch_size = 3, train.optimizer = adam;
+#define REFUSED(call, name) CHECK_ERROR(call, NN_ERROR_BAD_ARGUMENT, name ": ", "in_place")
+    REFUSED(nn_train(loss, &data, &train, NULL), "nn_train");
+    train.optimizer.kind = NN_OPTIMIZER_KEEP;
+    CHECK(nn_train(loss, &data, &train, NULL) != NN_OK);
+    REFUSED(nn_set_optimizer(net, &adam), "nn_set_optimizer");
+    CHECK_ERROR(nn_step(net), NN_ERROR_BAD_ARGUMENT, "nn_set_optimizer first", "");
+    REFUSED(nn_gradcheck(loss, NULL, NULL), "nn_gradcheck");
+    REFUSED(nn_set_values(weight, w, weight->size), "nn_set_values");
+    REFUSED(nn_set_values(nn_net_buffer(net, 0), w, 4), "nn_set_values");
+    REFUSED(nn_initialize(weight, nn_init_constant(1)), "nn_initialize");
+    REFUSED(nn_load_memory(net, bytes, size, NULL, NULL), "nn_load_memory");
+    REFUSED(nn_load(net, path, NULL, NULL), "nn_load");
+    nn_net_set_training(net, 1); /* running statistics would move */
+    CHECK_OK(nn_feed(nn_net_input(net), x, 3));
+    CHECK_OK(nn_feed_labels(loss, labels, 3));
+    REFUSED(nn_forward(loss), "nn_forward in training");
+    nn_net_set_training(net, 0);
+    CHECK_OK(nn_forward(loss));
+    REFUSED(nn_backward(loss), "nn_backward");
+#undef REFUSED
+    CHECK(lies_in(net, bytes, size));
+    nn_net_destroy(net);
+    nn_dataset_free(&data);
+    munmap(bytes, size);
+    remove(path);
+}
+#endif
+
+/* What cannot be used where it lies is an error that names it. */
+static void test_not_in_place(void)
+{
+    static unsigned char moved[16384];
+    nn_open_desc desc = in_place();
+    void *bytes = NULL;
+    size_t size = 0;
+    nn_net *net = small_net(1);
+    CHECK_OK(nn_save_memory(net, NULL, &bytes, &size));
+    nn_net_destroy(net);
+    unsigned char *aligned = moved + (64 - (uintptr_t)moved % 64);
+    for (size_t by = 0; by <= 2 * sizeof(nn_real); by++) {
+        memcpy(aligned + by, bytes, size);
+        net = nn_open_memory(aligned + by, size, &desc);
+        if (by % sizeof(nn_real) == 0) CHECK(net && lies_in(net, aligned + by, size));
+        else {
+            char past[40];
+            snprintf(past, sizeof past, "%d bytes past a multiple", (int)(by % sizeof(nn_real)));
+            CHECK(net == NULL && strstr(nn_last_error(), past));
+            CHECK(strstr(nn_last_error(), "tensor 'dense") != NULL);
+        }
+        nn_net_destroy(net);
+    }
+    nn_free(bytes);
+    static const char *const other[][2] = {{"F64", "F32"}, {"F32", "F64"}, {"I64", "I32"}};
+    const double numbers[3] = {1, 2, 3};
+    for (size_t i = 0; i < COUNT(other); i++) {
+        const char *dtype = other[i][sizeof(nn_real) == 8];
+        const int width = dtype[1] == '6' ? 8 : 4;
+        char header[400];
+        snprintf(header, sizeof header,
+                 "{\"__metadata__\":{\"nn.h\":\"{\\\"version\\\":1,\\\"tensors\\\":[{\\\"id\\\":0,"
+                 "\\\"op\\\":\\\"parameter\\\",\\\"name\\\":\\\"w\\\",\\\"shape\\\":[3]}"
+                 "]}\"},\"w\":{\"dtype\":\"%s\",\"shape\":[3],\"data_offsets\":[0,%d]}}", dtype,
+                 3 * width);
+        while (strlen(header) % 8) strcat(header, " ");
+        const file f = file_of(header, numbers, 3 * (size_t)width);
+        memcpy(aligned, f.bytes, f.size);
+        net = nn_open_memory(aligned, f.size, &desc);
+        if (i == 1) CHECK(net && lies_in(net, aligned, f.size));
+        else {
+            CHECK(net == NULL && strstr(nn_last_error(), "tensor 'w' is"));
+            CHECK(strstr(nn_last_error(), dtype) != NULL);
+            CHECK(strstr(nn_last_error(), other[1][sizeof(nn_real) == 8]) != NULL);
+        }
+        nn_net_destroy(net);
+    }
+    CHECK(nn_open("nothing", &desc) == NULL && strstr(nn_last_error(), "in_place is for a file in mem"));
+    desc.training = 1;
+    CHECK(nn_open_memory(moved, 8, &desc) == NULL && strstr(nn_last_error(), "in_place"));
+}
+
+/* Memory of a network: what is in use, and the most there has been. */
+typedef struct counted {
+    size_t used, peak;
+} counted;
+
+static void *counted_alloc(void *user, size_t bytes)
+{
+    counted *c = (counted *)user;
+    char *block = (char *)malloc(bytes + 16);
+    if (!block) return NULL;
+    memcpy(block, &bytes, sizeof bytes);
+    c->used += bytes;
+    if (c->used > c->peak) c->peak = c->used;
+    return block + 16;
+}
+
+static void counted_release(void *user, void *block)
+{
+    size_t bytes;
+    memcpy(&bytes, (char *)block - 16, sizeof bytes);
+    ((counted *)user)->used -= bytes;
+    free((char *)block - 16);
+}
+
+/* A network in place takes its inputs and activations, and little else. */
+static void test_memory_in_place(void)
+{
+    enum { BATCH = 64, WIDE = 500 };
+    counted count = {0, 0};
+    nn_open_desc desc = in_place();
+    void *bytes = NULL;
+    size_t size = 0, activations = 0;
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *y = nn_input(net, WIDE);
+    for (int i = 0; i < 6; i++) y = nn_relu(nn_dense(y, WIDE));
+    CHECK_OK(nn_save_memory(net, NULL, &bytes, &size));
+    desc.net.allocator.alloc = counted_alloc, desc.net.allocator.release = counted_release;
+    desc.net.allocator.user = &count;
+    nn_net *opened = nn_open_memory(bytes, size, &desc);
+    if (FAILS(opened != NULL)) return;
+    nn_real *x = draws(BATCH * WIDE, 5);
+    CHECK_OK(nn_feed(nn_net_tensor(opened, 0), x, BATCH));
+    CHECK_OK(nn_forward(nn_net_tensor(opened, y->id)));
+    for (size_t i = 0; i < nn_net_tensor_count(opened); i++)
+        if (nn_net_tensor(opened, i)->batched)
+            activations += nn_net_tensor(opened, i)->size * sizeof *x;
+    CHECK_INT(activations, 13 * BATCH * WIDE * sizeof *x);
+    CHECK(size > 3 * activations && count.peak >= activations);
+    if (FAILS(count.peak <= activations + activations / 20))
+        printf("%d bytes for activations of %d\n", (int)count.peak, (int)activations);
+    nn_net_destroy(opened);
+    CHECK_INT(count.used, 0);
+    nn_net_destroy(net);
+    nn_free(bytes);
+    free(x);
+}
+
 /* The bytes of a file are the format's: fixed here, so that another version reads them. */
 static void test_bytes_of_a_file(void)
 {
@@ -489,6 +708,21 @@ static void test_bytes_of_a_file(void)
     nn_free(bytes);
     nn_net_destroy(net);
 }
+
+#ifdef HAS_POSIX
+/* How many files there are whose names begin with that of `path` and go on. */
+static int files_beside(const char *path)
+{
+    const char *name = strrchr(path, '/') + 1;
+    int count = 0;
+    DIR *folder = opendir(TEST_TMP);
+    CHECK(folder != NULL);
+    for (struct dirent *one; folder && (one = readdir(folder)) != NULL;)
+        count += strncmp(one->d_name, name, strlen(name)) == 0 && one->d_name[strlen(name)];
+    if (folder) closedir(folder);
+    return count;
+}
+#endif
 
 static void test_paths(void)
 {
@@ -523,11 +757,7 @@ static void test_paths(void)
     setrlimit(RLIMIT_FSIZE, &limit);
     CHECK_INT(status, NN_ERROR_CANNOT_WRITE);
     CHECK(strstr(said, path) && strstr(said, "written"));
-    char temporary[64];
-    snprintf(temporary, sizeof temporary, "net.safetensors.%ld.tmp", (long)getpid());
-    FILE *left = fopen(path_of(temporary), "rb");
-    CHECK(left == NULL);
-    if (left) fclose(left);
+    CHECK_INT(files_beside(path), 0);
     FILE *full = fopen("/dev/full", "wb");
     if (full) {
         fclose(full);
@@ -549,6 +779,83 @@ static void test_paths(void)
 
 #ifdef HAS_POSIX
 /* Through a pipe: in and out, and a reader that goes away. */
+static void write_text(const char *path, const char *text) { write_file(path, text, strlen(text)); }
+
+/* What a process that was killed has left behind is replaced; another's is left alone. */
+static void test_temporary_files(void)
+{
+    char path[300], temporary[320], text[40];
+    nn_net *net = small_net(1);
+    snprintf(path, sizeof path, "%s", path_of("left.safetensors"));
+    snprintf(temporary, sizeof temporary, "%s.tmp", path);
+    write_text(temporary, "half of a file");
+    CHECK_INT(files_beside(path), 1);
+    CHECK_OK(nn_save(net, path, NULL));
+    nn_net *opened = nn_open(path, NULL);
+    CHECK(opened != NULL);
+    nn_net_destroy(opened);
+#ifdef NN__LOCKS
+    CHECK_INT(files_beside(path), 0);
+    FILE *other = fopen(temporary, "wb");
+    CHECK(other && flock(fileno(other), LOCK_EX) == 0);
+    fputs("half of a file", other);
+    fflush(other);
+    CHECK_OK(nn_save(net, path, NULL));
+    CHECK_INT(files_beside(path), 1);
+    CHECK_INT(read_file(temporary, text, sizeof text), 14);
+    fclose(other);
+    CHECK_OK(nn_save(net, path, NULL));
+    CHECK_INT(files_beside(path), 0);
+    remove(path);
+    CHECK(mkdir(temporary, 0700) == 0); /* something that can be neither written nor replaced */
+    CHECK_OK(nn_save(net, path, NULL));
+    CHECK(rmdir(temporary) == 0);
+    CHECK_INT(files_beside(path), 0);
+#endif
+    (void)text;
+    remove(path);
+    nn_net_destroy(net);
+}
+
+/* Processes that save to one path all the time: whoever opens it finds one of their networks, whole. */
+static void test_saving_at_once(void)
+{
+    enum { PROCESSES = 4, SAVES = 60 };
+    char path[300];
+    pid_t child[PROCESSES];
+    int status, failed = 0, running = PROCESSES;
+    nn_net *net = small_net(1);
+    snprintf(path, sizeof path, "%s", path_of("shared.safetensors"));
+    CHECK_OK(nn_save(net, path, NULL));
+    nn_net_destroy(net);
+    for (int i = 0; i < PROCESSES; i++) {
+        child[i] = fork();
+        if (child[i] != 0) continue;
+        net = small_net((uint64_t)i);
+        for (int j = 0; j < SAVES; j++) failed += nn_save(net, path, NULL) != NN_OK;
+        _exit(failed != 0);
+    }
+    while (running) {
+        net = nn_open(path, NULL);
+        if (FAILS(net != NULL)) printf("%s\n", nn_last_error());
+        int is_known = 0;
+        for (int i = 0; net && i < PROCESSES; i++) {
+            nn_net *one = small_net((uint64_t)i);
+            is_known |= hash_net(net) == hash_net(one);
+            nn_net_destroy(one);
+        }
+        CHECK(is_known);
+        nn_net_destroy(net);
+        for (int i = 0; i < PROCESSES; i++) {
+            if (child[i] <= 0 || waitpid(child[i], &status, WNOHANG) != child[i]) continue;
+            CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+            child[i] = 0, running--;
+        }
+    }
+    CHECK_INT(files_beside(path), 0);
+    remove(path);
+}
+
 static void test_pipes(void)
 {
     static const size_t many[] = {100000};
@@ -889,14 +1196,18 @@ static void test_bad_architectures(void)
 static void check_damaged(nn_net *net, unsigned char *bytes, size_t size)
 {
     const uint64_t hash = hash_net(net);
-    nn_net *opened = nn_open_memory(bytes, size, NULL);
     nn_load_desc desc;
+    nn_open_desc way = in_place();
     memset(&desc, 0, sizeof desc);
     desc.training = 1;
-    if (opened) { /* maybe with another input and output than the network had */
+    for (int i = 0; i < 2; i++) { /* copied, and in place */
+        nn_net *opened = nn_open_memory(bytes, size, i ? &way : NULL);
+        if (!opened) continue;
+        /* maybe with another input and output than the network had */
         const nn_tensor *in = nn_net_input(opened), *out = nn_net_output(opened);
         nn_real x[8] = {1, 2, 3, 4, 5, 6, 7, 8}, p[16];
         int labels[2];
+        if (i) CHECK(lies_in(opened, bytes, size));
         if (in && out && in->row_size <= 4 && out->row_size <= 8)
             nn_classify(opened, x, 2, labels, p);
         nn_net_destroy(opened);
@@ -2029,9 +2340,17 @@ int main(int argc, char **argv)
     RUN(test_every_record_is_listed);
     RUN(test_losses_compute_the_same);
     RUN(test_custom);
+#ifdef HAS_POSIX
+    RUN(test_mapped);
+    RUN(test_mapped_is_read_only);
+#endif
+    RUN(test_not_in_place);
+    RUN(test_memory_in_place);
     RUN(test_bytes_of_a_file);
     RUN(test_paths);
 #ifdef HAS_POSIX
+    RUN(test_temporary_files);
+    RUN(test_saving_at_once);
     RUN(test_pipes);
 #endif
     RUN(test_save_desc);

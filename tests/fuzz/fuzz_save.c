@@ -57,8 +57,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
     nn_load_desc load = {0};
     nn_load_report report;
     open.net.allocator.alloc = limited, open.net.allocator.release = release;
-    for (int training = 0; training < 2; training++) {
-        open.training = training;
+    for (int way = 0; way < 3; way++) {
+        open.training = way == 1, open.in_place = way == 2;
         nn_net *net = nn_open_memory(bytes, size, &open);
         const nn_tensor *input = net ? nn_net_input(net) : NULL;
         if (input && input->row_size < 1000) {
