@@ -123,7 +123,7 @@ bits, clang -O2        | clang               | -O2                    | determin
 bits, clang -O3        | clang               | -O3 -march=native      | determinism                  | float        |
 bits, contract=fast    | clang               | -O2 -ffp-contract=fast | determinism                  | float        | avx2
 loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
-the smallest stack     | $cc                 | -O2 -DNN_STACK_BYTES=4096 | determinism plain        | float double |
+the smallest stack     | $cc                 | -O2 -DNN_STACK_BYTES=4096 | plain                    | float        |
 OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
 OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph conv augment     | float        |
 -m32                   | $cc                 | -O2 $m32               | determinism                  | float double |
