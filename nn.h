@@ -1251,8 +1251,8 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
    A network in a file: safetensors, which Python reads as it is (examples/load_in_pytorch.py), with
    the values of parameters and buffers under their names, a nameless one as "tensor.ID". Beside
    them, in the file's metadata: the architecture, and what the network was trained on, with its
-   normalisation and the names of its classes, but not how a CSV file was read (nn_csv_desc.like).
-   Nothing in a file is trusted.
+   normalisation, the names of its classes and how it is read from a CSV file. Nothing in a file is
+   trusted.
 
    Files are written beside PATH, to PATH.tmp, which then becomes PATH: after any failure the old
    file is as it was. What a killed process has left there the next one replaces. Who finds it in
@@ -1363,6 +1363,14 @@ NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t r
 NN_DEF const char *nn_class_name(const nn_net *net, int label);
 /* Gives `data` the normalisation of the set that the network was trained on. */
 NN_DEF nn_status nn_dataset_normalize_for(nn_dataset *data, const nn_net *net);
+#ifndef NN_NO_STDIO
+/* nn_load_csv for a file like the one that the network was trained on, now or before it was saved:
+   with the same nn_csv_desc, and that file's classes, categories, fills and normalisation. Columns
+   of labels, targets and what is ignored may be missing where they are found by name or at the end.
+   NN_ERROR_EMPTY when the network does not know: it was not trained on a CSV file, or that had
+   names that are not UTF-8. */
+NN_DEF nn_status nn_load_csv_for(const char *path, const nn_net *net, nn_dataset *out);
+#endif
 
 /* How a file tells an operation. nn_op.describe is called with the tensor to be written, and then
    gives the members below their values and returns NULL; or, with t NULL, to make a tensor again:
@@ -12422,11 +12430,16 @@ typedef struct nn__column {
     size_t category_count;
 } nn__column;
 
+enum { NN__CSV_TEXTS = 7 };
+
 /* How a CSV file was read, for the next one that is to be read like it. */
 struct nn__columns {
     size_t count;
     char **names; /* of the header; NULL without one */
     nn__column *columns;
+    int delimiter, comment, header, fill; /* what the nn_csv_desc had, */
+    size_t skip_lines;
+    char *texts[NN__CSV_TEXTS];           /* and its lists and marks, or NULL */
 };
 
 NN__UNUSED static int nn__is_feature(const nn__column *c)
@@ -12437,7 +12450,8 @@ NN__UNUSED static int nn__is_feature(const nn__column *c)
 static void nn__columns_free(struct nn__columns *c)
 {
     if (!c) return;
-    for (size_t i = 0; i < c->count; i++) NN_FREE(c->columns[i].categories);
+    for (size_t i = 0; c->columns && i < c->count; i++) NN_FREE(c->columns[i].categories);
+    for (int i = 0; i < NN__CSV_TEXTS; i++) NN_FREE(c->texts[i]);
     NN_FREE(c->columns);
     NN_FREE(c->names);
     NN_FREE(c);
@@ -12777,11 +12791,12 @@ static nn_status nn__check_kin(const char *call, const nn_dataset *data, const n
 }
 
 /* Of a set that was a CSV file, where no more is to be known. */
-static const struct nn__columns nn__some_columns = {0, NULL, NULL};
+static const struct nn__columns nn__some_columns = {0, NULL, NULL, 0, 0, 0, 0, 0, {NULL}};
 
 /* A copy of what nn__check_kin asks of a set, in a block of the network's: the set, the list of
-   names, scales and shifts, the names. NULL: out of memory. */
-static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data)
+   names, scales and shifts, the names, and `reading`, which says how a CSV file was read, where the
+   set would own its columns. NULL: out of memory. */
+static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data, const char *reading)
 {
     const size_t classes = data->class_names ? (size_t)data->classes : 0, n = data->norm_count;
     const size_t list = nn__bytes(classes, 1, sizeof(char *));
@@ -12790,6 +12805,7 @@ static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data)
     int fits = nn__add_sizes(bytes, list, &bytes) && nn__add_sizes(bytes, norm, &bytes);
     for (size_t i = 0; fits && i < classes; i++)
         fits = nn__add_sizes(bytes, strlen(data->class_names[i]) + 1, &bytes);
+    if (reading) fits = fits && nn__add_sizes(bytes, strlen(reading) + 1, &bytes);
     nn_dataset *kept = (nn_dataset *)nn__net_alloc(net, fits ? bytes : SIZE_MAX);
     if (!kept) return NULL;
     char *at = (char *)(kept + 1) + list + norm;
@@ -12804,6 +12820,7 @@ static nn_dataset *nn__copy_kin(nn_net *net, const nn_dataset *data)
     for (size_t i = 0; i < classes; at += strlen(at) + 1, i++)
         kept->class_names[i] =
             (char *)memcpy(at, data->class_names[i], strlen(data->class_names[i]) + 1);
+    if (reading) kept->owned[NN__OWNS_COLUMNS] = memcpy(at, reading, strlen(reading) + 1);
     return kept;
 }
 
@@ -12811,13 +12828,6 @@ static void nn__set_trained_on(nn_net *net, nn_dataset *kept)
 {
     nn__net_release(net, net->trained_on);
     net->trained_on = kept;
-}
-
-NN__UNUSED static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
-{
-    nn_dataset *kept = nn__copy_kin(net, data);
-    if (kept) nn__set_trained_on(net, kept);
-    return kept ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
 }
 
 /* -- sets from memory -- */
@@ -14434,6 +14444,7 @@ typedef struct nn__record {
 typedef struct nn__csv {
     nn_csv_desc desc;
     nn__stream stream;
+    int may_lack;                  /* columns of labels, targets, and those that are ignored */
     size_t hint;                   /* the file's size, or 0 */
     char *buffer;                  /* a line end stands behind its last byte */
     size_t begin, limit, capacity; /* not yet read: buffer[begin..limit) */
@@ -14724,6 +14735,12 @@ static size_t nn__csv_find(const nn__csv *csv, nn__span item)
     return number <= -1 && number >= -count ? (size_t)(count + number) : SIZE_MAX;
 }
 
+/* What a file is read like, in messages. */
+static const char *nn__csv_model(const nn__csv *csv)
+{
+    return csv->may_lack ? "the network's training file" : "the data set `like`";
+}
+
 /* One item of a list, a column or first..last. */
 static int nn__csv_range(const nn__csv *csv, nn__span item, size_t *first, size_t *last)
 {
@@ -14749,7 +14766,9 @@ static nn_status nn__csv_assign(nn__csv *csv, const char *member, const char *li
     char hint[80];
     while (list && *list) {
         const nn__span item = nn__csv_item(&list);
-        if (!nn__csv_range(csv, item, &c, &last))
+        const int found = nn__csv_range(csv, item, &c, &last);
+        if (!found && csv->may_lack && role >= NN__ROLE_TARGET) continue;
+        if (!found)
             return nn__csv_fail(csv, NN_ERROR_BAD_ARGUMENT, SIZE_MAX,
                                 "%s is '%.*s', but there is no such column among %llu%s%s", member,
                                 NN__SHOW(item), (nn__ull)csv->columns->count,
@@ -14769,26 +14788,35 @@ static nn_status nn__csv_assign(nn__csv *csv, const char *member, const char *li
     return NN_OK;
 }
 
-/* The lists of the desc; features are last, because categories may be among them. */
+/* The lists of the desc; features are last, because categories may be among them. And `missing`. */
 enum { NN__CSV_LISTS = 6 };
+
+static const struct {
+    const char *name;
+    size_t offset;
+    nn__role role;
+} nn__csv_texts[NN__CSV_TEXTS] = {
+    {"labels", offsetof(nn_csv_desc, labels), NN__ROLE_LABEL},
+    {"targets", offsetof(nn_csv_desc, targets), NN__ROLE_TARGET},
+    {"ignore", offsetof(nn_csv_desc, ignore), NN__ROLE_IGNORED},
+    {"one_hot", offsetof(nn_csv_desc, one_hot), NN__ROLE_ONE_HOT},
+    {"codes", offsetof(nn_csv_desc, codes), NN__ROLE_CODE},
+    {"features", offsetof(nn_csv_desc, features), NN__ROLE_FEATURE},
+    {"missing", offsetof(nn_csv_desc, missing), NN__ROLE_NONE}};
 
 static const char *nn__csv_list(const nn_csv_desc *d, size_t i)
 {
-    const char *lists[] = {d->labels, d->targets, d->ignore, d->one_hot, d->codes, d->features};
-    return lists[i];
+    return *(const char *const *)(const void *)((const char *)d + nn__csv_texts[i].offset);
 }
 
 /* Every column gets its role; the counts follow. */
 static nn_status nn__csv_roles(nn__csv *csv)
 {
-    static const char *const members[] = {"labels",  "targets", "ignore",
-                                          "one_hot", "codes",   "features"};
-    static const nn__role roles[] = {NN__ROLE_LABEL,   NN__ROLE_TARGET, NN__ROLE_IGNORED,
-                                     NN__ROLE_ONE_HOT, NN__ROLE_CODE,   NN__ROLE_FEATURE};
     const nn__role others = csv->desc.features ? NN__ROLE_IGNORED : NN__ROLE_FEATURE;
     char hint[80];
     for (size_t i = 0; i < NN__CSV_LISTS; i++) {
-        nn_status status = nn__csv_assign(csv, members[i], nn__csv_list(&csv->desc, i), roles[i]);
+        nn_status status = nn__csv_assign(csv, nn__csv_texts[i].name, nn__csv_list(&csv->desc, i),
+                                          nn__csv_texts[i].role);
         if (status != NN_OK) return status;
     }
     for (size_t c = 0; c < csv->columns->count; c++) {
@@ -15009,12 +15037,27 @@ static nn_status nn__csv_check_like(const nn__csv *csv)
         if (!other || other->role != csv->columns->columns[c].role ||
             (*name && *other_name && strcmp(name, other_name) != 0))
             return nn__csv_fail(csv, NN_ERROR_MISMATCH, c,
-                                "it is not what column %llu (%.60s) of the data set `like` is",
-                                (nn__ull)at, other_name);
+                                "it is not what column %llu (%.60s) of %s is", (nn__ull)at,
+                                other_name, nn__csv_model(csv));
     }
     if (!nn__csv_next(like, &at)) return NN_OK;
     return nn__csv_fail(csv, NN_ERROR_MISMATCH, SIZE_MAX,
-                        "%llu columns of features, `like` has more", (nn__ull)csv->width);
+                        "%llu columns of features, %s has more", (nn__ull)csv->width,
+                        nn__csv_model(csv));
+}
+
+/* What was asked for, for the next time. */
+static nn_status nn__csv_keep_desc(const nn_csv_desc *d, struct nn__columns *c)
+{
+    c->delimiter = (unsigned char)d->delimiter, c->comment = (unsigned char)d->comment;
+    c->header = d->header, c->fill = (int)d->fill, c->skip_lines = d->skip_lines;
+    for (size_t i = 0; i < NN__CSV_TEXTS; i++) {
+        const char *text = nn__csv_list(d, i);
+        if (text) c->texts[i] = (char *)nn__allocate(strlen(text) + 1, 1);
+        if (text && !c->texts[i]) return NN_ERROR_OUT_OF_MEMORY;
+        if (text) strcpy(c->texts[i], text);
+    }
+    return NN_OK;
 }
 
 /* The columns that the first record has, with its texts as names when it is a header. */
@@ -15030,6 +15073,7 @@ static nn_status nn__csv_make_columns(nn__csv *csv, int header)
     csv->words = (nn__words *)nn__allocate_zeros(first->count, sizeof *csv->words);
     if (!c->columns || !csv->words) return NN_ERROR_OUT_OF_MEMORY;
     c->count = first->count;
+    status = nn__csv_keep_desc(&csv->desc, c);
     memset(&names, 0, sizeof names);
     for (size_t i = 0; i < c->count; i++) {
         c->columns[i].fill = (double)NAN;
@@ -15102,9 +15146,9 @@ static nn_status nn__csv_map(nn__csv *csv, size_t c, const nn__column *like, siz
         status = nn__words_match(words, like->categories, like->category_count, *map, &names,
                                  &unknown);
     if (status == NN_ERROR_MISMATCH)
-        nn__csv_fail(csv, status, c, "'%.*s' is not among the %llu %s of the data set `like`",
+        nn__csv_fail(csv, status, c, "'%.*s' is not among the %llu %s of %s",
                      NN__SHOW(nn__word(words, unknown)), (nn__ull)like->category_count,
-                     label ? "classes" : "categories");
+                     label ? "classes" : "categories", nn__csv_model(csv));
     column->category_count = names.count;
     return nn__words_list(&names, status, &column->categories);
 }
@@ -15274,7 +15318,7 @@ static nn_status nn__csv_load(nn__csv *csv, nn_dataset *d)
     d->targets = csv->targets, d->target_size = csv->target_size;
     d->owned[NN__OWNS_COLUMNS] = csv->columns;
     d->columns = csv->columns;
-    const nn_dataset *like = csv->desc.like && csv->desc.like->labels ? csv->desc.like : NULL;
+    const nn_dataset *like = csv->desc.like && csv->desc.like->classes ? csv->desc.like : NULL;
     if (status == NN_OK && csv->label_size == 1) status = nn__csv_label_texts(csv, like, d);
     if (status == NN_OK && csv->label_size > 1) status = nn__csv_label_columns(csv, like, d);
     if (status == NN_OK) status = nn__csv_features(csv);
@@ -15305,13 +15349,14 @@ static nn_status nn__csv_check(const nn_csv_desc *d, const nn_dataset *out)
     return status;
 }
 
-NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out)
+static nn_status nn__load_csv(const char *path, const nn_csv_desc *desc, int may_lack,
+                              nn_dataset *out)
 {
     nn__csv csv;
     nn_dataset d;
     memset(&csv, 0, sizeof csv);
     memset(&d, 0, sizeof d);
-    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: out is NULL");
+    csv.may_lack = may_lack;
     if (desc) csv.desc = *desc;
     if (!csv.desc.delimiter) csv.desc.delimiter = ',';
     nn_status status = nn__csv_check(&csv.desc, out);
@@ -15321,6 +15366,12 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
     if (status == NN_OK) status = nn__stream_open(path, &csv.stream);
     if (status == NN_OK) status = nn__csv_load(&csv, &d);
     return nn__hand_over(&d, status, out);
+}
+
+NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_dataset *out)
+{
+    if (!out) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_load_csv: out is NULL");
+    return nn__load_csv(path, desc, 0, out);
 }
 
 NN_DEF nn_status nn_write_csv(const char *path, size_t rows, size_t cols, const nn_real *values,
@@ -20228,22 +20279,28 @@ static void nn__text_architecture(nn__text *text, const nn_net *net)
     nn__text_add(text, "]");
 }
 
+static void nn__text_names(nn__text *text, const char *key, char *const *names, size_t count)
+{
+    if (!names || !count) return;
+    nn__text_key(text, key);
+    for (size_t i = 0; i < count; i++) {
+        nn__text_add(text, i ? "," : "[");
+        nn__text_string(text, names[i], strlen(names[i]));
+    }
+    nn__text_add(text, "]");
+}
+
 static void nn__put_data(nn__contents *c, const nn_dataset *data)
 {
+    const char *reading = (const char *)data->owned[NN__OWNS_COLUMNS];
     nn_dataset copy = *data;
     nn_description d = nn__writing(&c->about);
     nn__text_key(&c->about, "data");
     nn__text_add(&c->about, "{");
     nn__data_describe(&d, &copy);
-    for (int i = 0; data->class_names && i < data->classes; i++) {
-        if (i) nn__text_add(&c->about, ",");
-        else {
-            nn__text_key(&c->about, "class_names");
-            nn__text_add(&c->about, "[");
-        }
-        nn__text_string(&c->about, data->class_names[i], strlen(data->class_names[i]));
-    }
-    nn__text_add(&c->about, data->class_names && data->classes ? "]}" : "}");
+    nn__text_names(&c->about, "class_names", data->class_names, (size_t)data->classes);
+    if (reading) nn__text_string_member(&c->about, "columns", reading);
+    nn__text_add(&c->about, "}");
     if (data->norm_count == 0) return;
     nn__contents_add(c, NN__PREFIX_DATA, "scale", sizeof(nn_real), 1, &data->norm_count,
                      data->scale);
@@ -20734,6 +20791,7 @@ static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *n
 {
     nn__json *object = nn__member(about->root, "data", '{');
     const nn__json *names = nn__member(object, "class_names", '[');
+    const nn__json *reading = nn__member(object, "columns", '"');
     nn__entry *scale = nn__find_entry(a, NN__PREFIX_DATA, "scale");
     nn__entry *shift = nn__find_entry(a, NN__PREFIX_DATA, "shift");
     const size_t n = scale ? scale->count : 0, listed = names ? names->size : 0;
@@ -20760,7 +20818,7 @@ static nn_status nn__read_data(nn__archive *a, const nn__about *about, nn_net *n
         memcpy(&list[i], &names[1 + i].text, sizeof *list);
     if (status == NN_OK && n) status = nn__entry_read(a, scale, data.scale, sizeof *norm, NULL);
     if (status == NN_OK && n) status = nn__entry_read(a, shift, data.shift, sizeof *norm, NULL);
-    if (status == NN_OK) *kept = nn__copy_kin(net, &data);
+    if (status == NN_OK) *kept = nn__copy_kin(net, &data, reading ? reading->text : NULL);
     if (status == NN_OK && !*kept) status = NN_ERROR_OUT_OF_MEMORY;
     NN_FREE(norm);
     NN_FREE(list);
@@ -21174,6 +21232,161 @@ NN_DEF nn_status nn_dataset_normalize_for(nn_dataset *data, const nn_net *net)
                           (nn__ull)data->features, (nn__ull)net->trained_on->features);
     return status == NN_OK ? nn__copy_norm(data, net->trained_on) : status;
 }
+
+/* -- how a CSV file was read: a text that a network keeps, and its file has as it is --
+
+   {"delimiter":44, ..., "labels":"species", ...,
+    "columns":[{"role":"codes","name":"colour","fill":1,"categories":["red","blue"]}, ...]} */
+#ifndef NN_NO_STDIO
+
+static void nn__columns_describe(nn_description *d, struct nn__columns *c)
+{
+    nn_describe_int(d, "delimiter", &c->delimiter);
+    nn_describe_int(d, "comment", &c->comment);
+    nn_describe_int(d, "header", &c->header);
+    nn_describe_int(d, "fill", &c->fill);
+    nn_describe_size(d, "skip_lines", &c->skip_lines);
+}
+
+static void nn__column_describe(nn_description *d, nn__column *c)
+{
+    static const char *const names[] = {"none", "number", "one_hot", "codes"};
+    int role = (int)c->role;
+    nn_describe_choice(d, "role", &role, names, sizeof names / sizeof *names);
+    nn_describe_real(d, "fill", &c->fill);
+    c->role = (nn__role)role;
+}
+
+#ifndef NN_NO_TRAINING
+static void nn__text_columns(nn__text *text, const struct nn__columns *columns)
+{
+    struct nn__columns c = *columns;
+    nn_description d = nn__writing(text);
+    nn__text_add(text, "{");
+    nn__columns_describe(&d, &c);
+    for (size_t i = 0; i < NN__CSV_TEXTS; i++)
+        if (c.texts[i]) nn__text_string_member(text, nn__csv_texts[i].name, c.texts[i]);
+    nn__text_key(text, "columns");
+    nn__text_add(text, "[");
+    for (size_t i = 0; i < c.count && text->status == NN_OK; i++) {
+        nn__column column = c.columns[i];
+        if (!nn__is_feature(&column)) continue;
+        nn__text_add(text, text->bytes[text->size - 1] == '[' ? "{" : ",{");
+        nn__column_describe(&d, &column);
+        if (c.names) nn__text_string_member(text, "name", c.names[i]);
+        nn__text_names(text, "categories", column.categories, column.category_count);
+        nn__text_add(text, "}");
+    }
+    nn__text_add(text, "]}");
+    nn__text_put(text, "", 1);
+}
+#endif
+
+/* One column of features; its texts stay the document's. One-hot features and codes have
+   categories, and a gap becomes one of them. */
+static nn_status nn__read_column(nn__json *object, nn__column *c, char **name)
+{
+    const nn__json *list = nn__member(object, "categories", '[');
+    const nn__json *its_name = nn__member(object, "name", '"');
+    nn__reading r;
+    nn_description d = nn__reading_of(&r, object, "nn_load_csv_for");
+    if (object->kind == '{') nn__column_describe(&d, c);
+    const size_t n = list && list->span == list->size + 1 ? list->size : 0;
+    const int is_number = c->role == NN__ROLE_FEATURE;
+    int fits = nn__is_feature(c) && is_number == !n;
+    if (nn__is_finite(c->fill))
+        fits = fits && (is_number ? nn__is_real(c->fill) : c->fill >= 0 && c->fill < (double)n);
+    for (size_t i = 0; fits && i < n; i++) fits = list[1 + i].kind == '"';
+    if (!fits && r.status == NN_OK)
+        r.status = nn__fail(NN_ERROR_BAD_FORMAT, "nn_load_csv_for: a column that cannot be");
+    if (fits && n) c->categories = (char **)nn__allocate(n, sizeof *c->categories);
+    if (fits && n && !c->categories) return NN_ERROR_OUT_OF_MEMORY;
+    if (its_name) memcpy(name, &its_name->text, sizeof *name);
+    for (c->category_count = 0; c->categories && c->category_count < n; c->category_count++)
+        memcpy(&c->categories[c->category_count], &list[1 + c->category_count].text, sizeof *name);
+    return nn__check_all_used(&r);
+}
+
+/* The desc that the training file was read with, and what `like` has to know of its columns. */
+static nn_status nn__read_columns(nn__json *root, const nn_dataset *trained, nn_csv_desc *desc,
+                                  struct nn__columns *c)
+{
+    nn__json *list = nn__member(root, "columns", '[');
+    nn__reading r;
+    size_t features = 0, named = 0, count = list ? list->size : 0;
+    for (size_t i = 0; i < NN__CSV_TEXTS; i++) {
+        const nn__json *text = nn__member(root, nn__csv_texts[i].name, '"');
+        if (text) memcpy((char *)desc + nn__csv_texts[i].offset, &text->text, sizeof text->text);
+    }
+    nn_description d = nn__reading_of(&r, root, "nn_load_csv_for");
+    nn__columns_describe(&d, c);
+    desc->delimiter = (char)c->delimiter, desc->comment = (char)c->comment;
+    desc->header = c->header, desc->fill = (nn_missing)c->fill, desc->skip_lines = c->skip_lines;
+    nn_status status = nn__check_all_used(&r);
+    c->names = (char **)nn__allocate_zeros(count, sizeof *c->names);
+    c->columns = (nn__column *)nn__allocate_zeros(count, sizeof *c->columns);
+    if (!c->names || !c->columns) return NN_ERROR_OUT_OF_MEMORY;
+    for (nn__json *v = list + !!list; status == NN_OK && c->count < count; v += v->span) {
+        nn__column *column = &c->columns[c->count];
+        status = nn__read_column(v, column, &c->names[c->count]);
+        named += c->names[c->count++] != NULL;
+        features += column->role == NN__ROLE_ONE_HOT ? column->category_count : 1;
+    }
+    if (named < count) NN_FREE(c->names), c->names = NULL;
+    if (status != NN_OK || features == trained->features) return status;
+    return nn__fail(NN_ERROR_MISMATCH,
+                    "nn_load_csv_for: the columns have %llu features, the network's data %llu",
+                    (nn__ull)features, (nn__ull)trained->features);
+}
+
+NN_DEF nn_status nn_load_csv_for(const char *path, const nn_net *net, nn_dataset *out)
+{
+    const char *const call = "nn_load_csv_for";
+    if (!net) return nn__fail_null(call, "network");
+    if (!out) return nn__fail_null(call, "data set");
+    const nn_dataset *trained = net->trained_on;
+    const char *reading = trained ? (const char *)trained->owned[NN__OWNS_COLUMNS] : NULL;
+    const size_t size = reading ? strlen(reading) : 0;
+    nn_csv_desc desc;
+    nn_dataset like, made;
+    nn__document document;
+    memset(&desc, 0, sizeof desc);
+    memset(&made, 0, sizeof made);
+    memset(&document, 0, sizeof document);
+    struct nn__columns *c = (struct nn__columns *)nn__allocate_zeros(1, sizeof *c);
+    char *copy = (char *)nn__allocate(size + 1, 1); /* reading changes it */
+    nn_status status = c && copy ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+    if (status == NN_OK && !reading)
+        status = nn__fail(NN_ERROR_EMPTY, "%s: the network does not know how a CSV file is read "
+                                          "for it", call);
+    if (status == NN_OK) memcpy(copy, reading, size + 1);
+    if (status == NN_OK) status = nn__document_read(&document, call, copy, size);
+    if (status == NN_OK) status = nn__read_columns(document.values, trained, &desc, c);
+    if (status == NN_OK) like = *trained, like.columns = c, desc.like = &like;
+    if (status == NN_OK) status = nn__load_csv(path, &desc, 1, &made);
+    if (status == NN_OK) status = nn__copy_norm(&made, trained);
+    nn__columns_free(c);
+    nn__document_free(&document);
+    NN_FREE(copy);
+    return nn__hand_over(&made, status, out);
+}
+#endif
+
+#ifndef NN_NO_TRAINING
+/* The network knows from now on what its numbers mean. */
+static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
+{
+    nn__text reading = {NULL, 0, 0, NN_OK};
+#ifndef NN_NO_STDIO
+    if (data->columns) nn__text_columns(&reading, data->columns);
+#endif
+    const int is_known = reading.status == NN_OK && reading.size; /* not where a name is no UTF-8 */
+    nn_dataset *kept = nn__copy_kin(net, data, is_known ? reading.bytes : NULL);
+    if (kept) nn__set_trained_on(net, kept);
+    NN_FREE(reading.bytes);
+    return kept ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
+}
+#endif
 
 /* How outputs become probabilities. */
 typedef enum nn__chances {

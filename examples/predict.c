@@ -7,7 +7,7 @@
 
    The input is told by its content: PGM (and PNG, where the compiler finds stb_image.h) is one
    sample, IDX, npy and CSV hold many. The values are taken as the training data had them; the file of the
-   network says how they were normalised. */
+   network says how they were normalised, and how its CSV file was read. */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "program.h"
@@ -126,7 +126,8 @@ int main(int argc, char **argv)
     } else {
         nn_csv_desc csv = {0};
         csv.labels = labels;
-        nn_load_csv(input, &csv, &data);
+        nn_load_csv_for(input, net, &data);
+        if (data.status == NN_ERROR_EMPTY) nn_load_csv(input, &csv, &data); /* it does not know how */
     }
     if (data.status != NN_OK) return fail();
     if (data.features != in->row_size)

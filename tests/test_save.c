@@ -98,6 +98,13 @@ static nn_net *three_weights(void)
     return net;
 }
 
+static char *strdup_of(const char *text)
+{
+    char *copy = (char *)malloc(strlen(text) + 1);
+    if (copy) strcpy(copy, text);
+    return copy;
+}
+
 static nn_net *small_net(uint64_t seed)
 {
     nn_net_desc desc;
@@ -2299,6 +2306,238 @@ static void test_more_of_a_run(void)
     nn_dataset_free(&all);
 }
 
+/* ------------------------------------------------------------------------- files as in training */
+
+/* Delimiter, comments, lines before the data, marks of gaps, categories, names that need quotes. */
+static const char people[] =
+    "made by hand\n"
+    "age;colour;size;note;who\n"
+    "# a comment\n"
+    "31;red;small;x;cat\n18;blue;\"very; large\";x;dog\n?;green;small;x;cat\n44,5;red;?;x;dog\n";
+
+static nn_status load_text(const char *text, const nn_csv_desc *desc, const nn_net *net,
+                           nn_dataset *data)
+{
+    char path[300];
+    snprintf(path, sizeof path, "%s", path_of("table.csv"));
+    write_file(path, text, strlen(text));
+    return net ? nn_load_csv_for(path, net, data) : nn_load_csv(path, desc, data);
+}
+
+static nn_csv_desc people_desc(void)
+{
+    nn_csv_desc d;
+    memset(&d, 0, sizeof d);
+    d.delimiter = ';', d.comment = '#', d.skip_lines = 1, d.labels = "who", d.ignore = "note";
+    d.one_hot = "colour", d.codes = "size", d.missing = "?", d.fill = NN_MISSING_MEAN;
+    return d;
+}
+
+/* A network that was trained on the table, saved and opened. The data set is gone. */
+static nn_net *opened_after(const char *text, const nn_csv_desc *desc, int regression)
+{
+    nn_dataset data;
+    nn_train_desc train;
+    void *bytes = NULL;
+    size_t size = 0;
+    nn_net *net = nn_net_create(NULL);
+    memset(&train, 0, sizeof train);
+    train.epochs = 2, train.batch_size = 2, train.optimizer = nn_sgd(0.01, 0);
+    CHECK_OK(load_text(text, desc, NULL, &data));
+    CHECK_OK(nn_dataset_standardize(&data, NN_PER_FEATURE));
+    nn_tensor *in = nn_input_like(net, &data);
+    nn_tensor *loss = regression ? nn_mse(nn_dense(in, data.target_size))
+                                 : nn_softmax_cross_entropy(nn_dense(in, (size_t)data.classes));
+    CHECK_OK(nn_train(loss, &data, &train, NULL));
+    nn_dataset_free(&data);
+    CHECK_OK(nn_save_memory(net, NULL, &bytes, &size));
+    nn_net_destroy(net);
+    nn_net *opened = nn_open_memory(bytes, size, NULL);
+    CHECK(opened != NULL);
+    nn_free(bytes);
+    return opened;
+}
+
+static int same_sets(const nn_dataset *a, const nn_dataset *b)
+{
+    nn_real x[64], y[64];
+    if (a->count != b->count || a->features != b->features || a->classes != b->classes) return 0;
+    if (!a->labels != !b->labels || a->count * a->features > 64) return 0;
+    CHECK_OK(nn_dataset_gather(a, NULL, a->count, x));
+    CHECK_OK(nn_dataset_gather(b, NULL, b->count, y));
+    return memcmp(x, y, a->count * a->features * sizeof *x) == 0 &&
+           (!a->labels || memcmp(a->labels, b->labels, a->count * sizeof(int)) == 0);
+}
+
+static void test_csv_for(void)
+{
+    static const char *const others[] = {
+        "title\nage;colour;size;note;who\n20;green;small;?;dog\n?;blue;?;x;cat\n",
+        "title\nage;colour;size;note;who\n1e1;red;\"very; large\";\"a\nb\";cat\n",
+        "title\nage;colour;size;who\n20;green;small;dog\n",             /* what is ignored, */
+        "title\n# and\nage;colour;size\n20;green;small\n?;blue;?\n", /* labels may be missing */
+        "title\nage;colour;size\n7;red;small\n"};
+    static const struct {
+        const char *text;
+        nn_status status;
+        const char *message;
+    } wrong[] = {
+        {"t\nage;colour;size;who\n1;pink;small;cat\n", NN_ERROR_MISMATCH, "'pink' is not among the 3"},
+        {"t\nage;colour;size;who\n1;red;small;cow\n", NN_ERROR_MISMATCH, "'cow' is not among the 2"},
+        {"t\nage;size;colour;who\n1;small;red;cat\n", NN_ERROR_MISMATCH, "(size)"},
+        {"t\n1;red;small\n2;red;small\n", NN_ERROR_BAD_ARGUMENT, "no line of names was found"},
+        {"t\nage;colour;who\n1;red;cat\n", NN_ERROR_BAD_ARGUMENT, "codes is 'size'"},
+        {"t\nage;colour;size;who;more\n1;red;small;cat;3\n", NN_ERROR_MISMATCH, "(more)"},
+        {"t\nage,colour,size,who\n1,red,small,cat\n", NN_ERROR_BAD_ARGUMENT, "','"},
+        {"t\nage;colour;size;who\nx;red;small;cat\n", NN_ERROR_BAD_NUMBER, "'x'"}};
+    nn_csv_desc desc = people_desc();
+    char *dot = strdup_of(people);
+    nn_dataset data, like, its;
+    nn_result result;
+    strchr(dot, ',')[0] = '.';
+    nn_net *net = opened_after(dot, &desc, 0);
+    CHECK_OK(load_text(dot, &desc, NULL, &data));
+    CHECK_OK(nn_dataset_standardize(&data, NN_PER_FEATURE));
+    CHECK_INT(data.features, 5);
+    for (size_t i = 0; i < COUNT(others); i++) {
+        nn_csv_desc again = people_desc();
+        test_current = others[i];
+        again.like = &data;
+        if (!strstr(others[i], "note")) again.ignore = NULL;
+        if (!strstr(others[i], "who")) again.labels = NULL;
+        CHECK_OK(load_text(others[i], &again, NULL, &like));
+        CHECK_OK(nn_dataset_normalize_like(&like, &data));
+        CHECK_OK(load_text(others[i], NULL, net, &its));
+        CHECK(same_sets(&its, &like));
+        if (its.labels) CHECK_OK(nn_evaluate(loss_of(net), &its, &result));
+        if (its.labels) CHECK_STR(its.class_names[1], "dog");
+        nn_dataset_free(&its);
+        nn_dataset_free(&like);
+    }
+    for (size_t i = 0; i < COUNT(wrong); i++) {
+        test_current = wrong[i].text;
+        CHECK_ERROR(load_text(wrong[i].text, NULL, net, &its), wrong[i].status, "table.csv",
+                    wrong[i].message);
+        CHECK_ERROR(nn_dataset_standardize(&its, NN_PER_SET), wrong[i].status, "table.csv", "");
+        nn_dataset_free(&its);
+    }
+    test_current = "";
+    nn_dataset_free(&data);
+    nn_net_destroy(net);
+    free(dot);
+}
+
+/* Labels in several columns, numbers without a header, targets: by their places. */
+static void test_csv_for_numbers(void)
+{
+    nn_csv_desc d;
+    nn_dataset its;
+    nn_real y[4];
+    memset(&d, 0, sizeof d);
+    d.labels = "3..5", d.fill = NN_MISSING_MEDIAN, d.delimiter = ' ', d.missing = "NA";
+    nn_net *net = opened_after("1 2 0 0 1\n3 4 1 0 0\nNA 5 0 1 0\n", &d, 0);
+    CHECK_OK(load_text("NA 7 0 1 0\n5 NA 0 0 1\n", NULL, net, &its));
+    CHECK(its.features == 2 && its.classes == 3 && its.labels[0] == 1 && its.labels[1] == 2);
+    CHECK(((const nn_real *)its.samples)[0] == 2 && ((const nn_real *)its.samples)[3] == 4);
+    nn_dataset_free(&its);
+    CHECK_OK(load_text("5 6\n", NULL, net, &its));
+    CHECK(its.count == 1 && its.features == 2 && !its.labels);
+    nn_dataset_free(&its);
+    CHECK_ERROR(load_text("5\n", NULL, net, &its), NN_ERROR_MISMATCH, "1 columns of features", "");
+    CHECK_ERROR(load_text("5 6 1 0\n", NULL, net, &its), NN_ERROR_MISMATCH, "column 3", "");
+    CHECK_ERROR(load_text("5 6 1 0 1\n", NULL, net, &its), NN_ERROR_BAD_LABEL, "one-hot", "");
+    nn_net_destroy(net);
+    memset(&d, 0, sizeof d);
+    d.targets = "price, tax", d.features = "rooms, age";
+    net = opened_after("rooms,age,street,price,tax\n1,2,x,3,4\n5,6,y,7,9\n", &d, 1);
+    CHECK_OK(load_text("rooms,age,street,price,tax\n1,2,z,3,4\n", NULL, net, &its));
+    CHECK(its.features == 2 && its.target_size == 2 && its.targets[1] == 4);
+    nn_dataset_free(&its);
+    CHECK_OK(load_text("street,rooms,age\nq,1,2\n5,6,7\n", NULL, net, &its));
+    CHECK(its.features == 2 && its.target_size == 0 && its.count == 2);
+    CHECK_OK(nn_predict(nn_net_output(net), &its, y));
+    nn_dataset_free(&its);
+    nn_net_destroy(net);
+}
+
+/* Networks that do not know, and files that say what cannot be. */
+static void test_csv_for_unknown(void)
+{
+    static const struct {
+        const char *from, *to, *message;
+    } damage[] = {
+        {"\\\"role\\\":\\\"codes", "\\\"role\\\":\\\"cades", "'role' has a value"},
+        {"\\\"role\\\":\\\"codes\\\"", "\\\"role\\\":\\\"none\\\" ", "a column that cannot be"},
+        {"\\\"categories\\\":[\\\"red", "\\\"kategories\\\":[\\\"red", "a column that cannot be"},
+        {"\\\"red\\\",", "     3 ,", "a column that cannot be"},
+        {"[\\\"red\\\",", "[         ", "the columns have 4 features, the network's data 5"},
+        {"\\\"delimiter\\\":59", "\\\"delimiter\\\":34", "cannot separate"},
+        {"\\\"delimiter\\\":59", "\\\"dolimiter\\\":59", "'dolimiter' is unknown"},
+        {"\\\"fill\\\":2,", "\\\"fill\\\":9,", "fill is 9"},
+        {"\\\"columns\\\":[{", "\\\"columns\\\": {", "expected"}};
+    nn_csv_desc desc = people_desc();
+    nn_dataset its;
+    nn_net *net = nn_net_create(NULL);
+    void *bytes = NULL;
+    size_t size = 0;
+    CHECK_ERROR(nn_load_csv_for("a", NULL, &its), NN_ERROR_BAD_ARGUMENT, "nn_load_csv_for", "network");
+    CHECK_ERROR(nn_load_csv_for("a", net, NULL), NN_ERROR_BAD_ARGUMENT, "nn_load_csv_for", "data set");
+    CHECK_ERROR(nn_load_csv_for("a", net, &its), NN_ERROR_EMPTY, "does not know", "");
+    nn_net_destroy(net);
+    desc.ignore = "caf\xe9"; /* Latin-1, which a file cannot hold: the rest is saved */
+    net = opened_after("t\nage;colour;size;caf\xe9;who\n1;red;s;1;cat\n2;blue;m;1;dog\n", &desc, 0);
+    CHECK_ERROR(load_text("x", NULL, net, &its), NN_ERROR_EMPTY, "does not know", "");
+    CHECK_STR(nn_class_name(net, 1), "dog");
+    nn_net_destroy(net);
+    char *dot = strdup_of(people);
+    strchr(dot, ',')[0] = '.';
+    desc = people_desc();
+    net = opened_after(dot, &desc, 0);
+    CHECK_ERROR(nn_load_csv_for(NULL, net, &its), NN_ERROR_BAD_ARGUMENT, "path", "");
+    CHECK_ERROR(nn_load_csv_for("no/such", net, &its), NN_ERROR_CANNOT_OPEN, "no/such", "");
+    CHECK_OK(nn_save_memory(net, NULL, &bytes, &size));
+    CHECK_OK(load_text(dot, NULL, net, &its));
+    nn_dataset_free(&its);
+    for (size_t i = 0; i < COUNT(damage); i++) {
+        unsigned char *copy = (unsigned char *)malloc(size);
+        char from[100], to[100];
+        size_t at = 0, n = 0, m = 0;
+        test_current = damage[i].from;
+        memcpy(copy, bytes, size);
+        for (const char *p = damage[i].from; *p; p++) { /* one string more around it */
+            if (*p == '\\') from[n++] = '\\', from[n++] = '\\';
+            from[n++] = *p;
+        }
+        for (const char *p = damage[i].to; *p; p++) {
+            if (*p == '\\') to[m++] = '\\', to[m++] = '\\';
+            to[m++] = *p;
+        }
+        while (m < n) to[m++] = ' ';
+        while (at + n < size && memcmp(copy + at, from, n) != 0) at++;
+        CHECK(at + n < size && m == n);
+        memcpy(copy + at, to, n);
+        nn_net *damaged = nn_open_memory(copy, size, NULL);
+        CHECK(damaged != NULL);
+        if (damaged) CHECK(load_text(dot, NULL, damaged, &its) != NN_OK);
+        if (damaged && FAILS(strstr(nn_last_error(), damage[i].message)))
+            printf("%s, expected %s\n", nn_last_error(), damage[i].message);
+        nn_net_destroy(damaged);
+        free(copy);
+    }
+    test_current = "";
+    for (long left = 0;; left++) { /* every allocation fails once */
+        memory_left = left;
+        const nn_status status = load_text(dot, NULL, net, &its);
+        memory_left = -1;
+        nn_dataset_free(&its);
+        if (status == NN_OK) break;
+        CHECK(status == NN_ERROR_OUT_OF_MEMORY);
+    }
+    nn_free(bytes);
+    nn_net_destroy(net);
+    free(dot);
+}
+
 #ifdef HAS_POSIX
 static int sleep_a_while(void *user, nn_net *net, const nn_check *check)
 {
@@ -2373,6 +2612,9 @@ int main(int argc, char **argv)
     RUN(test_training_state);
     RUN(test_nothing_by_halves);
     RUN(test_resume);
+    RUN(test_csv_for);
+    RUN(test_csv_for_numbers);
+    RUN(test_csv_for_unknown);
 #ifdef HAS_POSIX
     RUN(test_seconds);
 #endif
