@@ -1086,6 +1086,10 @@ typedef struct nn_result {
    weights of all), a sum is over all samples, a maximum of all. A scalar of nn_custom counts as a
    mean over samples. */
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out);
+/* The standard error of an accuracy a that was measured on `count` samples, sqrt(a (1 - a) / count):
+   how far it is, as a rule, from what the network would have on more samples of the same kind. NaN
+   for an a that is none, and for no samples. */
+NN_DEF double nn_accuracy_error(double accuracy, size_t count);
 /* output's values for every sample: out[count, output's row_size]. Dropout off. */
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
 /* The same for x[rows,...] in memory, fed as it is: normalise it as the training data was. */
@@ -16364,6 +16368,12 @@ static nn_status nn__evaluate_session(const nn__session *s, nn__metric_fn *metri
     out->metric = metric ? measured / (double)count : NAN;
     out->count = count;
     return NN_OK;
+}
+
+NN_DEF double nn_accuracy_error(double accuracy, size_t count)
+{
+    if (!(accuracy >= 0 && accuracy <= 1) || !count) return NAN;
+    return sqrt(accuracy * (1 - accuracy) / (double)count);
 }
 
 static nn_status nn__check_loss_tensor(const char *call, const nn_tensor *loss)

@@ -119,10 +119,10 @@ int main(int argc, char **argv)
 {
     static const char *const names[] = {"airplane", "automobile", "bird",  "cat",  "deer",
                                         "dog",      "frog",       "horse", "ship", "truck"};
-    const char *data = "data", *out = "out", *seed = "0", *epochs = "8", *images = "50000";
+    const char *data = "data", *out = "out", *seed = "0", *epochs = "10", *images = "50000";
     const program_option options[] = {
         {"--data", "DIR", "the folder that cifar10/ is in (default data; `make data`)", &data},
-        {"--epochs", "N", "how often to go through the data (default 8)", &epochs},
+        {"--epochs", "N", "how often to go through the data (default 10)", &epochs},
         {"--images", "N", "train on the first N images (default 50000)", &images},
         {"--seed", "N", "of weights, shuffles and augmentation (default 0)", &seed},
         {"--out", "DIR", "where the pictures go (default out)", &out}};
@@ -156,7 +156,7 @@ int main(int argc, char **argv)
     nn_history history = {0};
     desc.epochs = program_number("--epochs", epochs, 1, 1000);
     desc.batch_size = 250;
-    desc.optimizer = nn_sgd(0.75, 0.85);
+    desc.optimizer = nn_sgd(0.4, 0.85);
     desc.optimizer.nesterov = 1;
     desc.optimizer.weight_decay = 0.0013;
     desc.optimizer.schedule.kind = NN_SCHEDULE_ONE_CYCLE;
@@ -173,8 +173,9 @@ int main(int argc, char **argv)
     double accuracy = images_mistakes(&test, outputs, names, program_path(out, "mistakes.png"));
     images_filters("The whitening filters", first, program_path(out, "filters.png"));
     images_curve(&history, program_path(out, "accuracy.png"));
-    printf("%d parameters, test accuracy %.2f %% with flips and shifts, %.0f s\n",
-           (int)nn_net_parameter_count(net), 100 * accuracy, history.seconds);
+    printf("%d parameters, test accuracy %.2f ± %.2f %% with flips and shifts, %.0f s\n",
+           (int)nn_net_parameter_count(net), 100 * accuracy,
+           100 * nn_accuracy_error(accuracy, test.count), history.seconds);
     free(outputs);
     nn_history_free(&history);
     return nn_net_destroy(net), 0;

@@ -46,8 +46,9 @@ int main(int argc, char **argv)
     if (nn_train(loss, &train, &desc, &log) != NN_OK) return fail();
     nn_result result;
     if (nn_evaluate(loss, &test, &result) != NN_OK) return fail();
-    printf("%d parameters, test accuracy %.2f %%, %.2f s on the %s kernels\n",
-           (int)nn_net_parameter_count(net), 100 * result.accuracy, log.seconds, nn_kernel_path());
+    printf("%d parameters, test accuracy %.2f ± %.2f %%, %.2f s on the %s kernels\n",
+           (int)nn_net_parameter_count(net), 100 * result.accuracy,
+           100 * nn_accuracy_error(result.accuracy, result.count), log.seconds, nn_kernel_path());
 
     chart_series curve[] = {
         chart_curve("training, mean of 20 batches", log.step_count, chart_none(),

@@ -2101,6 +2101,17 @@ static const char *cell(const char *row, int column, char *text)
     return text;
 }
 
+static void error_of_an_accuracy(void)
+{
+    CHECK_NEAR(nn_accuracy_error(0.9, 100), 0.03, 1e-15);
+    CHECK_NEAR(nn_accuracy_error(0.5, 4), 0.25, 0);
+    CHECK_NEAR(nn_accuracy_error(0, 10), 0, 0);
+    CHECK_NEAR(nn_accuracy_error(1, 1), 0, 0);
+    const double none[] = {nn_accuracy_error(NAN, 10), nn_accuracy_error(0.5, 0),
+                           nn_accuracy_error(-0.1, 10), nn_accuracy_error(1.5, 10)};
+    for (size_t i = 0; i < 4; i++) CHECK(none[i] != none[i]);
+}
+
 static void no_labels_no_accuracy(void)
 {
     static const char *path = TEST_TMP "/no_accuracy.csv";
@@ -3486,6 +3497,7 @@ static void run_additions(void)
     RUN(memory_of_training);
     RUN(training_out_of_memory);
     RUN(last_weights_not_finite);
+    RUN(error_of_an_accuracy);
     RUN(no_labels_no_accuracy);
     RUN(epoch_means);
     if (has_terminals()) RUN(progress_on_terminal);
