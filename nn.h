@@ -5580,7 +5580,8 @@ struct nn_net {
     nn__chunk *chunks;
     nn__store *stores, *buffer_stores;
     nn_real *lent;   /* where the next leaf's values lie, which nobody writes to; mostly NULL: */
-    int has_lent;    /* it gets a place in a store */
+    unsigned has_lent : 1; /* it gets a place in a store */
+    unsigned adds : 1;     /* to the gradients of parameters, in the present backward pass */
     int threads, mode;
     nn_status status;
     nn_rng rng;
@@ -5594,7 +5595,6 @@ struct nn_net {
     nn_real *gradient_workspace;    /* as large as the largest tensor that has a gradient */
     nn_tensor *ran;                 /* the target of the last successful forward */
     size_t passes;                  /* backward passes so far */
-    int adds;                       /* to the gradients of parameters, in the present one */
     struct nn__optimizer *optimizer;
     struct nn_trainer *trainer;     /* the one that was created last or has taken the last step */
     nn_tensor *output;              /* as it was set; NULL: what the losses say */
@@ -6998,7 +6998,7 @@ static nn_status nn__backward(nn_tensor *loss, int add)
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
     net->passes++;
-    net->adds = add;
+    net->adds = add != 0;
     if (loss->grad) loss->grad[0] = (nn__has_grad(loss) ? loss->grad[0] : 0) + 1;
     loss->written = net->passes;
     for (size_t i = net->plan.order.count; status == NN_OK && i-- > 0;) {
