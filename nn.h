@@ -1086,9 +1086,9 @@ typedef struct nn_result {
    weights of all), a sum is over all samples, a maximum of all. A scalar of nn_custom counts as a
    mean over samples. */
 NN_DEF nn_status nn_evaluate(nn_tensor *loss, const nn_dataset *data, nn_result *out);
-/* The standard error of an accuracy a that was measured on `count` samples, sqrt(a (1 - a) / count):
-   how far it is, as a rule, from what the network would have on more samples of the same kind. NaN
-   for an a that is none, and for no samples. */
+/* The standard error of an accuracy a that was measured on `count` samples, sqrt(a (1 - a) /
+   count): how far it is, as a rule, from what the network would have on more samples of the same
+   kind. NaN for an a that is none, and for no samples. */
 NN_DEF double nn_accuracy_error(double accuracy, size_t count);
 /* output's values for every sample: out[count, output's row_size]. Dropout off. */
 NN_DEF nn_status nn_predict(nn_tensor *output, const nn_dataset *data, nn_real *out);
@@ -16370,12 +16370,6 @@ static nn_status nn__evaluate_session(const nn__session *s, nn__metric_fn *metri
     return NN_OK;
 }
 
-NN_DEF double nn_accuracy_error(double accuracy, size_t count)
-{
-    if (!(accuracy >= 0 && accuracy <= 1) || !count) return NAN;
-    return sqrt(accuracy * (1 - accuracy) / (double)count);
-}
-
 static nn_status nn__check_loss_tensor(const char *call, const nn_tensor *loss)
 {
     if (nn__is_scalar(loss)) return NN_OK;
@@ -21500,6 +21494,13 @@ NN_DEF nn_status nn_classify_bytes(nn_net *net, const uint8_t *samples, size_t r
 
 /* ----------------------------------------------------------------------------------- >>history
    What a training reports: checks and losses in a history, as a file, and while it runs. */
+
+NN_DEF double nn_accuracy_error(double accuracy, size_t count)
+{
+    if (!(accuracy >= 0 && accuracy <= 1) || !count) return NAN;
+    return sqrt(accuracy * (1 - accuracy) / (double)count);
+}
+
 #ifndef NN_NO_TRAINING
 
 NN_DEF void nn_history_free(nn_history *history)

@@ -70,7 +70,7 @@ join() {
 # A row whose compiler is missing or cannot make a program with its flags is skipped.
 w='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
 c="-Wc++-compat -Wbad-function-cast -Wfloat-equal -Wswitch-default $w"
-sanitize='-g1 -O1 -fsanitize=address,undefined -fno-sanitize-recover=undefined'
+sanitize='-g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined'
 m32=-m32 # beside a cross compiler Debian's headers for -m32 are in the folder of the 64-bit ones
 echo '#include <errno.h>' | $cc -m32 -x c -E - >/dev/null 2>&1 ||
   m32="-m32 -isystem /usr/include/$($cc -print-multiarch 2>/dev/null)"
@@ -112,10 +112,10 @@ clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body     
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
 -Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float        |
-ASan and UBSan         | $cc                 | $sanitize | data npy plain graph train optim conv save norm augment | float | avx2 avx512 neon
-ASan and UBSan, double | $cc                 | $sanitize              | plain                        | double       |
+ASan and UBSan         | $cc                 | -O0 $sanitize | data npy plain graph train optim conv save norm augment | float | avx2 avx512 neon
+ASan and UBSan, double | $cc                 | -O1 $sanitize          | plain                        | double       |
 UBSan of clang         | clang               | -O0 -fsanitize=undefined -fno-sanitize-recover=undefined | conv norm | float | avx2 neon
-ASan, double, portable | $cc                 | $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
+ASan, double, portable | $cc                 | -O0 $sanitize -DNN_NO_SIMD | graph train optim            | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
 bits, gcc -O3          | gcc                 | -O3 -march=native      | determinism                  | double       |
 bits, clang -O0        | clang               | -O0                    | determinism                  | float double |
@@ -125,9 +125,9 @@ bits, contract=fast    | clang               | -O2 -ffp-contract=fast | determin
 loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
 the smallest stack     | $cc                 | -O2 -DNN_STACK_BYTES=4096 | plain                    | float        |
 OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
-OpenMP, large products | $cc                 | -O2 -fopenmp           | plain graph conv augment     | float        |
+OpenMP, large products | $cc                 | -O1 -fopenmp           | plain graph conv augment     | float        |
 -m32                   | $cc                 | -O2 $m32               | determinism                  | float double |
-NEON, gcc              | $arm-gcc            | -O2 -static            | determinism plain conv       | float double | neon
+NEON, gcc              | $arm-gcc            | -O2 -static            | determinism plain conv       | float        | neon
 NEON, clang -O2        | clang --target=$arm | -O2 -static -Werror    | determinism                  | float        | neon
 NEON, clang -O0        | clang --target=$arm | -O0 -static -Werror    | determinism                  | double       | neon
 TABLE

@@ -2109,7 +2109,7 @@ static void error_of_an_accuracy(void)
     CHECK_NEAR(nn_accuracy_error(1, 1), 0, 0);
     const double none[] = {nn_accuracy_error(NAN, 10), nn_accuracy_error(0.5, 0),
                            nn_accuracy_error(-0.1, 10), nn_accuracy_error(1.5, 10)};
-    for (size_t i = 0; i < 4; i++) CHECK(none[i] != none[i]);
+    for (size_t i = 0; i < 4; i++) CHECK(is_none(none[i]));
 }
 
 static void no_labels_no_accuracy(void)
