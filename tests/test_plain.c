@@ -1168,7 +1168,7 @@ static void test_activation_strings(void)
 static int isa_supported(const char *isa)
 {
 #ifndef NN_NO_SIMD
-#if (defined(__x86_64__) || defined(__i386__)) && defined(__GNUC__)
+#if defined(__x86_64__) && defined(__GNUC__)
     if (strcmp(isa, "avx2") == 0)
         return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
     if (strcmp(isa, "avx512") == 0) return __builtin_cpu_supports("avx512f") != 0;
