@@ -4,17 +4,9 @@
    ./fuzz_idx -max_total_time=300 */
 #define NN_IMPLEMENTATION
 #include "../../nn.h"
+#include "file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-static nn__file file_of(const uint8_t *bytes, size_t size)
-{
-    nn__file file;
-    memset(&file, 0, sizeof file);
-    file.path = "memory", file.size = size, file.bytes = (unsigned char *)malloc(size ? size : 1);
-    if (size) memcpy(file.bytes, bytes, size);
-    return file;
-}
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
 {

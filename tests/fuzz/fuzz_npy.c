@@ -4,18 +4,9 @@
    ./fuzz_npy -max_total_time=300 FOLDER (with npy and npz files to begin with) */
 #define NN_IMPLEMENTATION
 #include "../../nn.h"
+#include "file.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
-
-/* A file in memory that nn.h may free. */
-static nn__file file_of(const uint8_t *bytes, size_t size)
-{
-    nn__file file;
-    memset(&file, 0, sizeof file);
-    file.path = "memory", file.size = size, file.bytes = (unsigned char *)malloc(size ? size : 1);
-    if (size) memcpy(file.bytes, bytes, size);
-    return file;
-}
 
 static void must_hold(int condition)
 {
