@@ -3,7 +3,7 @@
    means. Usage: figure FROM.csv TO.png */
 #include "../../examples/chart.h"
 
-enum { MOST = 64, TEXT = 64, NAME = 3 * TEXT };
+enum { MOST = 64, TEXT = 64, NAME = 4 * TEXT };
 
 typedef struct bar {
     char name[NAME];
