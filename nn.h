@@ -5563,11 +5563,11 @@ typedef struct nn__list {
     size_t count, capacity;
 } nn__list;
 
-/* What a run of `target` takes, kept until the network, the target or the batch is another. */
+/* What a run of `target` takes, kept until the network, the target or a batch is another. */
 typedef struct nn__plan {
     nn_tensor *target;  /* NULL: there is no plan */
-    size_t batch;
-    nn__list order;     /* all that the target depends on, and itself, as made */
+    nn__list order;     /* all that the target depends on, and itself: first what a run skips, */
+    size_t idle;        /* so many leaves, and then all others, both in the order of their making */
     nn__list inputs;    /* the inputs among them */
     const nn_op *training_op; /* one among them that computes something else in training */
     int grads_are_laid; /* for these inputs' requires_grad, zeros where the plan does not lead */
@@ -5580,8 +5580,7 @@ struct nn_net {
     nn__chunk *chunks;
     nn__store *stores, *buffer_stores;
     nn_real *lent;   /* where the next leaf's values lie, which nobody writes to; mostly NULL: */
-    unsigned has_lent : 1; /* it gets a place in a store */
-    unsigned adds : 1;     /* to the gradients of parameters, in the present backward pass */
+    int has_lent;    /* it gets a place in a store */
     int threads, mode;
     nn_status status;
     nn_rng rng;
@@ -6263,7 +6262,7 @@ static int nn__is_leaf(const nn_tensor *t) { return !t->op->forward; }
 /* Whether grad holds something in the present backward pass. */
 static int nn__has_grad(const nn_tensor *t)
 {
-    return t->written == t->net->passes || (t->net->adds && t->op == &nn__parameter_op);
+    return t->written == t->net->passes;
 }
 static int nn__is_scalar(const nn_tensor *t) { return t->size == 1 && !t->batched; }
 
@@ -6515,13 +6514,13 @@ static nn_tensor *nn__input_describe(nn_description *d, const nn_tensor *t)
 
 /* A buffer of an input that keeps its content only until it has to grow. */
 static nn_status nn__reserve(nn_net *net, void **buffer, size_t *capacity, size_t rows,
-                             size_t row_bytes)
+                             size_t row_size, size_t item)
 {
     size_t bytes;
-    if (rows <= *capacity && *buffer) return NN_OK;
-    if (!nn__multiply(rows, row_bytes, &bytes) || bytes > SIZE_MAX / 2)
-        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu bytes",
-                        (nn__ull)rows, (nn__ull)row_bytes);
+    if (!nn__multiply(row_size, item, &bytes) || !nn__multiply(rows, bytes, &bytes) ||
+        bytes > SIZE_MAX / 2)
+        return nn__fail(NN_ERROR_OUT_OF_MEMORY, "out of memory: %llu rows of %llu values",
+                        (nn__ull)rows, (nn__ull)row_size);
     void *grown = nn__net_alloc(net, bytes ? bytes : 1);
     if (!grown) return NN_ERROR_OUT_OF_MEMORY;
     nn__net_release(net, *buffer);
@@ -6535,16 +6534,19 @@ static nn_status nn__begin_feed(nn_tensor *t, size_t rows, int labels)
 {
     nn__input *input = nn__as_input(t);
     void *buffer = labels ? (void *)t->labels : (void *)t->data;
-    nn_status status =
-        labels ? nn__reserve(t->net, &buffer, &input->label_capacity, rows,
-                             nn__bytes(1, input->labels_per_row, sizeof *t->labels))
-               : nn__reserve(t->net, &buffer, &input->capacity, rows,
-                             nn__bytes(1, t->row_size, sizeof *t->data));
-    if (labels) t->labels = (int *)buffer;
-    else t->data = (nn_real *)buffer;
+    nn_status status = NN_OK;
+    if (labels && rows > input->label_capacity) {
+        status = nn__reserve(t->net, &buffer, &input->label_capacity, rows, input->labels_per_row,
+                             sizeof *t->labels);
+        t->labels = (int *)buffer;
+    } else if (!labels && rows > input->capacity) {
+        status = nn__reserve(t->net, &buffer, &input->capacity, rows, t->row_size, sizeof *t->data);
+        t->data = (nn_real *)buffer;
+    }
     if (status != NN_OK) return status;
     t->net->ran = NULL;
     if (rows > t->net->laid_rows) t->net->laid_count = 0; /* there is room for fewer */
+    if (rows != input->rows) t->net->plan.target = NULL; /* its batch was another */
     input->rows = rows;
     input->has_labels = labels;
     nn__set_batch(t, rows);
@@ -6893,6 +6895,7 @@ static nn_status nn__list_needed(nn_tensor *t)
     plan->target = NULL;
     plan->order.count = plan->inputs.count = 0;
     plan->grads_are_laid = 0;
+    plan->idle = 0;
     plan->training_op = NULL;
     for (size_t i = 0; i < net->tensors.count; i++)
         net->tensors.items[i]->state &= ~(unsigned)NN__NEEDED;
@@ -6902,23 +6905,18 @@ static nn_status nn__list_needed(nn_tensor *t)
         for (size_t j = 0; (s->state & NN__NEEDED) && j < s->src_count; j++)
             s->src[j]->state |= NN__NEEDED;
     }
-    for (size_t i = 0; i <= t->id; i++) {
-        nn_tensor *s = net->tensors.items[i];
-        if (!(s->state & NN__NEEDED)) continue;
-        if (s->op->flags & NN_OP_TRAINING) plan->training_op = s->op;
-        if (!nn__append(net, &plan->order, s)) return NN_ERROR_OUT_OF_MEMORY;
-        if (nn__as_input(s) && !nn__append(net, &plan->inputs, s)) return NN_ERROR_OUT_OF_MEMORY;
-    }
+    for (int idle = 1; idle >= 0; idle--)
+        for (size_t i = 0; i <= t->id; i++) {
+            nn_tensor *s = net->tensors.items[i];
+            const int is_idle = nn__is_leaf(s) && !nn__is_scalar(s);
+            if (!(s->state & NN__NEEDED) || is_idle != idle) continue;
+            if (s->op->flags & NN_OP_TRAINING) plan->training_op = s->op;
+            if (!nn__append(net, &plan->order, s)) return NN_ERROR_OUT_OF_MEMORY;
+            if (nn__as_input(s) && !nn__append(net, &plan->inputs, s))
+                return NN_ERROR_OUT_OF_MEMORY;
+            plan->idle += (size_t)idle;
+        }
     return NN_OK;
-}
-
-static int nn__plan_holds(const nn_net *net, const nn_tensor *t)
-{
-    const nn__plan *plan = &net->plan;
-    if (plan->target != t || net->laid_count != net->tensors.count) return 0;
-    for (size_t i = 0; i < plan->inputs.count; i++)
-        if (nn__as_input(plan->inputs.items[i])->rows != plan->batch) return 0;
-    return 1;
 }
 
 static nn_status nn__make_plan(nn_tensor *t)
@@ -6935,7 +6933,6 @@ static nn_status nn__make_plan(nn_tensor *t)
         nn__set_batch(plan->order.items[i], batch);
     }
     plan->target = t;
-    plan->batch = batch;
     return NN_OK;
 }
 
@@ -6948,9 +6945,10 @@ NN_DEF nn_status nn_forward(nn_tensor *t)
     nn_net *net = t->net;
     net->ran = NULL;
     if (net->mode == NN__MODE_TRAINING) status = nn__check_own("nn_forward in training", net);
-    if (status == NN_OK && !nn__plan_holds(net, t)) status = nn__make_plan(t);
+    if (status == NN_OK && (net->plan.target != t || net->laid_count != net->tensors.count))
+        status = nn__make_plan(t);
     const nn__list *order = &net->plan.order;
-    for (size_t i = 0; status == NN_OK && i < order->count; i++) {
+    for (size_t i = net->plan.idle; status == NN_OK && i < order->count; i++) {
         nn_tensor *s = order->items[i];
         if (!nn__is_leaf(s)) status = s->op->forward(s);
         if (nn__is_scalar(s) && !(s->op->flags & NN_OP_VALUE)) s->value = (double)s->data[0];
@@ -6998,7 +6996,8 @@ static nn_status nn__backward(nn_tensor *loss, int add)
     if (status != NN_OK) return status;
     nn_net *net = loss->net;
     net->passes++;
-    net->adds = add != 0;
+    for (size_t i = 0; add && i < net->parameters.count; i++)
+        net->parameters.items[i]->written = net->passes;
     if (loss->grad) loss->grad[0] = (nn__has_grad(loss) ? loss->grad[0] : 0) + 1;
     loss->written = net->passes;
     for (size_t i = net->plan.order.count; status == NN_OK && i-- > 0;) {
@@ -10885,16 +10884,18 @@ static nn_status nn__check_target_range(const char *call, const nn_tensor *loss,
 {
     const nn__loss_kind *kind = nn__kind_of(loss);
     const size_t n = nn__loss_of(loss)->classes, size = loss->src[0]->row_size;
-    double sum = 0;
-    for (size_t i = 0; i < count; i++) {
-        const double d = (double)targets[i];
-        if (!nn__is_finite(d) || d < kind->low || d > kind->high)
+    for (size_t i = 0; i < count; i += n) {
+        double sum = 0;
+        for (size_t j = 0; j < n; j++) {
+            const double d = (double)targets[i + j];
+            sum += d;
+            if (nn__is_finite(d) && d >= kind->low && d <= kind->high) continue;
             return nn__fail(nn__is_finite(d) ? NN_ERROR_BAD_ARGUMENT : NN_ERROR_BAD_NUMBER,
                             "%s: target %g of sample %llu, column %llu, expected %s", call, d,
-                            (nn__ull)(first + i / size), (nn__ull)(i % n),
+                            (nn__ull)(first + i / size), (nn__ull)j,
                             kind->high > 1 ? "a finite number" : "0 to 1");
-        sum = (i % n ? sum : 0) + d;
-        if (kind->is_distribution && i % n == n - 1 && !(fabs(sum - 1) <= 1e-3))
+        }
+        if (kind->is_distribution && !(fabs(sum - 1) <= 1e-3))
             return nn__fail(NN_ERROR_BAD_ARGUMENT,
                             "%s: the targets of sample %llu sum to %g, expected 1", call,
                             (nn__ull)(first + i / size), sum);
@@ -11371,13 +11372,6 @@ static double nn__clip(nn_net *net, const nn_optimizer_desc *d)
     return d->clip_norm > 0 && norm > d->clip_norm ? d->clip_norm / norm : 1;
 }
 
-/* Neighbours in the store that are updated alike. */
-typedef struct nn__stretch {
-    const nn__store *store;
-    size_t begin, end;
-    double rate_scale, decay;
-} nn__stretch;
-
 typedef struct nn__update_part {
     const nn__update *u;
     const nn__store *store;
@@ -11395,17 +11389,23 @@ static void nn__update_range(void *context, size_t begin, size_t end)
                     part->state > 1 ? s->state[1] + at : NULL);
 }
 
-static void nn__update_stretch(nn_net *net, double rate, const nn__stretch *run)
+/* `size` values of neighbours in a store, of which p is the first. */
+static void nn__update_stretch(const nn_tensor *p, size_t size, double rate, double decay)
 {
-    nn__update *u = &net->optimizer->update;
-    const nn_optimizer_desc *d = &net->optimizer->desc;
-    const int decoupled = d->kind == NN_OPTIMIZER_ADAMW;
-    if (!run->store) return;
-    u->rate = (nn_real)(rate * run->rate_scale);
-    u->decay = decoupled ? 0 : (nn_real)run->decay;
-    u->decoupled_decay = decoupled ? (nn_real)(rate * run->rate_scale * run->decay) : 0;
-    nn__update_part part = {u, run->store, run->begin, nn__state_count(d)};
-    nn__parallel(net->threads, run->end - run->begin, NN__GRAIN, nn__update_range, &part);
+    nn__optimizer *o = p->net->optimizer;
+    nn__update *u = &o->update;
+    const int decoupled = u->kind == NN_OPTIMIZER_ADAMW;
+    u->rate = (nn_real)rate;
+    u->decay = decoupled ? 0 : (nn_real)decay;
+    u->decoupled_decay = decoupled ? (nn_real)(rate * decay) : 0;
+    nn__update_part part = {u, nn__store_of(p), nn__place(p), nn__state_count(&o->desc)};
+    nn__parallel(p->net->threads, size, NN__GRAIN, nn__update_range, &part);
+}
+
+/* Where the next parameter begins if it lies in the same store. */
+static const nn_real *nn__behind(const nn_tensor *p)
+{
+    return p->data + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
 }
 
 /* The clipping's factor, and what Adam divides by in this step. */
@@ -11433,33 +11433,35 @@ static nn_status nn__check_step(nn_net *net)
 
 NN_DEF nn_status nn_step(nn_net *net)
 {
-    nn__stretch run = {NULL, 0, 0, 1, 0};
     nn_status status = nn__check_step(net);
     if (status != NN_OK) return status;
     nn__optimizer *o = net->optimizer;
     const double rate = nn__rate(&o->desc, nn__schedule_place(o)) * o->reduction;
-    double common_scale = 0;
+    double common_scale = 1;
+    int is_first = 1;
     if (!(rate >= 0) || !nn__is_finite((double)(nn_real)rate))
         return nn__fail(NN_ERROR_BAD_ARGUMENT,
                         "nn_step: schedule.rate gave %g for step %llu, expected 0 or a positive "
                         "number", rate, (nn__ull)o->steps);
     nn__begin_update(&o->update, o->steps, nn__clip(net, &o->desc));
-    for (size_t i = 0; i < net->parameters.count; i++) {
-        const nn_tensor *p = net->parameters.items[i];
-        const nn__store *store = nn__store_of(p);
-        const size_t at = nn__place(p);
-        const double decay = p->no_decay ? 0 : o->desc.weight_decay, scale = p->learning_rate_scale;
+    for (size_t i = 0, next; i < net->parameters.count; i = next) {
+        nn_tensor *const *items = net->parameters.items;
+        const nn_tensor *p = items[i];
+        const double scale = p->learning_rate_scale;
+        const nn_real *end = nn__behind(p);
+        next = i + 1;
         if (p->frozen) continue;
-        if (store != run.store || at != run.end || scale != run.rate_scale ||
-            decay != run.decay) {
-            nn__update_stretch(net, rate, &run);
-            common_scale = !run.store || common_scale == scale ? scale : 1;
-            run.store = store, run.begin = at, run.rate_scale = scale, run.decay = decay;
+        for (; next < net->parameters.count; end = nn__behind(items[next++])) {
+            const nn_tensor *q = items[next];
+            if (q->data != end || q->frozen || q->learning_rate_scale != scale) break;
+            if (!q->no_decay != !p->no_decay && o->desc.weight_decay != 0) break;
         }
-        run.end = at + nn__round_up(p->size, NN__ALIGN / sizeof(nn_real));
+        common_scale = is_first || common_scale == scale ? scale : 1;
+        is_first = 0;
+        nn__update_stretch(p, (size_t)(end - p->data), rate * scale,
+                           p->no_decay ? 0 : o->desc.weight_decay);
     }
-    nn__update_stretch(net, rate, &run);
-    o->rate = rate * (run.store ? common_scale : 1);
+    o->rate = rate * common_scale;
     o->steps++;
     return NN_OK;
 }
@@ -11876,7 +11878,8 @@ static nn_status nn__shaken_gradient(nn__checker *c, nn__graph_value *v, nn_tens
                                      nn_real *gradient, nn_real *rounding)
 {
     nn_rng rng = nn_rng_seed(t->id);
-    const size_t rows = nn__max_size(t->net->plan.batch, 1);
+    const nn__list *inputs = &t->net->plan.inputs;
+    const size_t rows = inputs->count ? nn__rows(inputs->items[0]) : 1;
     const double terms = sqrt((double)rows);
     double squares = 0;
     nn__evaluate_graph(v);

@@ -2775,6 +2775,29 @@ static int halve(void *user, nn_net *net, const nn_check *check)
     return 0;
 }
 
+/* The history shows the scale that trained parameters share, or the rate alone where they differ. */
+static void rate_of_scaled_parameters(void)
+{
+    nn_dataset data;
+    blobs(&data, 0, 40);
+    for (int differ = 0; differ < 2; differ++) {
+        classifier c;
+        nn_history history;
+        nn_train_desc d = make(1, 20, 0.08);
+        memset(&history, 0, sizeof history);
+        build_classifier(&c, 1, 0);
+        nn_tensor *p, *first = nn_net_parameter(c.net, 0);
+        for (size_t i = 0; (p = nn_net_parameter(c.net, i)) != NULL; i++)
+            p->learning_rate_scale = differ && i == 2 ? 1 : 0.5;
+        first->frozen = 1, first->learning_rate_scale = 3;
+        CHECK_OK(nn_train(c.loss, &data, &d, &history));
+        CHECK(history.check_count > 0 && history.checks[0].learning_rate == (differ ? 0.08 : 0.04));
+        nn_history_free(&history);
+        nn_net_destroy(c.net);
+    }
+    nn_dataset_free(&data);
+}
+
 /* Adam's moments and step count stay, and the history shows the rate in force. */
 static void change_keeps_state(void)
 {
@@ -3516,6 +3539,7 @@ static void run_additions(void)
     RUN(sets_that_may_differ);
     RUN(labels_or_targets);
     RUN(answers_that_a_kind_does_not_take);
+    RUN(rate_of_scaled_parameters);
     RUN(change_keeps_state);
     RUN(change_momentum_and_decay);
     RUN(change_errors);
