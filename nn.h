@@ -74,14 +74,14 @@
                          >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
                          >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
-                         >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
-                         >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
-                         >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
-                         >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
-                         >>evaluate  >>shadows  >>export-text  >>export-ops  >>export-images
-                         >>export-int8  >>export  >>onnx  >>onnx-images  >>json  >>safetensors
-                         >>save  >>load  >>open  >>history  >>trainer  >>checkpoint  >>train
-                         >>licence
+                         >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions
+                         >>products  >>layers  >>convolution  >>pooling  >>normalization
+                         >>layer-norm  >>summary  >>losses  >>targets  >>optim  >>slopes
+                         >>gradcheck  >>files  >>dataset  >>views  >>batches  >>formats  >>text
+                         >>records  >>columns  >>csv  >>npy  >>evaluate  >>shadows  >>export-text
+                         >>export-ops  >>export-images  >>export-int8  >>export  >>onnx
+                         >>onnx-images  >>json  >>safetensors  >>save  >>load  >>open  >>history
+                         >>trainer  >>checkpoint  >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -94,9 +94,9 @@
                                     networks are saved to memory and opened from it. Files that
                                     differ do not link
         NN_NO_TRAINING        all   no optimisers, no trainer, no gradient check. All of the code
-                                    takes 516 KB on x86-64 (gcc -O2) and 229 KB on a Cortex-M4 (-Os,
-                                    before the linker drops what is not used): 378 and 142 KB
-                                    without files, 464 and 200 KB without training, 342 and 121 KB
+                                    takes 531 KB on x86-64 (gcc -O2) and 233 KB on a Cortex-M4 (-Os,
+                                    before the linker drops what is not used): 394 and 146 KB
+                                    without files, 480 and 204 KB without training, 358 and 125 KB
                                     without both
         NN_NO_FMA             impl  the portable path multiplies and adds in two roundings: several
                                     times faster without fused multiply-add; other, less exact bits
@@ -2190,6 +2190,14 @@ typedef struct nn__lines {
     size_t next_step;
 } nn__lines;
 
+/* A dense layer's row z = x W + b, y = f(z), and its gradients: NULL where one is not wanted. */
+typedef struct nn__dense_row {
+    size_t in, units;
+    const nn_real *x, *w, *b, *dy;      /* b may be NULL */
+    nn_real *z, *y, *dz, *dw, *db, *dx; /* z may be y; dz is for working in */
+    int add_w, add_b, add_x;            /* whether dw, db and dx add to what is there */
+} nn__dense_row;
+
 typedef struct nn__kernels {
     const char *name;
     size_t width, vectors; /* reals in a vector; vectors in a row of a tile, at most */
@@ -2220,6 +2228,8 @@ typedef struct nn__kernels {
     void (*activate)(nn_activation kind, nn_real alpha, size_t n, const nn_real *x, nn_real *y);
     void (*activate_backward)(nn_activation kind, nn_real alpha, size_t n, const nn_real *x,
                               const nn_real *y, const nn_real *dy, nn_real *dx);
+    void (*dense_row)(nn_activation kind, nn_real alpha, const nn__dense_row *d);
+    void (*dense_row_backward)(nn_activation kind, nn_real alpha, const nn__dense_row *d);
     /* out = x * scale + shift; scale and shift advance with x when `each`. */
     void (*affine_bytes)(size_t n, const uint8_t *x, const nn_real *scale, const nn_real *shift,
                          int each, nn_real *out);
@@ -2606,6 +2616,9 @@ static void nn__gemm_serial(const nn__kernels *f, const nn__gemm_args *g)
 }
 
 /* What an instruction reads, for the compiler */
+typedef struct nn__8_bytes {
+    uint8_t bytes[8];
+} nn__8_bytes;
 typedef struct nn__16_bytes {
     uint8_t bytes[16];
 } nn__16_bytes;
@@ -2875,6 +2888,31 @@ NN__INLINE void nn__store_tail_avx2(nn_real *p, NN__VEC v, NN__TAIL m)
 {
     __asm__("vmaskmov" NN__PS " %1, %2, %0" : "+m"(*(NN__STORED *)p) : "x"(v), "x"(m));
 }
+/* n < NN__WIDTH lanes in pieces of 16, 8 and 4 bytes. */
+NN__INLINE NN__VEC nn__get_pieces_avx2(const nn_real *p, size_t n)
+{
+    NN__VEC r = {0};
+    if (n * sizeof *p & 4) r[0] = p[n - 1];
+    if (n * sizeof *p & 8)
+        __asm__("vmovlhps %x0, %x0, %x0\n\tvmovlps %1, %x0, %x0"
+                : "+x"(r) : "m"(*(const nn__8_bytes *)(p + (n * sizeof *p & 16) / sizeof *p)));
+    if (n * sizeof *p & 16)
+        __asm__("vinsertf128 $1, %x0, %0, %0\n\tvinsertf128 $0, %1, %0, %0"
+                : "+x"(r) : "m"(*(const nn__16_bytes *)p));
+    return r;
+}
+NN__INLINE void nn__put_pieces_avx2(nn_real *p, NN__VEC v, size_t n)
+{
+    if (n * sizeof *p & 16) {
+        __asm__("vmovups %x1, %0\n\tvextractf128 $1, %1, %x1" : "=m"(*(nn__16_bytes *)p), "+x"(v));
+        p += 16 / sizeof *p;
+    }
+    if (n * sizeof *p & 8) {
+        __asm__("vmovlps %x1, %0\n\tvunpckhpd %x1, %x1, %x1" : "=m"(*(nn__8_bytes *)p), "+x"(v));
+        p += 8 / sizeof *p;
+    }
+    if (n * sizeof *p & 4) *p = v[0];
+}
 typedef struct nn__lane_bytes {
     uint8_t bytes[NN__WIDTH];
 } nn__lane_bytes;
@@ -3002,6 +3040,17 @@ NN__INLINE void NN__FN(store)(nn_real *p, NN__VEC v, size_t c)
 
 #define NN__LD(p, c) NN__FN(load)(p, c)
 #define NN__ST(p, v, c) NN__FN(store)(p, v, c)
+
+/* The same for a few values that are loaded again at once: a masked load waits until what was
+   stored before has left for the cache, and a masked store takes some 15 cycles on AMD's CPUs. */
+#if NN__PASS == NN__AVX2
+#define NN__GET(p, c) ((c) >= NN__WIDTH ? NN__LOAD(p) : nn__get_pieces_avx2(p, c))
+#define NN__PUT(p, v, c)                                                                           \
+    ((c) >= NN__WIDTH ? NN__STORE(p, v) : nn__put_pieces_avx2(p, v, c))
+#else
+#define NN__GET(p, c) NN__LD(p, c)
+#define NN__PUT(p, v, c) NN__ST(p, v, c)
+#endif
 
 #if NN__PASS != NN__AVX512 /* which shares with AVX2 all that it is not faster at */
 #define NN__ADD(a, b) ((a) + (b))
@@ -3867,33 +3916,38 @@ static void NN__FN(clamp)(size_t n, nn_real limit, nn_real *x)
 /* Of an epsilon this is 0, but for a compiler that makes one operation of a product and a sum. */
 static nn_real NN__FN(contraction)(nn_real x) { return (1 + x) * (1 - x) - 1; }
 
-#define NN__MAP(expression)                                                                        \
-    NN__EACH(n)                                                                                    \
-    {                                                                                              \
-        NN__VEC v = NN__LD(x + i, c);                                                              \
-        NN__ST(y + i, expression, c);                                                              \
-    }
+/* f(v): F(kind, expression) for each kind that is not the identity */
+#define NN__FUNCTIONS(F)                                                                           \
+    F(NN_ACTIVATION_SIGMOID, NN__FN(sigmoid)(v))                                                   \
+    F(NN_ACTIVATION_TANH, NN__FN(tanh)(v))                                                         \
+    F(NN_ACTIVATION_SCALED_TANH,                                                                   \
+      NN__MUL(NN__C(1.7159), NN__FN(tanh)(NN__MUL(v, NN__C(2.0 / 3)))))                            \
+    F(NN_ACTIVATION_RELU, NN__MAX(zero, v))                                                        \
+    F(NN_ACTIVATION_LEAKY_RELU, NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, v)))                 \
+    F(NN_ACTIVATION_ELU,                                                                           \
+      NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, NN__FN(expm1)(NN__MIN(zero, v)))))             \
+    F(NN_ACTIVATION_GELU, NN__MUL(v, NN__FN(normal_cdf)(v, NN__FN(gauss)(v))))                     \
+    F(NN_ACTIVATION_SILU, NN__MUL(v, NN__FN(sigmoid)(v)))                                          \
+    F(NN_ACTIVATION_SOFTPLUS, NN__FN(softplus)(v))
+
+#define NN__MAP(kind, expression)                                                                  \
+    case kind:                                                                                     \
+        NN__EACH(n)                                                                                \
+        {                                                                                          \
+            NN__VEC v = NN__LD(x + i, c);                                                          \
+            NN__ST(y + i, expression, c);                                                          \
+        }                                                                                          \
+        break;
 
 static void NN__FN(activate)(nn_activation kind, nn_real alpha, size_t n, const nn_real *x,
                              nn_real *y)
 {
     NN__VEC zero = NN__C(0), slope = NN__C(alpha);
     switch ((int)kind) {
-    case NN_ACTIVATION_SIGMOID: NN__MAP(NN__FN(sigmoid)(v)) break;
-    case NN_ACTIVATION_TANH: NN__MAP(NN__FN(tanh)(v)) break;
-    case NN_ACTIVATION_SCALED_TANH:
-        NN__MAP(NN__MUL(NN__C(1.7159), NN__FN(tanh)(NN__MUL(v, NN__C(2.0 / 3))))) break;
-    case NN_ACTIVATION_RELU: NN__MAP(NN__MAX(zero, v)) break;
-    case NN_ACTIVATION_LEAKY_RELU: NN__MAP(NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, v))) break;
-    case NN_ACTIVATION_ELU:
-        NN__MAP(NN__SELECT(NN__LT(zero, v), v, NN__MUL(slope, NN__FN(expm1)(NN__MIN(zero, v)))))
-        break;
-    case NN_ACTIVATION_GELU: NN__MAP(NN__MUL(v, NN__FN(normal_cdf)(v, NN__FN(gauss)(v)))) break;
-    case NN_ACTIVATION_SILU: NN__MAP(NN__MUL(v, NN__FN(sigmoid)(v))) break;
-    case NN_ACTIVATION_SOFTPLUS: NN__MAP(NN__FN(softplus)(v)) break;
-    case NN__MAP_EXP: NN__MAP(NN__FN(exp)(v)) break;
-    case NN__MAP_LOG: NN__MAP(NN__FN(log_everywhere)(v)) break;
-    default: NN__MAP(v) break;
+        NN__FUNCTIONS(NN__MAP)
+        NN__MAP(NN__MAP_EXP, NN__FN(exp)(v))
+        NN__MAP(NN__MAP_LOG, NN__FN(log_everywhere)(v))
+    default: NN__EACH(n) NN__ST(y + i, NN__LD(x + i, c), c);
     }
 }
 #undef NN__MAP
@@ -3912,41 +3966,113 @@ NN__INLINE NN__VEC NN__FN(silu_slope)(NN__VEC x)
     return NN__MUL(s, NN__FMA(x, NN__SUB(one, s), one));
 }
 
-/* v is f's output, or its input for the functions whose slope needs that. */
-#define NN__MAP(from, expression)                                                                  \
-    NN__EACH(n)                                                                                    \
-    {                                                                                              \
-        NN__VEC v = NN__LD(from + i, c), d = NN__LD(dy + i, c);                                    \
-        NN__ST(dx + i, expression, c);                                                             \
-    }
+/* d f'(z), where v is f's output y, or its input x for the functions whose slope needs that:
+   F(kind, x or y, expression) */
+#define NN__SLOPES(F)                                                                              \
+    F(NN_ACTIVATION_SIGMOID, y, NN__MUL(d, NN__MUL(v, NN__SUB(one, v))))                           \
+    F(NN_ACTIVATION_TANH, y, NN__MUL(d, NN__SUB(one, NN__MUL(v, v))))                              \
+    F(NN_ACTIVATION_SCALED_TANH, y,                                                                \
+      NN__MUL(d, NN__FMA(NN__MUL(v, v), NN__C(-2.0 / 3 / 1.7159), NN__C(1.7159 * 2 / 3))))         \
+    F(NN_ACTIVATION_RELU, y, NN__SELECT(NN__LT(zero, v), d, zero))                                 \
+    F(NN_ACTIVATION_LEAKY_RELU, y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(slope, d)))              \
+    F(NN_ACTIVATION_ELU, y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(d, NN__ADD(v, slope))))         \
+    F(NN_ACTIVATION_GELU, x, NN__MUL(d, NN__FN(gelu_slope)(v)))                                    \
+    F(NN_ACTIVATION_SILU, x, NN__MUL(d, NN__FN(silu_slope)(v)))                                    \
+    F(NN_ACTIVATION_SOFTPLUS, x, NN__MUL(d, NN__FN(sigmoid)(v)))
+
+#define NN__MAP(kind, from, expression)                                                            \
+    case kind:                                                                                     \
+        NN__EACH(n)                                                                                \
+        {                                                                                          \
+            NN__VEC v = NN__LD(from + i, c), d = NN__LD(dy + i, c);                                \
+            NN__ST(dx + i, expression, c);                                                         \
+        }                                                                                          \
+        break;
 
 static void NN__FN(activate_backward)(nn_activation kind, nn_real alpha, size_t n,
                                       const nn_real *x, const nn_real *y, const nn_real *dy,
                                       nn_real *dx)
 {
     NN__VEC zero = NN__C(0), one = NN__C(1), slope = NN__C(alpha);
-    NN__VEC ab = NN__C(1.7159 * 2 / 3), b_over_a = NN__C(-2.0 / 3 / 1.7159);
-    switch (kind) {
-    case NN_ACTIVATION_SIGMOID: NN__MAP(y, NN__MUL(d, NN__MUL(v, NN__SUB(one, v)))) break;
-    case NN_ACTIVATION_TANH: NN__MAP(y, NN__MUL(d, NN__SUB(one, NN__MUL(v, v)))) break;
-    case NN_ACTIVATION_SCALED_TANH:
-        NN__MAP(y, NN__MUL(d, NN__FMA(NN__MUL(v, v), b_over_a, ab))) break;
-    case NN_ACTIVATION_RELU: NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, zero)) break;
-    case NN_ACTIVATION_LEAKY_RELU:
-        NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(slope, d))) break;
-    case NN_ACTIVATION_ELU:
-        NN__MAP(y, NN__SELECT(NN__LT(zero, v), d, NN__MUL(d, NN__ADD(v, slope)))) break;
-    case NN_ACTIVATION_GELU: NN__MAP(x, NN__MUL(d, NN__FN(gelu_slope)(v))) break;
-    case NN_ACTIVATION_SILU: NN__MAP(x, NN__MUL(d, NN__FN(silu_slope)(v))) break;
-    case NN_ACTIVATION_SOFTPLUS: NN__MAP(x, NN__MUL(d, NN__FN(sigmoid)(v))) break;
-    case NN_ACTIVATION_IDENTITY:
-    case NN_ACTIVATION_COUNT:
-    default:
-        NN__EACH(n) NN__ST(dx + i, NN__LD(dy + i, c), c);
-        break;
+    switch ((int)kind) {
+        NN__SLOPES(NN__MAP)
+    default: NN__EACH(n) NN__ST(dx + i, NN__LD(dy + i, c), c);
     }
 }
 #undef NN__MAP
+
+/* -- a dense layer's single row, whose numbers stay in registers where they can -- */
+
+#define NN__MAP(kind, expression)                                                                  \
+    case kind: v = expression; break;
+
+static void NN__FN(dense_row)(nn_activation kind, nn_real alpha, const nn__dense_row *d)
+{
+    NN__VEC zero = NN__C(0), slope = NN__C(alpha);
+    const nn_real *end = d->x + d->in;
+    NN__EACH(d->units)
+    {
+        const nn_real *w = d->w + i;
+        NN__VEC v = d->b ? NN__GET(d->b + i, c) : zero;
+        for (const nn_real *x = d->x; x < end; x++, w += d->units)
+            v = NN__FMA(NN__SET1(*x), NN__GET(w, c), v);
+        if (d->z != d->y) NN__PUT(d->z + i, v, c);
+        switch ((int)kind) {
+            NN__FUNCTIONS(NN__MAP)
+        default: break;
+        }
+        NN__PUT(d->y + i, v, c);
+    }
+}
+#undef NN__MAP
+#undef NN__FUNCTIONS
+
+/* y = s x, or y += s x */
+NN__INLINE void NN__FN(multiple)(size_t n, nn_real s, const nn_real *x, nn_real *y, int add)
+{
+    size_t i = 0;
+    for (; i + NN__WIDTH <= n; i += NN__WIDTH)
+        NN__STORE(y + i, NN__FMA(NN__SET1(s), NN__LOAD(x + i), add ? NN__LOAD(y + i) : NN__C(0)));
+    if (i == n) return;
+    const size_t c = n - i;
+    NN__PUT(y + i, NN__FMA(NN__SET1(s), NN__GET(x + i, c), add ? NN__GET(y + i, c) : NN__C(0)), c);
+}
+
+#define NN__MAP(kind, from, expression)                                                            \
+    case kind: d = expression; break;
+
+static void NN__FN(dense_row_backward)(nn_activation kind, nn_real alpha, const nn__dense_row *r)
+{
+    NN__VEC zero = NN__C(0), one = NN__C(1), slope = NN__C(alpha);
+    const size_t in = r->in, units = r->units;
+    const nn_real *w = r->w, *dz = r->dz;
+    NN__EACH(units)
+    {
+        NN__VEC d = NN__GET(r->dy + i, c), v = NN__GET(r->z + i, c);
+        switch ((int)kind) {
+            NN__SLOPES(NN__MAP)
+        default: break;
+        }
+        NN__PUT(r->dz + i, d, c);
+        if (r->db) NN__PUT(r->db + i, NN__ADD(r->add_b ? NN__GET(r->db + i, c) : zero, d), c);
+        if (!r->dw || units == 1) continue;
+        nn_real *dw = r->dw + i;
+        for (size_t k = 0; k < in; k++, dw += units)
+            NN__PUT(dw, NN__FMA(NN__SET1(r->x[k]), d, r->add_w ? NN__GET(dw, c) : zero), c);
+    }
+    if (units == 1) {
+        if (r->dw) NN__FN(multiple)(in, *dz, r->x, r->dw, r->add_w);
+        if (r->dx) NN__FN(multiple)(in, *dz, w, r->dx, r->add_x);
+        return;
+    }
+    for (size_t k = 0; r->dx && k < in; k++) {
+        nn_real sum = r->add_x ? r->dx[k] : 0;
+        for (size_t j = 0; j < units; j++, w++) sum = NN__FMA_SCALAR(dz[j], *w, sum);
+        r->dx[k] = sum;
+    }
+}
+#undef NN__MAP
+#undef NN__SLOPES
 
 static void NN__FN(affine)(size_t n, const nn_real *x, const nn_real *scale, const nn_real *shift,
                            int each, nn_real *out)
@@ -4353,6 +4479,8 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
                                             NN__SHARED(dot),
                                             NN__SHARED(activate),
                                             NN__SHARED(activate_backward),
+                                            NN__SHARED(dense_row),
+                                            NN__SHARED(dense_row_backward),
                                             NN__SHARED(affine_bytes),
                                             NN__SHARED(affine),
                                             NN__SHARED(clamp),
@@ -4420,6 +4548,8 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__DIV
 #undef NN__LD
 #undef NN__ST
+#undef NN__GET
+#undef NN__PUT
 #undef NN__EACH
 #undef NN__LANES
 #undef NN__PARTS
@@ -8054,11 +8184,9 @@ NN_DEF nn_tensor *nn_log_softmax_axis(nn_tensor *x, int axis)
     return nn__softmax_new("nn_log_softmax_axis", x, &nn__log_softmax, axis);
 }
 
-/* ------------------------------------------------------------------------------------ >>layers
-   What parameters are multiplied with; activations, dropout, the user's own operations. */
-
-/* -- matrix products: one for each combination of the leading dimensions, or a single large one
-   where all of them meet the same B, as a batch meets a weight -- */
+/* ---------------------------------------------------------------------------------- >>products
+   Matrix products: one for each combination of the leading dimensions, or a single large one where
+   all of them meet the same B, as a batch meets a weight. */
 
 /* C[m,n] (+)= op(A) op(B) of dense matrices. */
 static void nn__product(nn_net *net, int trans_a, int trans_b, size_t m, size_t n, size_t k,
@@ -8192,6 +8320,10 @@ NN_DEF nn_tensor *nn_matmul_with(nn_tensor *a, int trans_a, nn_tensor *b, int tr
 
 NN_DEF nn_tensor *nn_matmul(nn_tensor *a, nn_tensor *b) { return nn_matmul_with(a, 0, b, 0); }
 
+/* ------------------------------------------------------------------------------------ >>layers
+   The dense layer, and what later layers share with it: names, parameters, checks of descs.
+   Activations, dropout, the user's own operations. */
+
 /* -- the names of layers and their parameters -- */
 
 static int nn__layer_exists(const nn_net *net, const char *layer, size_t number)
@@ -8267,21 +8399,42 @@ static nn__function nn__function_describe(nn_description *d, const nn_tensor *t)
     return f;
 }
 
+/* With few weights a single row has kernels of its own: the way to the general ones would cost more
+   than its products. */
+enum { NN__FEW_WEIGHTS = 1024 / (int)sizeof(nn_real) };
+
+typedef struct nn__dense_settings {
+    nn__function f;    /* first, as in every layer */
+    nn__dense_row row; /* exists where weights are few; forward leaves in it what backward takes */
+} nn__dense_settings;
+
+static int nn__is_small_row(const nn_tensor *t)
+{
+    const nn_tensor *w = t->src[1];
+    return w->size <= NN__FEW_WEIGHTS && t->size == w->shape[1];
+}
+
 /* Y = f(Z), Z = X W + b:  dZ = dY f'(Z),  dW = X' dZ,  db = sum of dZ's rows,  dX = dZ W'. Z is
    saved only for those f whose slope needs it. */
 static nn_status nn__dense_forward(nn_tensor *t)
 {
-    const nn__function *f = (const nn__function *)t->settings;
+    nn__dense_settings *s = (nn__dense_settings *)t->settings;
+    const nn__function *f = &s->f;
     const nn_tensor *x = t->src[0], *w = t->src[1];
+    nn_real *z = t->saved ? (nn_real *)t->saved : t->data;
+    if (nn__is_small_row(t)) {
+        s->row.x = x->data, s->row.z = z, s->row.y = t->data;
+        nn__k()->dense_row(f->kind, (nn_real)f->alpha, &s->row);
+        return NN_OK;
+    }
     nn__gemm_args g;
     memset(&g, 0, sizeof g);
     g.k = w->shape[0], g.n = w->shape[1], g.m = t->size / g.n;
-    g.a = x->data, g.lda = g.k, g.b = w->data, g.ldb = g.n;
-    g.c = t->saved ? (nn_real *)t->saved : t->data, g.ldc = g.n;
+    g.a = x->data, g.lda = g.k, g.b = w->data, g.ldb = g.n, g.c = z, g.ldc = g.n;
     g.bias = t->src_count > 2 ? t->src[2]->data : NULL;
     nn__gemm(t->net->threads, &g);
     if (f->kind != NN_ACTIVATION_IDENTITY)
-        nn__activate(t->net->threads, f->kind, f->alpha, t->size, g.c, NULL, NULL, t->data);
+        nn__activate(t->net->threads, f->kind, f->alpha, t->size, z, NULL, NULL, t->data);
     return NN_OK;
 }
 
@@ -8308,9 +8461,24 @@ static const nn_real *nn__layer_dz(nn_tensor *t)
     return dz;
 }
 
+static void nn__dense_row_backward(nn_tensor *t)
+{
+    nn__dense_settings *s = (nn__dense_settings *)t->settings;
+    nn__dense_row *d = &s->row;
+    if (d->b) d->db = nn__claim_gradient(t->src[2], &d->add_b);
+    d->dw = nn__claim_gradient(t->src[1], &d->add_w);
+    d->dx = nn__claim_gradient(t->src[0], &d->add_x);
+    d->dy = t->grad, d->dz = t->net->gradient_workspace;
+    nn__k()->dense_row_backward(s->f.kind, (nn_real)s->f.alpha, d);
+}
+
 static nn_status nn__dense_backward(nn_tensor *t)
 {
     nn_tensor *x = t->src[0], *w = t->src[1];
+    if (nn__is_small_row(t)) {
+        nn__dense_row_backward(t);
+        return NN_OK;
+    }
     const size_t in = w->shape[0], units = w->shape[1], rows = t->size / units;
     const nn_real *dz = nn__layer_dz(t);
     int accumulate;
@@ -8449,10 +8617,16 @@ NN_DEF nn_tensor *nn_dense_with(nn_tensor *x, const nn_dense_desc *desc)
     for (int i = 0; i < x->rank; i++) shape[i] = x->shape[i];
     weight[0] = shape[x->rank - 1], weight[1] = shape[x->rank - 1] = units;
     if (!nn__layer_parameters(src, &layer, 2, weight, units)) return NULL;
-    nn_tensor *t = nn__node_new(net, &nn__dense, sizeof(nn__function), desc->no_bias ? 2 : 3, src,
-                                x->batched, x->rank, shape);
-    nn__function *f = t ? (nn__function *)t->settings : NULL;
-    if (f) f->kind = desc->activation, f->alpha = alpha;
+    const int is_few = src[1]->size <= NN__FEW_WEIGHTS;
+    nn_tensor *t = nn__node_new(net, &nn__dense,
+                                is_few ? sizeof(nn__dense_settings) : sizeof(nn__function),
+                                desc->no_bias ? 2 : 3, src, x->batched, x->rank, shape);
+    nn__dense_settings *s = t ? (nn__dense_settings *)t->settings : NULL;
+    if (s) s->f.kind = desc->activation, s->f.alpha = alpha;
+    if (s && is_few) {
+        s->row.in = weight[0], s->row.units = units;
+        s->row.w = src[1]->data, s->row.b = src[2] ? src[2]->data : NULL;
+    }
     return t && desc->name ? nn__name("nn_dense", t, desc->name) : t;
 }
 

@@ -1447,6 +1447,82 @@ static void test_batches_match_single_rows(void)
     nn_net_destroy(m.net);
 }
 
+/* -- a single row of few weights, which has kernels of its own: the bits of the general ones -- */
+
+enum { ROW = 257 }; /* one past the limit */
+
+typedef struct row_gradients {
+    nn_real w[ROW], b[ROW], x[ROW];
+} row_gradients;
+
+/* What the layer y of x adds to the gradients, or begins them with; `add` counts for W and b. */
+static void add_row(const nn_tensor *y, nn_activation kind, int add, int add_x, row_gradients *sum)
+{
+    nn_real z[ROW], f[ROW], dz[ROW];
+    const nn_tensor *w = nn_weight(y), *b = nn_bias(y), *x = y->src[0];
+    const size_t in = w->shape[0], units = w->shape[1];
+    memset(z, 0, sizeof z);
+    if (b) memcpy(z, b->data, units * sizeof *z);
+    nn_mat_mul(0, 0, 1, units, in, x->data, in, w->data, units, z, units, 1);
+    nn_vec_activate(kind, 0.25, units, z, f);
+    CHECK(memcmp(y->data, f, units * sizeof *f) == 0);
+    nn_vec_activate_backward(kind, 0.25, units, z, f, y->grad, dz);
+    nn_mat_column_sums(1, units, dz, sum->b, add);
+    nn_mat_mul(1, 0, in, units, 1, x->data, in, dz, units, sum->w, units, add);
+    nn_mat_mul(0, 1, 1, in, units, dz, units, w->data, units, sum->x, in, add_x);
+}
+
+/* Two layers of the same weights, so that the first one's gradients are added to those of the
+   second, whose turn comes before. */
+static void check_single_row(size_t in, size_t units, nn_activation kind, int has_bias)
+{
+    static row_gradients expected;
+    nn_real values[2 * ROW];
+    nn_net *net = seeded_net(in * 1000 + units);
+    nn_tensor *x = nn_input(net, in), *layers[2];
+    nn_dense_desc desc = sharing(NULL, NULL, units);
+    desc.activation = kind, desc.no_bias = !has_bias;
+    desc.alpha = kind == NN_ACTIVATION_LEAKY_RELU || kind == NN_ACTIVATION_ELU ? 0.25 : 0;
+    for (int i = 0; i < 2; i++) {
+        layers[i] = nn_dense_with(x, &desc);
+        desc.shared_weight = nn_weight(layers[0]), desc.shared_bias = nn_bias(layers[0]);
+    }
+    nn_tensor *loss = nn_mse(nn_add(layers[0], layers[1]));
+    CHECK_OK(nn_net_status(net));
+    x->requires_grad = 1;
+    fill(values, COUNT(values), in + units);
+    values[in / 2] = (nn_real)-0.0, nn_weight(layers[0])->data[in * units / 2] = 0;
+    if (has_bias) CHECK_OK(nn_set_values(nn_bias(layers[0]), values + ROW, units));
+    CHECK_OK(nn_feed(x, values, 1));
+    CHECK_OK(nn_feed_targets(loss, values + 1, 1));
+    CHECK_OK(nn_forward(loss));
+    for (int add = 0; add < 2; add++) {
+        CHECK_OK(add ? nn_backward_add(loss) : nn_backward(loss));
+        add_row(layers[1], kind, add, 0, &expected);
+        add_row(layers[0], kind, 1, 1, &expected);
+        CHECK(memcmp(nn_weight(layers[0])->grad, expected.w, in * units * sizeof(nn_real)) == 0);
+        CHECK(memcmp(x->grad, expected.x, in * sizeof(nn_real)) == 0);
+        if (has_bias)
+            CHECK(memcmp(nn_bias(layers[0])->grad, expected.b, units * sizeof(nn_real)) == 0);
+    }
+    nn_net_destroy(net);
+}
+
+static void test_single_rows(void)
+{
+    static const size_t sizes[] = {1, 2, 3, 4, 5, 7, 8, 9, 11, 13, 16, 17, 31, 64, 128, 129, 256, ROW};
+    char text[64];
+    for (size_t i = 0; i < COUNT(sizes); i++)
+        for (size_t j = 0; j < COUNT(sizes) && sizes[i] * sizes[j] <= ROW; j++)
+            for (int kind = 0; kind < NN_ACTIVATION_COUNT; kind++) {
+                snprintf(text, sizeof text, "%d x %d, %s", (int)sizes[i], (int)sizes[j],
+                         nn_activation_string((nn_activation)kind));
+                test_current = text;
+                check_single_row(sizes[i], sizes[j], (nn_activation)kind, kind % 3 != 1);
+            }
+    test_current = "";
+}
+
 /* The gradient of a batch, after a larger and after a smaller one, is that of a fresh network. */
 static void test_gradients_of_changing_batches(void)
 {
@@ -2932,6 +3008,7 @@ int main(void)
     RUN(test_shared_weights);
     RUN(test_shared_weight_arguments);
     RUN(test_batches_match_single_rows);
+    RUN(test_single_rows);
     RUN(test_gradients_of_changing_batches);
     RUN(test_batch_that_grows_by_one);
     RUN(test_no_allocation_after_the_first_step);
