@@ -2173,7 +2173,7 @@ typedef struct nn__tile {
     const nn_real *init; /* what the first row starts from: C, the bias or zeros */
     size_t init_ld;
     nn_real *c;
-    size_t ldc, next_c;   /* next_c: from this tile to the one that follows, for the cache */
+    size_t ldc;
     nn_real *panel;       /* NULL, or where the rows of B are left for the tiles that follow */
     size_t vectors, last; /* vectors in a row; lanes of the last one that exist, */
     const nn__bits *mask; /* and which those are */
@@ -2202,11 +2202,11 @@ typedef struct nn__kernels {
     const char *name;
     size_t width, vectors; /* reals in a vector; vectors in a row of a tile, at most */
     nn__tile_fn *const (*tile)[NN__MAX_VECTORS]; /* [rows - 1][vectors - 1] */
-    /* Products of a few steps; of one row; of few columns (or rows, when swapped). The last two may
-       be NULL. */
+    /* Products of a few steps; of one row; the first n columns, whole vectors, of a product of few
+       rows where B is transposed. The last two may be NULL. */
     void (*tiny)(const nn__gemm_args *g);
     void (*row)(const nn__gemm_args *g);
-    void (*narrow)(const nn__gemm_args *g, int swapped);
+    void (*narrow)(const nn__gemm_args *g, size_t n);
     /* C[m,n], with an element of A for each of C's: the rows of A are as wide as those of B. */
     void (*channels)(const nn__tile *t, size_t n, size_t m, const nn__lines *a);
     /* dst[cols,rows] = src[rows,cols]' */
@@ -2397,27 +2397,24 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
    - A micro-kernel (>>tile) adds KC steps to a tile of C, MR = 6 rows of up to NR columns, whose
      sums stay in registers: each step reads a few vectors of B and multiplies them by one element
      of each of the six rows of A.
-   - A panel of B is NR columns of KC rows, packed one after the other. It stays in a near cache
-     while the rows of A pass by. The first tile that reads B leaves the panel behind: a copy of its
-     own would only wait for memory. B transposed is packed beforehand. B that one or two tiles read
-     is read where it is.
+   - A panel of B is NR columns of KC rows. It stays in a near cache while MC rows of A pass by. The
+     first tile that reads it leaves a packed copy behind: to copy it beforehand would only wait for
+     memory. B transposed is packed beforehand. B that one or two tiles read is read where it is.
    - A is read where it is, too: only its rows' beginnings matter. Where it is transposed, so that
-     each step is a whole row of memory further, and where many panels meet it, MC rows at a time
-     are copied.
-   - Panels and copy lie in a workspace on the stack, of NN_STACK_BYTES. They are as long and as
-     many as there is room for.
+     each step is a whole row of memory further, and such rows share sets of the cache, MC rows at
+     a time are copied.
+   - Panel and copy lie in a workspace on the stack, of NN_STACK_BYTES.
 
-   Where C has few columns, most lanes of its rows' vectors would be empty. There the vectors run
-   down the rows (`narrow`; nn__gemm_swapped where A is transposed). A single row of C is computed
-   as wide as the registers allow (`row`). */
+   Where C has few columns, most lanes of its rows' vectors would be empty: C' = B' A' is computed
+   instead. C with few rows has kernels of its own: `narrow`, which transposes B in registers, and
+   for a single row `row`, as wide as the registers allow. */
 enum {
     NN__WORKSPACE = NN_STACK_BYTES / (int)sizeof(nn_real),
     NN__MC = 240,
-    NN__COPIED_ROWS = 72,
-    NN__MAX_PANELS = 8,
-    NN__FEW = 12, /* columns that `narrow` takes; rows of A that are too few for a panel of B */
-    /* what nn__gemm_swapped takes of the workspace: at least 16 columns of each row */
-    NN__LITTLE = NN__WORKSPACE / 10 > 16 * NN__FEW ? NN__WORKSPACE / 10 : 16 * NN__FEW
+    NN__COPIED_ROWS = 72, /* MC where A is copied */
+    NN__FEW = 12,         /* rows or columns of C */
+    /* for C': at least 16 columns of each row */
+    NN__LITTLE = NN__WORKSPACE / 8 > 16 * NN__FEW ? NN__WORKSPACE / 8 : 16 * NN__FEW
 };
 
 static const nn__bits nn__lane_masks[32] = {
@@ -2442,45 +2439,34 @@ static void nn__set_width(const nn__kernels *f, nn__tile *t, size_t cols)
     t->mask = nn__lane_masks + 16 - t->last;
 }
 
-/* The tiles at the top of up to NN__MAX_PANELS panels: rows from i0 on, columns from j0 on, the k
-   steps from k0 on. `panels` is NULL where B is read in place. Returns how many
-   tiles that are. */
-static size_t nn__set_tiles(const nn__kernels *f, const nn__gemm_args *g, nn__tile *t, size_t cols,
-                            size_t i0, size_t j0, size_t k0, size_t k, nn_real *panels)
+/* The tile at the top of a panel: rows from i on, columns from j on, k steps from k0 on. `panel` is
+   NULL where B is read in place. */
+static void nn__set_tile(const nn__kernels *f, const nn__gemm_args *g, nn__tile *t, size_t i,
+                         size_t j, size_t k0, size_t k, nn_real *panel)
 {
     const size_t real = sizeof(nn_real), nr = f->width * f->vectors;
-    const nn__tile *first = t;
-    for (size_t j = j0; j < j0 + cols; j += nr, t++) {
-        const size_t n = nn__min_size(nr, j0 + cols - j);
-        t->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
-        t->ldb = g->ldb * real, t->k = k;
-        t->ak = g->trans_a ? g->lda * real : real;
-        t->first = 0, t->runs = t->runs_end = NULL;
-        t->c = g->c + i0 * g->ldc + j, t->ldc = g->ldc * real;
-        t->init = nn__zeros, t->init_ld = 0;
-        if (k0 || g->accumulate) t->init = t->c, t->init_ld = t->ldc;
-        else if (g->bias) t->init = g->bias + j;
-        nn__set_width(f, t, n);
-        t->panel = panels;
-        if (!panels) continue;
-        if (g->trans_b) {
-            if (n < nr) memset(panels, 0, k * nr * real);
-            f->transpose(n, k, t->b, g->ldb, panels, nr);
-            t->b = panels, t->ldb = 0, t->panel = NULL;
-        }
-        panels += k * nr;
-    }
-    return (size_t)(t - first);
+    const size_t n = nn__min_size(nr, g->n - j);
+    t->b = g->trans_b ? g->b + j * g->ldb + k0 : g->b + k0 * g->ldb + j;
+    t->ldb = g->ldb * real, t->k = k, t->panel = panel;
+    t->first = 0, t->runs = t->runs_end = NULL;
+    t->c = g->c + i * g->ldc + j, t->ldc = g->ldc * real;
+    t->init = nn__zeros, t->init_ld = 0;
+    if (k0 || g->accumulate) t->init = t->c, t->init_ld = t->ldc;
+    else if (g->bias) t->init = g->bias + j;
+    nn__set_width(f, t, n);
+    if (!g->trans_b) return;
+    f->transpose(n, k, t->b, g->ldb, panel, nr);
+    t->b = panel, t->ldb = n < nr ? nr * real : 0, t->panel = NULL;
 }
 
-/* m rows of C, in tiles of about the same height, in each of the strips. */
-static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t strips, size_t m,
-                              nn__lines *a)
+/* m rows of C, in tiles of about the same height. */
+static void nn__multiply_rows(const nn__kernels *f, nn__tile *t, size_t m, nn__lines *a)
 {
     const unsigned tiles = (unsigned)(m + NN__MR - 1) / NN__MR;
     const size_t low = m <= NN__MR ? m : (unsigned)m / tiles;
     const ptrdiff_t *offsets = a->offsets;
     const nn_real *row[NN__MR], *at = a->a;
+    t->a = row;
     for (size_t rows, higher = m - low * tiles; m; m -= rows, at += rows * a->step) {
         rows = low + (higher > 0), higher -= higher > 0;
         if (offsets)
@@ -2488,130 +2474,112 @@ static void nn__multiply_rows(const nn__kernels *f, nn__tile *strip, size_t stri
                 row[r] = (const nn_real *)((const char *)at + *offsets);
         else
             for (size_t r = 0; r < rows; r++) row[r] = at + r * a->step;
-        for (nn__tile *t = strip; t < strip + strips; t++) {
-            const char *stop = a->next ? a->next + a->next_step : NULL;
-            for (; a->next < a->next_end && a->next < stop; a->next += 64) NN__PREFETCH(a->next);
-            t->a = row, t->next_c = rows * t->ldc;
-            f->tile[rows - 1][t->vectors - 1](t);
-            if (t->panel) t->b = t->panel, t->ldb = 0, t->panel = NULL;
-            t->c = (nn_real *)((char *)t->c + t->next_c);
-            t->init = (const nn_real *)((const char *)t->init + rows * t->init_ld);
-        }
+        const char *stop = a->next ? a->next + a->next_step : NULL;
+        for (; a->next < a->next_end && a->next < stop; a->next += 64) NN__PREFETCH(a->next);
+        f->tile[rows - 1][t->vectors - 1](t);
+        if (t->panel) t->b = t->panel, t->ldb = 0, t->panel = NULL;
+        t->c = (nn_real *)((char *)t->c + rows * t->ldc);
+        t->init = (const nn_real *)((const char *)t->init + rows * t->init_ld);
     }
-}
-
-/* Whether A, transposed, is copied: for several panels and long columns, or shorter ones whose
-   elements share sets of the caches. */
-static int nn__copies_a(const nn__kernels *f, const nn__gemm_args *g)
-{
-    const size_t min_k = g->lda * sizeof(nn_real) % 1024 == 0 ? 16 : 64;
-    return g->trans_a && g->n > 2 * f->width * f->vectors && g->k >= min_k && g->m > NN__FEW;
 }
 
 static void nn__gemm_direct(const nn__kernels *f, const nn__gemm_args *g, nn_real *space,
                             size_t size)
 {
     const size_t nr = f->width * f->vectors;
-    const int copies_a = nn__copies_a(f, g);
+    /* the elements of a column of A share sets of the cache, and several panels meet them */
+    const int copies_a = g->trans_a && g->lda * sizeof(nn_real) % 1024 == 0 && g->m > NN__FEW &&
+                         g->n > 2 * nr;
     /* rows of B that share a set of the cache do not stay there for a second tile */
     const int shares_sets = g->ldb * sizeof(nn_real) % 4096 == 0 && f->vectors == 2;
     const size_t few = shares_sets ? (size_t)NN__MR : (size_t)NN__FEW;
-    const int packs_b = g->trans_b || (space && g->ldb > nr && g->m > few);
-    const size_t max_k = copies_a ? size / 156 : packs_b ? size / 64 : g->k;
-    const size_t kc = nn__block_size(g->k, max_k), lda = kc + 16;
-    size_t max_m = NN__MC;
-    if (copies_a) max_m = nn__min_size(NN__COPIED_ROWS, (size - 64 * max_k) / (max_k + 16));
-    else if (g->trans_b) max_m *= 2; /* since B is transposed again for each block */
-    const size_t mc = nn__block_size(g->m, max_m);
-    const size_t left = copies_a ? size - mc * lda : size;
-    size_t strips = NN__MAX_PANELS;
-    if (packs_b && g->n > nr) strips = nn__min_size(strips, left / (kc * nr));
-    nn_real *const copy = copies_a ? space + left : NULL;
-    for (size_t i0 = 0; i0 < g->m; i0 += mc)
+    const int packs_b = g->trans_b || (g->m > few && g->ldb > nr);
+    const size_t max_k = copies_a ? size / (NN__COPIED_ROWS + nr) : packs_b ? size / 64 : g->k;
+    const size_t kc = nn__block_size(g->k, max_k);
+    const size_t mc = nn__block_size(g->m, copies_a ? NN__COPIED_ROWS : NN__MC);
+    nn_real *copy = copies_a ? space + kc * nr : NULL;
+    for (size_t i = 0; i < g->m; i += mc)
         for (size_t k0 = 0; k0 == 0 || k0 < g->k; k0 += kc) {
-            const size_t m = nn__min_size(mc, g->m - i0), k = nn__min_size(kc, g->k - k0);
-            const nn_real *a = g->trans_a ? g->a + k0 * g->lda + i0 : g->a + i0 * g->lda + k0;
-            if (copies_a) f->transpose(k, m, a, g->lda, copy, lda);
-            for (size_t j0 = 0, n; j0 < g->n; j0 += n) {
-                nn__tile strip[NN__MAX_PANELS];
-                n = nn__min_size(strips * nr, g->n - j0);
-                const size_t count =
-                    nn__set_tiles(f, g, strip, n, i0, j0, k0, k, packs_b ? space : NULL);
-                for (size_t s = 0; copies_a && s < count; s++) strip[s].ak = sizeof *a;
-                nn__lines lines = {NULL, 0, NULL, NULL, NULL, 0};
-                lines.a = copies_a ? copy : a;
-                lines.step = copies_a ? lda : g->trans_a ? 1 : g->lda;
-                nn__multiply_rows(f, strip, count, m, &lines);
+            const size_t m = nn__min_size(mc, g->m - i), k = nn__min_size(kc, g->k - k0);
+            nn__lines a = {NULL, 0, NULL, NULL, NULL, 0};
+            nn__tile t;
+            a.a = g->trans_a ? g->a + k0 * g->lda + i : g->a + i * g->lda + k0;
+            a.step = g->trans_a ? 1 : g->lda, t.ak = (g->trans_a ? g->lda : 1) * sizeof *a.a;
+            if (copies_a) {
+                f->transpose(k, m, a.a, g->lda, copy, kc);
+                a.a = copy, a.step = kc, t.ak = sizeof *copy;
+            }
+            for (size_t j = 0; j < g->n; j += nr) {
+                nn__set_tile(f, g, &t, i, j, k0, k, packs_b ? space : NULL);
+                nn__multiply_rows(f, &t, m, &a);
             }
         }
 }
 
-/* C' = B' A, for A transposed and few columns: blocks of C', whose rows are long, are computed in
-   `tile` and transposed. */
-static void nn__gemm_swapped(const nn__kernels *f, const nn__gemm_args *g, nn_real *tile,
-                             size_t size)
+/* Few rows of C. Where B is transposed, `narrow` takes the columns that fill vectors. */
+static void nn__gemm_few_rows(const nn__kernels *f, const nn__gemm_args *g, nn_real *space,
+                              size_t size)
 {
-    const size_t most = NN__LITTLE / g->n / 16 * 16;
+    const size_t n = f->narrow && g->trans_b && g->k >= 16 ? g->n - g->n % f->width : 0;
+    nn__gemm_args rest = *g;
+    if (f->row && g->m == 1 && !g->trans_b) {
+        f->row(g);
+        return;
+    }
+    if (n) f->narrow(g, n);
+    rest.n -= n, rest.b += n * g->ldb, rest.c += n;
+    if (g->bias) rest.bias += n;
+    if (rest.n) nn__gemm_direct(f, &rest, space, size);
+}
+
+/* Few columns of C, at least a vector of rows: C' = B' A' in blocks of whole vectors, which are
+   computed in `tile` and transposed. The last block may take some rows again. */
+static void nn__gemm_few_columns(const nn__kernels *f, const nn__gemm_args *g, nn_real *tile,
+                                 size_t size)
+{
+    const size_t max = NN__LITTLE / g->n / 16 * 16;
     nn__gemm_args s = *g;
-    s.trans_a = !g->trans_b, s.trans_b = 0, s.m = g->n;
+    s.trans_a = !g->trans_b, s.trans_b = !g->trans_a, s.m = g->n;
     s.a = g->b, s.lda = g->ldb, s.b = g->a, s.ldb = g->lda;
     s.c = tile, s.bias = NULL, s.accumulate = g->accumulate || g->bias;
-    for (size_t i = 0; i < g->m; i += s.n, s.b += s.n) {
+    if (g->n == 1 && g->ldc == 1) { /* C' lies in memory as C does */
+        for (size_t i = 0; i < g->m && g->bias && !g->accumulate; i++) g->c[i] = *g->bias;
+        s.c = g->c, s.n = g->m;
+        nn__gemm_few_rows(f, &s, tile, size);
+        return;
+    }
+    for (size_t i = 0, skip = 0; i < g->m; i += s.n) {
+        s.n = nn__min_size(max, g->m - i);
+        if (s.n < f->width) skip = f->width - s.n, i -= skip, s.n = f->width;
+        s.n -= s.n % f->width, s.ldc = s.n;
+        s.b = g->a + i * (g->trans_a ? 1 : g->lda);
         nn_real *c = g->c + i * g->ldc;
-        s.n = s.ldc = nn__min_size(most, g->m - i);
         if (g->accumulate) f->transpose(s.n, g->n, c, g->ldc, tile, s.n);
         else if (g->bias)
             for (size_t j = 0; j < g->n; j++)
                 for (size_t r = 0; r < s.n; r++) tile[j * s.n + r] = g->bias[j];
-        nn__gemm_direct(f, &s, tile + NN__LITTLE, size - NN__LITTLE);
-        f->transpose(g->n, s.n, tile, s.n, c, g->ldc);
+        nn__gemm_few_rows(f, &s, tile + NN__LITTLE, size - NN__LITTLE);
+        f->transpose(g->n, s.n - skip, tile + skip, s.n, c + skip * g->ldc, g->ldc);
     }
 }
 
-/* C with one column, A transposed: a row of C'. */
-static void nn__gemm_column(const nn__kernels *f, const nn__gemm_args *g)
-{
-    nn__gemm_args s = *g;
-    for (size_t i = 0; g->bias && !g->accumulate && i < g->m; i++) g->c[i] = *g->bias;
-    s.accumulate = g->accumulate || g->bias, s.bias = NULL;
-    s.trans_a = !g->trans_b, s.trans_b = 0, s.m = 1, s.n = g->m;
-    s.a = g->b, s.lda = g->ldb, s.b = g->a, s.ldb = g->lda;
-    f->row(&s);
-}
-
-static NN__NOINLINE void nn__gemm_on_stack(const nn__kernels *f, const nn__gemm_args *g)
-{
-    NN__ALIGNED nn_real space[NN__WORKSPACE];
-    nn__gemm_direct(f, g, space, NN__WORKSPACE);
-}
-
-static NN__NOINLINE void nn__gemm_swapped_on_stack(const nn__kernels *f, const nn__gemm_args *g)
-{
-    NN__ALIGNED nn_real space[NN__WORKSPACE];
-    nn__gemm_swapped(f, g, space, NN__WORKSPACE);
-}
-
 /* Chooses one of the ways; none of them changes a bit. */
-static void nn__gemm_large(const nn__kernels *f, const nn__gemm_args *g)
+static NN__NOINLINE void nn__gemm_large(const nn__kernels *f, const nn__gemm_args *g)
 {
-    const size_t nr = f->width * f->vectors;
-    const int lanes = f->narrow && g->k >= 16; /* whether rows may lie along them */
-    if (f->row && g->m == 1 && !g->trans_b) f->row(g);
-    else if (f->row && g->n == 1 && g->trans_a && g->ldc == 1) nn__gemm_column(f, g);
-    else if (lanes && !g->trans_a && g->n <= NN__FEW && g->n % f->width && g->m >= f->width)
-        f->narrow(g, 0);
-    else if (lanes && g->trans_b && g->m <= NN__FEW && g->n >= f->width) f->narrow(g, 1);
-    else if (g->trans_a && g->n <= NN__FEW && g->n < nr && g->m >= f->width)
-        nn__gemm_swapped_on_stack(f, g);
-    else if (!g->trans_b && !nn__copies_a(f, g) && (g->m <= NN__FEW || g->ldb <= nr))
-        nn__gemm_direct(f, g, NULL, 0);
-    else nn__gemm_on_stack(f, g);
+    NN__ALIGNED nn_real space[NN__WORKSPACE];
+    const int leaves_lanes = g->trans_a ? g->n < f->width * f->vectors
+                                        : f->narrow && g->k >= 16 && g->n % f->width;
+    if (g->m <= NN__FEW && g->trans_b) nn__gemm_few_rows(f, g, space, NN__WORKSPACE);
+    else if (g->n <= NN__FEW && g->m >= f->width && leaves_lanes)
+        nn__gemm_few_columns(f, g, space, NN__WORKSPACE);
+    else nn__gemm_direct(f, g, space, NN__WORKSPACE);
 }
 
 /* A product on this thread. */
 static void nn__gemm_serial(const nn__kernels *f, const nn__gemm_args *g)
 {
     if ((g->m | g->n | g->k) < 64 && g->m * g->n * g->k <= 48) f->tiny(g);
+    else if (f->row && g->m == 1 && !g->trans_b) f->row(g);
     else nn__gemm_large(f, g);
 }
 
@@ -3024,6 +2992,12 @@ NN__INLINE NN__VEC nn__bytes_neon(const uint8_t *p)
 }
 #endif
 
+/* *p times b, plus c */
+#if NN__PASS == NN__AVX512
+#define NN__FMA_FROM(p, b, c) nn__fma_from_avx512(p, b, c)
+#else
+#define NN__FMA_FROM(p, b, c) NN__FMA(NN__SET1(*(p)), b, c)
+#endif
 #define NN__C(x) NN__SET1((nn_real)(x))
 
 /* The vector at p, of which c values are left in the array; whole vectors take the plain way. */
@@ -3249,150 +3223,10 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
 
 /* -------------------------------------------------------------------------------------- >>tile
    The micro-kernels, and the other parts of a product that depend on the instruction set. A tile is
-   `mr` rows of `nv` vectors, one function for each size. The x86 ones are in assembly, which takes
-   the compilers no time, and which runs as fast without optimisation. */
+   `mr` rows of `nv` vectors, one function for each size. On x86 they are in assembly, which takes
+   the compilers no time and runs as fast without optimisation. */
 
-#if NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512
-#if defined(__clang__)
-#pragma clang diagnostic push
-#pragma clang diagnostic ignored "-Woverlength-strings"
-#endif
-/* Rows of A are in rax, rdx, r8 to r11, and rcx is the offset of the step in all of them. Vector
-   registers: the sums of a row are next to each other; then the row of B, an element of A, and with
-   AVX2 the mask of the last vector. */
-#if NN__PASS == NN__AVX2
-#define NN__VECTOR "%%ymm"
-#define NN__BYTES "32"
-#define NN__ROW_BYTES "64"
-#define NN__ROWS_AHEAD "24" /* to fetch: some 150 cycles */
-#define NN__ROWS1(f, nv) f(nv, "0", "1", "", "", "0", "rax")
-#define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "2", "3", "", "", "8", "rdx")
-#define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "4", "5", "", "", "16", "r8")
-#define NN__ROWS4(f, nv) NN__ROWS3(f, nv) f(nv, "6", "7", "", "", "24", "r9")
-#define NN__ROWS5(f, nv) NN__ROWS4(f, nv) f(nv, "8", "9", "", "", "32", "r10")
-#define NN__ROWS6(f, nv) NN__ROWS5(f, nv) f(nv, "10", "11", "", "", "40", "r11")
-#define NN__B0 "12"
-#define NN__B1 "13"
-#define NN__ELEMENT NN__VECTOR "14"
-#define NN__SET_MASK "vmovups (%%rax), %%ymm15\n"
-#define NN__GET_MASKED(from, to) "vmaskmov" NN__PS " " from ", %%ymm15, " to "\n"
-#define NN__PUT_MASKED(from, to) "vmaskmov" NN__PS " " from ", %%ymm15, " to "\n"
-#define NN__MORE_REGISTERS
-#else
-#define NN__VECTOR "%%zmm"
-#define NN__BYTES "64"
-#define NN__ROW_BYTES "256"
-#define NN__ROWS_AHEAD "8"
-#define NN__ROWS1(f, nv) f(nv, "0", "1", "2", "3", "0", "rax")
-#define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "4", "5", "6", "7", "8", "rdx")
-#define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "8", "9", "10", "11", "16", "r8")
-#define NN__ROWS4(f, nv) NN__ROWS3(f, nv) f(nv, "12", "13", "14", "15", "24", "r9")
-#define NN__ROWS5(f, nv) NN__ROWS4(f, nv) f(nv, "16", "17", "18", "19", "32", "r10")
-#define NN__ROWS6(f, nv) NN__ROWS5(f, nv) f(nv, "20", "21", "22", "23", "40", "r11")
-#define NN__B0 "24"
-#define NN__B1 "25"
-#define NN__ELEMENT NN__VECTOR "28"
-#ifdef NN_DOUBLE
-#define NN__SET_MASK "vmovdqu64 (%%rax), %%zmm28\n vptestmq %%zmm28, %%zmm28, %%k1\n"
-#else
-#define NN__SET_MASK "vmovdqu32 (%%rax), %%zmm28\n vptestmd %%zmm28, %%zmm28, %%k1\n"
-#endif
-#define NN__GET_MASKED(from, to) "vmovu" NN__PS " " from ", " to " %{%%k1%}%{z%}\n"
-#define NN__PUT_MASKED(from, to) "vmovu" NN__PS " " from ", " to " %{%%k1%}\n"
-#define NN__MORE_REGISTERS                                                                         \
-    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",    \
-        "xmm26", "xmm27", "xmm28", "k1"
-#endif
-
-/* For each vector of a row: f, or for the last one `end`, with its offset in memory, its register
-   of B and that of its sum. */
-#define NN__VECTORS1(f, end, s0, s1, s2, s3) end("0", NN__B0, s0)
-#define NN__VECTORS2(f, end, s0, s1, s2, s3) f("0", NN__B0, s0) end(NN__BYTES, NN__B1, s1)
-#define NN__VECTORS3(f, end, s0, s1, s2, s3)                                                       \
-    NN__VECTORS2(f, f, s0, s1, s2, s3) end("2*" NN__BYTES, "26", s2)
-#define NN__VECTORS4(f, end, s0, s1, s2, s3)                                                       \
-    NN__VECTORS3(f, f, s0, s1, s2, s3) end("3*" NN__BYTES, "27", s3)
-
-#define NN__GET_C(at, b, sum) "vmovu" NN__PS " " at "(%%r12), " NN__VECTOR sum "\n"
-#define NN__GET_C_END(at, b, sum) NN__GET_MASKED(at "(%%r12)", NN__VECTOR sum)
-#define NN__PUT_C(at, b, sum) "vmovu" NN__PS " " NN__VECTOR sum ", " at "(%%r12)\n"
-#define NN__PUT_C_END(at, b, sum) NN__PUT_MASKED(NN__VECTOR sum, at "(%%r12)")
-#define NN__FETCH_C(at, b, sum) "prefetcht0 " at "(%%r12)\n"
-#define NN__GET_B(at, b, sum) "vmovu" NN__PS " " at "(%%rsi), " NN__VECTOR b "\n"
-#define NN__GET_B_END(at, b, sum) NN__GET_MASKED(at "(%%rsi)", NN__VECTOR b)
-#define NN__PUT_B(at, b, sum) "vmovu" NN__PS " " NN__VECTOR b ", " at "(%%r14)\n"
-#define NN__FETCH_B(at, b, sum) "prefetcht0 " at "(%%rsi,%%r15)\n"
-#define NN__MADD(at, b, sum)                                                                       \
-    "vfmadd231" NN__PS " " NN__VECTOR b ", " NN__ELEMENT ", " NN__VECTOR sum "\n"
-
-/* For each row of a tile */
-#define NN__ROW_A(nv, s0, s1, s2, s3, i, a) "mov " i "(%%r12), %%" a "\n"
-#define NN__ROW_GET(nv, s0, s1, s2, s3, i, a)                                                      \
-    NN__VECTORS##nv(NN__GET_C, NN__GET_C_END, s0, s1, s2, s3) "add %%r13, %%r12\n"
-#define NN__ROW_FETCH(nv, s0, s1, s2, s3, i, a)                                                    \
-    NN__VECTORS##nv(NN__FETCH_C, NN__FETCH_C, s0, s1, s2, s3) "add %%r13, %%r12\n"
-#define NN__ROW_MADD(nv, s0, s1, s2, s3, i, a)                                                     \
-    "vbroadcast" NN__SS " (%%" a ",%%rcx), " NN__ELEMENT "\n"                                      \
-    NN__VECTORS##nv(NN__MADD, NN__MADD, s0, s1, s2, s3)
-#define NN__ROW_PUT(nv, s0, s1, s2, s3, i, a)                                                      \
-    NN__VECTORS##nv(NN__PUT_C, NN__PUT_C, s0, s1, s2, s3) "add %%r13, %%r12\n"
-#define NN__ROW_PUT_END(nv, s0, s1, s2, s3, i, a)                                                  \
-    NN__VECTORS##nv(NN__PUT_C, NN__PUT_C_END, s0, s1, s2, s3) "add %%r13, %%r12\n"
-
-#define NN__GET_ROW_OF_B(nv) NN__VECTORS##nv(NN__GET_B, NN__GET_B_END, "", "", "", "")
-#define NN__PACKED_ROW_OF_B(nv) NN__VECTORS##nv(NN__GET_B, NN__GET_B, "", "", "", "")
-#define NN__FETCH_ROW_OF_B(nv) NN__VECTORS##nv(NN__FETCH_B, NN__FETCH_B, "", "", "", "")
-#define NN__PUT_ROW_OF_B(nv) NN__VECTORS##nv(NN__PUT_B, NN__PUT_B, "", "", "", "")
-#define NN__MEMBER(name, to) "mov %c[" #name "](%[t]), %%" to "\n"
-#define NN__OFFSET(name) [name] "i"(offsetof(nn__tile, name))
-
-#define NN__PACKED_STEP(mr, nv)                                                                    \
-    NN__PACKED_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)                                         \
-    "add $" NN__ROW_BYTES ", %%rsi\n add %%r12, %%rcx\n"
-#define NN__TILE(mr, nv)                                                                           \
-    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(nn__tile * t)                                   \
-    {                                                                                              \
-        __asm__ volatile(                                                                          \
-            NN__MEMBER(mask, "rax") NN__SET_MASK                                                   \
-            NN__MEMBER(init, "r12") NN__MEMBER(init_ld, "r13") NN__ROWS##mr(NN__ROW_GET, nv)       \
-            NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13") "add %c[next_c](%[t]), %%r12\n"            \
-            NN__ROWS##mr(NN__ROW_FETCH, nv)                                                        \
-            NN__MEMBER(a, "r12") NN__ROWS##mr(NN__ROW_A, nv)                                       \
-            NN__MEMBER(b, "rsi") NN__MEMBER(ldb, "rdi") NN__MEMBER(panel, "r14")                   \
-            "imul $" NN__ROWS_AHEAD ", %%rdi, %%r15\n" \
-            NN__MEMBER(ak, "r12") NN__MEMBER(k, "r13")                                             \
-            NN__MEMBER(runs, "rcx") "mov %%rcx, %c[run](%[t])\n" NN__MEMBER(first, "rcx")          \
-            "test %%r13, %%r13\n jz 3f\n"                                                          \
-            "test %%r14, %%r14\n jnz 2f\n test %%rdi, %%rdi\n jnz 1f\n .p2align 5\n"               \
-            "0:\n test $1, %%r13b\n jz 7f\n" NN__PACKED_STEP(mr, nv) "dec %%r13\n jz 8f\n"         \
-            ".p2align 5\n 7:\n" NN__PACKED_STEP(mr, nv) NN__PACKED_STEP(mr, nv)                    \
-            "sub $2, %%r13\n jnz 7b\n jmp 8f\n"                                                   \
-            "1:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__ROWS##mr(NN__ROW_MADD, nv)      \
-            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 1b\n jmp 8f\n"                  \
-            "2:\n" NN__GET_ROW_OF_B(nv) NN__FETCH_ROW_OF_B(nv) NN__PUT_ROW_OF_B(nv)                \
-            NN__ROWS##mr(NN__ROW_MADD, nv) "add $" NN__ROW_BYTES ", %%r14\n"                       \
-            "add %%rdi, %%rsi\n add %%r12, %%rcx\n dec %%r13\n jnz 2b\n"                           \
-            "8:\n" NN__MEMBER(run, "rcx") "cmp %c[runs_end](%[t]), %%rcx\n je 3f\n"                \
-            "addq $8, %c[run](%[t])\n mov (%%rcx), %%rcx\n" NN__MEMBER(k, "r13")                   \
-            "test %%r14, %%r14\n jnz 2b\n test %%rdi, %%rdi\n jnz 1b\n jmp 0b\n"                   \
-            "3:\n" NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13")                                     \
-            "cmpq $" NN__BYTES "/%c[real], %c[last](%[t])\n jne 4f\n"                              \
-            NN__ROWS##mr(NN__ROW_PUT, nv) "jmp 5f\n"                                               \
-            "4:\n" NN__ROWS##mr(NN__ROW_PUT_END, nv)                                               \
-            "5:\n vzeroupper\n"                                                                    \
-            :                                                                                      \
-            : [t] "r"(t), [real] "i"(sizeof(nn_real)), NN__OFFSET(mask), NN__OFFSET(init),         \
-              NN__OFFSET(init_ld), NN__OFFSET(c), NN__OFFSET(ldc), NN__OFFSET(next_c),             \
-              NN__OFFSET(a), NN__OFFSET(b), NN__OFFSET(ldb), NN__OFFSET(panel), NN__OFFSET(ak),    \
-              NN__OFFSET(k), NN__OFFSET(last), NN__OFFSET(first), NN__OFFSET(runs),                \
-              NN__OFFSET(runs_end), NN__OFFSET(run)                                                \
-            : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",    \
-              "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",       \
-              "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                 \
-              "xmm15" NN__MORE_REGISTERS);                                                         \
-    }
-
-#else
+#if NN__PASS == NN__PORTABLE || NN__PASS == NN__NEON
 #if NN__PASS == NN__PORTABLE
 #define NN__TILE_INLINE static /* each step is a call or several instructions anyway */
 #else
@@ -3438,27 +3272,135 @@ NN__TILE_INLINE void NN__FN(tile)(const int mr, const int nv, const nn__tile *t)
 }
 #define NN__TILE(mr, nv)                                                                           \
     static void NN__CAT3(NN__FN(tile_##mr), x, nv)(nn__tile * t) { NN__FN(tile)(mr, nv, t); }
+
+#else /* the same in assembly */
+#if defined(__clang__)
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Woverlength-strings"
+#endif
+/* The rows of A are in rax, rdx, r8 to r11, and rcx is the offset of the step in all of them. In a
+   row of the tile the sums are 6 or 16 registers apart. Registers 12, 13, 28 and 29 have the row of
+   B, 14 an element of A and with AVX2 15 the mask of the last vector. */
+#define NN__ROWS1(f, nv) f(nv, "0", "6", "16", "22", "0", "rax")
+#define NN__ROWS2(f, nv) NN__ROWS1(f, nv) f(nv, "1", "7", "17", "23", "8", "rdx")
+#define NN__ROWS3(f, nv) NN__ROWS2(f, nv) f(nv, "2", "8", "18", "24", "16", "r8")
+#define NN__ROWS4(f, nv) NN__ROWS3(f, nv) f(nv, "3", "9", "19", "25", "24", "r9")
+#define NN__ROWS5(f, nv) NN__ROWS4(f, nv) f(nv, "4", "10", "20", "26", "32", "r10")
+#define NN__ROWS6(f, nv) NN__ROWS5(f, nv) f(nv, "5", "11", "21", "27", "40", "r11")
+#if NN__PASS == NN__AVX2
+#define NN__VECTOR "%%ymm"
+#define NN__BYTES "32"
+#define NN__ROW_BYTES "64"
+#define NN__ROWS_AHEAD "24" /* to fetch: some 150 cycles */
+#define NN__SET_MASK NN__MEMBER(mask, "rax") "vmovups (%%rax), %%ymm15\n"
+#define NN__GET_MASKED(from, to) "vmaskmov" NN__PS " " from ", %%ymm15, " to "\n"
+#define NN__PUT_MASKED(from, to) "vmaskmov" NN__PS " " from ", %%ymm15, " to "\n"
+#define NN__MORE_REGISTERS
+#else
+#define NN__VECTOR "%%zmm"
+#define NN__BYTES "64"
+#define NN__ROW_BYTES "256"
+#define NN__ROWS_AHEAD "8"
+#define NN__SET_MASK                                                                               \
+    NN__MEMBER(last, "rcx") "mov $-1, %%eax\n shl %%cl, %%eax\n not %%eax\n kmovw %%eax, %%k1\n"
+#define NN__GET_MASKED(from, to) "vmovu" NN__PS " " from ", " to " %{%%k1%}%{z%}\n"
+#define NN__PUT_MASKED(from, to) "vmovu" NN__PS " " from ", " to " %{%%k1%}\n"
+#define NN__MORE_REGISTERS                                                                         \
+    , "xmm16", "xmm17", "xmm18", "xmm19", "xmm20", "xmm21", "xmm22", "xmm23", "xmm24", "xmm25",    \
+        "xmm26", "xmm27", "xmm28", "xmm29", "k1"
+#endif
+
+/* For each vector of a row: f, or for the last one `end`, with its offset in memory, its register
+   of B and that of its sum. */
+#define NN__VECTORS1(f, end, s0, s1, s2, s3) end("0", "12", s0)
+#define NN__VECTORS2(f, end, s0, s1, s2, s3) f("0", "12", s0) end(NN__BYTES, "13", s1)
+#define NN__VECTORS3(f, end, s0, s1, s2, s3)                                                       \
+    NN__VECTORS2(f, f, s0, s1, s2, s3) end("2*" NN__BYTES, "28", s2)
+#define NN__VECTORS4(f, end, s0, s1, s2, s3)                                                       \
+    NN__VECTORS3(f, f, s0, s1, s2, s3) end("3*" NN__BYTES, "29", s3)
+
+#define NN__GET_C(at, b, sum) "vmovu" NN__PS " " at "(%%r12), " NN__VECTOR sum "\n"
+#define NN__GET_C_END(at, b, sum) NN__GET_MASKED(at "(%%r12)", NN__VECTOR sum)
+#define NN__PUT_C(at, b, sum) "vmovu" NN__PS " " NN__VECTOR sum ", " at "(%%r12)\n"
+#define NN__PUT_C_END(at, b, sum) NN__PUT_MASKED(NN__VECTOR sum, at "(%%r12)")
+#define NN__GET_B(at, b, sum) "vmovu" NN__PS " " at "(%%rsi), " NN__VECTOR b "\n"
+#define NN__GET_B_END(at, b, sum) NN__GET_MASKED(at "(%%rsi)", NN__VECTOR b)
+#define NN__PUT_B(at, b, sum) "vmovu" NN__PS " " NN__VECTOR b ", " at "(%%r14)\n"
+#define NN__FETCH_B(at, b, sum) "prefetcht0 " at "(%%rsi,%%r15)\n"
+#define NN__MADD(at, b, sum)                                                                       \
+    "vfmadd231" NN__PS " " NN__VECTOR b ", " NN__VECTOR "14, " NN__VECTOR sum "\n"
+
+/* For each row of a tile */
+#define NN__ROW_A(nv, s0, s1, s2, s3, i, a) "mov " i "(%%r12), %%" a "\n"
+#define NN__ROW_GET(nv, s0, s1, s2, s3, i, a)                                                      \
+    NN__VECTORS##nv(NN__GET_C, NN__GET_C_END, s0, s1, s2, s3) "add %%r13, %%r12\n"
+#define NN__ROW_MADD(nv, s0, s1, s2, s3, i, a)                                                     \
+    "vbroadcast" NN__SS " (%%" a ",%%rcx), " NN__VECTOR "14\n"                                     \
+    NN__VECTORS##nv(NN__MADD, NN__MADD, s0, s1, s2, s3)
+#define NN__ROW_PUT(nv, s0, s1, s2, s3, i, a)                                                      \
+    NN__VECTORS##nv(NN__PUT_C, NN__PUT_C, s0, s1, s2, s3) "add %%r13, %%r12\n"
+#define NN__ROW_PUT_END(nv, s0, s1, s2, s3, i, a)                                                  \
+    NN__VECTORS##nv(NN__PUT_C, NN__PUT_C_END, s0, s1, s2, s3) "add %%r13, %%r12\n"
+
+#define NN__ROW_OF_B(nv, each, last) NN__VECTORS##nv(each, last, "", "", "", "")
+#define NN__MEMBER(name, to) "mov %c[" #name "](%[t]), %%" to "\n"
+#define NN__OFFSET(name) [name] "i"(offsetof(nn__tile, name))
+#define NN__STEP(mr, nv, next)                                                                     \
+    NN__ROWS##mr(NN__ROW_MADD, nv) "add " next ", %%rsi\n add %%r12, %%rcx\n"
+
+/* The loops over k are 0: with a panel, 1: with B in place, 2: which leaves a panel behind. */
+#define NN__TILE(mr, nv)                                                                           \
+    static void NN__CAT3(NN__FN(tile_##mr), x, nv)(nn__tile * t)                                   \
+    {                                                                                              \
+        __asm__ volatile(                                                                          \
+            NN__SET_MASK                                                                           \
+            NN__MEMBER(init, "r12") NN__MEMBER(init_ld, "r13") NN__ROWS##mr(NN__ROW_GET, nv)       \
+            NN__MEMBER(a, "r12") NN__ROWS##mr(NN__ROW_A, nv)                                       \
+            NN__MEMBER(b, "rsi") NN__MEMBER(ldb, "rdi") NN__MEMBER(panel, "r14")                   \
+            "imul $" NN__ROWS_AHEAD ", %%rdi, %%r15\n"                                             \
+            NN__MEMBER(runs, "rcx") "mov %%rcx, %c[run](%[t])\n" NN__MEMBER(first, "rcx")          \
+            NN__MEMBER(ak, "r12") NN__MEMBER(k, "r13") "test %%r13, %%r13\n jz 4f\n"               \
+            "5:\n test %%r14, %%r14\n jnz 2f\n test %%rdi, %%rdi\n jnz 1f\n .p2align 5\n"          \
+            "0:\n" NN__ROW_OF_B(nv, NN__GET_B, NN__GET_B) NN__STEP(mr, nv, "$" NN__ROW_BYTES)      \
+            "dec %%r13\n jnz 0b\n jmp 3f\n"                                                        \
+            "1:\n" NN__ROW_OF_B(nv, NN__GET_B, NN__GET_B_END)                                      \
+            NN__ROW_OF_B(nv, NN__FETCH_B, NN__FETCH_B) NN__STEP(mr, nv, "%%rdi")                   \
+            "dec %%r13\n jnz 1b\n jmp 3f\n"                                                        \
+            "2:\n" NN__ROW_OF_B(nv, NN__GET_B, NN__GET_B_END)                                      \
+            NN__ROW_OF_B(nv, NN__FETCH_B, NN__FETCH_B) NN__ROW_OF_B(nv, NN__PUT_B, NN__PUT_B)      \
+            NN__STEP(mr, nv, "%%rdi") "add $" NN__ROW_BYTES ", %%r14\n dec %%r13\n jnz 2b\n"       \
+            "3:\n" NN__MEMBER(run, "rcx") "cmp %c[runs_end](%[t]), %%rcx\n je 4f\n"                \
+            "addq $8, %c[run](%[t])\n mov (%%rcx), %%rcx\n" NN__MEMBER(k, "r13") "jmp 5b\n"        \
+            "4:\n" NN__MEMBER(c, "r12") NN__MEMBER(ldc, "r13")                                     \
+            "cmpq $" NN__BYTES "/%c[real], %c[last](%[t])\n jne 6f\n"                              \
+            NN__ROWS##mr(NN__ROW_PUT, nv) "jmp 7f\n"                                               \
+            "6:\n" NN__ROWS##mr(NN__ROW_PUT_END, nv)                                               \
+            "7:\n vzeroupper\n"                                                                    \
+            :                                                                                      \
+            : [t] "r"(t), [real] "i"(sizeof(nn_real)), NN__OFFSET(mask), NN__OFFSET(init),         \
+              NN__OFFSET(init_ld), NN__OFFSET(c), NN__OFFSET(ldc), NN__OFFSET(a), NN__OFFSET(b),   \
+              NN__OFFSET(ldb), NN__OFFSET(panel), NN__OFFSET(ak), NN__OFFSET(k), NN__OFFSET(last), \
+              NN__OFFSET(first), NN__OFFSET(runs), NN__OFFSET(runs_end), NN__OFFSET(run)           \
+            : "rax", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12", "r13", "r14",    \
+              "r15", "memory", "cc", "xmm0", "xmm1", "xmm2", "xmm3", "xmm4", "xmm5", "xmm6",       \
+              "xmm7", "xmm8", "xmm9", "xmm10", "xmm11", "xmm12", "xmm13", "xmm14",                 \
+              "xmm15" NN__MORE_REGISTERS);                                                         \
+    }
 #endif
 
 #if NN__PASS == NN__AVX2
 #define NN__VECTORS_OF_A_TILE 2
-#define NN__TILES(mr) NN__TILE(mr, 1) NN__TILE(mr, 2)
-#define NN__NAMES(mr) {NN__CAT2(NN__FN(tile_##mr), x1), NN__CAT2(NN__FN(tile_##mr), x2)}
+#define NN__TILES(f, mr) f(mr, 1) f(mr, 2)
 #else
 #define NN__VECTORS_OF_A_TILE 4
-#define NN__TILES(mr) NN__TILE(mr, 1) NN__TILE(mr, 2) NN__TILE(mr, 3) NN__TILE(mr, 4)
-#define NN__NAMES(mr)                                                                              \
-    {NN__CAT2(NN__FN(tile_##mr), x1), NN__CAT2(NN__FN(tile_##mr), x2),                             \
-     NN__CAT2(NN__FN(tile_##mr), x3), NN__CAT2(NN__FN(tile_##mr), x4)}
+#define NN__TILES(f, mr) f(mr, 1) f(mr, 2) f(mr, 3) f(mr, 4)
 #endif
-NN__TILES(1)
-NN__TILES(2)
-NN__TILES(3)
-NN__TILES(4)
-NN__TILES(5)
-NN__TILES(6)
+#define NN__TILE_NAME(mr, nv) NN__CAT3(NN__FN(tile_##mr), x, nv),
+NN__TILES(NN__TILE, 1) NN__TILES(NN__TILE, 2) NN__TILES(NN__TILE, 3)
+NN__TILES(NN__TILE, 4) NN__TILES(NN__TILE, 5) NN__TILES(NN__TILE, 6)
 static nn__tile_fn *const NN__FN(tiles)[NN__MR][NN__MAX_VECTORS] = {
-    NN__NAMES(1), NN__NAMES(2), NN__NAMES(3), NN__NAMES(4), NN__NAMES(5), NN__NAMES(6)};
+    {NN__TILES(NN__TILE_NAME, 1)}, {NN__TILES(NN__TILE_NAME, 2)}, {NN__TILES(NN__TILE_NAME, 3)},
+    {NN__TILES(NN__TILE_NAME, 4)}, {NN__TILES(NN__TILE_NAME, 5)}, {NN__TILES(NN__TILE_NAME, 6)}};
 #if defined(__clang__) && (NN__PASS == NN__AVX2 || NN__PASS == NN__AVX512)
 #pragma clang diagnostic pop
 #endif
@@ -3488,22 +3430,19 @@ static void NN__FN(gemm_small)(const nn__gemm_args *g)
 enum { NN__FN(per16) = 16 / sizeof(nn_real) };
 NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__VEC *column)
 {
-    enum { per16 = NN__FN(per16) };
-    NN__VEC r[per16], t[per16];
+    enum { per16 = NN__FN(per16), half = per16 / 2 };
+    NN__VEC r[per16];
     NN__OPAQUE(lds);
     NN__UNROLL for (int i = 0; i < per16; i++) r[i] =
         NN__GATHER_16B(src + (size_t)i * lds, per16 * lds);
-    NN__UNROLL for (int i = 0; i < per16 / 2; i++) t[2 * i] = NN__ZIPLO(r[i], r[i + per16 / 2]),
-                                                         t[2 * i + 1] =
-                                                             NN__ZIPHI(r[i], r[i + per16 / 2]);
-    if (per16 == 2) {
-        NN__UNROLL for (int i = 0; i < per16; i++) column[i] = t[i];
-        return;
-    }
-    NN__UNROLL for (int i = 0; i < per16 / 2; i++)
+    NN__UNROLL for (int stage = 0; stage < per16 / 2; stage++)
     {
-        column[2 * i] = NN__ZIPLO(t[i], t[i + per16 / 2]);
-        column[2 * i + 1] = NN__ZIPHI(t[i], t[i + per16 / 2]);
+        NN__UNROLL for (int i = 0; i < half; i++)
+        {
+            column[2 * i] = NN__ZIPLO(r[i], r[i + half]);
+            column[2 * i + 1] = NN__ZIPHI(r[i], r[i + half]);
+        }
+        NN__UNROLL for (int i = 0; i < per16; i++) r[i] = column[i];
     }
 }
 #endif
@@ -3563,141 +3502,81 @@ static void NN__FN(gemm_row)(const nn__gemm_args *g)
     if (j < g->n) NN__FN(row_piece)(1, g, j, g->n - j);
 }
 
-/* A product with few columns. A block of rows, `groups` vectors of them, lies along the lanes: the
-   rows are transposed in registers, per16 steps at a time, so that nothing waits for a copy. Each
-   column's sums are `groups` vectors, in registers where the number of columns is `fixed` and in
-   memory where that is 0. When swapped, B' has the rows and A' the columns. */
-typedef struct NN__FN(narrow_args) {
-    const nn_real *rows, *few; /* few: the other operand, by k and column */
-    size_t ld, fk, fj, columns, k;
-} NN__FN(narrow_args);
-
-/* v[groups] += the per16 columns, each times its element by[q][at] */
-NN__INLINE void NN__FN(narrow_step)(const int groups, const nn_real *const *by, size_t at,
-                                    NN__VEC (*column)[NN__FN(per16)], NN__VEC *v)
-{
-    NN__UNROLL for (int q = 0; q < NN__FN(per16); q++)
-    {
-#if NN__PASS == NN__AVX512
-        NN__UNROLL for (int u = 0; u < groups; u++)
-            v[u] = nn__fma_from_avx512(by[q] + at, column[u][q], v[u]);
-#else
-        const NN__VEC x = NN__SET1(by[q][at]);
-        NN__UNROLL for (int u = 0; u < groups; u++) v[u] = NN__FMA(x, column[u][q], v[u]);
-#endif
-    }
-}
-
-NN__INLINE void NN__FN(narrow_steps)(const int groups, const int fixed,
-                                     const NN__FN(narrow_args) * s, nn_real *sum)
+/* Few rows of C += A B'. B is transposed in registers, per16 steps at a time, so that nothing waits
+   for a copy. The sums of a row are `groups` vectors, in registers where the number of rows is
+   `fixed` and in C where that is 0. */
+#define NN__NARROW_STEP(at, sums)                                                                  \
+    NN__UNROLL for (int q = 0; q < per16; q++)                                                     \
+        NN__UNROLL for (int u = 0; u < groups; u++)(sums)[u] =                                     \
+            NN__FMA_FROM(by[q] + (at), column[u][q], (sums)[u])
+NN__INLINE void NN__FN(narrow_tile)(const int groups, const int fixed, const nn__gemm_args *g,
+                                    size_t at)
 {
     enum { per16 = NN__FN(per16) };
-    const size_t ld = s->ld, fk = s->fk, fj = fixed == 10 ? 1 : s->fj;
-    const size_t size = (size_t)groups * NN__WIDTH;
-    NN__VEC column[4][per16], v[NN__FEW];
-    const nn_real *rows = s->rows, *few = s->few, *by[per16];
-    size_t k = s->k;
-    NN__UNROLL for (int j = 0; j < fixed * groups; j++) v[j] = NN__LOAD(sum + j * NN__WIDTH);
-    for (; k >= per16; k -= per16, rows += per16, few += per16 * fk) {
+    const size_t ldb = g->ldb, ldc = g->ldc, ak = g->trans_a ? g->lda : 1;
+    const size_t ai = g->trans_a ? 1 : g->lda;
+    const nn_real *b = g->b + at * ldb, *a = g->a, *by[per16];
+    NN__VEC column[2][per16], v[NN__FEW];
+    nn_real *c = g->c + at;
+    size_t k = g->k;
+    NN__UNROLL for (int i = 0; i < fixed; i++)
         NN__UNROLL for (int u = 0; u < groups; u++)
-            NN__FN(columns)(rows + (size_t)u * NN__WIDTH * ld, ld, column[u]);
+            v[i * groups + u] = NN__LOAD(c + (size_t)i * ldc + u * NN__WIDTH);
+    for (; k >= per16; k -= per16, b += per16, a += per16 * ak) {
+        NN__UNROLL for (int u = 0; u < groups; u++)
+            NN__FN(columns)(b + (size_t)u * NN__WIDTH * ldb, ldb, column[u]);
         NN__UNROLL for (int q = 0; q < per16; q++)
         {
-            by[q] = few + (size_t)q * fk;
+            by[q] = a + (size_t)q * ak;
             NN__OPAQUE(by[q]);
         }
-        NN__UNROLL for (int j = 0; j < fixed; j++)
-            NN__FN(narrow_step)(groups, by, (size_t)j * fj, column, v + j * groups);
-        for (size_t j = 0; !fixed && j < s->columns; j++) {
-            nn_real *to = sum + j * size;
+        NN__UNROLL for (int i = 0; i < fixed; i++)
+            NN__NARROW_STEP((size_t)i * ai, v + i * groups);
+        for (size_t i = 0; !fixed && i < g->m; i++) {
+            nn_real *to = c + i * ldc;
             NN__UNROLL for (int u = 0; u < groups; u++) v[u] = NN__LOAD(to + u * NN__WIDTH);
-            NN__FN(narrow_step)(groups, by, j * fj, column, v);
+            NN__NARROW_STEP(i * ai, v);
             NN__UNROLL for (int u = 0; u < groups; u++) NN__STORE(to + u * NN__WIDTH, v[u]);
         }
     }
-    NN__UNROLL for (int j = 0; j < fixed * groups; j++) NN__STORE(sum + j * NN__WIDTH, v[j]);
-    for (; k; k--, rows++, few += fk)
-        for (size_t l = 0; l < size; l++)
-            for (size_t j = 0; j < s->columns; j++)
-                sum[j * size + l] = NN__FMA_SCALAR(few[j * fj], rows[l * ld], sum[j * size + l]);
+    NN__UNROLL for (int i = 0; i < fixed; i++)
+        NN__UNROLL for (int u = 0; u < groups; u++)
+            NN__STORE(c + (size_t)i * ldc + u * NN__WIDTH, v[i * groups + u]);
+    for (; k; k--, b++, a += ak)
+        for (size_t j = 0; j < (size_t)groups * NN__WIDTH; j++)
+            for (size_t i = 0; i < g->m; i++)
+                c[i * ldc + j] = NN__FMA_SCALAR(a[i * ai], b[j * ldb], c[i * ldc + j]);
 }
 
 /* One function each: side by side in one they would share its registers. */
 #define NN__NARROW(groups, fixed)                                                                  \
-    static NN__NOINLINE void NN__CAT3(NN__FN(narrow_##groups), x, fixed)(                          \
-        const NN__FN(narrow_args) * s, nn_real *sum)                                               \
+    static NN__NOINLINE void NN__CAT3(NN__FN(narrow_##groups), x, fixed)(const nn__gemm_args *g,   \
+                                                                         size_t at)                \
     {                                                                                              \
-        NN__FN(narrow_steps)(groups, fixed, s, sum);                                               \
+        NN__FN(narrow_tile)(groups, fixed, g, at);                                                 \
     }
-NN__NARROW(4, 1)
 NN__NARROW(2, 1)
 NN__NARROW(1, 10)
 NN__NARROW(2, 0)
 NN__NARROW(1, 0)
 #undef NN__NARROW
 
-/* The sums of a block of rows from C, the bias or 0. */
-static void NN__FN(narrow_begin)(const nn__gemm_args *g, int swapped, size_t row, size_t size,
-                                 nn_real *sum)
+/* The first n columns of C, whole vectors. A set of the cache has room for eight lines: of rows of
+   B that share one no more are read at once. */
+static void NN__FN(gemm_narrow)(const nn__gemm_args *g, size_t n)
 {
-    nn_real *c = g->c + (swapped ? row : row * g->ldc);
-    const size_t columns = swapped ? g->m : g->n;
-    if (g->accumulate && !swapped) {
-        NN__SHARED(transpose)(size, columns, c, g->ldc, sum, size);
-        return;
+    const size_t apart = g->ldb * sizeof(nn_real), two = 2 * NN__WIDTH;
+    const size_t rows = apart % 2048 ? two : apart % 4096 ? 16 : 8;
+    size_t j = 0;
+    for (size_t i = 0; i < g->m && !g->accumulate; i++)
+        for (size_t l = 0; l < n; l += NN__WIDTH)
+            NN__STORE(g->c + i * g->ldc + l, g->bias ? NN__LOAD(g->bias + l) : NN__C(0));
+    for (; g->m == 10 && j < n; j += NN__WIDTH) NN__CAT2(NN__FN(narrow_1), x10)(g, j);
+    for (; two <= rows && j + two <= n; j += two) {
+        if (g->m == 1) NN__CAT2(NN__FN(narrow_2), x1)(g, j);
+        else NN__CAT2(NN__FN(narrow_2), x0)(g, j);
     }
-    for (size_t j = 0; j < columns; j++)
-        for (size_t l = 0; l < size; l += NN__WIDTH) {
-            NN__VEC v = NN__C(0);
-            if (g->accumulate) v = NN__LOAD(c + j * g->ldc + l);
-            else if (g->bias) v = swapped ? NN__LOAD(g->bias + row + l) : NN__SET1(g->bias[j]);
-            NN__STORE(sum + j * size + l, v);
-        }
-}
-
-/* All but the first `skip` of the rows */
-static void NN__FN(narrow_end)(const nn__gemm_args *g, int swapped, size_t row, size_t size,
-                               size_t skip, const nn_real *sum)
-{
-    nn_real *c = g->c + (row + skip) * (swapped ? 1 : g->ldc);
-    if (!swapped) NN__SHARED(transpose)(g->n, size - skip, sum + skip, size, c, g->ldc);
-    else
-        for (size_t j = 0; j < g->m; j++)
-            memcpy(c + j * g->ldc, sum + j * size + skip, (size - skip) * sizeof *sum);
-}
-
-/* At least one vector of rows. */
-static void NN__FN(gemm_narrow)(const nn__gemm_args *g, int swapped)
-{
-    NN__ALIGNED nn_real sum[2 * NN__FEW * NN__WIDTH];
-    NN__FN(narrow_args) s;
-    const nn_real *rows = swapped ? g->b : g->a;
-    const size_t count = swapped ? g->n : g->m;
-    s.ld = swapped ? g->ldb : g->lda;
-    s.few = swapped ? g->a : g->b, s.columns = swapped ? g->m : g->n, s.k = g->k;
-    s.fk = swapped ? g->trans_a ? g->lda : 1 : g->trans_b ? 1 : g->ldb;
-    s.fj = swapped ? g->trans_a ? 1 : g->lda : g->trans_b ? g->ldb : 1;
-    /* One column's chains of sums wait for themselves unless they are many. But a set of the cache
-       has room for eight lines, so that of rows 4096 bytes apart no more may be read at once. */
-    const size_t apart = s.ld * sizeof(nn_real), half = apart % 4096 ? 16 : 8;
-    const size_t max_rows = apart % 2048 ? 64 : half, max = s.columns == 1 ? 4 : 2;
-    const int ten = s.columns == 10 && s.fj == 1;
-    for (size_t row = 0, size, skip; row < count; row += size - skip) {
-        const size_t left = nn__min_size(count - row, max_rows) / NN__WIDTH;
-        const int groups = ten ? 1 : left >= max ? (int)max : left >= 2 ? 2 : 1;
-        size = (size_t)groups * NN__WIDTH;
-        skip = count - row < size ? size - (count - row) : 0; /* of the last ones, done before */
-        row -= skip;
-        s.rows = rows + row * s.ld;
-        NN__FN(narrow_begin)(g, swapped, row, size, sum);
-        if (groups == 4) NN__CAT2(NN__FN(narrow_4), x1)(&s, sum);
-        else if (groups == 2 && s.columns == 1) NN__CAT2(NN__FN(narrow_2), x1)(&s, sum);
-        else if (ten) NN__CAT2(NN__FN(narrow_1), x10)(&s, sum);
-        else if (groups == 2) NN__CAT2(NN__FN(narrow_2), x0)(&s, sum);
-        else NN__CAT2(NN__FN(narrow_1), x0)(&s, sum);
-        NN__FN(narrow_end)(g, swapped, row, size, skip, sum);
-        row += skip;
-    }
+    for (; j < n; j += NN__WIDTH) NN__CAT2(NN__FN(narrow_1), x0)(g, j);
 }
 #endif
 
@@ -4515,6 +4394,7 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__SET1
 #undef NN__FMA
 #undef NN__FMA_SCALAR
+#undef NN__FMA_FROM
 #undef NN__SQRT
 #undef NN__MAX
 #undef NN__MIN
@@ -4563,9 +4443,6 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__ROWS4
 #undef NN__ROWS5
 #undef NN__ROWS6
-#undef NN__B0
-#undef NN__B1
-#undef NN__ELEMENT
 #undef NN__SET_MASK
 #undef NN__GET_MASKED
 #undef NN__PUT_MASKED
@@ -4578,7 +4455,6 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__GET_C_END
 #undef NN__PUT_C
 #undef NN__PUT_C_END
-#undef NN__FETCH_C
 #undef NN__GET_B
 #undef NN__GET_B_END
 #undef NN__PUT_B
@@ -4586,21 +4462,20 @@ static const nn__kernels NN__FN(kernels) = {NN__NAME,
 #undef NN__MADD
 #undef NN__ROW_A
 #undef NN__ROW_GET
-#undef NN__ROW_FETCH
 #undef NN__ROW_MADD
 #undef NN__ROW_PUT
 #undef NN__ROW_PUT_END
-#undef NN__GET_ROW_OF_B
 #undef NN__PACKED_ROW_OF_B
 #undef NN__FETCH_ROW_OF_B
-#undef NN__PUT_ROW_OF_B
 #undef NN__MEMBER
 #undef NN__OFFSET
+#undef NN__ROW_OF_B
+#undef NN__STEP
 #undef NN__TILE
 #undef NN__TILE_INLINE
 #undef NN__VECTORS_OF_A_TILE
 #undef NN__TILES
-#undef NN__NAMES
+#undef NN__TILE_NAME
 #undef NN__FOR_PARTS
 #undef NN__LEFT
 #undef NN__ROW_AND_NARROW
@@ -5407,7 +5282,7 @@ static void nn__conv_multiply(const nn__conv_plan *q, nn__tile *t, size_t column
         return;
     }
     nn__set_width(q->f, t, cols);
-    nn__multiply_rows(q->f, t, 1, rows, a);
+    nn__multiply_rows(q->f, t, rows, a);
 }
 
 static void nn__conv_bands_of_y(void *context, size_t begin, size_t end)
@@ -12847,8 +12722,9 @@ NN_DEF nn_status nn_dataset_standardize(nn_dataset *data, nn_per per)
                         "nn_dataset_standardize: NN_PER_CHANNEL for samples of rank %d, expected "
                         "3, an image with channels", data->rank);
     const nn__groups g = nn__groups_of(data, per);
-    double *mean = (double *)nn__allocate(g.n, 2 * sizeof *mean), *scale = mean + g.n;
+    double *mean = (double *)nn__allocate(g.n, 2 * sizeof *mean);
     if (!mean) return NN_ERROR_OUT_OF_MEMORY;
+    double *const scale = mean + g.n;
     status = nn__fit_groups(data, &g, mean, scale);
     if (status == NN_OK) status = nn__make_norm(data, per == NN_PER_SET ? 1 : data->features);
     for (size_t j = 0; status == NN_OK && j < data->norm_count; j++) {
@@ -13931,7 +13807,9 @@ static void nn__gather_range(void *context, size_t begin, size_t end)
 
 static void nn__gather(int threads, size_t n, nn__gathering *g)
 {
-    nn__parallel(threads, n, nn__grain_rows(g->data->features), nn__gather_range, g);
+    /* no more pieces than are worth a thread, and alike: 64 and 64 samples rather than 84 and 44 */
+    const size_t grain = nn__block_size(n, nn__grain_rows(g->data->features));
+    nn__parallel(threads, n, grain, nn__gather_range, g);
 }
 
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,
@@ -15118,7 +14996,8 @@ static nn_status nn__csv_row(nn__csv *csv)
     if (csv->desc.fill == NN_MISSING_SKIP && nn__csv_has_gap(csv)) return csv->skipped++, NN_OK;
     nn_status status = nn__csv_room(csv);
     if (status != NN_OK) return status;
-    nn_real *x = csv->x + csv->rows * csv->width, *t = csv->targets + csv->rows * csv->target_size;
+    nn_real *x = csv->x + csv->rows * csv->width, *t = csv->targets;
+    if (t) t += csv->rows * csv->target_size;
     size_t place = 0;
     int label = -1;
     for (size_t c = 0; status == NN_OK && c < csv->columns->count; c++) {
@@ -15144,9 +15023,10 @@ static nn_status nn__csv_save(const nn__csv *csv, nn__record *copy)
     char *text = (char *)nn__allocate(size, 1);
     *copy = *r;
     copy->capacity = r->count;
-    copy->text.begin = text, copy->text.end = text + size;
+    copy->text.begin = copy->text.end = text;
     copy->cells = (nn__cell *)nn__allocate(r->count, sizeof *r->cells);
     if (!text || !copy->cells) return NN_ERROR_OUT_OF_MEMORY;
+    copy->text.end = text + size;
     memcpy(text, r->text.begin, size);
     for (size_t i = 0; i < r->count; i++) {
         copy->cells[i].text.begin = text + (r->cells[i].text.begin - r->text.begin);

@@ -1,8 +1,9 @@
 #!/bin/sh
-# snippets.sh: compiles and runs the programs that stand in the README and in nn.h's first comment, and
-# the README's compile lines as they stand.
+# snippets.sh: compiles and runs the programs that stand in the README and in nn.h's first comment, with
+# a body that is compiled once, and the README's compile lines as they stand.
 set -eu
-dir=${BUILD:-build}/snippets
+build=${BUILD:-build}
+dir=$build/snippets
 mkdir -p "$dir"
 awk '/^```c$/ {n++; file = sprintf("'"$dir"'/readme%d.c", n); printf "" >file; next}
      /^```/ {file = ""} file {print >file}' README.md
@@ -11,8 +12,9 @@ awk '/A WHOLE PROGRAM/ {on = 1} /WHICH CALLS DO I NEED/ {exit}
 for file in "$dir"/readme1.c "$dir"/header1.c; do
   grep -q 'int main' "$file" || { echo "$file: no program found"; exit 1; }
 done
+make -s BUILD="$build" "$build/nn_float.o"
 for file in "$dir"/*.c; do
-  ${CC:-cc} -std=c99 -O2 -Wall -Wextra -Werror -I. "$file" -o "${file%.c}" -lm
+  ${CC:-cc} -std=c99 -O2 -Wall -Wextra -Werror -DNN__IMPLEMENTED -I. "$file" "$build/nn_float.o" -o "${file%.c}" -lm
   (cd "$dir" && "./$(basename "${file%.c}")") >"${file%.c}.txt" # the second reads the first's file
   tail -n 1 "${file%.c}.txt"
 done

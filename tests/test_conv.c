@@ -1,6 +1,9 @@
 /* Convolutions: every pass bit by bit against plain loops, with threads where there are any; PyTorch's
    values; gradients by differences; weights that are not finite; and what is refused. */
 #define NN_IMPLEMENTATION
+#ifndef NN__IMPLEMENTED /* a body of its own, which takes less time without files */
+#define NN_NO_STDIO
+#endif
 #ifdef _OPENMP /* so that work as small as this is shared out */
 #define NN__GRAIN 1000
 #define NN__PRODUCT_GRAIN 2e4

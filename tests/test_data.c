@@ -753,10 +753,12 @@ static void write_idx(const char *path, int type, int rank, const uint32_t *shap
     size_t i;
     for (i = 0; i < product(rank, shape); i++) {
         float f = (float)values[i];
-        uint64_t bits = (uint64_t)(int64_t)values[i];
         uint32_t low;
-        if (type == 13) memcpy(&low, &f, 4), bits = low;
-        if (type == 14) bits = bits_of_double(values[i]);
+        uint64_t bits;
+        memcpy(&low, &f, sizeof low);
+        if (type == 13) bits = low;
+        else if (type == 14) bits = bits_of_double(values[i]);
+        else bits = (uint64_t)(int64_t)values[i];
         for (k = width - 1; k >= 0; k--) put(&b, (int)(bits >> 8 * k & 255));
     }
     write_file(path, b.at, b.size);

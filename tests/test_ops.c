@@ -2101,7 +2101,7 @@ static void check_torch_loss(const torch_loss *c)
     if (c->uses & IGNORE) d.ignore_label = 1, d.ignored_label = -1;
     d.sample_weights = (c->uses & SAMPLE_WEIGHTS) != 0;
     nn_net *net = nn_net_create(NULL);
-    nn_tensor *x = nn_input_shape(net, c->rank - 1, shape + 3 - c->rank);
+    nn_tensor *x = nn_input_shape(net, c->rank - 1, shape + (3 - c->rank));
     nn_tensor *loss = nn_loss(x, c->kind, &d);
     nn_tensor *scalar = c->reduction == NN_REDUCE_NONE ? probe(loss) : loss;
     CHECK_OK(nn_net_status(net));

@@ -14,7 +14,14 @@
 #ifndef NN_STACK_BYTES /* where the body of nn.h is elsewhere */
 #define NN_STACK_BYTES 61440
 #endif
-#if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) /* which takes stack of its own */
+#ifdef __has_feature /* clang's way to say it */
+#if __has_feature(address_sanitizer)
+#define HAVE_ASAN
+#endif
+#elif defined(__SANITIZE_ADDRESS__)
+#define HAVE_ASAN
+#endif
+#if defined(__GLIBC__) && !defined(HAVE_ASAN) /* which takes stack of its own */
 #if __GLIBC__ > 2 || __GLIBC_MINOR__ >= 34               /* no -pthread needed */
 #include <pthread.h>
 #define HAVE_THREADS

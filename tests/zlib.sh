@@ -23,7 +23,7 @@ int main(int argc, char **argv)
     return good ? 0 : 1;
 }
 C
-${CC:-cc} -std=c99 -O1 -Wall -Wextra -I. "$dir/prog.c" -o "$dir/prog" -lm -lz
+${CC:-cc} -std=c99 -O0 -Wall -Wextra -I. "$dir/prog.c" -o "$dir/prog" -lm -lz
 "$dir/prog" "$dir"
 head -c 30 "$dir/train-images-idx3-ubyte.gz" >"$dir/cut" && mv "$dir/cut" "$dir/train-images-idx3-ubyte.gz"
 "$dir/prog" "$dir" damaged
