@@ -4979,9 +4979,10 @@ static void nn__conv_weights_by_taps(void *context, size_t begin, size_t end)
 enum {
     NN__BAND = 160 * 1024 / (int)sizeof(nn_real), /* reals in a copy, if a row is not longer */
     NN__BAND_PIXELS = 512,                        /* where it holds several images */
-    NN__DY_PANEL = 32 * 1024 / (int)sizeof(nn_real),
+    NN__DY_PANEL = 64 * 1024 / (int)sizeof(nn_real),
     NN__FEW_ROWS = 64, /* of dw: too few for a panel of dy */
-    NN__APART = 64     /* pixels of an image of dy whose products with zeros are worth sparing */
+    NN__SPARED_ROW = 4,    /* pixels of a row of y or dx, and of an image of dy in dw, from which */
+    NN__SPARED_IMAGE = 64  /* on tiles of their own cost less than products with zeros */
 };
 #define NN__MAX_BAND 16e6 /* reals: what is spread wider than that is computed by taps */
 
@@ -4999,8 +5000,8 @@ typedef struct nn__conv_plan {
     size_t left, right, line;           /* columns of zeros; reals in a row */
     size_t origin;                      /* reals from a band's beginning to the first pixel's taps */
     int in_place;                       /* no zeros are needed: nothing is copied */
-    int apart;                          /* dw: a block has rows of one image only, */
-    size_t block;                       /* and at most so many */
+    int spares;                         /* rows of zeros above and below images are left out; */
+    size_t block;                       /* dw: rows of dy in a block, which are of one image then */
     size_t out_h, out_w, out_channels;  /* of the result, as bands count it */
     size_t band, bands, stack;          /* rows in a band, bands in an image, images in a band */
     size_t image, units;                /* reals from image to image in a band; bands in all */
@@ -5055,6 +5056,7 @@ static int nn__conv_measure(nn__conv_plan *q, size_t threads)
     q->groups = depthwise ? 1 : q->c->groups;
     q->f = nn__k();
     q->nr = depthwise ? q->cols : q->f->width * q->f->vectors;
+    q->spares = !depthwise && (q->out_w >= NN__SPARED_ROW || q->out_h == 1);
     q->strips = (q->cols + q->nr - 1) / q->nr;
     nn__conv_cut(q);
     return 1;
@@ -5080,10 +5082,10 @@ static int nn__conv_plan_x(nn__conv_plan *q, const nn__conv_pass *p, size_t thre
     if (!nn__conv_measure(q, threads)) return 0;
     const size_t lines = q->stack * q->band;
     if (weights) {
-        const size_t panel = q->k > NN__FEW_ROWS ? NN__DY_PANEL : NN__DY_PANEL / 2;
+        const size_t panel = q->k > NN__FEW_ROWS ? NN__DY_PANEL : NN__DY_PANEL / 4;
         q->row_count = q->k, q->run_count = lines;
-        q->apart = c->oh * c->ow >= NN__APART && (c->top || (c->oh - 1) * c->stride + down > c->h);
-        q->block = nn__block_size(q->apart ? q->band : lines,
+        q->spares = c->oh * c->ow >= NN__SPARED_IMAGE && (c->top || (c->oh - 1) * c->stride + down > c->h);
+        q->block = nn__block_size(q->spares ? q->band : lines,
                                   nn__max_size(1, panel / q->nr / c->ow));
         if (q->k > NN__FEW_ROWS && !nn__is_depthwise(c) && (q->groups > 1 || q->cols != q->nr))
             q->panel_size = q->block * c->ow * q->nr;
@@ -5309,6 +5311,7 @@ static size_t nn__conv_alike(const nn__conv_plan *q, const nn__conv_band *b, siz
     const size_t rows = b->images * b->rows;
     size_t other[2];
     met[0] = 0, met[1] = q->c->kh;
+    if (!q->spares) return rows;
     nn__conv_met(q, (b->row + row % b->rows) * q->step, q->tap, met);
     do {
         other[0] = 0, other[1] = q->c->kh;
@@ -5423,12 +5426,13 @@ static void nn__conv_block_of_dw(const nn__conv_plan *q, const nn__conv_band *b,
         const size_t g = i / q->strips, j = i % q->strips * q->nr, column = g * q->cols + j;
         for (size_t k = 0, next, met[2], other[2]; k < c->kh; k = next) {
             met[0] = 0, met[1] = rows, next = k;
-            if (q->apart) nn__conv_met(q, y * q->step + k * q->tap, q->step, met);
-            do {
+            if (!q->spares) next = c->kh;
+            else nn__conv_met(q, y * q->step + k * q->tap, q->step, met);
+            while (next < c->kh) {
                 other[0] = 0, other[1] = rows;
-                if (q->apart) nn__conv_met(q, y * q->step + ++next * q->tap, q->step, other);
-                else next = c->kh;
-            } while (next < c->kh && other[0] == met[0] && other[1] == met[1]);
+                nn__conv_met(q, y * q->step + ++next * q->tap, q->step, other);
+                if (other[0] != met[0] || other[1] != met[1]) break;
+            }
             const size_t from = nn__max_size(lines[0], k * c->kw * per);
             const size_t to = nn__min_size(lines[1], next * c->kw * per);
             if (from >= to || (met[0] == met[1] && !first)) continue;
@@ -5464,7 +5468,7 @@ static void nn__conv_parts_of_dw(void *context, size_t begin, size_t end)
         nn__conv_clear(q);
         for (size_t unit = 0; unit < q->units; unit++) {
             const nn__conv_band b = nn__conv_get_band(q, unit);
-            const size_t rows = b.images * b.rows, image = q->apart ? b.rows : rows;
+            const size_t rows = b.images * b.rows, image = q->spares ? b.rows : rows;
             const size_t blocks = (rows + q->block - 1) / q->block;
             nn__lines a = {NULL, 0, NULL, NULL, NULL, 0};
             nn__conv_fetch(q, unit + 1, blocks * (strips[1] - strips[0]) *
