@@ -73,15 +73,15 @@
                          >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save  >>api-export
                          >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
-                         >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions  >>layers
-                         >>convolution  >>pooling  >>normalization  >>layer-norm  >>summary
-                         >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files  >>dataset
-                         >>views  >>batches  >>formats  >>text  >>records  >>columns  >>csv  >>npy
-                         >>evaluate  >>shadows  >>export-text  >>export-ops  >>export-images
-                         >>export-int8  >>export  >>onnx  >>onnx-images  >>json  >>safetensors
-                         >>save  >>load  >>open  >>history  >>trainer  >>checkpoint  >>train
-                         >>licence
+                         >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>passes
+                         >>tensor  >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions
+                         >>layers  >>convolution  >>pooling  >>normalization  >>layer-norm
+                         >>summary  >>losses  >>targets  >>optim  >>slopes  >>gradcheck  >>files
+                         >>dataset  >>views  >>batches  >>formats  >>text  >>records  >>columns
+                         >>csv  >>npy  >>evaluate  >>shadows  >>export-text  >>export-ops
+                         >>export-images  >>export-int8  >>export  >>onnx  >>onnx-images  >>json
+                         >>safetensors  >>save  >>load  >>open  >>history  >>trainer  >>checkpoint
+                         >>train  >>licence
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
@@ -4975,14 +4975,17 @@ static void nn__conv_weights_by_taps(void *context, size_t begin, size_t end)
    With a stride dx falls into stride^2 phases, of pixels that meet the same taps. With groups or
    dilation a run is a single tap. Where each channel is a group of its own, vectors run over the
    channels (`channels` in place of tiles). Threads share out bands or, in dw, its columns or rows,
-   so that no sum is split. */
+   so that no sum is split.
+
+   Rows of a kernel that lie above or below the image for a whole row of pixels are left out, and in
+   dw rows of dy, where the shape alone says that it pays: zeros change no sum but one of -0. */
 enum {
     NN__BAND = 160 * 1024 / (int)sizeof(nn_real), /* reals in a copy, if a row is not longer */
     NN__BAND_PIXELS = 512,                        /* where it holds several images */
     NN__DY_PANEL = 64 * 1024 / (int)sizeof(nn_real),
-    NN__FEW_ROWS = 64, /* of dw: too few for a panel of dy */
-    NN__SPARED_ROW = 4,    /* pixels of a row of y or dx, and of an image of dy in dw, from which */
-    NN__SPARED_IMAGE = 64  /* on tiles of their own cost less than products with zeros */
+    NN__FEW_ROWS = 64,    /* of dw: too few for a panel of dy */
+    NN__SPARED_ROW = 4,   /* pixels in a row of y or dx, and in an image of dy, from which it */
+    NN__SPARED_IMAGE = 64 /* pays to leave rows of zeros out */
 };
 #define NN__MAX_BAND 16e6 /* reals: what is spread wider than that is computed by taps */
 
@@ -4990,18 +4993,18 @@ typedef struct nn__conv_plan {
     const nn__conv_pass *p;
     const nn__conv *c;
     const nn__kernels *f;
-    size_t groups, cols, nr, strips; /* columns of B, in each strips of nr columns */
-    size_t k, steps, per; /* steps in all and in a run; runs for a row of the kernel */
+    size_t groups, cols, nr, strips;    /* columns of B in each, and their strips of nr columns */
+    size_t k, steps, per;               /* steps in all and in a run; runs in a row of the kernel */
     const nn_real *source;              /* the images that bands are copied from, */
     size_t h, w, channels;              /* and their size */
     ptrdiff_t front;                    /* the band from result row y on begins with source row */
     size_t step, reach;                 /* y * step - front, and n rows take n * step + reach */
-    size_t shift, tap; /* row y meets, by kernel row t, source row y * step + t * tap + shift */
+    size_t tap, shift;                  /* kernel row t: source row y * step + t * tap + shift */
     size_t left, right, line;           /* columns of zeros; reals in a row */
-    size_t origin;                      /* reals from a band's beginning to the first pixel's taps */
+    size_t origin;                      /* reals from a band's beginning to its first pixel */
     int in_place;                       /* no zeros are needed: nothing is copied */
-    int spares;                         /* rows of zeros above and below images are left out; */
-    size_t block;                       /* dw: rows of dy in a block, which are of one image then */
+    int spares;                         /* rows of zeros above and below images are left out: */
+    size_t block;                       /* in dw, the rows in a block are of one image then */
     size_t out_h, out_w, out_channels;  /* of the result, as bands count it */
     size_t band, bands, stack;          /* rows in a band, bands in an image, images in a band */
     size_t image, units;                /* reals from image to image in a band; bands in all */
@@ -5055,6 +5058,9 @@ static int nn__conv_measure(nn__conv_plan *q, size_t threads)
     q->threads = threads;
     q->groups = depthwise ? 1 : q->c->groups;
     q->f = nn__k();
+#ifdef NN__X86 /* half of each vector would be empty; shorter ones cost less, or the same */
+    if (2 * q->cols <= q->f->width && q->f == &nn__kernels_avx512) q->f = &nn__kernels_avx2;
+#endif
     q->nr = depthwise ? q->cols : q->f->width * q->f->vectors;
     q->spares = !depthwise && (q->out_w >= NN__SPARED_ROW || q->out_h == 1);
     q->strips = (q->cols + q->nr - 1) / q->nr;
@@ -5084,7 +5090,8 @@ static int nn__conv_plan_x(nn__conv_plan *q, const nn__conv_pass *p, size_t thre
     if (weights) {
         const size_t panel = q->k > NN__FEW_ROWS ? NN__DY_PANEL : NN__DY_PANEL / 4;
         q->row_count = q->k, q->run_count = lines;
-        q->spares = c->oh * c->ow >= NN__SPARED_IMAGE && (c->top || (c->oh - 1) * c->stride + down > c->h);
+        q->spares = c->oh * c->ow >= NN__SPARED_IMAGE &&
+                    (c->top || (c->oh - 1) * c->stride + down > c->h);
         q->block = nn__block_size(q->spares ? q->band : lines,
                                   nn__max_size(1, panel / q->nr / c->ow));
         if (q->k > NN__FEW_ROWS && !nn__is_depthwise(c) && (q->groups > 1 || q->cols != q->nr))
@@ -5208,7 +5215,8 @@ static void nn__conv_pack_dy(void *context, size_t begin, size_t end)
                 const nn_real *from = q->p->w + (t * (c->ci / c->groups) + j) * c->co;
                 if (n < q->nr) memset(to, 0, size * sizeof *to);
                 if (nn__is_depthwise(c)) memcpy(to, from, n * sizeof *to);
-                else q->f->transpose(n, q->steps, from + i / q->strips * q->steps, c->co, to, q->nr);
+                else
+                    q->f->transpose(n, q->steps, from + i / q->strips * q->steps, c->co, to, q->nr);
                 to += size;
             }
     }
@@ -5269,7 +5277,8 @@ static void nn__conv_fetch(const nn__conv_plan *q, size_t unit, size_t tiles, nn
     a->next_step = ((size_t)(a->next_end - a->next) / tiles + 64) / 64 * 64;
 }
 
-/* -- the passes, each over bands -- */
+/* ------------------------------------------------------------------------------------ >>passes
+   The three passes of a convolution, each over bands, and which way one goes. */
 
 /* A tile's share of B, and its runs. */
 static void nn__conv_aim(nn__tile *t, const nn_real *b, size_t ldb, const ptrdiff_t *runs,
@@ -5295,28 +5304,27 @@ static void nn__conv_multiply(const nn__conv_plan *q, nn__tile *t, size_t column
     nn__multiply_rows(q->f, t, 1, rows, a);
 }
 
-/* Leaves of the range those i for which the source has a row at + i * step, where a negative row is
-   a large one. Rows of zeros above and below an image are spared. */
-static void nn__conv_met(const nn__conv_plan *q, size_t at, size_t step, size_t range[2])
+/* Of i < count, the first for which the source has a row at + shift + i * step, and where they end:
+   a negative row is a large number here. */
+static void nn__conv_met(const nn__conv_plan *q, size_t at, size_t step, size_t count,
+                         size_t met[2])
 {
+    met[0] = 0, met[1] = count;
+    if (!q->spares) return;
     at += q->shift;
-    while (range[0] < range[1] && at + range[0] * step >= q->h) range[0]++;
-    while (range[0] < range[1] && at + (range[1] - 1) * step >= q->h) range[1]--;
+    while (met[0] < met[1] && at + met[0] * step >= q->h) met[0]++;
+    while (met[0] < met[1] && at + (met[1] - 1) * step >= q->h) met[1]--;
 }
 
-/* The kernel's rows that row `row` of a band meets; returns the next row that meets others. */
+/* The kernel's rows that row `row` of a band meets; returns the next row that meets others. Where
+   that begins another image all rows meet the same. */
 static size_t nn__conv_alike(const nn__conv_plan *q, const nn__conv_band *b, size_t row,
                              size_t met[2])
 {
-    const size_t rows = b->images * b->rows;
     size_t other[2];
-    met[0] = 0, met[1] = q->c->kh;
-    if (!q->spares) return rows;
-    nn__conv_met(q, (b->row + row % b->rows) * q->step, q->tap, met);
-    do {
-        other[0] = 0, other[1] = q->c->kh;
-        nn__conv_met(q, (b->row + ++row % b->rows) * q->step, q->tap, other);
-    } while (row < rows && other[0] == met[0] && other[1] == met[1]);
+    nn__conv_met(q, (b->row + row % b->rows) * q->step, q->tap, q->c->kh, met);
+    do nn__conv_met(q, (b->row + ++row % b->rows) * q->step, q->tap, q->c->kh, other);
+    while (row < b->images * b->rows && other[0] == met[0] && other[1] == met[1]);
     return row;
 }
 
@@ -5369,7 +5377,8 @@ static void nn__conv_phase(const nn__conv_plan *q, const nn__conv_band *b, nn__t
                            size_t px, size_t column, size_t cols, nn__lines *a)
 {
     const nn__conv *c = q->c;
-    const size_t s = c->stride, later = c->left % s > px, x = (c->left / s + later) * s + px - c->left;
+    const size_t s = c->stride, later = c->left % s > px;
+    const size_t x = (c->left / s + later) * s + px - c->left;
     const size_t pixels = x < c->w ? (c->w - 1 - x) / s + 1 : 0;
     const nn_real *from = b->a + q->origin + later * q->channels + column / q->cols * q->steps;
     for (size_t i = 0; i < b->images * b->rows && pixels; i++) {
@@ -5425,14 +5434,10 @@ static void nn__conv_block_of_dw(const nn__conv_plan *q, const nn__conv_band *b,
     for (size_t i = strips[0]; i < strips[1]; i++) {
         const size_t g = i / q->strips, j = i % q->strips * q->nr, column = g * q->cols + j;
         for (size_t k = 0, next, met[2], other[2]; k < c->kh; k = next) {
-            met[0] = 0, met[1] = rows, next = k;
-            if (!q->spares) next = c->kh;
-            else nn__conv_met(q, y * q->step + k * q->tap, q->step, met);
-            while (next < c->kh) {
-                other[0] = 0, other[1] = rows;
-                nn__conv_met(q, y * q->step + ++next * q->tap, q->step, other);
-                if (other[0] != met[0] || other[1] != met[1]) break;
-            }
+            next = k;
+            nn__conv_met(q, y * q->step + k * q->tap, q->step, rows, met);
+            do nn__conv_met(q, y * q->step + ++next * q->tap, q->step, rows, other);
+            while (next < c->kh && other[0] == met[0] && other[1] == met[1]);
             const size_t from = nn__max_size(lines[0], k * c->kw * per);
             const size_t to = nn__min_size(lines[1], next * c->kw * per);
             if (from >= to || (met[0] == met[1] && !first)) continue;
