@@ -73,8 +73,8 @@
                          >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save  >>api-export
                          >>api-gradcheck
         implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>tensor
-                         >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions
+                         >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>passes
+                         >>tensor  >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions
                          >>products  >>layers  >>convolution  >>pooling  >>normalization
                          >>layer-norm  >>summary  >>losses  >>targets  >>optim  >>slopes
                          >>gradcheck  >>files  >>dataset  >>views  >>batches  >>formats  >>text
@@ -4980,12 +4980,17 @@ static void nn__conv_weights_by_taps(void *context, size_t begin, size_t end)
    With a stride dx falls into stride^2 phases, of pixels that meet the same taps. With groups or
    dilation a run is a single tap. Where each channel is a group of its own, vectors run over the
    channels (`channels` in place of tiles). Threads share out bands or, in dw, its columns or rows,
-   so that no sum is split. */
+   so that no sum is split.
+
+   Rows of a kernel that lie above or below the image for a whole row of pixels are left out, and in
+   dw rows of dy, where the shape alone says that it pays: zeros change no sum but one of -0. */
 enum {
     NN__BAND = 160 * 1024 / (int)sizeof(nn_real), /* reals in a copy, if a row is not longer */
     NN__BAND_PIXELS = 512,                        /* where it holds several images */
-    NN__DY_PANEL = 16 * 1024 / (int)sizeof(nn_real),
-    NN__FEW_ROWS = 64 /* of dw: too few for a panel of dy */
+    NN__DY_PANEL = 64 * 1024 / (int)sizeof(nn_real),
+    NN__FEW_ROWS = 64,    /* of dw: too few for a panel of dy */
+    NN__SPARED_ROW = 4,   /* pixels in a row of y or dx, and in an image of dy, from which it */
+    NN__SPARED_IMAGE = 64 /* pays to leave rows of zeros out */
 };
 #define NN__MAX_BAND 16e6 /* reals: what is spread wider than that is computed by taps */
 
@@ -4993,14 +4998,19 @@ typedef struct nn__conv_plan {
     const nn__conv_pass *p;
     const nn__conv *c;
     const nn__kernels *f;
-    size_t groups, cols, k, nr, strips; /* columns of B, steps and strips of nr columns in each */
+    size_t groups, cols, nr, strips;    /* columns of B in each, and their strips of nr columns */
+    size_t k, steps, per;               /* steps in all and in a run; runs in a row of the kernel */
     const nn_real *source;              /* the images that bands are copied from, */
     size_t h, w, channels;              /* and their size */
     ptrdiff_t front;                    /* the band from result row y on begins with source row */
     size_t step, reach;                 /* y * step - front, and n rows take n * step + reach */
+    size_t tap, shift;                  /* kernel row t: source row y * step + t * tap + shift */
     size_t left, right, line;           /* columns of zeros; reals in a row */
+    size_t origin;                      /* reals from a band's beginning to its first pixel */
     int in_place;                       /* no zeros are needed: nothing is copied */
-    size_t out_h, out_w;                /* of the result, as bands count it */
+    int spares;                         /* rows of zeros above and below images are left out: */
+    size_t block;                       /* in dw, the rows in a block are of one image then */
+    size_t out_h, out_w, out_channels;  /* of the result, as bands count it */
     size_t band, bands, stack;          /* rows in a band, bands in an image, images in a band */
     size_t image, units;                /* reals from image to image in a band; bands in all */
     size_t threads;
@@ -5053,7 +5063,11 @@ static int nn__conv_measure(nn__conv_plan *q, size_t threads)
     q->threads = threads;
     q->groups = depthwise ? 1 : q->c->groups;
     q->f = nn__k();
+#ifdef NN__X86 /* half of each vector would be empty; shorter ones cost less, or the same */
+    if (2 * q->cols <= q->f->width && q->f == &nn__kernels_avx512) q->f = &nn__kernels_avx2;
+#endif
     q->nr = depthwise ? q->cols : q->f->width * q->f->vectors;
+    q->spares = !depthwise && (q->out_w >= NN__SPARED_ROW || q->out_h == 1);
     q->strips = (q->cols + q->nr - 1) / q->nr;
     nn__conv_cut(q);
     return 1;
@@ -5067,24 +5081,30 @@ static int nn__conv_plan_x(nn__conv_plan *q, const nn__conv_pass *p, size_t thre
     const size_t end = (c->ow - 1) * c->stride + across, begin = c->left + c->w;
     memset(q, 0, sizeof *q);
     q->p = p, q->c = c, q->source = p->x;
-    q->h = c->h, q->w = c->w, q->channels = c->ci, q->out_h = c->oh, q->out_w = c->ow;
+    q->h = c->h, q->w = c->w, q->channels = c->ci;
+    q->out_h = c->oh, q->out_w = c->ow, q->out_channels = c->co;
     q->cols = nn__is_depthwise(c) ? c->co : c->co / c->groups;
     q->k = c->kh * c->kw * (c->ci / c->groups);
     q->front = (ptrdiff_t)c->top, q->step = c->stride;
+    q->shift = 0 - c->top, q->tap = c->dilation;
     q->reach = down > c->stride ? down - c->stride : 0;
     q->left = c->left, q->right = end > begin ? end - begin : 0;
     q->in_place = !c->top && !c->left && !q->right && (c->oh - 1) * c->stride + down <= c->h;
     if (!nn__conv_measure(q, threads)) return 0;
     const size_t lines = q->stack * q->band;
     if (weights) {
+        const size_t panel = q->k > NN__FEW_ROWS ? NN__DY_PANEL : NN__DY_PANEL / 4;
         q->row_count = q->k, q->run_count = lines;
-        const size_t block = nn__max_size(1, NN__DY_PANEL / q->nr / c->ow);
+        q->spares = c->oh * c->ow >= NN__SPARED_IMAGE &&
+                    (c->top || (c->oh - 1) * c->stride + down > c->h);
+        q->block = nn__block_size(q->spares ? q->band : lines,
+                                  nn__max_size(1, panel / q->nr / c->ow));
         if (q->k > NN__FEW_ROWS && !nn__is_depthwise(c) && (q->groups > 1 || q->cols != q->nr))
-            q->panel_size = nn__min_size(lines, block) * c->ow * q->nr;
+            q->panel_size = q->block * c->ow * q->nr;
         return 1;
     }
-    q->row_count = lines * c->ow;
-    q->run_count = c->groups == 1 && c->dilation == 1 ? c->kh : c->kh * c->kw;
+    q->per = c->groups == 1 && c->dilation == 1 ? 1 : c->kw;
+    q->row_count = lines * c->ow, q->run_count = c->kh * q->per, q->steps = q->k / q->run_count;
     if (!nn__is_depthwise(c)) q->panels_size = q->groups * q->strips * q->k * q->nr;
     return 1;
 }
@@ -5098,17 +5118,19 @@ static int nn__conv_plan_dy(nn__conv_plan *q, const nn__conv_pass *p, size_t thr
     memset(q, 0, sizeof *q);
     q->p = p, q->c = c, q->source = p->dy;
     q->h = c->oh, q->w = c->ow, q->channels = c->co;
-    q->out_h = end_y - first_y, q->out_w = end_x - first_x;
+    q->out_h = end_y - first_y, q->out_w = end_x - first_x, q->out_channels = c->ci;
     q->cols = nn__is_depthwise(c) ? c->ci : c->ci / c->groups;
-    q->k = c->co / c->groups;
+    q->steps = c->co / c->groups, q->per = c->kw, q->run_count = c->kh * c->kw;
+    q->k = q->run_count * q->steps;
     q->step = 1, q->reach = (c->kh - 1) * c->dilation / s, q->left = (c->kw - 1) * c->dilation / s;
+    q->shift = c->top, q->tap = 0 - c->dilation;
     q->front = (ptrdiff_t)q->reach - (ptrdiff_t)first_y;
     q->right = end_x > c->ow ? end_x - c->ow : 0;
     q->in_place = !q->reach && !q->left && !q->right && end_y <= c->oh;
     if (!nn__conv_measure(q, threads)) return 0;
+    q->origin = q->reach * q->line + (first_x + q->left) * q->channels;
     q->row_count = s == 1 ? q->stack * q->band * q->out_w : q->out_w;
-    q->run_count = c->kh * c->kw;
-    q->panels_size = q->groups * q->strips * q->run_count * q->k * q->nr;
+    q->panels_size = q->groups * q->strips * q->k * q->nr;
     return 1;
 }
 
@@ -5187,10 +5209,10 @@ static void nn__conv_pack_dy(void *context, size_t begin, size_t end)
 {
     const nn__conv_plan *q = (const nn__conv_plan *)context;
     const nn__conv *c = q->c;
-    const size_t s = c->stride, size = q->k * q->nr;
+    const size_t s = c->stride, size = q->steps * q->nr;
     for (size_t i = begin; i < end; i++) {
         const size_t j = i % q->strips * q->nr, n = nn__min_size(q->nr, q->cols - j);
-        nn_real *to = q->panels + i * c->kh * c->kw * size;
+        nn_real *to = q->panels + i * q->k * q->nr;
         for (size_t phase = 0; phase < s * s; phase++)
             for (size_t t = 0; t < c->kh * c->kw; t++) {
                 if (t / c->kw * c->dilation % s != phase / s ||
@@ -5198,7 +5220,8 @@ static void nn__conv_pack_dy(void *context, size_t begin, size_t end)
                 const nn_real *from = q->p->w + (t * (c->ci / c->groups) + j) * c->co;
                 if (n < q->nr) memset(to, 0, size * sizeof *to);
                 if (nn__is_depthwise(c)) memcpy(to, from, n * sizeof *to);
-                else q->f->transpose(n, q->k, from + i / q->strips * q->k, c->co, to, q->nr);
+                else
+                    q->f->transpose(n, q->steps, from + i / q->strips * q->steps, c->co, to, q->nr);
                 to += size;
             }
     }
@@ -5259,7 +5282,8 @@ static void nn__conv_fetch(const nn__conv_plan *q, size_t unit, size_t tiles, nn
     a->next_step = ((size_t)(a->next_end - a->next) / tiles + 64) / 64 * 64;
 }
 
-/* -- the passes, each over bands -- */
+/* ------------------------------------------------------------------------------------ >>passes
+   The three passes of a convolution, each over bands, and which way one goes. */
 
 /* A tile's share of B, and its runs. */
 static void nn__conv_aim(nn__tile *t, const nn_real *b, size_t ldb, const ptrdiff_t *runs,
@@ -5285,58 +5309,90 @@ static void nn__conv_multiply(const nn__conv_plan *q, nn__tile *t, size_t column
     nn__multiply_rows(q->f, t, rows, a);
 }
 
-static void nn__conv_bands_of_y(void *context, size_t begin, size_t end)
+/* Of i < count, the first for which the source has a row at + shift + i * step, and where they end:
+   a negative row is a large number here. */
+static void nn__conv_met(const nn__conv_plan *q, size_t at, size_t step, size_t count,
+                         size_t met[2])
+{
+    met[0] = 0, met[1] = count;
+    if (!q->spares) return;
+    at += q->shift;
+    while (met[0] < met[1] && at + met[0] * step >= q->h) met[0]++;
+    while (met[0] < met[1] && at + (met[1] - 1) * step >= q->h) met[1]--;
+}
+
+/* The kernel's rows that row `row` of a band meets; returns the next row that meets others. Where
+   that begins another image all rows meet the same. */
+static size_t nn__conv_alike(const nn__conv_plan *q, const nn__conv_band *b, size_t row,
+                             size_t met[2])
+{
+    size_t other[2];
+    nn__conv_met(q, (b->row + row % b->rows) * q->step, q->tap, q->c->kh, met);
+    do nn__conv_met(q, (b->row + ++row % b->rows) * q->step, q->tap, q->c->kh, other);
+    while (row < b->images * b->rows && other[0] == met[0] && other[1] == met[1]);
+    return row;
+}
+
+/* One strip of a band of y, or of dx without a stride. */
+static void nn__conv_strip(const nn__conv_plan *q, const nn__conv_band *b, size_t strip,
+                           nn_real *to, nn__lines *a)
+{
+    const size_t g = strip / q->strips, j = strip % q->strips * q->nr, column = g * q->cols + j;
+    const size_t rows = b->images * b->rows, line = q->out_w * q->out_channels;
+    const int packed = q->panels_size > 0;
+    const nn_real *w = packed ? q->panels + strip * q->k * q->nr : q->p->w;
+    const size_t ldb = packed ? q->nr : q->c->co;
+    a->a = b->a + q->origin + g * (q->channels / q->c->groups);
+    for (size_t row = 0, next, met[2]; row < rows; row = next) {
+        nn__tile t;
+        next = nn__conv_alike(q, b, row, met);
+        nn__conv_aim(&t, w + met[0] * q->per * q->steps * ldb, nn__is_depthwise(q->c) ? ldb : 0,
+                     q->run_at + met[0] * q->per, (met[1] - met[0]) * q->per, q->steps, 1);
+        a->offsets = q->row_at + row * q->out_w;
+        nn__conv_multiply(q, &t, column, nn__min_size(q->nr, q->cols - j), (next - row) * q->out_w,
+                          to + row * line + column, q->out_channels, q->p->accumulate, a);
+    }
+}
+
+static void nn__conv_bands(void *context, size_t begin, size_t end)
 {
     const nn__conv_plan *q = (const nn__conv_plan *)context;
-    const nn__conv *c = q->c;
-    const int packed = q->panels_size > 0;
-    const size_t per = c->ci / c->groups, runs = q->run_count;
     nn__conv_clear(q);
     for (size_t unit = begin; unit < end; unit++) {
         const nn__conv_band b = nn__conv_get_band(q, unit);
-        const size_t pixels = b.images * b.rows * c->ow;
-        nn_real *y = q->p->to + (b.image * c->oh + b.row) * c->ow * c->co;
-        nn__lines a = {NULL, 0, q->row_at, NULL, NULL, 0};
+        const size_t pixels = b.images * b.rows * q->out_w;
+        nn_real *to = q->p->to + (b.image * q->out_h + b.row) * q->out_w * q->out_channels;
+        nn__lines a = {NULL, 0, NULL, NULL, NULL, 0};
         nn__conv_fetch(q, unit + 1, (pixels / NN__MR + 1) * q->strips * q->groups, &a);
-        for (size_t i = 0; i < q->groups * q->strips; i++) {
-            const size_t g = i / q->strips, j = i % q->strips * q->nr, column = g * q->cols + j;
-            nn__tile t;
-            if (packed) nn__conv_aim(&t, q->panels + i * q->k * q->nr, 0, q->run_at, runs,
-                                     q->k / runs, 1);
-            else nn__conv_aim(&t, q->p->w, c->co, q->run_at, runs, 1, 1);
-            a.a = b.a + g * per;
-            nn__conv_multiply(q, &t, column, nn__min_size(q->nr, q->cols - j), pixels, y + column,
-                              c->co, q->p->accumulate, &a);
-        }
-        nn__conv_finish(q->p, y, pixels * c->co);
+        for (size_t i = 0; i < q->groups * q->strips; i++) nn__conv_strip(q, &b, i, to, &a);
+        nn__conv_finish(q->p, to, pixels * q->out_channels);
     }
 }
 
 /* Taps of one axis that a phase meets. */
-static size_t nn__conv_met(const nn__conv *c, size_t kernel, size_t phase)
+static size_t nn__conv_taps_of_phase(const nn__conv *c, size_t kernel, size_t phase)
 {
     size_t count = 0;
     for (size_t t = 0; t < kernel; t++) count += t * c->dilation % c->stride == phase;
     return count;
 }
 
-/* One strip of a band of dx, for the phase (py, px): t has its panel and runs. Without a stride the
-   whole band is one row of pixels. */
+/* One strip of a band of dx, for the phase (py, px): t has its panel and runs. */
 static void nn__conv_phase(const nn__conv_plan *q, const nn__conv_band *b, nn__tile *t, size_t py,
                            size_t px, size_t column, size_t cols, nn__lines *a)
 {
     const nn__conv *c = q->c;
-    const size_t s = c->stride, rows = b->images * b->rows, at_once = s == 1 ? rows : 1;
-    const size_t u = c->left / s + (c->left % s > px), x = u * s + px - c->left;
+    const size_t s = c->stride, later = c->left % s > px;
+    const size_t x = (c->left / s + later) * s + px - c->left;
     const size_t pixels = x < c->w ? (c->w - 1 - x) / s + 1 : 0;
-    const nn_real *from = b->a + (u + q->left) * q->channels + column / q->cols * q->k;
-    for (size_t i = 0; i < rows && pixels; i += at_once) {
+    const nn_real *from = b->a + q->origin + later * q->channels + column / q->cols * q->steps;
+    for (size_t i = 0; i < b->images * b->rows && pixels; i++) {
         const size_t image = i / b->rows, v = i % b->rows;
         const size_t y = (b->row + v + c->top / s) * s + py - c->top; /* large when negative */
         if (y >= c->h) continue;
-        a->a = from + image * q->image + (v + q->reach) * q->line;
+        a->a = from + image * q->image + v * q->line;
         nn_real *dx = q->p->to + (((b->image + image) * c->h + y) * c->w + x) * c->ci + column;
-        nn__conv_multiply(q, t, column, cols, at_once * pixels, dx, s * c->ci, q->p->accumulate, a);
+        nn__conv_multiply(q, t, column, cols, pixels, dx, s * c->ci, q->p->accumulate, a);
     }
 }
 
@@ -5344,7 +5400,7 @@ static void nn__conv_bands_of_dx(void *context, size_t begin, size_t end)
 {
     const nn__conv_plan *q = (const nn__conv_plan *)context;
     const nn__conv *c = q->c;
-    const size_t s = c->stride, top = c->top / s, size = q->k * q->nr;
+    const size_t s = c->stride, top = c->top / s, size = q->steps * q->nr;
     nn__conv_clear(q);
     for (size_t unit = begin; unit < end; unit++) {
         const nn__conv_band b = nn__conv_get_band(q, unit);
@@ -5353,12 +5409,13 @@ static void nn__conv_bands_of_dx(void *context, size_t begin, size_t end)
         nn__conv_fetch(q, unit + 1, tiles * s * s, &a);
         for (size_t i = 0; i < q->groups * q->strips; i++) {
             const size_t j = i % q->strips * q->nr, column = i / q->strips * q->cols + j;
-            const nn_real *panel = q->panels + i * q->run_count * size;
+            const nn_real *panel = q->panels + i * q->k * q->nr;
             const ptrdiff_t *runs = q->run_at;
             for (size_t phase = 0, taps; phase < s * s; phase++) {
                 nn__tile t;
-                taps = nn__conv_met(c, c->kh, phase / s) * nn__conv_met(c, c->kw, phase % s);
-                nn__conv_aim(&t, panel, nn__is_depthwise(c) ? q->nr : 0, runs, taps, q->k, 1);
+                taps = nn__conv_taps_of_phase(c, c->kh, phase / s) *
+                       nn__conv_taps_of_phase(c, c->kw, phase % s);
+                nn__conv_aim(&t, panel, nn__is_depthwise(c) ? q->nr : 0, runs, taps, q->steps, 1);
                 nn__conv_phase(q, &b, &t, phase / s, phase % s, column,
                                nn__min_size(q->nr, q->cols - j), &a);
                 runs += taps, panel += taps * size;
@@ -5371,22 +5428,35 @@ static void nn__conv_bands_of_dx(void *context, size_t begin, size_t end)
     }
 }
 
-/* Blocks of dy's pixels go by, and all of the thread's part of dw meets each. */
+/* Blocks of dy's pixels go by, and all of the thread's part of dw meets each: of a kernel's rows
+   those together that meet the same rows of dy. */
 static void nn__conv_block_of_dw(const nn__conv_plan *q, const nn__conv_band *b, size_t row,
                                  size_t rows, const size_t *strips, const size_t *lines, int first,
                                  nn__lines *a)
 {
     const nn__conv *c = q->c;
-    const nn_real *dy = q->p->dy + ((b->image * c->oh + b->row + row) * c->ow) * c->co;
+    const size_t per = c->ci / c->groups, y = b->row + row % b->rows;
     for (size_t i = strips[0]; i < strips[1]; i++) {
         const size_t g = i / q->strips, j = i % q->strips * q->nr, column = g * q->cols + j;
-        nn__tile t;
-        nn__conv_aim(&t, dy + column, c->co, q->run_at + row, rows, c->ow, c->stride * c->ci);
-        if (q->panel_size) t.panel = b->panel;
-        a->a = b->a + g * (c->ci / c->groups), a->offsets = q->row_at + lines[0];
-        nn__conv_multiply(q, &t, column, nn__min_size(q->nr, q->cols - j), lines[1] - lines[0],
-                          q->p->to + lines[0] * c->co + column, c->co, !first || q->p->accumulate,
-                          a);
+        for (size_t k = 0, next, met[2], other[2]; k < c->kh; k = next) {
+            next = k;
+            nn__conv_met(q, y * q->step + k * q->tap, q->step, rows, met);
+            do nn__conv_met(q, y * q->step + ++next * q->tap, q->step, rows, other);
+            while (next < c->kh && other[0] == met[0] && other[1] == met[1]);
+            const size_t from = nn__max_size(lines[0], k * c->kw * per);
+            const size_t to = nn__min_size(lines[1], next * c->kw * per);
+            if (from >= to || (met[0] == met[1] && !first)) continue;
+            const nn_real *dy =
+                q->p->dy + ((b->image * c->oh + b->row + row + met[0]) * c->ow) * c->co;
+            nn__tile t;
+            nn__conv_aim(&t, dy + column, c->co, q->run_at + row + met[0], met[1] - met[0], c->ow,
+                         c->stride * c->ci);
+            if (q->panel_size) t.panel = b->panel;
+            a->a = b->a + g * per, a->offsets = q->row_at + from;
+            nn__conv_multiply(q, &t, column, nn__min_size(q->nr, q->cols - j), to - from,
+                              q->p->to + from * c->co + column, c->co, !first || q->p->accumulate,
+                              a);
+        }
     }
 }
 
@@ -5395,7 +5465,7 @@ static void nn__conv_parts_of_dw(void *context, size_t begin, size_t end)
 {
     const nn__conv_plan *q = (const nn__conv_plan *)context;
     const size_t all = q->groups * q->strips, tiles = (q->row_count + NN__MR - 1) / NN__MR;
-    const size_t block = nn__max_size(1, NN__DY_PANEL / q->nr / q->c->ow), parts = q->threads;
+    const size_t parts = q->threads;
     for (size_t part = begin; part < end; part++) {
         size_t strips[2] = {0, 0}, lines[2] = {0, 0};
         strips[1] = all, lines[1] = q->row_count;
@@ -5408,13 +5478,15 @@ static void nn__conv_parts_of_dw(void *context, size_t begin, size_t end)
         nn__conv_clear(q);
         for (size_t unit = 0; unit < q->units; unit++) {
             const nn__conv_band b = nn__conv_get_band(q, unit);
-            const size_t rows = b.images * b.rows, blocks = (rows + block - 1) / block;
+            const size_t rows = b.images * b.rows, image = q->spares ? b.rows : rows;
+            const size_t blocks = (rows + q->block - 1) / q->block;
             nn__lines a = {NULL, 0, NULL, NULL, NULL, 0};
             nn__conv_fetch(q, unit + 1, blocks * (strips[1] - strips[0]) *
                                             ((lines[1] - lines[0]) / NN__MR + 1), &a);
-            for (size_t row = 0; row < rows; row += block)
-                nn__conv_block_of_dw(q, &b, row, nn__min_size(block, rows - row), strips, lines,
-                                     unit + row == 0, &a);
+            for (size_t row = 0, n; row < rows; row += n) {
+                n = nn__min_size(q->block, image - row % image);
+                nn__conv_block_of_dw(q, &b, row, n, strips, lines, unit + row == 0, &a);
+            }
         }
     }
 }
@@ -5472,10 +5544,10 @@ static void nn__conv_forward(const nn__conv_pass *pass, size_t threads, void *me
     else {
         nn__conv_place(&q, memory);
         nn__conv_pixels(&q, q.row_at);
-        nn__conv_taps(&q, q.k / q.run_count, q.run_count, q.run_at);
+        nn__conv_taps(&q, q.steps, q.run_count, q.run_at);
         const size_t panels = q.panels_size ? q.groups * q.strips : 0;
         nn__parallel((int)threads, panels, nn__grain_rows(q.k * q.nr), nn__conv_pack_x, &q);
-        nn__parallel((int)threads, q.units, nn__conv_grain(&p, q.units), nn__conv_bands_of_y, &q);
+        nn__parallel((int)threads, q.units, nn__conv_grain(&p, q.units), nn__conv_bands, &q);
     }
 }
 
@@ -5492,9 +5564,10 @@ static void nn__conv_data(const nn__conv_pass *pass, size_t threads, void *memor
         nn__conv_place(&q, memory);
         nn__conv_pixels(&q, q.row_at);
         nn__conv_runs_of_dx(&q, q.run_at);
-        nn__parallel((int)threads, q.groups * q.strips,
-                     nn__grain_rows(q.run_count * q.k * q.nr), nn__conv_pack_dy, &q);
-        nn__parallel((int)threads, q.units, nn__conv_grain(&p, q.units), nn__conv_bands_of_dx, &q);
+        nn__parallel((int)threads, q.groups * q.strips, nn__grain_rows(q.k * q.nr),
+                     nn__conv_pack_dy, &q);
+        nn__parallel((int)threads, q.units, nn__conv_grain(&p, q.units),
+                     c->stride == 1 ? nn__conv_bands : nn__conv_bands_of_dx, &q);
     }
 }
 

@@ -285,6 +285,9 @@ static void test_bits_of_chosen_cases(void)
                               make_case(5, 1, 1, 7, 9, 3, 1, NN_PADDING_SAME, 0),
                               make_case(1, 1, 300, 2, 5, 3, 1, NN_PADDING_EXPLICIT, 1),
                               make_case(1, 3, 3, 2, 5, 2, 1, NN_PADDING_EXPLICIT, 5),
+                              make_case(3, 3, 3, 20, 5, 2, 1, NN_PADDING_EXPLICIT, 5),
+                              make_case(9, 8, 9, 20, 8, 3, 1, NN_PADDING_SAME, 0),
+                              make_case(7, 4, 4, 9, 17, 5, 1, NN_PADDING_SAME, 0),
                               make_case(1, 8, 8, 150, 70, 3, 2, NN_PADDING_EXPLICIT, 1)};
     for (size_t i = 0; i < COUNT(cases); i++)
         for (int adds = 0; adds < 2; adds++) check_bits(&cases[i], 1, adds);
