@@ -7593,7 +7593,8 @@ NN_DEF nn_tensor *nn_scale(nn_tensor *x, double factor)
 }
 
 /* ------------------------------------------------------------------------------------- >>shape
-   The same values in another arrangement. */
+   The same values in another arrangement: forward copies them to their new places, backward copies
+   the gradient from there back to where they came from. */
 
 /* y = x in another shape:  dx = dy */
 static nn_status nn__reshape_forward(nn_tensor *t)
@@ -7649,7 +7650,9 @@ typedef struct nn__permutation {
     int axes[NN_MAX_RANK]; /* as they were asked for */
 } nn__permutation;
 
-/* Copies one sample of t's shape: from `permuted` places to places in a row, or back. */
+/* Copies one sample of t's shape, from its places in x to places in a row, or back. `index` counts
+   through all dimensions but the last, the last of them fastest, and `at` is where that stands in
+   x. */
 static void nn__permute_sample(const nn_tensor *t, const nn_real *from, nn_real *to, int back)
 {
     const size_t *dim = t->shape + t->batched, *step = ((nn__permutation *)t->settings)->step;
@@ -7739,7 +7742,10 @@ NN_DEF nn_tensor *nn_transpose(nn_tensor *x, int axis_a, int axis_b)
     return nn_permute(x, x->rank - x->batched, axes);
 }
 
-/* -- joining and cutting: along an axis, runs of all that is behind it -- */
+/* -- joining and cutting: along an axis, runs of all that is behind it --
+
+   Whatever lies before the axis, the batch too, only repeats what happens to one run: a run of y is
+   a part from each source, and a slice is one part of every run of x. */
 
 typedef struct nn__cut {
     int axis;
@@ -7999,7 +8005,8 @@ NN_DEF nn_tensor *nn_mean_axis(nn_tensor *x, int axis, int keep)
     return nn__reduce_axis("nn_mean_axis", x, &nn__mean, axis, keep);
 }
 
-/* y = max x:  dx = dy at the first element that is the largest, which forward saves */
+/* y = max x:  dx = dy at the first element that is the largest, which forward saves; a NaN is the
+   largest only where there is nothing else */
 static nn_status nn__max_forward(nn_tensor *t)
 {
     size_t *first = (size_t *)t->saved;
@@ -8041,7 +8048,7 @@ NN_DEF nn_tensor *nn_max_axis(nn_tensor *x, int axis, int keep)
     return nn__reduce_axis("nn_max_axis", x, &nn__max, axis, keep);
 }
 
-/* -- softmax over the last dimension -- */
+/* -- softmax over the last dimension, where its values lie in a row as the kernels want them -- */
 
 static size_t nn__last_dimension(const nn_tensor *t) { return t->rank ? t->shape[t->rank - 1] : 1; }
 
@@ -8159,6 +8166,10 @@ typedef struct nn__matmul_settings {
 /* Whose gradient a pass computes: C itself in the forward pass. */
 enum { NN__MATMUL_C, NN__MATMUL_A, NN__MATMUL_B };
 
+/* One product of the pass:
+
+       C = A B    dA = dC B'    dB = A' dC        C = A' B    dA = B dC'     dB = A dC
+       C = A B'   dA = dC B     dB = dC' A        C = A' B'   dA = B' dC'    dB = dC' A' */
 static void nn__matmul_one(nn_tensor *t, int what, size_t m, size_t at_a, size_t at_b, size_t at_c,
                            nn_real *to, int accumulate)
 {
@@ -10737,12 +10748,23 @@ static void nn__kl_divergence_slope(const nn_tensor *t, size_t line, nn_real slo
 }
 
 /* ----------------------------------------------------------------------------------- >>targets
-   The kinds of losses, building them with the inputs that they compare with, and feeding those. */
+   The kinds of losses, building them with the inputs that they compare with, and feeding those.
+
+   A loss makes its inputs itself, one for the answers and, where the desc asks for it, one for the
+   weights of samples. So nn_feed_labels(loss, ...) and nn_train need no second argument to find
+   them, and a file has them with the loss. What can be wrong about an answer is looked for when it
+   is fed, where the message can say which sample it belongs to: forward and backward meet only
+   labels in range and targets for which the loss is defined.
+
+   To add a kind: its value in nn_loss_kind with the formula, the loss of a line or an element and
+   its slope in >>losses, a line here, its shorthand, rows in tests/test_ops.c. */
 
 /* -- the kinds -- */
 
 static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t);
 
+/* A kind that looks at whole lines, whose targets, if it takes any, are a distribution; one that
+   looks at each element alone, whose targets lie from `low` to `high`. */
 #define NN__LOSS_FLAGS (NN_OP_VALUE | NN__OP_CLAIMS | NN__OP_LOSS)
 #define NN__LINES(name, forward, saved, uses, high)                                                \
     {{#name, forward, nn__loss_backward, saved, NULL, NN__LOSS_FLAGS, nn__loss_describe},          \
@@ -10771,7 +10793,7 @@ static const nn__loss_kind nn__loss_kinds[] = {
 
 static int nn__is_loss(const nn_tensor *t) { return (t->op->flags & NN__OP_LOSS) != 0; }
 
-/* Labels: of the classes, or 0 and 1 for the single column of a binary loss. */
+/* What a loss takes that has been built: its kind may allow both, and its desc only one. */
 static int nn__takes_labels(const nn_tensor *t)
 {
     return nn__as_input(t->src[1])->labels_per_row > 0;
@@ -10833,7 +10855,8 @@ static nn_real *nn__copy_weights(nn_net *net, const char *call, const char *memb
     return copy;
 }
 
-/* Softmax and sigmoid are part of these losses, and done twice they train badly and silently. */
+/* Cross-entropies begin with the softmax or the sigmoid: together their slope is p - d, and no p
+   that has become 0 meets a logarithm. Done twice it trains badly and silently. */
 static nn_status nn__check_logits(const char *call, const nn_tensor *y, nn_loss_kind kind)
 {
     const int is_sigmoid = nn__activation_of(y) == NN_ACTIVATION_SIGMOID;
@@ -10877,6 +10900,8 @@ static nn_status nn__check_answer_kind(const char *call, const nn__loss_kind *ki
     return NN_OK;
 }
 
+/* The loss and its inputs, which learn whose they are and what may be fed to them. A scalar, or
+   with NN_REDUCE_NONE a value for each line or element. */
 static nn_tensor *nn__loss_node(nn_tensor *y, const nn__loss_kind *kind, const nn_loss_desc *d,
                                 const nn__loss *settings)
 {
@@ -10932,7 +10957,8 @@ NN_DEF nn_tensor *nn_loss(nn_tensor *y, nn_loss_kind kind, const nn_loss_desc *d
     return nn__loss_node(y, &nn__loss_kinds[kind], &d, &s);
 }
 
-/* The inputs that it compares with are made by nn_loss again. */
+/* As nn_loss took it: the inputs are made by nn_loss again, and `number` is the one of smoothing,
+   delta and margin that the kind has. */
 static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t)
 {
     static const char *const reductions[] = {"mean", "sum", "none"};
@@ -11087,7 +11113,8 @@ NN_DEF nn_status nn_feed_weights(nn_tensor *loss, const nn_real *weights, size_t
 
 /* -- penalties -- */
 
-/* loss + l1 sum |w| + l2 sum w^2 over sources 1, 2, ...:  dw = l1 sign(w) + 2 l2 w */
+/* loss + l1 sum |w| + l2 sum w^2 over sources 1, 2, ...:  dw = l1 sign(w) + 2 l2 w. The parameters
+   are sources like any others: their gradients come from here as well as from their layers. */
 static nn_status nn__weight_penalty_forward(nn_tensor *t)
 {
     const nn__numbers *s = (const nn__numbers *)t->settings;
@@ -11553,6 +11580,9 @@ static nn_status nn__check_step(nn_net *net)
     return status;
 }
 
+/* Parameters that were made one after the other lie one after the other in the store, each rounded
+   up to whole vectors. The update of the gap between two does no harm: there all values, gradients
+   and state are 0. */
 NN_DEF nn_status nn_step(nn_net *net)
 {
     nn_status status = nn__check_step(net);
@@ -22439,7 +22469,14 @@ static nn_status nn__save_when_due(nn_trainer *t)
 /* ------------------------------------------------------------------------------------- >>train
    A loop of one's own on the public calls above can do what a trainer does: an order of the samples
    for each epoch, and for each batch of them feed, forward, backward, step; then, when it is time,
-   a check, which is what early stopping, the best weights and the history are made of. */
+   a check, which is what early stopping, the best weights and the history are made of.
+
+   Loss, data and desc are looked at before anything is changed: one that is refused leaves the
+   network's optimiser as it was. The order within a step is part of the promise that a run can go
+   on from a file: the batch and its update, the weights that follow it, then the trainer moves
+   behind the step, and only then come the check, the callbacks and the file. So a callback finds
+   the trainer between two steps: it may change the optimiser or the batch size or stop, and a run
+   that ended there begins again with the next step. */
 #ifndef NN_NO_TRAINING
 
 static nn_status nn__check_batch_size(const char *call, size_t batch_size, const nn_dataset *data)
@@ -22529,7 +22566,8 @@ static nn_status nn__make_shadows(nn_trainer *t)
     return status;
 }
 
-/* After a step: the slow weights are met every so often, and the average follows. */
+/* After a step: the slow weights are met every so often, and the average follows. Its factor makes
+   it the weighted mean of what there has been so far, without the initial values. */
 static void nn__follow(nn_trainer *t)
 {
     nn_net *net = nn__trained_net(t);
@@ -22543,6 +22581,8 @@ static void nn__follow(nn_trainer *t)
                    (1 - d->ema_decay) / (1 - nn__power(d->ema_decay, step)));
 }
 
+/* The optimiser, memory, the clock. Only a run with augmentation draws a key for it: without one
+   the generator gives the same shuffles as ever. */
 static nn_status nn__start_training(nn_trainer *t, const char *call)
 {
     const nn_train_desc *d = &t->desc;
@@ -22569,6 +22609,7 @@ static nn_status nn__start_training(nn_trainer *t, const char *call)
     return NN_OK;
 }
 
+/* All that can be wrong with loss, data and desc. */
 static nn_status nn__open_trainer(const char *call, nn_tensor *loss, const nn_dataset *data,
                                   nn_trainer *t)
 {
@@ -22701,7 +22742,8 @@ static void nn__reduce_on_plateau(nn_trainer *t, const nn_check *c)
     t->plateau = 0;
 }
 
-/* Early stopping: whether the check is the best so far, and whether it is time to stop. */
+/* Early stopping: whether the check is the best so far, and whether it is time to stop. A loss that
+   is not finite is never the best. */
 static void nn__early_stopping(nn_trainer *t, nn_check *c)
 {
     const nn_train_desc *d = &t->desc;
@@ -22743,6 +22785,7 @@ static nn_status nn__measure_check(nn_trainer *t, nn_check *c)
     return NN_OK;
 }
 
+/* A callback sees the check when all that belongs to it is done: logged, kept as best, shown. */
 static nn_status nn__make_check_now(nn_trainer *t, size_t epoch, double loss, double accuracy)
 {
     const nn_train_desc *d = &t->desc;
@@ -22763,6 +22806,7 @@ static nn_status nn__make_check_now(nn_trainer *t, size_t epoch, double loss, do
     return status;
 }
 
+/* With the weights that the run would end with in the place of those that the optimiser moves. */
 static nn_status nn__make_check(nn_trainer *t, size_t epoch, double loss, double accuracy)
 {
     nn__swap_checked(t);
@@ -22771,7 +22815,8 @@ static nn_status nn__make_check(nn_trainer *t, size_t epoch, double loss, double
     return status;
 }
 
-/* A new epoch's order of samples. */
+/* A new epoch's order of samples. It begins from 0, 1, 2, ... each time: the generator's state is
+   all that a file has to keep of it. */
 static void nn__begin_epoch(nn_trainer *t)
 {
     const size_t count = t->training.data->count;
@@ -22782,7 +22827,8 @@ static void nn__begin_epoch(nn_trainer *t)
     if (!t->desc.no_shuffle) nn_rng_shuffle(&nn__trained_net(t)->rng, t->order, count);
 }
 
-/* Loss and gradients of the batch at t->offset, then the update. */
+/* Loss and gradients of the batch at t->offset, then the update. A loss that is not finite ends the
+   run before the weights are touched. What the batch got right is counted from the same outputs. */
 static nn_status nn__train_batch(nn_trainer *t, size_t *rows, double *loss, double *correct)
 {
     char when[96];
