@@ -4989,8 +4989,9 @@ enum {
     NN__BAND_PIXELS = 512,                        /* where it holds several images */
     NN__DY_PANEL = 64 * 1024 / (int)sizeof(nn_real),
     NN__FEW_ROWS = 64,    /* of dw: too few for a panel of dy */
-    NN__SPARED_ROW = 4,   /* pixels in a row of y or dx, and in an image of dy, from which it */
-    NN__SPARED_IMAGE = 64 /* pays to leave rows of zeros out */
+    /* rows of zeros are left out from so many pixels on, */
+    NN__SPARED_ROW = 4,   /* in a row of y or dx, */
+    NN__SPARED_IMAGE = 64 /* and in an image of dy */
 };
 #define NN__MAX_BAND 16e6 /* reals: what is spread wider than that is computed by taps */
 
@@ -13910,9 +13911,7 @@ static void nn__gather_range(void *context, size_t begin, size_t end)
 
 static void nn__gather(int threads, size_t n, nn__gathering *g)
 {
-    /* no more pieces than are worth a thread, and alike: 64 and 64 samples rather than 84 and 44 */
-    const size_t grain = nn__block_size(n, nn__grain_rows(g->data->features));
-    nn__parallel(threads, n, grain, nn__gather_range, g);
+    nn__parallel(threads, n, nn__grain_rows(g->data->features), nn__gather_range, g);
 }
 
 NN_DEF nn_status nn_dataset_gather(const nn_dataset *data, const size_t *rows, size_t n,

@@ -1,10 +1,10 @@
 /* CIFAR-10 with a network in the manner of airbench (Jordan, "94% on CIFAR-10 in 3.29 seconds on a
-   single GPU", 2024): a first layer that whitens patches and is not trained, three groups of two
-   convolutions, GELU, batch normalisation whose biases learn fast, label smoothing, a learning rate
-   that goes up and down in one triangle, images flipped in every other epoch and moved by two
+   single GPU", 2024): a first layer that whitens patches and is not trained, groups of one, two and
+   three convolutions, GELU, batch normalisation whose biases learn fast, label smoothing, a learning
+   rate that goes up and down in one triangle, images flipped in every other epoch and moved by two
    pixels, predictions averaged over flips and shifts.
 
-   cc -O2 -fopenmp examples/cifar10_cnn.c -lm -o cifar10_cnn && ./cifar10_cnn [--help] */
+   cc -O2 -fopenmp examples/cifar10_cnn.c -lm -o cifar10_cnn && ./cifar10_cnn [--long] [--help] */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "chart.h"
