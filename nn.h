@@ -13,9 +13,12 @@
             #include "nn.h"
 
         and plain #include "nn.h" wherever else it is needed. Compile with:  cc -O2 prog.c -lm
+        A program of one file defines NN_STATIC as well: what it does not call is left out, which
+        takes the compiler half the time.
 
     A WHOLE PROGRAM (tests compile and run it as it stands; examples/ has longer ones)
 
+        #define NN_STATIC
         #define NN_IMPLEMENTATION
         #include "nn.h"
 
@@ -85,7 +88,8 @@
 
     OPTIONS   (macros; "impl": where NN_IMPLEMENTATION is defined, "all": in every including file)
         NN_IMPLEMENTATION     impl  compile the function bodies here
-        NN_STATIC             all   every function static: a private copy for one source file
+        NN_STATIC             all   every function static: a private copy for one source file, of
+                                    what that file uses
         NN_DOUBLE             all   nn_real is double, not float; files that differ do not link
         NN_MALLOC NN_REALLOC NN_FREE   impl  memory for data sets, histories and files; all three or
                                     none. Networks take an allocator in nn_net_desc, else these
@@ -160,6 +164,9 @@ extern "C" {
 #define NN__UNUSED
 #endif
 
+#ifdef NN__IMPLEMENTED /* by the Makefile: the body is in an object of its own */
+#undef NN_STATIC
+#endif
 #ifdef NN_STATIC
 #define NN_DEF NN__UNUSED static
 #else

@@ -4,6 +4,7 @@
    (Vincent et al., "Extracting and composing robust features with denoising autoencoders", 2008).
 
    cc -O2 -fopenmp examples/autoencoder.c -lm -o autoencoder && ./autoencoder [--code N] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "chart.h"

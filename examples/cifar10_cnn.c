@@ -5,6 +5,7 @@
    pixels, predictions averaged over flips and shifts.
 
    cc -O2 -fopenmp examples/cifar10_cnn.c -lm -o cifar10_cnn && ./cifar10_cnn [--long] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "chart.h"

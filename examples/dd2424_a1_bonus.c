@@ -3,6 +3,7 @@
    the multi-class SVM's hinge.
 
    cc -O2 examples/dd2424_a1_bonus.c -lm -o bonus && ./bonus [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

@@ -5,6 +5,7 @@
 #ifndef IN_FLOAT /* with -DIN_FLOAT the check shows the rounding of the cost, 1e-7 / h */
 #define NN_DOUBLE
 #endif
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

@@ -2,6 +2,7 @@
    and eta.
 
    cc -O2 examples/dd2424_a1_linear.c -lm -o linear && ./linear [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

@@ -2,6 +2,7 @@
    and down, one cycle and three.
 
    cc -O2 examples/dd2424_a2_cyclical.c -lm -o cyclical && ./cyclical [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

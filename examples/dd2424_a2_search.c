@@ -2,6 +2,7 @@
    best lambda on nearly all of the training images.
 
    cc -O2 examples/dd2424_a2_search.c -lm -o search && ./search [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

@@ -2,6 +2,7 @@
    normalisation, and how much either depends on the initial weights.
 
    cc -O2 examples/dd2424_a3_batch_norm.c -lm -o bn && ./bn [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

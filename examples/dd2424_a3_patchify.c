@@ -3,6 +3,7 @@
    and labels that are smoothed.
 
    cc -O2 examples/dd2424_a3_patchify.c -lm -o patchify && ./patchify [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

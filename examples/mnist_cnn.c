@@ -3,6 +3,7 @@
    --lenet two large convolutions and a hidden layer, in the manner of LeNet-5 (LeCun et al. 1998).
 
    cc -O2 -fopenmp examples/mnist_cnn.c -lm -o mnist_cnn && ./mnist_cnn [--lenet] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "chart.h"

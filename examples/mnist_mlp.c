@@ -6,6 +6,7 @@
 
    cc -O2 examples/mnist_mlp.c -lm -o mnist_mlp && ./mnist_mlp [--data DIR] [--seed N]
    [--save FILE] [--resume FILE] [--export FILE] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "program.h"

@@ -8,6 +8,7 @@
    The input is told by its content: PGM (and PNG, where the compiler finds stb_image.h) is one
    sample, IDX, npy and CSV hold many. The values are taken as the training data had them; the file of the
    network says how they were normalised, and how its CSV file was read. */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "program.h"

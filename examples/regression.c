@@ -6,6 +6,7 @@
    a file of your own, options name columns as nn_csv_desc does: "age, 3, -1, first..last".
 
    cc -O2 examples/regression.c -lm -o regression && ./regression [--data FILE] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "chart.h"

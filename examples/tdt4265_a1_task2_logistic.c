@@ -2,6 +2,7 @@
    accuracy, early stopping (two readings of the rule), and what a shuffle every epoch changes.
 
    cc -O2 examples/tdt4265_a1_task2_logistic.c -lm -o task2 && ./task2 [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

@@ -2,6 +2,7 @@
    whether 7,850 weights overfit 20,000 images.
 
    cc -O2 examples/tdt4265_a1_task3_softmax.c -lm -o task3 && ./task3 [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

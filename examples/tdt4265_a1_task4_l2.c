@@ -2,6 +2,7 @@
    What the penalty does to the weights' pictures, to accuracy and to the length of the weights.
 
    cc -O2 examples/tdt4265_a1_task4_l2.c -lm -o task4 && ./task4 [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

@@ -5,6 +5,7 @@
 
    cc -O2 examples/tdt4265_a2_task1_gradients.c -lm -o task1 && ./task1 [--data DIR] [--help] */
 #define NN_DOUBLE /* in float the rounding of the cost, 1e-7 / eps, is above the 1e-6 allowed */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

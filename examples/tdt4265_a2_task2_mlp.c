@@ -2,6 +2,7 @@
    learning rate 0.1. Its loss, its accuracy, its parameters.
 
    cc -O2 examples/tdt4265_a2_task2_mlp.c -lm -o task2 && ./task2 [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

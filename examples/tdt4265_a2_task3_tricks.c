@@ -2,6 +2,7 @@
    fan in, the improved sigmoid 1.7159 tanh(2x/3), momentum.
 
    cc -O2 examples/tdt4265_a2_task3_tricks.c -lm -o task3 && ./task3 [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

@@ -1,6 +1,7 @@
 /* TDT4265 assignment 2, task 4: fewer and more hidden units, more layers, and the time it takes.
 
    cc -O2 examples/tdt4265_a2_task4_topology.c -lm -o task4 && ./task4 [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

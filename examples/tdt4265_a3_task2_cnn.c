@@ -2,6 +2,7 @@
    5 x 5, each with ReLU and a maximum of 2 x 2, and two dense layers.
 
    cc -O2 examples/tdt4265_a3_task2_cnn.c -lm -o task2 && ./task2 [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

@@ -3,6 +3,7 @@
    and down once; one has three convolutions, the other five.
 
    cc -O2 examples/tdt4265_a3_task3_better.c -lm -o task3 && ./task3 [--data DIR] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "assignment.h"

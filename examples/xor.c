@@ -2,6 +2,7 @@
    1969), with a training loop of one's own: feed, forward, backward, step.
 
    cc -O2 examples/xor.c -lm -o xor && ./xor [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "program.h"

@@ -26,7 +26,7 @@ cp nn.h "$lines"
 grep '^cc ' README.md >"$lines/all"
 grep -q 'nn\.o' "$lines/all" || { echo "README.md: no line that compiles the header once"; exit 1; }
 while read -r line; do
-  case $line in *nn.o*) without='/define NN_IMPLEMENTATION/d' ;; *) without= ;; esac
+  case $line in *nn.o*) without='/define NN_/d' ;; *) without= ;; esac
   sed "$without" "$dir/readme1.c" >"$lines/prog.c"
   (cd "$lines" && eval "${CC:-cc} ${line#cc}" >/dev/null) || { echo "README.md: $line"; exit 1; }
 done <"$lines/all"

@@ -2,6 +2,7 @@
    as float, or with int8 weights.
 
    cc -O2 examples/embed/export.c -lm -o export && ./export [--out FILE] [--images 1] [--int8 1] [--help] */
+#define NN_STATIC
 #define NN_IMPLEMENTATION
 #include "../../nn.h"
 #include "../digits.h"
