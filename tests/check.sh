@@ -69,8 +69,9 @@ join() {
 #             those in the last column
 # A row whose compiler is missing or cannot make a program with its flags is skipped.
 #
-# With sanitizers clang compiles a body in less than half of gcc's time, but gcc optimises the kernels
-# even there: clang has the tests that each have a body of their own, gcc those that compute much.
+# With -DNN_STATIC in the flags each test has a private body of what it uses: the plain layer's is a third
+# of the whole. With sanitizers clang compiles a body in less than half of gcc's time, but gcc optimises the
+# kernels even there: gcc has the tests that compute much, clang the others.
 w='-Wall -Wextra -Wpedantic -Wshadow -Wconversion -Werror'
 c="-Wc++-compat -Wbad-function-cast -Wfloat-equal -Wswitch-default $w"
 sanitize='-g1 -fsanitize=address,undefined -fno-sanitize-recover=undefined'
@@ -114,22 +115,23 @@ clang, three units     | clang    | -std=c99 $c -O2 -DNDEBUG         | units    
 clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body       | float        |
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
--Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float        |
-ASan and UBSan         | $cc                 | -O0 $sanitize          | plain optim conv norm        | float        | avx2 avx512 neon
-ASan and UBSan of clang | clang              | -O0 $sanitize          | data npy graph train save augment | float   | avx2 avx512 neon
-ASan and UBSan, double | $cc                 | -O1 $sanitize          | plain                        | double       |
-UBSan of clang         | clang               | -O0 -fsanitize=undefined -fno-sanitize-recover=undefined | conv norm | float | avx2 neon
+-Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float        | avx2 avx512 neon
+-Ofast, portable       | $cc                 | -Ofast -DNN_STATIC     | ops                          | float        | portable
+ASan and UBSan         | $cc                 | -O1 -DNN_STATIC $sanitize | plain conv                | float        | avx2 avx512 neon
+ASan and UBSan of clang | clang              | -O0 -DNN_STATIC $sanitize | graph train augment optim norm | float   | avx2 avx512 neon
+ASan and UBSan, files  | clang              | -O0 -DNN_STATIC $sanitize | data npy save             | float        | avx2 neon
+ASan and UBSan, double | $cc                 | -O1 -DNN_STATIC $sanitize | plain                     | double       |
+UBSan of clang         | clang               | -O0 -DNN_STATIC -fsanitize=undefined -fno-sanitize-recover=undefined | conv | float | avx2 neon
 ASan, double, portable | clang               | -O0 $sanitize -DNN_NO_SIMD | graph train optim        | double       | portable
 bits, gcc -O0          | gcc                 | -O0                    | determinism                  | double       |
 bits, gcc -O3          | gcc                 | -O3 -march=native      | determinism                  | double       |
-bits, clang -O0        | clang               | -O0                    | determinism                  | float double |
+bits, clang -O0        | clang               | -O0                    | determinism                  | float        |
 bits, clang -O2        | clang               | -O2                    | determinism                  | float double |
 bits, clang -O3        | clang               | -O3 -march=native      | determinism                  | float        |
 bits, contract=fast    | clang               | -O2 -ffp-contract=fast | determinism                  | float        | avx2
-loops of clang -O0     | clang               | -O0                    | plain                        | float        | avx2 avx512 neon
-the smallest stack     | $cc                 | -O2 -DNN_STACK_BYTES=4096 -DNN_NO_STDIO -DNN_NO_TRAINING | plain | float |
-OpenMP                 | $cc                 | -O2 -fopenmp           | determinism                  | float double |
-OpenMP, large products | $cc                 | -O1 -fopenmp           | plain graph conv augment     | float        |
+loops of clang -O0     | clang               | -O0 -DNN_STATIC        | plain                        | float        | avx2 avx512 neon
+the smallest stack     | $cc                 | -O1 -DNN_STATIC -DNN_STACK_BYTES=4096 -DNN_NO_STDIO -DNN_NO_TRAINING | plain | float |
+OpenMP, large products | $cc                 | -O1 -fopenmp -DNN_STATIC | plain graph augment        | float        |
 -m32                   | $cc                 | -O2 $m32               | determinism                  | float double | portable
 NEON, gcc              | $arm-gcc            | -O2 -static            | determinism plain conv       | float        | neon
 NEON, clang -O2        | clang --target=$arm | -O2 -static -Werror    | determinism                  | float        | neon
@@ -163,12 +165,13 @@ compile() { # compile ITEM REAL
   esac
   step "$name: $1, $2" $compiler $flags $real -I. $files $end
 }
-# test_conv has a body of its own for threads alone.
+# `make test` has determinism and conv with threads.
 run_tests() { # run_tests FOLDER COMPILER FLAGS REALS PATHS RUNNER TEST...
   row=$1 row_cc=$2 row_flags=$3 row_reals=$4 row_paths=$5 row_runner=$6; shift 6
-  alone=THREADED=determinism; case $row_flags in *-fopenmp*) alone= ;; esac
+  tests=$* && set -- THREADED=determinism
+  case $row_flags in *-DNN_STATIC*) set -- THREADED= "ALONE=$tests" ;; esac
   ISA=$build/isa TEST_PATHS=$row_paths TEST_RUNNER=$row_runner make -s suite BUILD="$row" \
-    CC="$row_cc" CFLAGS="$row_flags" OPENMP=/dev/null TESTS="$*" REALS="$row_reals" $alone
+    CC="$row_cc" CFLAGS="$row_flags" OPENMP=/dev/null TESTS="$tests" REALS="$row_reals" "$@"
 }
 make -s "$build/isa"
 while IFS='|' read -r name compiler flags what reals paths <&3; do
