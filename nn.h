@@ -75,8 +75,8 @@
         declarations     >>api-base  >>api-random  >>api-plain  >>api-graph  >>api-images
                          >>api-loss  >>api-optim  >>api-data  >>api-train  >>api-save  >>api-export
                          >>api-gradcheck
-        implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>tile
-                         >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>passes
+        implementation   >>base  >>random  >>threads  >>simd  >>gemm  >>vectors  >>math  >>transpose
+                         >>tile  >>kernels  >>channels  >>table  >>plain  >>conv  >>bands  >>passes
                          >>tensor  >>initial  >>graph  >>run  >>arithmetic  >>shape  >>reductions
                          >>products  >>layers  >>convolution  >>pooling  >>normalization
                          >>layer-norm  >>summary  >>losses  >>targets  >>optim  >>slopes
@@ -3228,6 +3228,57 @@ NN__INLINE NN__VEC NN__FN(normal_cdf)(NN__VEC x, NN__VEC gauss)
 
 #endif
 
+/* ------------------------------------------------------------------------------------- >>transpose
+   Transposed copies, and the same in registers, where `narrow` of >>tile reads B so. */
+
+/* column[] = the first columns of the NN__WIDTH rows at src, as many as reals are in 16 bytes.
+   Vectors are put together from pieces of 16 bytes of rows that far apart; then the squares are
+   transposed within the pieces. Most of that is loads, since shuffles compete for one port. */
+#if NN__WIDTH > 1
+enum { NN__FN(per16) = 16 / sizeof(nn_real) };
+NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__VEC *column)
+{
+    enum { per16 = NN__FN(per16), half = per16 / 2 };
+    NN__VEC r[per16];
+    NN__OPAQUE(lds);
+    NN__UNROLL for (int i = 0; i < per16; i++) r[i] =
+        NN__GATHER_16B(src + (size_t)i * lds, per16 * lds);
+    NN__UNROLL for (int stage = 0; stage < per16 / 2; stage++)
+    {
+        NN__UNROLL for (int i = 0; i < half; i++)
+        {
+            column[2 * i] = NN__ZIPLO(r[i], r[i + half]);
+            column[2 * i + 1] = NN__ZIPHI(r[i], r[i + half]);
+        }
+        NN__UNROLL for (int i = 0; i < per16; i++) r[i] = column[i];
+    }
+}
+#endif
+
+#if NN__PASS != NN__AVX512
+/* dst[cols,rows] = src[rows,cols]'. The last vectors take some rows or columns again. */
+static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
+                              nn_real *dst, size_t ldd)
+{
+    size_t i = 0;
+#if NN__WIDTH > 1
+    enum { per16 = NN__FN(per16) };
+    for (; i + 2 < rows && rows >= NN__WIDTH && cols >= per16; i += NN__WIDTH) {
+        i = nn__min_size(i, rows - NN__WIDTH);
+        for (size_t j = 0; j < cols; j += per16) {
+            NN__VEC column[per16];
+            j = nn__min_size(j, cols - per16);
+            NN__FN(columns)(src + i * lds + j, lds, column);
+            NN__UNROLL for (int q = 0; q < per16; q++)
+                NN__STORE(dst + (j + (size_t)q) * ldd + i, column[q]);
+        }
+    }
+#endif
+    for (; i < rows; i++)
+        for (size_t j = 0; j < cols; j++) dst[j * ldd + i] = src[i * lds + j];
+}
+#endif
+
 /* -------------------------------------------------------------------------------------- >>tile
    The micro-kernels, and the other parts of a product that depend on the instruction set. A tile is
    `mr` rows of `nv` vectors, one function for each size. On x86 they are in assembly, which takes
@@ -3430,55 +3481,6 @@ static void NN__FN(gemm_small)(const nn__gemm_args *g)
 }
 #endif
 
-/* column[] = the first columns of the NN__WIDTH rows at src, as many as reals are in 16 bytes.
-   Vectors are put together from pieces of 16 bytes of rows that far apart; then the squares are
-   transposed within the pieces. Most of that is loads, since shuffles compete for one port. */
-#if NN__WIDTH > 1
-enum { NN__FN(per16) = 16 / sizeof(nn_real) };
-NN__INLINE void NN__FN(columns)(const nn_real *src, size_t lds, NN__VEC *column)
-{
-    enum { per16 = NN__FN(per16), half = per16 / 2 };
-    NN__VEC r[per16];
-    NN__OPAQUE(lds);
-    NN__UNROLL for (int i = 0; i < per16; i++) r[i] =
-        NN__GATHER_16B(src + (size_t)i * lds, per16 * lds);
-    NN__UNROLL for (int stage = 0; stage < per16 / 2; stage++)
-    {
-        NN__UNROLL for (int i = 0; i < half; i++)
-        {
-            column[2 * i] = NN__ZIPLO(r[i], r[i + half]);
-            column[2 * i + 1] = NN__ZIPHI(r[i], r[i + half]);
-        }
-        NN__UNROLL for (int i = 0; i < per16; i++) r[i] = column[i];
-    }
-}
-#endif
-
-#if NN__PASS != NN__AVX512
-/* dst[cols,rows] = src[rows,cols]'. The last vectors take some rows or columns again. */
-static void NN__FN(transpose)(size_t rows, size_t cols, const nn_real *src, size_t lds,
-                              nn_real *dst, size_t ldd)
-{
-    size_t i = 0;
-#if NN__WIDTH > 1
-    enum { per16 = NN__FN(per16) };
-    for (; i + 2 < rows && rows >= NN__WIDTH && cols >= per16; i += NN__WIDTH) {
-        i = nn__min_size(i, rows - NN__WIDTH);
-        for (size_t j = 0; j < cols; j += per16) {
-            NN__VEC column[per16];
-            j = nn__min_size(j, cols - per16);
-            NN__FN(columns)(src + i * lds + j, lds, column);
-            NN__UNROLL for (int q = 0; q < per16; q++)
-                NN__STORE(dst + (j + (size_t)q) * ldd + i, column[q]);
-        }
-    }
-#endif
-    for (; i < rows; i++)
-        for (size_t j = 0; j < cols; j++) dst[j * ldd + i] = src[i * lds + j];
-}
-
-#endif
-
 #if NN__WIDTH > 1
 /* nv vectors of the row of C = a B, of the last of which `last` values exist. */
 NN__INLINE void NN__FN(row_piece)(const int nv, const nn__gemm_args *g, size_t j, size_t last)
@@ -3497,16 +3499,28 @@ NN__INLINE void NN__FN(row_piece)(const int nv, const nn__gemm_args *g, size_t j
     NN__UNROLL for (int l = 0; l < nv; l++)
         NN__ST(g->c + j + l * NN__WIDTH, sum[l], l == nv - 1 ? last : NN__WIDTH);
 }
+#define NN__ROW_PIECE(nv)                                                                          \
+    case nv: NN__FN(row_piece)(nv, g, j, last); break;
 
 /* One row of C, B not transposed: each row of B, times an element of A, is added to as many vectors
    of C as keep the multipliers busy. */
 static void NN__FN(gemm_row)(const nn__gemm_args *g)
 {
-    size_t j = 0;
-    for (; j + 8 * NN__WIDTH <= g->n; j += 8 * NN__WIDTH) NN__FN(row_piece)(8, g, j, NN__WIDTH);
-    for (; j + NN__WIDTH < g->n; j += 2 * NN__WIDTH)
-        NN__FN(row_piece)(2, g, j, nn__min_size(NN__WIDTH, g->n - j - NN__WIDTH));
-    if (j < g->n) NN__FN(row_piece)(1, g, j, g->n - j);
+    const size_t piece = nn__block_size((g->n + NN__WIDTH - 1) / NN__WIDTH, 8) * NN__WIDTH;
+    for (size_t j = 0; j < g->n; j += piece) {
+        const size_t n = nn__min_size(piece, g->n - j), nv = (n + NN__WIDTH - 1) / NN__WIDTH;
+        const size_t last = n - (nv - 1) * NN__WIDTH;
+        switch (nv) {
+            NN__ROW_PIECE(1)
+            NN__ROW_PIECE(2)
+            NN__ROW_PIECE(3)
+            NN__ROW_PIECE(4)
+            NN__ROW_PIECE(5)
+            NN__ROW_PIECE(6)
+            NN__ROW_PIECE(7)
+        default: NN__FN(row_piece)(8, g, j, last);
+        }
+    }
 }
 
 /* Few rows of C += A B'. B is transposed in registers, per16 steps at a time, so that nothing waits
@@ -3549,10 +3563,17 @@ NN__INLINE void NN__FN(narrow_tile)(const int groups, const int fixed, const nn_
     NN__UNROLL for (int i = 0; i < fixed; i++)
         NN__UNROLL for (int u = 0; u < groups; u++)
             NN__STORE(c + (size_t)i * ldc + u * NN__WIDTH, v[i * groups + u]);
-    for (; k; k--, b++, a += ak)
-        for (size_t j = 0; j < (size_t)groups * NN__WIDTH; j++)
-            for (size_t i = 0; i < g->m; i++)
-                c[i * ldc + j] = NN__FMA_SCALAR(a[i * ai], b[j * ldb], c[i * ldc + j]);
+    if (!k) return;
+    b -= per16 - k, a -= (per16 - k) * ak; /* the last steps: some columns are read again */
+    NN__UNROLL for (int u = 0; u < groups; u++)
+        NN__FN(columns)(b + (size_t)u * NN__WIDTH * ldb, ldb, column[u]);
+    for (size_t q = per16 - k; q < per16; q++)
+        for (size_t i = 0; i < g->m; i++)
+            NN__UNROLL for (int u = 0; u < groups; u++)
+            {
+                nn_real *to = c + i * ldc + u * NN__WIDTH;
+                NN__STORE(to, NN__FMA(NN__SET1(a[i * ai + q * ak]), column[u][q], NN__LOAD(to)));
+            }
 }
 
 /* One function each: side by side in one they would share its registers. */
