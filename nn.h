@@ -2209,8 +2209,8 @@ typedef struct nn__kernels {
     const char *name;
     size_t width, vectors; /* reals in a vector; vectors in a row of a tile, at most */
     nn__tile_fn *const (*tile)[NN__MAX_VECTORS]; /* [rows - 1][vectors - 1] */
-    /* Products of a few steps; of one row; the first n columns, whole vectors, of a product of few
-       rows where B is transposed. The last two may be NULL. */
+    /* Products of a few steps; of one row or step, B not transposed; the first n columns, whole
+       vectors, of a product of few rows where B is transposed. The last two may be NULL. */
     void (*tiny)(const nn__gemm_args *g);
     void (*row)(const nn__gemm_args *g);
     void (*narrow)(const nn__gemm_args *g, size_t n);
@@ -2414,7 +2414,8 @@ NN__INLINE nn_real nn__from_bits(nn__bits bits)
 
    Where C has few columns, most lanes of its rows' vectors would be empty: C' = B' A' is computed
    instead. C with few rows has kernels of its own: `narrow`, which transposes B in registers, and
-   for a single row `row`, as wide as the registers allow. */
+   for a single row `row`, as wide as the registers allow; it has the products of a single step,
+   a batch of one's gradients, too. */
 enum {
     NN__WORKSPACE = NN_STACK_BYTES / (int)sizeof(nn_real),
     NN__MC = 240,
@@ -2586,7 +2587,7 @@ static NN__NOINLINE void nn__gemm_large(const nn__kernels *f, const nn__gemm_arg
 static void nn__gemm_serial(const nn__kernels *f, const nn__gemm_args *g)
 {
     if ((g->m | g->n | g->k) < 64 && g->m * g->n * g->k <= 48) f->tiny(g);
-    else if (f->row && g->m == 1 && !g->trans_b) f->row(g);
+    else if (f->row && !g->trans_b && (g->m == 1 || (g->k == 1 && g->n >= 64))) f->row(g);
     else nn__gemm_large(f, g);
 }
 
@@ -3502,10 +3503,31 @@ NN__INLINE void NN__FN(row_piece)(const int nv, const nn__gemm_args *g, size_t j
 #define NN__ROW_PIECE(nv)                                                                          \
     case nv: NN__FN(row_piece)(nv, g, j, last); break;
 
+/* C = init + a b', a single step, which is a matter of memory: row after row of C. */
+static void NN__FN(outer)(const nn__gemm_args *g)
+{
+    const size_t ai = g->trans_a ? 1 : g->lda, advances = g->accumulate || g->bias ? SIZE_MAX : 0;
+    const size_t n = g->n - g->n % NN__WIDTH, rest = g->n - n;
+    for (size_t i = 0; i < g->m; i++) {
+        const NN__VEC by = NN__SET1(g->a[i * ai]);
+        nn_real *c = g->c + i * g->ldc;
+        const nn_real *b = g->b, *init = g->accumulate ? c : g->bias ? g->bias : nn__zeros;
+        for (size_t j = 0; j < n; j += NN__WIDTH)
+            NN__STORE(c + j, NN__FMA(by, NN__LOAD(b + j), NN__LOAD(init + (j & advances))));
+        if (!rest) continue;
+        init += n & advances;
+        NN__ST(c + n, NN__FMA(by, NN__LD(b + n, rest), NN__LD(init, rest)), rest);
+    }
+}
+
 /* One row of C, B not transposed: each row of B, times an element of A, is added to as many vectors
-   of C as keep the multipliers busy. */
+   of C as keep the multipliers busy. Or one step for all rows. */
 static void NN__FN(gemm_row)(const nn__gemm_args *g)
 {
+    if (g->m > 1) {
+        NN__FN(outer)(g);
+        return;
+    }
     const size_t piece = nn__block_size((g->n + NN__WIDTH - 1) / NN__WIDTH, 8) * NN__WIDTH;
     for (size_t j = 0; j < g->n; j += piece) {
         const size_t n = nn__min_size(piece, g->n - j), nv = (n + NN__WIDTH - 1) / NN__WIDTH;

@@ -1293,6 +1293,26 @@ static void draw_samples(nn_real *x, int *labels, size_t rows)
 }
 
 /* [time, features] of each sample go through the same weights, row by row. */
+/* One input: a step for each element, from the bias on. */
+static void test_dense_of_one_input(void)
+{
+    static const nn_real x[] = {-2, 0, 3};
+    for (size_t units = 63; units <= 81; units += 6) {
+        nn_net *net = nn_net_create(NULL);
+        nn_tensor *in = nn_input(net, 1), *y = nn_dense(in, units);
+        for (size_t j = 0; j < units; j++) {
+            nn_weight(y)->data[j] = (nn_real)j;
+            nn_bias(y)->data[j] = 100 - (nn_real)(2 * j);
+        }
+        CHECK(nn_feed(in, x, 3) == NN_OK && nn_forward(y) == NN_OK);
+        for (size_t i = 0; i < 3 * units; i++) {
+            const nn_real j = (nn_real)(i % units);
+            CHECK_NEAR(y->data[i], x[i / units] * j + 100 - 2 * j, 0);
+        }
+        nn_net_destroy(net);
+    }
+}
+
 static void test_dense_on_the_last_dimension(void)
 {
     static const size_t shape[] = {3, 2};
@@ -3004,6 +3024,7 @@ int main(void)
     RUN(test_input_labels);
     RUN(test_feeding_the_wrong_kind);
     RUN(test_batches_that_do_not_fit);
+    RUN(test_dense_of_one_input);
     RUN(test_dense_on_the_last_dimension);
     RUN(test_shared_weights);
     RUN(test_shared_weight_arguments);

@@ -349,6 +349,14 @@ static void test_mat_mul_few_rows(void)
     for (size_t i = 0; i < COUNT(rows); i++) check_sizes(rows[i], 523, 259);
 }
 
+/* A single step, an outer product: columns around whole vectors, at and below the width from which
+   rows of C are written whole. */
+static void test_mat_mul_one_step(void)
+{
+    for (size_t n = 60; n <= 82; n++) check_sizes(7, n, 1);
+    for (size_t m = 2; m <= 14; m++) check_sizes(m, 300 + m, 1);
+}
+
 /* Large enough in every direction for more than one block, and for several threads. */
 static void test_mat_mul_large(void)
 {
@@ -1336,6 +1344,7 @@ int main(void)
     RUN(test_mat_mul_few_columns);
     RUN(test_mat_mul_column);
     RUN(test_mat_mul_few_rows);
+    RUN(test_mat_mul_one_step);
     RUN(test_mat_mul_large);
 #ifdef HAVE_THREADS
     RUN(test_mat_mul_little_stack);
