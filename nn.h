@@ -10485,10 +10485,13 @@ typedef struct nn__loss_kind {
     /* One value for a line, and dY of the line when that value has the slope `slope`; or NULL. */
     double (*line)(const nn_tensor *t, size_t line);
     void (*line_slope)(const nn_tensor *t, size_t line, nn_real slope, nn_real *dy);
-    /* Else for element `at`: y against the target d. */
-    double (*element)(const nn_tensor *t, size_t at, double y, double d);
-    double (*element_slope)(const nn_tensor *t, size_t at, double y, double d);
+    /* Else the loops over a line's elements, nn__sum_elements and nn__elements_slope. */
+    double (*sum)(const nn_tensor *t, size_t line, double weight, double sum, nn_real *each);
+    void (*slopes)(const nn_tensor *t, size_t line, double weight, nn_real *dy);
 } nn__loss_kind;
+
+/* Element `at` of a loss or its slope: y against the target d. */
+typedef double nn__loss_fn(const nn_tensor *t, size_t at, double y, double d);
 
 static const nn__loss_kind *nn__kind_of(const nn_tensor *t)
 {
@@ -10505,11 +10508,13 @@ static size_t nn__line_count(const nn_tensor *t)
     return t->src[0]->size / nn__loss_of(t)->classes;
 }
 
-/* The target of element i when targets were fed, or labels 0 and 1 to a single column. */
-static double nn__target(const nn_tensor *t, size_t i)
+/* The targets of a line's elements. A label 0 or 1 of a single column becomes one in `label`. */
+static const nn_real *nn__line_targets(const nn_tensor *t, size_t line, nn_real *label)
 {
     const nn_tensor *answer = t->src[1];
-    return nn__has_labels(t) ? (double)answer->labels[i] : (double)answer->data[i];
+    if (!nn__has_labels(t)) return answer->data + line * nn__loss_of(t)->classes;
+    *label = (nn_real)answer->labels[line];
+    return label;
 }
 
 /* What a line counts: 0 when it is to be ignored, else the weight of its sample. */
@@ -10535,17 +10540,19 @@ static const nn_real *nn__line_begin(const nn_tensor *t, size_t line)
     return t->src[0]->data + line * nn__loss_of(t)->classes;
 }
 
-/* The sums of a line of one value each element; `each` gets them all, or is NULL. */
-static double nn__sum_elements(const nn_tensor *t, size_t line, double weight, double sum,
-                               nn_real *each)
+/* The sum with those of a line's elements; `each` gets them all, or is NULL. This and the slopes are
+   compiled for each f: a call for each element would take longer than all else. */
+NN__INLINE double nn__sum_elements(nn__loss_fn *f, const nn_tensor *t, size_t line, double weight,
+                                   double sum, nn_real *each)
 {
-    const size_t n = nn__loss_of(t)->classes;
-    for (size_t at = line * n; at < (line + 1) * n; at++) {
-        const double y = (double)t->src[0]->data[at];
-        const double v =
-            weight == 0 ? 0 : weight * nn__kind_of(t)->element(t, at, y, nn__target(t, at));
+    const size_t n = nn__loss_of(t)->classes, first = line * n;
+    const nn_real *y = t->src[0]->data + first;
+    nn_real label;
+    const nn_real *d = nn__line_targets(t, line, &label);
+    for (size_t i = 0; i < n; i++) {
+        const double v = weight == 0 ? 0 : weight * f(t, first + i, (double)y[i], (double)d[i]);
         sum += v;
-        if (each) each[at] = (nn_real)v;
+        if (each) each[first + i] = (nn_real)v;
     }
     return sum;
 }
@@ -10559,7 +10566,7 @@ static nn_status nn__loss_forward(nn_tensor *t)
     for (size_t line = 0, lines = nn__line_count(t); line < lines; line++) {
         const double weight = nn__line_weight(t, line);
         if (!kind->line) {
-            sum = nn__sum_elements(t, line, weight, sum, each);
+            sum = kind->sum(t, line, weight, sum, each);
             count += weight * (double)s->classes;
             continue;
         }
@@ -10584,19 +10591,31 @@ static nn_real nn__value_slope(const nn_tensor *t, size_t at, double weight)
     return (nn_real)((double)t->grad[0] * weight / s->count);
 }
 
-static void nn__elements_slope(const nn_tensor *t, size_t line, double weight, nn_real *dy)
+NN__INLINE void nn__elements_slope(nn__loss_fn *f, const nn_tensor *t, size_t line, double weight,
+                                   nn_real *dy)
 {
-    const nn__loss *s = nn__loss_of(t);
-    const nn_real common = s->reduction == NN_REDUCE_NONE ? 0 : nn__value_slope(t, 0, weight);
-    for (size_t i = 0; i < s->classes; i++) {
-        const size_t at = line * s->classes + i;
-        const nn_real slope =
-            s->reduction == NN_REDUCE_NONE ? nn__value_slope(t, at, weight) : common;
-        dy[i] = (nn_real)((double)slope *
-                          nn__kind_of(t)->element_slope(t, at, (double)t->src[0]->data[at],
-                                                        nn__target(t, at)));
+    const size_t n = nn__loss_of(t)->classes, first = line * n;
+    const int is_common = nn__loss_of(t)->reduction != NN_REDUCE_NONE;
+    const nn_real common = nn__value_slope(t, is_common ? 0 : first, weight);
+    const nn_real *y = t->src[0]->data + first;
+    nn_real label;
+    const nn_real *d = nn__line_targets(t, line, &label);
+    for (size_t i = 0; i < n; i++) {
+        const nn_real slope = is_common ? common : nn__value_slope(t, first + i, weight);
+        dy[i] = (nn_real)((double)slope * f(t, first + i, (double)y[i], (double)d[i]));
     }
 }
+
+#define NN__LOSS_LOOPS(name)                                                                       \
+    static double nn__##name##_sum(const nn_tensor *t, size_t line, double weight, double sum,     \
+                                   nn_real *each)                                                  \
+    {                                                                                              \
+        return nn__sum_elements(nn__##name##_element, t, line, weight, sum, each);                 \
+    }                                                                                              \
+    static void nn__##name##_slopes(const nn_tensor *t, size_t line, double weight, nn_real *dy)   \
+    {                                                                                              \
+        nn__elements_slope(nn__##name##_slope, t, line, weight, dy);                               \
+    }
 
 static nn_status nn__loss_backward(nn_tensor *t)
 {
@@ -10607,7 +10626,7 @@ static nn_status nn__loss_backward(nn_tensor *t)
         const double weight = nn__line_weight(t, line);
         if (weight == 0) memset(to, 0, n * sizeof *to);
         else if (kind->line) kind->line_slope(t, line, nn__value_slope(t, line, weight), to);
-        else nn__elements_slope(t, line, weight, to);
+        else kind->slopes(t, line, weight, to);
     }
     if (dy) nn__gradient_done(t->src[0]);
     return NN_OK;
@@ -10722,6 +10741,8 @@ static double nn__sigmoid_cross_entropy_slope(const nn_tensor *t, size_t at, dou
     return w == 1 ? sigmoid - d : (w * d + 1 - d) * sigmoid - w * d;
 }
 
+NN__LOSS_LOOPS(sigmoid_cross_entropy)
+
 static size_t nn__sigmoid_cross_entropy_saved(const nn_tensor *t, size_t rows)
 {
     return nn__tensor_bytes(t->src[0], rows);
@@ -10741,7 +10762,8 @@ static size_t nn__sigmoid_cross_entropy_saved(const nn_tensor *t, size_t rows)
         const double r = y - d, delta = nn__loss_of(t)->number;                                    \
         (void)at, (void)delta;                                                                     \
         return slope;                                                                              \
-    }
+    }                                                                                              \
+    NN__LOSS_LOOPS(name)
 NN__RESIDUAL(mse, r *r, 2 * r)
 NN__RESIDUAL(l1_loss, fabs(r), r > 0 ? 1 : r < 0 ? -1 : r)
 NN__RESIDUAL(huber, fabs(r) <= delta ? r *r / 2 : delta *(fabs(r) - delta / 2),
@@ -10823,7 +10845,7 @@ static nn_tensor *nn__loss_describe(nn_description *d, const nn_tensor *t);
 #define NN__ELEMENTS(name, forward, backward, saved, uses, low, high)                              \
     {                                                                                              \
         {#name, forward, backward, saved, NULL, NN__LOSS_FLAGS, nn__loss_describe}, uses, low,     \
-            high, 0, NULL, NULL, nn__##name##_element, nn__##name##_slope                          \
+            high, 0, NULL, NULL, nn__##name##_sum, nn__##name##_slopes                             \
     }
 static const nn__loss_kind nn__loss_kinds[] = {
     NN__LINES(
