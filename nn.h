@@ -8736,12 +8736,16 @@ NN_DEF nn_tensor *nn_elu(nn_tensor *x, double alpha)
 static void nn__draw_mask(const nn_tensor *t, size_t count)
 {
     const double p = ((const nn__numbers *)t->settings)->a;
-    const nn_real keep = (nn_real)(1 / (1 - p));
+    const nn_real values[2] = {0, (nn_real)(1 / (1 - p))};
     const uint64_t limit = (uint64_t)(p * 9007199254740992.0); /* p in units of 2^-53 */
     nn_real *mask = (nn_real *)t->saved;
-    const int is_on = nn_net_is_training(t->net) && p > 0;
-    for (size_t i = 0; i < count; i++)
-        mask[i] = is_on ? (nn_real)(nn_rng_next(&t->net->rng) >> 11 >= limit) * keep : 1;
+    if (!nn_net_is_training(t->net) || p == 0) {
+        for (size_t i = 0; i < count; i++) mask[i] = 1;
+        return;
+    }
+    nn_rng rng = t->net->rng; /* a copy can stay in registers */
+    for (size_t i = 0; i < count; i++) mask[i] = values[nn_rng_next(&rng) >> 11 >= limit];
+    t->net->rng = rng;
 }
 
 /* y = x mask:  dx = dy mask, with a draw for each element */
