@@ -153,7 +153,7 @@ reproduce-more: more-tasks
 	@MORE=1 sh tests/reproduce.sh $(BUILD)
 
 bench:
-	@CC="$(CC)" sh tests/bench/bench.sh
+	@CC="$(CC)" PYTHON="$(PYTHON)" sh tests/bench/bench.sh
 
 bench-reproduce: tasks
 	@$(PYTHON) tests/bench/reproduce.py --build $(BUILD) --data $${NN_DATA:-data} --out $(OUT)

@@ -325,10 +325,12 @@ static double latency(const network *n)
 /* What peers.py prints, or kann.c when it was built; 0 when it cannot run. */
 static double ask_peer(const char *peer, const char *name)
 {
-    char command[1024], python[64];
+    char command[1024], python[512];
     const char *kann = getenv("BENCH_KANN"), *program = python;
     double value = 0;
-    snprintf(python, sizeof python, "python3 tests/bench/peers.py %s", peer);
+    const char *interpreter = getenv("PYTHON");
+    snprintf(python, sizeof python, "%s tests/bench/peers.py %s",
+             interpreter ? interpreter : "python3", peer);
     if (!strcmp(peer, "kann")) program = kann ? kann : "false";
     snprintf(command, sizeof command, "%s '%s' 2>/dev/null", program, name);
     FILE *pipe = popen(command, "r");

@@ -1,6 +1,6 @@
 /* The ratios of a bench.csv as bars: how many times as fast nn.h is as each peer, and how large a part
    of the peak its convolutions reach. Of products and convolutions, which are many, the geometric
-   means. Usage: figure FROM.csv TO.png */
+   means; of compiling what optimises. Usage: figure FROM.csv TO.png */
 #include "../../examples/chart.h"
 
 enum { MOST = 64, TEXT = 64, NAME = 4 * TEXT };
@@ -40,6 +40,7 @@ static void read_line(const char *line)
     for (int i = 0; i < FIELDS; i++) field(&line, f[i]);
     const int many = !strcmp(f[BENCH], "matmul") || !strcmp(f[BENCH], "layers");
     if (!strcmp(f[BENCH], "text")) return; /* bytes, not seconds */
+    if (!strcmp(f[BENCH], "compile") && strstr(f[CASE], "-O0")) return;
     if (!strcmp(f[BENCH], "convolution")) {
         add("convolutions, of the peak", atof(f[PEAK]));
         return;
