@@ -19330,6 +19330,7 @@ static nn_status nn__onnx_write(nn__onnx *o, nn__writer *w)
             nn__proto_varint(&field, 5 << 3 | 2);
             nn__proto_varint(&field, head.size + 4 * (uint64_t)t->size);
             nn__text_put(&field, head.bytes, head.size);
+            if (model.status == NN_OK) model.status = head.status;
             if (model.status == NN_OK) model.status = field.status;
             if (pass == 0) size += field.size + 4 * (uint64_t)t->size;
             else nn__writer_put(w, field.bytes, field.size), nn__onnx_values(w, t);
@@ -21544,7 +21545,8 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     if (data->columns) nn__text_columns(&reading, data->columns);
 #endif
     const int is_known = reading.status == NN_OK && reading.size; /* not where a name is no UTF-8 */
-    nn_dataset *kept = nn__copy_kin(net, data, is_known ? reading.bytes : NULL);
+    const int has_room = reading.status != NN_ERROR_OUT_OF_MEMORY;
+    nn_dataset *kept = has_room ? nn__copy_kin(net, data, is_known ? reading.bytes : NULL) : NULL;
     if (kept) nn__set_trained_on(net, kept);
     NN_FREE(reading.bytes);
     return kept ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
@@ -21610,15 +21612,19 @@ static nn_status nn__classify(const char *call, nn_net *net, nn_dtype dtype, con
                               size_t rows, int *labels, nn_real *probabilities)
 {
     nn_dataset data;
+    nn__session s;
     nn__classification c = {call, labels, probabilities, NN__CHANCES_NONE, 0};
     nn__prediction p = {call, NULL, &data, NULL, rows, nn__classify_chunk, &c, NULL};
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
     if (status != NN_OK) return status;
-    const nn_tensor *input = nn_net_input(net);
     p.output = nn_net_output(net);
-    if (!p.output || !input) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network has no output "
-                                             "that depends on one input of samples", call);
+    if (!p.output) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network has no output that "
+                                                          "depends on an input", call);
+    status = nn__open_session(&s, call, p.output);
+    nn__close_session(&s);
+    if (status != NN_OK) return status;
+    const nn_tensor *input = s.input;
     status = nn__dataset_from(call, dtype, samples, rows, input->row_size, NULL, 0, &data);
     if (status == NN_OK && net->trained_on && net->trained_on->features != data.features)
         status = nn__check_features(call, input, net->trained_on);
