@@ -1203,7 +1203,8 @@ typedef struct nn_train_desc {
     int log_steps;         /* keep every step's loss in the history */
 #ifndef NN_NO_STDIO
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
-    const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save): */
+    const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save), and
+                              fail before the first step where it cannot be written: */
     size_t save_every;     /* after so many steps (default: every epoch), and at the end */
     int resume;            /* go on from save_path when that file exists: the same bits as a run
                               without a break, with what callbacks have changed since it began.
@@ -12334,7 +12335,11 @@ static nn_status nn__stream_open(const char *path, nn__stream *s)
 #else
     s->file = fopen(path, "rb");
 #endif
-    return s->file ? NN_OK : nn__file_failed(NN_ERROR_CANNOT_OPEN, path, "opened", errno);
+    if (s->file) return NN_OK;
+    const int cause = errno;
+    nn__file_failed(NN_ERROR_CANNOT_OPEN, path, "opened", cause);
+    errno = cause; /* for nn__resume */
+    return NN_ERROR_CANNOT_OPEN;
 }
 
 #ifdef NN_USE_ZLIB
@@ -22497,6 +22502,17 @@ static nn_status nn__resume(nn_trainer *t)
     return status;
 }
 
+/* A path that cannot be written is an error now, and not after the first epoch. A pipe's reader
+   would take notice of a try. */
+static nn_status nn__check_writable(const char *call, const char *path)
+{
+    nn__writer w;
+    if (!path || nn__is_device(path)) return NN_OK;
+    const nn_status status = nn__writer_open(&w, call, path);
+    if (status == NN_OK) nn__writer_close(&w, NN_ERROR_EMPTY); /* which leaves the path as it was */
+    return status;
+}
+
 static nn_status nn__check_saving(const char *call, const nn_train_desc *d)
 {
     if (d->save_best_path && !d->validation)
@@ -22504,7 +22520,8 @@ static nn_status nn__check_saving(const char *call, const nn_train_desc *d)
     if ((d->save_every || d->resume) && !d->save_path)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a save_path", call,
                         d->resume ? "resume" : "save_every");
-    return NN_OK;
+    const nn_status status = nn__check_writable(call, d->save_path);
+    return status == NN_OK ? nn__check_writable(call, d->save_best_path) : status;
 }
 
 static nn_status nn__save_best(const nn_trainer *t)

@@ -2286,6 +2286,13 @@ static void test_resume_refused(void)
     desc.save_best_path = NULL, desc.save_path = "no/such/folder/a";
     CHECK_ERROR(nn_train(loss_of(net), &train, &desc, NULL), NN_ERROR_CANNOT_WRITE, "no/such/folder",
                 "");
+    desc.save_path = path, desc.save_best_path = "no/such/folder/b", desc.validation = &validation;
+    CHECK_ERROR(nn_train(loss_of(net), &train, &desc, NULL), NN_ERROR_CANNOT_WRITE, "no/such/folder",
+                "");
+    CHECK_INT(nn_step_count(net), 0); /* before the first step, and the file is as it was */
+    char kept[8];
+    CHECK_INT(read_file(path, kept, sizeof kept), 7);
+    CHECK_INT(files_beside(path), 0);
     nn_net_destroy(net);
     nn_dataset_free(&train);
     nn_dataset_free(&validation);
