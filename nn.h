@@ -870,7 +870,7 @@ NN_DEF nn_status nn_change_optimizer(nn_net *net, const nn_optimizer_desc *desc)
 NN_DEF const nn_optimizer_desc *nn_net_optimizer(const nn_net *net);
 /* One update of every parameter that is not frozen, from its gradient. Frozen parameters do not
    count in clip_norm; clip_value changes the gradients themselves. NN_ERROR_BAD_ARGUMENT without an
-   optimiser. */
+   optimiser, and before the first nn_backward. */
 NN_DEF nn_status nn_step(nn_net *net);
 NN_DEF size_t nn_step_count(const nn_net *net);
 /* The learning rate that a desc gives at step t (0 is the first). A pure function, good to plot;
@@ -1004,7 +1004,8 @@ NN_DEF nn_status nn_load_csv(const char *path, const nn_csv_desc *desc, nn_datas
 NN_DEF const char *nn_dataset_feature_name(const nn_dataset *data, size_t feature,
                                            const char **category);
 
-/* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes). */
+/* Arrays in memory, borrowed: x[count,features], labels (copied; NULL for none) in [0, classes);
+   classes 0: the largest label + 1. */
 NN_DEF nn_status nn_dataset_from_arrays(const nn_real *x, size_t count, size_t features,
                                         const int *labels, int classes, nn_dataset *out);
 NN_DEF nn_status nn_dataset_from_bytes(const uint8_t *x, size_t count, size_t features,
@@ -1209,7 +1210,8 @@ typedef struct nn_train_desc {
     int log_steps;         /* keep every step's loss in the history */
 #ifndef NN_NO_STDIO
     FILE *progress;        /* where to report (default: nowhere): on a terminal with a bar */
-    const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save): */
+    const char *save_path; /* keep the run in this file, for nn_open as well (see >>api-save), and
+                              fail before the first step where it cannot be written: */
     size_t save_every;     /* after so many steps (default: every epoch), and at the end */
     int resume;            /* go on from save_path when that file exists: the same bits as a run
                               without a break, with what callbacks have changed since it began.
@@ -1267,7 +1269,8 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
 
    Files are written beside PATH, to PATH.tmp, which then becomes PATH: after any failure the old
    file is as it was. What a killed process has left there the next one replaces. Who finds it in
-   use takes PATH.1.tmp and so on, or PATH.PROCESS.tmp where files cannot be locked. */
+   use takes PATH.1.tmp and so on, or PATH.PROCESS.tmp where files cannot be locked. So the file is
+   always a new one, with the permissions of such, also in the place of a symbolic link. */
 
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
@@ -1703,6 +1706,36 @@ NN_DEF const char *nn_status_string(nn_status status)
 
 NN_DEF const char *nn_last_error(void) { return nn__message; }
 
+/* A text in `size` bytes. Where it is longer "..." takes the place of its middle: a long path comes
+   first, and what is wrong with it last. */
+static void nn__shorten(char *to, size_t size, const char *text)
+{
+    const size_t length = strlen(text), begin = size / 4, end = size - begin - 4;
+    if (length < size) memcpy(to, text, length + 1);
+    if (length < size) return;
+    memcpy(to, text, begin);
+    memcpy(to + begin, "...", 3);
+    memcpy(to + begin + 3, text + length - end, end + 1);
+}
+
+#if defined(__GNUC__) || defined(__clang__)
+__attribute__((format(printf, 1, 0)))
+#endif
+static void nn__say(const char *format, va_list args)
+{
+    va_list again;
+    va_copy(again, args);
+    const int length = vsnprintf(nn__message, sizeof nn__message, format, args);
+    const int fits = length < (int)sizeof nn__message;
+    char *whole = fits ? NULL : (char *)NN_MALLOC((size_t)length + 1);
+    if (whole) {
+        vsnprintf(whole, (size_t)length + 1, format, again);
+        nn__shorten(nn__message, sizeof nn__message, whole);
+        NN_FREE(whole);
+    }
+    va_end(again);
+}
+
 #if defined(__GNUC__) || defined(__clang__)
 __attribute__((format(printf, 2, 3)))
 #endif
@@ -1710,7 +1743,7 @@ static nn_status nn__fail(nn_status status, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(nn__message, sizeof nn__message, format, args);
+    nn__say(format, args);
     va_end(args);
     return status;
 }
@@ -5880,7 +5913,7 @@ static nn_tensor *nn__net_fail(nn_net *net, nn_status status, const char *format
 {
     va_list args;
     va_start(args, format);
-    vsnprintf(nn__message, sizeof nn__message, format, args);
+    nn__say(format, args);
     va_end(args);
     return nn__net_failed(net, status);
 }
@@ -11650,6 +11683,7 @@ static nn_status nn__check_step(nn_net *net)
     if (net->status != NN_OK) return nn_net_status(net);
     nn__optimizer *o = net->optimizer;
     if (!o) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_step: call nn_set_optimizer first");
+    if (!net->passes) return nn__fail(NN_ERROR_BAD_ARGUMENT, "nn_step: call nn_backward first");
     if (o->parameters == net->parameters.count) return NN_OK;
     nn_status status = nn__store_grads(net);
     if (status == NN_OK) status = nn__store_state(net, nn__state_count(&o->desc), 0);
@@ -12343,13 +12377,19 @@ static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
     w->total += size;
 }
 #else
-/* Where the C library says why reading failed, a folder is told from a fault. */
+/* `what` could not be done to a file: for the reason in `cause`, which is errno or 0. */
+static nn_status nn__file_failed(nn_status status, const char *path, const char *what, int cause)
+{
+    return nn__fail(status, "%s: cannot be %s: %s", path, what,
+                    cause ? strerror(cause) : "the C library does not say why");
+}
+
 static nn_status nn__read_failed(const char *path)
 {
 #ifdef EISDIR
     if (errno == EISDIR) return nn__fail(NN_ERROR_CANNOT_READ, "%s: is a folder", path);
 #endif
-    return nn__fail(NN_ERROR_CANNOT_READ, "%s: cannot be read", path);
+    return nn__file_failed(NN_ERROR_CANNOT_READ, path, "read", errno);
 }
 
 typedef struct nn__stream {
@@ -12365,12 +12405,17 @@ typedef struct nn__stream {
 static nn_status nn__stream_open(const char *path, nn__stream *s)
 {
     s->path = path, s->total = 0;
+    errno = 0;
 #ifdef NN_USE_ZLIB
     s->file = gzopen(path, "rb");
 #else
     s->file = fopen(path, "rb");
 #endif
-    return s->file ? NN_OK : nn__fail(NN_ERROR_CANNOT_OPEN, "%s: cannot be opened", path);
+    if (s->file) return NN_OK;
+    const int cause = errno;
+    nn__file_failed(NN_ERROR_CANNOT_OPEN, path, "opened", cause);
+    errno = cause; /* for nn__resume */
+    return NN_ERROR_CANNOT_OPEN;
 }
 
 #ifdef NN_USE_ZLIB
@@ -12534,12 +12579,6 @@ static void nn__writer_put(nn__writer *w, const void *bytes, size_t size)
     w->total += size;
 }
 
-static nn_status nn__write_failed(const char *path, const char *what, int cause)
-{
-    return nn__fail(NN_ERROR_CANNOT_WRITE, "%s: cannot be %s: %s", path, what,
-                    cause ? strerror(cause) : "the C library does not say why");
-}
-
 static int nn__is_device(const char *path)
 {
 #if defined(__unix__) || defined(__APPLE__)
@@ -12602,9 +12641,10 @@ static nn_status nn__writer_open(nn__writer *w, const char *call, const char *pa
         errno = 0;
         w->file = fopen(path, "wb");
     }
+    const int cause = errno;
     if (w->file) return NN_OK;
     NN_FREE(w->temporary);
-    return nn__write_failed(path, "opened for writing", errno);
+    return nn__file_failed(NN_ERROR_CANNOT_WRITE, path, "opened for writing", cause);
 }
 
 static void nn__writer_text(nn__writer *w, const char *text)
@@ -12634,9 +12674,11 @@ static nn_status nn__writer_close(nn__writer *w, nn_status status)
     nn__writer_check(w, fflush(w->file) == 0 && ferror(w->file) == 0);
     if (status == NN_OK && w->temporary) nn__writer_check(w, NN__SYNC(w->file) == 0);
     if (!w->is_locked) nn__writer_check(w, fclose(w->file) == 0);
-    if (status == NN_OK && w->failed) status = nn__write_failed(w->path, "written", w->cause);
+    const nn_status not_written = NN_ERROR_CANNOT_WRITE;
+    if (status == NN_OK && w->failed)
+        status = nn__file_failed(not_written, w->path, "written", w->cause);
     if (status == NN_OK && w->temporary && NN__REPLACE(w->temporary, w->path) != 0)
-        status = nn__write_failed(w->path, "replaced", errno);
+        status = nn__file_failed(not_written, w->path, "replaced", errno);
     if (status != NN_OK && w->temporary) remove(w->temporary);
     if (w->is_locked) fclose(w->file); /* only now, as nobody else may have that name before */
     NN_FREE(w->temporary);
@@ -12726,7 +12768,7 @@ static nn_status nn__dataset_failed(nn_dataset *out, nn_status status)
 {
     memset(out, 0, sizeof *out);
     out->status = status;
-    memcpy(out->failure, nn__message, nn__min_size(strlen(nn__message), sizeof out->failure - 1));
+    nn__shorten(out->failure, sizeof out->failure, nn__message);
     return status;
 }
 
@@ -12752,6 +12794,13 @@ static nn_status nn__check_dataset(const char *call, const nn_dataset *data)
 
 /* Sample i of the set is this row of the storage. */
 static size_t nn__row(const nn_dataset *data, size_t i) { return data->index ? data->index[i] : i; }
+
+static int nn__has_label(const nn_dataset *data, int label)
+{
+    size_t i = 0;
+    while (i < data->count && data->labels[i] != label) i++;
+    return i < data->count;
+}
 
 /* A sample lies plane by plane, and not pixel by pixel as networks see it. */
 static int nn__has_planes(const nn_dataset *data)
@@ -14960,13 +15009,24 @@ static nn__span nn__csv_item(const char **list)
     return item;
 }
 
-/* The column of this name, or of this number from 1, or from the end; SIZE_MAX: none. */
-static size_t nn__csv_find(const nn__csv *csv, nn__span item)
+/* How many columns have this name, and the last of them. */
+static size_t nn__csv_named(const nn__csv *csv, nn__span item, size_t *column)
 {
     const struct nn__columns *c = csv->columns;
-    double number, count = (double)c->count;
+    size_t count = 0;
     for (size_t i = 0; c->names && i < c->count; i++)
-        if (nn__same_text(nn__span_of(c->names[i]), item)) return i;
+        if (nn__same_text(nn__span_of(c->names[i]), item)) *column = i, count++;
+    return count;
+}
+
+/* The column of this name, or of this number from 1, or from the end; SIZE_MAX: none, or several,
+   of which the wrong one would be as good as the right one. */
+static size_t nn__csv_find(const nn__csv *csv, nn__span item)
+{
+    size_t column = SIZE_MAX;
+    double number, count = (double)csv->columns->count;
+    const size_t named = nn__csv_named(csv, item, &column);
+    if (named) return named == 1 ? column : SIZE_MAX;
     if (!nn__parse_number(item, &number) || number != floor(number)) return SIZE_MAX;
     if (number >= 1 && number <= count) return (size_t)number - 1;
     return number <= -1 && number >= -count ? (size_t)(count + number) : SIZE_MAX;
@@ -15007,8 +15067,10 @@ static nn_status nn__csv_assign(nn__csv *csv, const char *member, const char *li
         if (!found && csv->may_lack && role >= NN__ROLE_TARGET) continue;
         if (!found)
             return nn__csv_fail(csv, NN_ERROR_BAD_ARGUMENT, SIZE_MAX,
-                                "%s is '%.*s', but there is no such column among %llu%s%s", member,
-                                NN__SHOW(item), (nn__ull)csv->columns->count,
+                                "%s is '%.*s', but there is %s such column among %llu%s%s", member,
+                                NN__SHOW(item),
+                                nn__csv_named(csv, item, &c) ? "more than one" : "no",
+                                (nn__ull)csv->columns->count,
                                 csv->columns->names ? "" : " and no line of names was found",
                                 nn__csv_one_column(csv, hint));
         for (; c <= last; c++) {
@@ -16296,11 +16358,12 @@ static nn_status nn__check_answers(const char *call, const nn_tensor *loss, cons
     if (nn__feeds_labels(loss, data)) {
         if (answer->labels_per_row != 1)
             return nn__fail(NN_ERROR_BAD_SHAPE, "%s: the data set has one label a sample, %s takes "
-                                                "%llu", call, name,
+                                                "%llu: is an nn_flatten missing?", call, name,
                             (nn__ull)answer->labels_per_row);
         if (data->classes > answer->classes)
-            return nn__fail(NN_ERROR_BAD_SHAPE, "%s: the data set has %d classes, the network %llu "
-                                                "outputs", call, data->classes,
+            return nn__fail(NN_ERROR_BAD_SHAPE, "%s: the data set has %d classes%s, the network "
+                                                "%llu outputs", call, data->classes,
+                            nn__has_label(data, 0) ? "" : ", counted from a 0 that no label is",
                             (nn__ull)loss->src[0]->row_size);
         return NN_OK;
     }
@@ -19406,6 +19469,7 @@ static nn_status nn__onnx_write(nn__onnx *o, nn__writer *w)
             nn__proto_varint(&field, 5 << 3 | 2);
             nn__proto_varint(&field, head.size + 4 * (uint64_t)t->size);
             nn__text_put(&field, head.bytes, head.size);
+            if (model.status == NN_OK) model.status = head.status;
             if (model.status == NN_OK) model.status = field.status;
             if (pass == 0) size += field.size + 4 * (uint64_t)t->size;
             else nn__writer_put(w, field.bytes, field.size), nn__onnx_values(w, t);
@@ -21620,7 +21684,8 @@ static nn_status nn__remember_data(nn_net *net, const nn_dataset *data)
     if (data->columns) nn__text_columns(&reading, data->columns);
 #endif
     const int is_known = reading.status == NN_OK && reading.size; /* not where a name is no UTF-8 */
-    nn_dataset *kept = nn__copy_kin(net, data, is_known ? reading.bytes : NULL);
+    const int has_room = reading.status != NN_ERROR_OUT_OF_MEMORY;
+    nn_dataset *kept = has_room ? nn__copy_kin(net, data, is_known ? reading.bytes : NULL) : NULL;
     if (kept) nn__set_trained_on(net, kept);
     NN_FREE(reading.bytes);
     return kept ? NN_OK : NN_ERROR_OUT_OF_MEMORY;
@@ -21686,15 +21751,19 @@ static nn_status nn__classify(const char *call, nn_net *net, nn_dtype dtype, con
                               size_t rows, int *labels, nn_real *probabilities)
 {
     nn_dataset data;
+    nn__session s;
     nn__classification c = {call, labels, probabilities, NN__CHANCES_NONE, 0};
     nn__prediction p = {call, NULL, &data, NULL, rows, nn__classify_chunk, &c, NULL};
     if (!net) return nn__fail_null(call, "network");
     nn_status status = nn_net_status(net);
     if (status != NN_OK) return status;
-    const nn_tensor *input = nn_net_input(net);
     p.output = nn_net_output(net);
-    if (!p.output || !input) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network has no output "
-                                             "that depends on one input of samples", call);
+    if (!p.output) return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: the network has no output that "
+                                                          "depends on an input", call);
+    status = nn__open_session(&s, call, p.output);
+    nn__close_session(&s);
+    if (status != NN_OK) return status;
+    const nn_tensor *input = s.input;
     status = nn__dataset_from(call, dtype, samples, rows, input->row_size, NULL, 0, &data);
     if (status == NN_OK && net->trained_on && net->trained_on->features != data.features)
         status = nn__check_features(call, input, net->trained_on);
@@ -22509,6 +22578,17 @@ static nn_status nn__resume(nn_trainer *t)
     return status;
 }
 
+/* A path that cannot be written is an error now, and not after the first epoch. A pipe's reader
+   would take notice of a try. */
+static nn_status nn__check_writable(const char *call, const char *path)
+{
+    nn__writer w;
+    if (!path || nn__is_device(path)) return NN_OK;
+    const nn_status status = nn__writer_open(&w, call, path);
+    if (status == NN_OK) nn__writer_close(&w, NN_ERROR_EMPTY); /* which leaves the path as it was */
+    return status;
+}
+
 static nn_status nn__check_saving(const char *call, const nn_train_desc *d)
 {
     if (d->save_best_path && !d->validation)
@@ -22516,7 +22596,8 @@ static nn_status nn__check_saving(const char *call, const nn_train_desc *d)
     if ((d->save_every || d->resume) && !d->save_path)
         return nn__fail(NN_ERROR_BAD_ARGUMENT, "%s: %s needs a save_path", call,
                         d->resume ? "resume" : "save_every");
-    return NN_OK;
+    const nn_status status = nn__check_writable(call, d->save_path);
+    return status == NN_OK ? nn__check_writable(call, d->save_best_path) : status;
 }
 
 static nn_status nn__save_best(const nn_trainer *t)

@@ -1703,6 +1703,15 @@ static void csv_columns_by_name_or_number(void)
     CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_BAD_ARGUMENT, "features has column 1", "");
     desc.features = NULL, desc.ignore = "2..-1";
     CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_EMPTY, "no column of features", "");
+    desc = csv_desc(0, 1, 0, 0), desc.labels = "y"; /* the wrong one would stay as a feature */
+    text = "y,x,y\n0,3,1\n1,4,0\n";
+    CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_BAD_ARGUMENT, "labels is 'y'", "more than one");
+    desc.labels = "x..y";
+    CHECK_ERROR(load_csv(text, &desc, &d), NN_ERROR_BAD_ARGUMENT, "labels is 'x..y'", "no such");
+    desc.labels = "3", desc.ignore = "1";
+    CHECK_OK(load_csv(text, &desc, &d));
+    CHECK(d.features == 1 && d.labels && d.labels[0] == 1 && d.labels[1] == 0);
+    nn_dataset_free(&d);
 }
 
 static void csv_several_targets_and_one_hot_labels(void)
@@ -2835,6 +2844,24 @@ static void not_finite_is_refused(void)
 }
 
 /* A failed set stays one whatever is asked of it, until it is freed. */
+/* A long path does not hide what is wrong with its file. */
+static void errors_of_long_paths(void)
+{
+    static const size_t lengths[] = {100, 200, 240, 250, 490, 511, 4000};
+    char path[4100];
+    nn_dataset d;
+    for (size_t i = 0; i < COUNT(lengths); i++) {
+        for (size_t k = 0; k < lengths[i]; k++) path[k] = k % 50 == 1 ? '/' : (char)('a' + k % 7);
+        path[lengths[i]] = 0;
+        CHECK_ERROR(nn_load_csv(path, NULL, &d), NN_ERROR_CANNOT_OPEN, ": cannot be opened: ", "");
+        CHECK(strncmp(nn_last_error(), path, 100) == 0 && strlen(nn_last_error()) < 512);
+        CHECK((strstr(nn_last_error(), "...") != NULL) == (lengths[i] > 470));
+        CHECK_ERROR(nn_dataset_rescale(&d, 0, 1, 0, 1), NN_ERROR_CANNOT_OPEN, ": cannot be opened: ",
+                    "");
+        CHECK(strncmp(d.failure, path, 60) == 0 && strlen(d.failure) < sizeof d.failure);
+    }
+}
+
 static void failure_is_reported_by_every_call(void)
 {
     static const int one[] = {1};
@@ -3343,6 +3370,7 @@ int main(void)
     RUN(standardize_per_last_channel);
     RUN(not_finite_is_refused);
     RUN(failure_is_reported_by_every_call);
+    RUN(errors_of_long_paths);
     RUN(normalize_like);
     RUN(gather_every_tail);
     RUN(gather_is_checked);

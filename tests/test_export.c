@@ -765,7 +765,7 @@ static void errors(void)
     CHECK_ERROR(nn_export_c(nn_add(y, w), path, NULL), NN_ERROR_NOT_FINITE, "weight", "element 1");
     FILE *f = fopen(path, "rb"); /* nothing is left behind */
     CHECK(f == NULL);
-    f = fopen(TEST_TMP "/error.c.part", "rb");
+    f = fopen(TEST_TMP "/error.c.tmp", "rb");
     CHECK(f == NULL);
     nn_net_destroy(net);
 }

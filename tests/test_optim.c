@@ -478,6 +478,12 @@ static void step_count(void)
     CHECK_OK(nn_set_optimizer(m.net, &d));
     CHECK_INT(nn_step_count(m.net), 0);
     nn_net_destroy(m.net);
+    nn_net *net = nn_net_create(NULL); /* a loop that forgets nn_backward would never learn */
+    nn_mse(nn_dense(nn_input(net, 2), 1));
+    CHECK_OK(nn_set_optimizer(net, &d));
+    CHECK_ERROR(nn_step(net), NN_ERROR_BAD_ARGUMENT, "nn_step", "nn_backward first");
+    CHECK_INT(nn_step_count(net), 0);
+    nn_net_destroy(net);
 }
 
 /* Whatever ran before, a newly set optimiser starts from nothing. */

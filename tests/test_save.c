@@ -3,12 +3,14 @@
    of a file takes every value; without it each bit is flipped. */
 #include <stdlib.h>
 
-/* Memory from NN_MALLOC: what was not given back, and a request that fails. */
+/* Memory from NN_MALLOC: what was not given back, and a request that fails, with all after it or
+   alone. */
 static long memory_blocks, memory_left = -1;
+static int memory_fails_once;
 
 static void *memory_get(void *block, size_t size)
 {
-    if (memory_left == 0) return NULL;
+    if (memory_left == 0) return memory_left -= memory_fails_once, NULL;
     if (memory_left > 0) memory_left--;
     void *got = realloc(block, size);
     if (got && !block) memory_blocks++;
@@ -1662,6 +1664,49 @@ static void test_out_of_memory(void)
     nn_net_destroy(other);
 }
 
+/* The same of calls that keep or write what they found: never a success with less than all of it. */
+static void test_out_of_memory_elsewhere(void)
+{
+    static const char *const paths[] = {TEST_TMP "/memory.c", TEST_TMP "/memory.onnx"};
+    static char right[60000], text[60000];
+    const nn_real x[4] = {1, 2, 3, 4};
+    int label;
+    nn_net *net = small_net(1);
+    nn_tensor *output = loss_of(net)->src[0];
+    memory_fails_once = 1;
+    for (int onnx = 0; onnx < 2; onnx++) {
+        const char *path = paths[onnx];
+        nn_status status = NN_ERROR_OUT_OF_MEMORY;
+        CHECK_OK(onnx ? nn_export_onnx(output, path) : nn_export_c(output, path, NULL));
+        const size_t size = read_file(path, right, sizeof right);
+        for (long left = 0; left < 2000 && status != NN_OK; left++) {
+            remove(path);
+            memory_left = left;
+            status = onnx ? nn_export_onnx(output, path) : nn_export_c(output, path, NULL);
+            memory_left = -1;
+            CHECK(status == NN_OK || status == NN_ERROR_OUT_OF_MEMORY);
+            FILE *f = fopen(path, "rb");
+            CHECK((f != NULL) == (status == NN_OK));
+            if (f) fclose(f);
+        }
+        CHECK_INT(read_file(path, text, sizeof text), size);
+        CHECK(size > 0 && memcmp(text, right, size) == 0);
+        remove(path);
+    }
+    nn_status status = NN_ERROR_OUT_OF_MEMORY;
+    for (long left = 0; left < 2000 && status != NN_OK; left++) {
+        nn_net *fresh = small_net(1);
+        memory_left = left;
+        status = nn_classify(fresh, x, 1, &label, NULL);
+        memory_left = -1;
+        if (status != NN_OK) CHECK_ERROR(status, NN_ERROR_OUT_OF_MEMORY, "out of memory", "");
+        nn_net_destroy(fresh);
+    }
+    CHECK_OK(status);
+    memory_fails_once = 0;
+    nn_net_destroy(net);
+}
+
 /* ------------------------------------------------------------------------------------- going on */
 
 /* A loop of one's own goes on with the optimiser's state. */
@@ -2241,6 +2286,13 @@ static void test_resume_refused(void)
     desc.save_best_path = NULL, desc.save_path = "no/such/folder/a";
     CHECK_ERROR(nn_train(loss_of(net), &train, &desc, NULL), NN_ERROR_CANNOT_WRITE, "no/such/folder",
                 "");
+    desc.save_path = path, desc.save_best_path = "no/such/folder/b", desc.validation = &validation;
+    CHECK_ERROR(nn_train(loss_of(net), &train, &desc, NULL), NN_ERROR_CANNOT_WRITE, "no/such/folder",
+                "");
+    CHECK_INT(nn_step_count(net), 0); /* before the first step, and the file is as it was */
+    char kept[8];
+    CHECK_INT(read_file(path, kept, sizeof kept), 7);
+    CHECK_INT(files_beside(path), 0);
     nn_net_destroy(net);
     nn_dataset_free(&train);
     nn_dataset_free(&validation);
@@ -2538,6 +2590,34 @@ static void test_csv_for_unknown(void)
     free(dot);
 }
 
+/* A training that finds no memory for how its file was read says so: the network knows, or fails. */
+static void test_csv_for_out_of_memory(void)
+{
+    static const char *const text = "a,hue,kind\n1,red,u\n2,blue,v\n3,red,u\n4,blue,v\n";
+    nn_dataset data, its;
+    nn_csv_desc desc;
+    nn_train_desc train;
+    memset(&desc, 0, sizeof desc);
+    memset(&train, 0, sizeof train);
+    desc.labels = "kind", desc.one_hot = "hue";
+    train.epochs = 1, train.batch_size = 2, train.optimizer = nn_sgd(0.01, 0);
+    CHECK_OK(load_text(text, &desc, NULL, &data));
+    nn_status status = NN_ERROR_OUT_OF_MEMORY;
+    for (long left = 0; left < 2000 && status != NN_OK; left++) {
+        nn_net *net = nn_net_create(NULL);
+        nn_tensor *loss = nn_softmax_cross_entropy(nn_dense(nn_input_like(net, &data), 2));
+        memory_left = left, memory_fails_once = 1;
+        status = nn_train(loss, &data, &train, NULL);
+        memory_left = -1, memory_fails_once = 0;
+        CHECK(status == NN_OK || status == NN_ERROR_OUT_OF_MEMORY);
+        if (status == NN_OK) CHECK_OK(load_text(text, NULL, net, &its));
+        if (status == NN_OK) nn_dataset_free(&its);
+        nn_net_destroy(net);
+    }
+    CHECK_OK(status);
+    nn_dataset_free(&data);
+}
+
 #ifdef HAS_POSIX
 static int sleep_a_while(void *user, nn_net *net, const nn_check *check)
 {
@@ -2609,12 +2689,14 @@ int main(int argc, char **argv)
     else SKIP(test_locale, "no locale with a decimal comma");
     setlocale(LC_ALL, "C");
     RUN(test_out_of_memory);
+    RUN(test_out_of_memory_elsewhere);
     RUN(test_training_state);
     RUN(test_nothing_by_halves);
     RUN(test_resume);
     RUN(test_csv_for);
     RUN(test_csv_for_numbers);
     RUN(test_csv_for_unknown);
+    RUN(test_csv_for_out_of_memory);
 #ifdef HAS_POSIX
     RUN(test_seconds);
 #endif

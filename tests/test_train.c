@@ -1281,9 +1281,19 @@ static void data_that_does_not_fit(void)
     d.validation = &wide;
     CHECK_ERROR(nn_train(loss, &good, &d, NULL), NN_ERROR_BAD_SHAPE, "13", "17");
     CHECK_INT(nn_step_count(net), 0);
+    static const int from_one[3] = {1, 2, 3}; /* what is behind a number too many is said */
+    const size_t image[3] = {1, 1, 13};
+    CHECK_OK(nn_dataset_from_arrays(x, 3, 13, from_one, 0, &bare));
+    d.validation = NULL;
+    CHECK_ERROR(nn_train(loss, &bare, &d, NULL), NN_ERROR_BAD_SHAPE,
+                "4 classes, counted from a 0 that no label is, the network 3 outputs", "");
+    CHECK_ERROR(nn_train(loss, &many, &d, NULL), NN_ERROR_BAD_SHAPE, "5 classes, the", "");
+    CHECK_OK(nn_dataset_set_shape(&good, 3, image));
+    loss = nn_softmax_cross_entropy(nn_dense(nn_upsample(nn_input_like(net, &good), 2), 3));
+    CHECK_ERROR(nn_train(loss, &good, &d, NULL), NN_ERROR_BAD_SHAPE, "takes 4", "nn_flatten");
+    nn_dataset_free(&bare);
     nn_dataset_free(&wide);
     nn_dataset_free(&many);
-    nn_dataset_free(&bare);
     nn_dataset_free(&good);
     nn_net_destroy(net);
 }
