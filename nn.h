@@ -1270,7 +1270,7 @@ NN_DEF void nn_trainer_destroy(nn_trainer *trainer);
    Files are written beside PATH, to PATH.tmp, which then becomes PATH: after any failure the old
    file is as it was. What a killed process has left there the next one replaces. Who finds it in
    use takes PATH.1.tmp and so on, or PATH.PROCESS.tmp where files cannot be locked. So the file is
-   always a new one, with the permissions of such, also in the place of a symbolic link. */
+   always a new one, with the permissions of the old one, also in the place of a symbolic link. */
 
 typedef struct nn_save_desc {
     int weights_only; /* parameters and buffers alone: nn_load reads it, nn_open does not */
@@ -12627,6 +12627,17 @@ static void nn__writer_begin(nn__writer *w, size_t size)
     w->file = fopen(w->temporary, "wb");
 }
 
+/* What takes the place of a file that others may not read is not for them either. */
+static void nn__keep_permissions(const char *from, const char *to)
+{
+#if defined(__unix__) || defined(__APPLE__)
+    struct stat old;
+    if (stat(from, &old) == 0) chmod(to, old.st_mode & 0777);
+#else
+    (void)from, (void)to;
+#endif
+}
+
 static nn_status nn__writer_open(nn__writer *w, const char *call, const char *path)
 {
     memset(w, 0, sizeof *w);
@@ -12642,6 +12653,7 @@ static nn_status nn__writer_open(nn__writer *w, const char *call, const char *pa
         w->file = fopen(path, "wb");
     }
     const int cause = errno;
+    if (w->file && w->temporary) nn__keep_permissions(path, w->temporary);
     if (w->file) return NN_OK;
     NN_FREE(w->temporary);
     return nn__file_failed(NN_ERROR_CANNOT_WRITE, path, "opened for writing", cause);

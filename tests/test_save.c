@@ -865,6 +865,26 @@ static void test_saving_at_once(void)
     remove(path);
 }
 
+/* A file that others may not read stays so, from the first byte that is written. */
+static void test_permissions(void)
+{
+    static const mode_t modes[] = {0600, 0640, 0444};
+    char path[300];
+    nn_net *net = small_net(1);
+    snprintf(path, sizeof path, "%s", path_of("private.safetensors"));
+    remove(path);
+    CHECK_OK(nn_save(net, path, NULL));
+    for (size_t i = 0; i < COUNT(modes); i++) {
+        struct stat found;
+        CHECK_INT(chmod(path, modes[i]), 0);
+        CHECK_OK(nn_save(net, path, NULL));
+        CHECK(stat(path, &found) == 0 && (found.st_mode & 0777) == modes[i]);
+    }
+    CHECK_INT(files_beside(path), 0);
+    remove(path);
+    nn_net_destroy(net);
+}
+
 static void test_pipes(void)
 {
     static const size_t many[] = {100000};
@@ -2670,6 +2690,7 @@ int main(int argc, char **argv)
 #ifdef HAS_POSIX
     RUN(test_temporary_files);
     RUN(test_saving_at_once);
+    RUN(test_permissions);
     RUN(test_pipes);
 #endif
     RUN(test_save_desc);
