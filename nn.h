@@ -10577,8 +10577,8 @@ static const nn_real *nn__line_begin(const nn_tensor *t, size_t line)
     return t->src[0]->data + line * nn__loss_of(t)->classes;
 }
 
-/* The sum with those of a line's elements; `each` gets them all, or is NULL. This and the slopes are
-   compiled for each f: a call for each element would take longer than all else. */
+/* The sum with those of a line's elements; `each` gets them all, or is NULL. This and the slopes
+   are compiled for each f: a call for each element would take longer than all else. */
 NN__INLINE double nn__sum_elements(nn__loss_fn *f, const nn_tensor *t, size_t line, double weight,
                                    double sum, nn_real *each)
 {
