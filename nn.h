@@ -7333,7 +7333,8 @@ static void nn__binary_slope(nn_tensor *t, int side)
     int accumulate;
     nn_real *dx = nn__claim_gradient(x, &accumulate);
     if (!dx) return;
-    const int repeated = x->size != t->size;
+    const int is_sum = !(side ? step_b : step_a); /* also of one term, in a batch of 1 */
+    const int repeated = is_sum || x->size != t->size;
     if (repeated && !accumulate) memset(dx, 0, x->size * sizeof *dx);
     nn__walk w = nn__walk_begin(s, nn__rows(t));
     do {
@@ -7343,7 +7344,7 @@ static void nn__binary_slope(nn_tensor *t, int side)
                       nn__repeat(b->data + w.b + i * step_b, step_b, n, space_b),
                       t->data + w.y + i, t->grad + w.y + i, g);
             nn_real *to = dx + (side ? w.b + i * step_b : w.a + i * step_a);
-            if (!(side ? step_b : step_a)) *to += nn__k()->sum(n, g);
+            if (is_sum) *to += nn__k()->sum(n, g);
             else if (repeated || accumulate) nn__k()->add(n, to, g, to);
             else memcpy(to, g, n * sizeof *g);
         }
