@@ -6864,7 +6864,7 @@ static nn_status nn__lay_block(nn_net *net, nn__block *block, size_t rows,
 /* Room for the values of all tensors at this batch, and at what other inputs have been fed. */
 static nn_status nn__plan_data(nn_net *net, size_t batch)
 {
-    size_t rows = nn__max_size(batch, net->laid_rows);
+    size_t rows = nn__max_size(nn__max_size(batch, 1), net->laid_rows); /* 1: without an input */
     for (size_t i = 0; i < net->tensors.count; i++) {
         const nn__input *input = nn__as_input(net->tensors.items[i]);
         if (input) rows = nn__max_size(rows, input->rows);
