@@ -6947,7 +6947,7 @@ static nn_status nn__lay_block(nn_net *net, nn__block *block, size_t rows,
 /* Room for the values of all tensors at this batch, and at what other inputs have been fed. */
 static nn_status nn__plan_data(nn_net *net, size_t batch)
 {
-    size_t rows = nn__max_size(batch, net->laid_rows);
+    size_t rows = nn__max_size(nn__max_size(batch, 1), net->laid_rows); /* 1: without an input */
     for (size_t i = 0; i < net->tensors.count; i++) {
         const nn__input *input = nn__as_input(net->tensors.items[i]);
         if (input) rows = nn__max_size(rows, input->rows);
@@ -7416,7 +7416,8 @@ static void nn__binary_slope(nn_tensor *t, int side)
     int accumulate;
     nn_real *dx = nn__claim_gradient(x, &accumulate);
     if (!dx) return;
-    const int repeated = x->size != t->size;
+    const int is_sum = !(side ? step_b : step_a); /* also of one term, in a batch of 1 */
+    const int repeated = is_sum || x->size != t->size;
     if (repeated && !accumulate) memset(dx, 0, x->size * sizeof *dx);
     nn__walk w = nn__walk_begin(s, nn__rows(t));
     do {
@@ -7426,7 +7427,7 @@ static void nn__binary_slope(nn_tensor *t, int side)
                       nn__repeat(b->data + w.b + i * step_b, step_b, n, space_b),
                       t->data + w.y + i, t->grad + w.y + i, g);
             nn_real *to = dx + (side ? w.b + i * step_b : w.a + i * step_a);
-            if (!(side ? step_b : step_a)) *to += nn__k()->sum(n, g);
+            if (is_sum) *to += nn__k()->sum(n, g);
             else if (repeated || accumulate) nn__k()->add(n, to, g, to);
             else memcpy(to, g, n * sizeof *g);
         }

@@ -2614,6 +2614,37 @@ static void test_custom_saved_and_scratch(void)
     nn_net_destroy(net);
 }
 
+/* What depends on no input runs before anything was fed: other tensors are then laid out for a batch
+   of 1, since nobody expects to be asked about one of 0. */
+static size_t saved_by_row(const nn_tensor *t, size_t rows)
+{
+    CHECK(rows > 0);
+    return rows * t->row_size * sizeof(nn_real);
+}
+
+static void test_run_before_any_batch(void)
+{
+    static const nn_op op = {"by_row", cube_forward, NULL, saved_by_row, saved_by_row, 0, NULL};
+    static const nn_real rows[2] = {-1, 1};
+    nn_net *net = nn_net_create(NULL);
+    nn_tensor *x = nn_input(net, 1), *w = parameter(net, 1, 2, "w");
+    nn_tensor *y = nn_batch_norm(x), *sum = nn_sum(w);
+    CHECK(nn_custom(1, &w, 1, 0, NULL, &op, NULL) != NULL);
+    CHECK_OK(nn_set_values(w, rows, 2));
+    for (int pass = 0; pass < 2; pass++) {
+        nn_net_set_training(net, 1);
+        CHECK_OK(nn_forward(sum));
+        CHECK(sum->value == 0);
+        CHECK_OK(nn_backward(sum));
+        CHECK(w->grad[0] == 1 && w->grad[1] == 1);
+        CHECK_OK(nn_feed(x, rows, 2));
+        CHECK_OK(nn_forward(y));
+        CHECK_NEAR(y->data[0], -1, 1e-5);
+        CHECK_NEAR(y->data[1], 1, 1e-5);
+    }
+    nn_net_destroy(net);
+}
+
 /* Sums of losses with answers of their own, and of a loss and a scalar of the user's: values and
    gradients are the sums of those that each has alone. */
 static void test_sums_of_losses(void)
@@ -3060,6 +3091,7 @@ int main(void)
     RUN(test_custom_scalar);
     RUN(test_custom_without_backward);
     RUN(test_custom_saved_and_scratch);
+    RUN(test_run_before_any_batch);
     RUN(test_sums_of_losses);
     RUN(test_custom_arguments);
     RUN(test_dropout_statistics);

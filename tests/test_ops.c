@@ -879,6 +879,29 @@ static void test_broadcast_of_computed_operand(void)
     }
 }
 
+/* A parameter of one value, repeated over a batch of 1 and so not at all: each pass overwrites its
+   gradient, whether it is one operand or the other. */
+static void test_broadcast_over_a_batch_of_one(void)
+{
+    static const nn_real samples[2][1] = {{5}, {-4}};
+    const size_t one[1] = {1};
+    for (int side = 0; side < 4; side++) {
+        nn_net *net = nn_net_create(NULL);
+        nn_tensor *x = nn_input(net, 1);
+        nn_tensor *p = nn_parameter(net, side / 2, one, nn_init_constant(3), NULL);
+        nn_tensor *loss = nn_sum(side % 2 ? nn_mul(p, x) : nn_mul(x, p));
+        for (int pass = 0; pass < 4; pass++) {
+            CHECK_OK(nn_feed(x, samples[pass % 2], 1));
+            CHECK_OK(nn_forward(loss));
+            CHECK_OK(nn_backward(loss));
+            CHECK(p->grad[0] == samples[pass % 2][0]);
+        }
+        CHECK_OK(nn_backward_add(loss));
+        CHECK(p->grad[0] == -8);
+        nn_net_destroy(net);
+    }
+}
+
 /* x - x is 0 whatever x is: both gradients must cancel to exactly 0. */
 static void test_difference_with_itself(void)
 {
@@ -2514,6 +2537,7 @@ int main(void)
     RUN(test_broadcasting);
     RUN(test_two_consumers);
     RUN(test_broadcast_of_computed_operand);
+    RUN(test_broadcast_over_a_batch_of_one);
     RUN(test_difference_with_itself);
     RUN(test_custom_value);
     RUN(test_missing_operands);
