@@ -4938,7 +4938,7 @@ static void nn__conv_finish(const nn__conv_pass *p, const nn_real *z, size_t cou
 static void nn__conv_inside(const nn__conv *c, size_t tap, size_t *begin, size_t *end)
 {
     const size_t last = c->w + c->left - 1; /* of the image, counted from the padding's start */
-    *begin = tap >= c->left ? 0 : (c->left - tap + c->stride - 1) / c->stride;
+    *begin = tap >= c->left ? 0 : (c->left - tap - 1) / c->stride + 1;
     *end = tap > last ? 0 : nn__min_size(c->ow, (last - tap) / c->stride + 1);
 }
 

@@ -727,6 +727,26 @@ static void test_refusals(void)
     }
 }
 
+/* The largest stride there is leaves one window, whose taps in front of the image count nothing. */
+static void test_largest_stride(void)
+{
+    static const nn_real x[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
+    static const nn_real w[3] = {100, 10, 1};
+    nn_net *net = nn_net_create(NULL);
+    const size_t shape[2] = {8, 1};
+    nn_conv_desc d;
+    memset(&d, 0, sizeof d);
+    d.filters = 1, d.kernel = 3, d.dilation = 7, d.stride = SIZE_MAX;
+    nn_tensor *in = nn_input_shape(net, 2, shape), *y = nn_conv1d_with(in, &d);
+    CHECK_OK(nn_net_status(net));
+    CHECK_OK(nn_set_values(nn_weight(y), w, 3));
+    CHECK_OK(nn_feed(in, x, 2));
+    CHECK_OK(nn_forward(y));
+    CHECK_INT(y->size, 2);
+    CHECK(y->data[0] == 50 && y->data[1] == 130);
+    nn_net_destroy(net);
+}
+
 static void test_kernels_larger_than_the_image(void)
 {
     nn_conv_desc d;
@@ -781,6 +801,7 @@ int main(void)
     RUN(test_parameters);
     RUN(test_image_without_batch);
     RUN(test_refusals);
+    RUN(test_largest_stride);
     RUN(test_kernels_larger_than_the_image);
     RUN(test_channels_that_differ);
     return test_done("test_conv");
