@@ -610,7 +610,8 @@ typedef struct nn_conv_desc {
     size_t filters;                      /* channels of the result */
     size_t kernel;                       /* its height and width, or length; or instead of it */
     size_t kernel_height, kernel_width;  /* both (not in one dimension) */
-    size_t stride, dilation;             /* in both directions; default 1 */
+    size_t stride, dilation;             /* in both directions; default 1, at most 2^30, as is all
+                                            that a kernel spans */
     nn_padding padding;                  /* default NN_PADDING_SAME */
     size_t pad_height, pad_width;        /* of NN_PADDING_EXPLICIT; a sequence has a width only */
     size_t groups; /* a filter sees the channels of its own group only: as many groups as channels
@@ -5072,6 +5073,7 @@ enum {
     NN__BAND_PIXELS = 512,                        /* where it holds several images */
     NN__DY_PANEL = 64 * 1024 / (int)sizeof(nn_real),
     NN__FEW_ROWS = 64,    /* of dw: too few for a panel of dy */
+    NN__MAX_STRIDE = 64,  /* of dx, which is computed by taps where there would be more phases */
     /* rows of zeros are left out from so many pixels on, */
     NN__SPARED_ROW = 4,   /* in a row of y or dx, */
     NN__SPARED_IMAGE = 64 /* and in an image of dy */
@@ -5199,6 +5201,7 @@ static int nn__conv_plan_dy(nn__conv_plan *q, const nn__conv_pass *p, size_t thr
     const nn__conv *c = p->c;
     const size_t s = c->stride, first_y = c->top / s, first_x = c->left / s;
     const size_t end_y = (c->h - 1 + c->top) / s + 1, end_x = (c->w - 1 + c->left) / s + 1;
+    if (s > NN__MAX_STRIDE) return 0;
     memset(q, 0, sizeof *q);
     q->p = p, q->c = c, q->source = p->dy;
     q->h = c->oh, q->w = c->ow, q->channels = c->co;
@@ -8965,8 +8968,10 @@ typedef struct nn__conv_axis {
 static nn_status nn__conv_fit(const nn_conv_desc *d, size_t kernel, size_t pad, int transposed,
                               nn__conv_axis *axis)
 {
+    const size_t most = (size_t)1 << 30;
     size_t reach, extent, padded, pads = 2 * pad;
-    if (pad > SIZE_MAX / 4 || !nn__multiply(kernel - 1, d->dilation, &reach) || ++reach == 0)
+    if (!nn__multiply(kernel - 1, d->dilation, &reach) || reach++ >= most || pad > most ||
+        d->stride > most || d->dilation > most)
         return NN_ERROR_TOO_LARGE;
     if (!transposed && d->padding == NN_PADDING_SAME)
         axis->out = axis->in / d->stride + (axis->in % d->stride != 0);
@@ -9032,8 +9037,9 @@ static int nn__conv_geometry(const char *call, const nn_tensor *x, const nn_conv
     const nn_status right = nn__conv_fit(d, d->kernel_width, d->pad_width, transposed, &across);
     char text[NN__SHAPE_TEXT];
     if (down != NN_OK || right != NN_OK)
-        nn__net_fail(x->net, NN_ERROR_TOO_LARGE, "%s: sizes for shape %s do not fit", call,
-                     nn__tensor_shape(x, text));
+        nn__net_fail(x->net, NN_ERROR_TOO_LARGE,
+                     "%s: stride %llu, dilation %llu, padding or sizes for shape %s are too large",
+                     call, (nn__ull)d->stride, (nn__ull)d->dilation, nn__tensor_shape(x, text));
     else if (!y.in || !y.out || !across.in || !across.out)
         nn__net_fail(x->net, NN_ERROR_BAD_SHAPE,
                      "%s: a kernel of %llu x %llu with dilation %llu does not fit shape %s with "

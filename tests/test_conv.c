@@ -718,6 +718,10 @@ static void test_refusals(void)
         refuse_desc(k, 8, 8, 4, &d, bad, names[k], "weight.kind");
         d = good, d.dilation = SIZE_MAX / 2;
         refuse_desc(k, 8, 8, 4, &d, NN_ERROR_TOO_LARGE, names[k], "[batch 8");
+        d = good, d.stride = ((size_t)1 << 30) + 1;
+        refuse_desc(k, 8, 8, 4, &d, NN_ERROR_TOO_LARGE, names[k], "stride 1073741825");
+        d = good, d.kernel = 1, d.dilation = ((size_t)1 << 30) + 1;
+        refuse_desc(k, 8, 8, 4, &d, NN_ERROR_TOO_LARGE, names[k], "dilation 1073741825");
         d = good, d.filters = SIZE_MAX / 8;
         refuse_desc(k, 8, 8, 4, &d, NN_ERROR_TOO_LARGE, "does not fit", "");
         nn_net *net = net_with(1);
@@ -727,24 +731,49 @@ static void test_refusals(void)
     }
 }
 
-/* The largest stride there is leaves one window, whose taps in front of the image count nothing. */
-static void test_largest_stride(void)
+/* A stride that exceeds the image leaves one window, whose taps in front of the image count nothing;
+   the pixels that no window reaches have no gradient. */
+static void check_stride(size_t stride, size_t pixels, size_t windows)
 {
-    static const nn_real x[16] = {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16};
     static const nn_real w[3] = {100, 10, 1};
     nn_net *net = nn_net_create(NULL);
-    const size_t shape[2] = {8, 1};
+    const size_t shape[2] = {300, 1};
+    nn_real x[300];
     nn_conv_desc d;
     memset(&d, 0, sizeof d);
-    d.filters = 1, d.kernel = 3, d.dilation = 7, d.stride = SIZE_MAX;
-    nn_tensor *in = nn_input_shape(net, 2, shape), *y = nn_conv1d_with(in, &d);
+    d.filters = 1, d.kernel = 3, d.dilation = 7, d.stride = stride;
+    nn_tensor *in = nn_input_shape(net, 2, shape), *cut = nn_slice(in, 0, 0, pixels);
+    nn_tensor *y = nn_conv1d_with(cut, &d), *sum = nn_sum(y);
     CHECK_OK(nn_net_status(net));
+    in->requires_grad = 1;
+    for (size_t i = 0; i < 300; i++) x[i] = (nn_real)(i + 1);
     CHECK_OK(nn_set_values(nn_weight(y), w, 3));
-    CHECK_OK(nn_feed(in, x, 2));
-    CHECK_OK(nn_forward(y));
-    CHECK_INT(y->size, 2);
-    CHECK(y->data[0] == 50 && y->data[1] == 130);
+    CHECK_OK(nn_feed(in, x, 1));
+    CHECK_OK(nn_forward(sum));
+    CHECK_OK(nn_backward(sum));
+    CHECK_INT(y->size, windows);
+    /* `same`: what the windows exceed the image by is halved */
+    const size_t extent = (windows - 1) * stride + 15;
+    const size_t before = extent > pixels ? (extent - pixels) / 2 : 0;
+    nn_real slope[300] = {0};
+    for (size_t o = 0; o < windows; o++) {
+        nn_real expected = 0;
+        for (size_t t = 0; t < 3; t++) {
+            const size_t at = o * stride + 7 * t - before; /* huge in front of the image */
+            if (at < pixels) expected += w[t] * x[at], slope[at] += w[t];
+        }
+        CHECK(y->data[o] == expected);
+    }
+    for (size_t i = 0; i < 300; i++) CHECK(in->grad[i] == slope[i]);
     nn_net_destroy(net);
+}
+
+static void test_large_strides(void)
+{
+    check_stride((size_t)1 << 30, 8, 1);
+    check_stride(64, 300, 5);
+    check_stride(65, 300, 5);
+    check_stride(100, 300, 3);
 }
 
 static void test_kernels_larger_than_the_image(void)
@@ -801,7 +830,7 @@ int main(void)
     RUN(test_parameters);
     RUN(test_image_without_batch);
     RUN(test_refusals);
-    RUN(test_largest_stride);
+    RUN(test_large_strides);
     RUN(test_kernels_larger_than_the_image);
     RUN(test_channels_that_differ);
     return test_done("test_conv");
