@@ -579,8 +579,9 @@ NN_DEF void *nn_scratch(const nn_tensor *t);
 NN_DEF nn_status nn_feed(nn_tensor *input, const nn_real *data, size_t rows);
 /* Computes t and all it depends on from what was fed. */
 NN_DEF nn_status nn_forward(nn_tensor *t);
-/* Gradients of a scalar after nn_forward on it: overwrites the grad of every tensor in the network
-   that has one (zero where the loss does not depend on it). */
+/* Gradients of a scalar, or of another single value that has no batch, after nn_forward on it:
+   overwrites the grad of every tensor in the network that has one (zero where the loss does not
+   depend on it). */
 NN_DEF nn_status nn_backward(nn_tensor *loss);
 /* The same, but ADDS to the gradients of parameters: a large batch in several parts. */
 NN_DEF nn_status nn_backward_add(nn_tensor *loss);
@@ -705,7 +706,8 @@ typedef struct nn_group_norm_desc {
 } nn_group_norm_desc;
 
 /* Mean and variance of each group of neighbouring channels in each sample (Wu and He 2018); the
-   same in training and afterwards. Weight and bias are per channel. */
+   same in training and afterwards. Weight and bias are per channel. NN_ERROR_BAD_SHAPE for groups
+   of a single value. */
 NN_DEF nn_tensor *nn_group_norm(nn_tensor *x, size_t groups);
 NN_DEF nn_tensor *nn_group_norm_with(nn_tensor *x, const nn_group_norm_desc *desc);
 
@@ -717,7 +719,8 @@ typedef struct nn_layer_norm_desc {
 } nn_layer_norm_desc;
 
 /* Mean and variance of each row of the last dimension, or last dimensions (Ba, Kiros and Hinton
-   2016). Weight and bias have the shape of these. desc may be NULL. */
+   2016). Weight and bias have the shape of these. desc may be NULL. NN_ERROR_BAD_SHAPE for rows of
+   a single value. */
 NN_DEF nn_tensor *nn_layer_norm(nn_tensor *x);
 NN_DEF nn_tensor *nn_layer_norm_with(nn_tensor *x, const nn_layer_norm_desc *desc);
 
@@ -1217,7 +1220,8 @@ typedef struct nn_train_desc {
     int resume;            /* go on from save_path when that file exists: the same bits as a run
                               without a break, with what callbacks have changed since it began.
                               NN_ERROR_MISMATCH says what another network, data set or desc differs
-                              in; more epochs are no difference */
+                              in; more epochs are no difference, but to a schedule whose total was
+                              left to nn_train */
     const char *save_best_path; /* keep the network at each check that is the best so far */
 #endif
     double (*metric)(void *user, size_t rows, size_t cols, const nn_real *output, const int *labels,
