@@ -757,12 +757,12 @@ static void check_stride(size_t stride, size_t pixels, size_t windows)
     const size_t before = extent > pixels ? (extent - pixels) / 2 : 0;
     nn_real slope[300] = {0};
     for (size_t o = 0; o < windows; o++) {
-        nn_real expected = 0;
+        nn_real value = 0;
         for (size_t t = 0; t < 3; t++) {
             const size_t at = o * stride + 7 * t - before; /* huge in front of the image */
-            if (at < pixels) expected += w[t] * x[at], slope[at] += w[t];
+            if (at < pixels) value += w[t] * x[at], slope[at] += w[t];
         }
-        CHECK(y->data[o] == expected);
+        CHECK(y->data[o] == value);
     }
     for (size_t i = 0; i < 300; i++) CHECK(in->grad[i] == slope[i]);
     nn_net_destroy(net);
