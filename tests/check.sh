@@ -115,10 +115,10 @@ clang, three units     | clang    | -std=c99 $c -O2 -DNDEBUG         | units    
 clang, no SIMD         | clang    | -std=c99 $c -O2 -DNN_NO_SIMD     | body       | float        |
 clang, strict          | clang    | -std=c99 $w -fsyntax-only        | sources    | float        |
 alone and without stb  | $cc      | -O2 -fsyntax-only -DCHART_NO_STB | examples   | float        |
--Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float        | avx2 avx512 neon
--Ofast, portable       | $cc                 | -Ofast -DNN_STATIC     | ops                          | float        | portable
+-Ofast                 | $cc                 | -Ofast -DNDEBUG        | ops gradcheck train          | float        | avx2 neon
+-Ofast, portable       | $cc                 | -Ofast -DNN_STATIC     | plain                        | float        | portable
 ASan and UBSan         | $cc                 | -O1 -DNN_STATIC $sanitize | plain conv                | float        | avx2 avx512 neon
-ASan and UBSan of clang | clang              | -O0 -DNN_STATIC $sanitize | graph train augment optim norm | float   | avx2 avx512 neon
+ASan and UBSan of clang | clang              | -O0 -DNN_STATIC $sanitize | graph train augment optim norm | float   | avx2 neon
 ASan and UBSan, files  | clang              | -O0 -DNN_STATIC $sanitize | data npy save             | float        | avx2 neon
 ASan and UBSan, double | $cc                 | -O1 -DNN_STATIC $sanitize | plain                     | double       |
 UBSan of clang         | clang               | -O0 -DNN_STATIC -fsanitize=undefined -fno-sanitize-recover=undefined | conv | float | avx2 neon
