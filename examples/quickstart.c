@@ -2,7 +2,7 @@
    shows the test accuracy and writes two pictures into out/.
 
    cc -O2 examples/quickstart.c -lm -o quickstart && ./quickstart [--data DIR] [--out DIR] */
-#define NN_STATIC /* no other file includes nn.h: it compiles in half the time */
+#define NN_STATIC /* no other file includes nn.h: what is not called is left out */
 #define NN_IMPLEMENTATION
 #include "../nn.h"
 #include "chart.h"
